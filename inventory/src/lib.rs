@@ -1,0 +1,12 @@
+//! The inventory of dkc: what the operator wants, what was observed, and the plan that turns one into the other.
+//!
+//! *Invariant:* pure. No file, socket, clock, randomness, environment or printing; whoever calls passes the time,
+//! new UUIDs and the observed facts in. `clippy.toml` beside `Cargo.toml` forbids the standard library's I/O.
+
+pub mod check;
+pub mod edit;
+pub mod model;
+pub mod observed;
+pub mod plan;
+pub mod render;
+pub mod yaml;

@@ -1,0 +1,137 @@
+//! What a key-value command is and what it answers. The words are those of the memcached protocol document
+//! (memcached 1.6, `protocol.txt`), because that is what applications speak first.
+//!
+//! `tablet` executes these; `wire` carries them; `memcache` (and later `resp`) translate to and from them.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::Namespace;
+
+/// Largest key anywhere. memcached's own limit of 250 bytes is enforced by its protocol listener.
+pub const KEY_MAX_BYTES: usize = 64 * 1024;
+/// Largest value unless the cluster's configuration says otherwise.
+pub const VALUE_MAX_BYTES_DEFAULT: usize = 1024 * 1024;
+/// No configuration can allow a larger value than this.
+pub const VALUE_MAX_BYTES_LIMIT: usize = 64 * 1024 * 1024;
+
+/// A key inside a namespace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key {
+    pub namespace: Namespace,
+    pub bytes: Bytes,
+}
+
+/// When a record ceases to be. Decided by the replicated clock of its tablet only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Expiry {
+    Never,
+    /// Milliseconds since the Unix epoch.
+    At(u64),
+    /// Milliseconds after the replicated time at which the command is applied. `After(0)` is at once.
+    After(u64),
+}
+
+/// The condition and manner of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StoreMode {
+    Set,
+    /// Only if the key is absent.
+    Add,
+    /// Only if the key is present.
+    Replace,
+    /// After the present value; flags and expiry of the record stay.
+    Append,
+    /// Before the present value; flags and expiry of the record stay.
+    Prepend,
+    /// Only if the record's version is this one.
+    Cas(u64),
+}
+
+/// A command that changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Read {
+    Get { key: Key },
+    /// Keys of one tablet in storage order, after a cursor (empty = from the start).
+    Scan { namespace: Namespace, after: Bytes, limit: u32 },
+    /// How many live records and bytes the tablet holds.
+    Count { namespace: Namespace },
+}
+
+/// A command that goes through the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Write {
+    Store { key: Key, mode: StoreMode, flags: u32, expiry: Expiry, value: Bytes },
+    /// With a version, only if the record has it.
+    Delete { key: Key, version: Option<u64> },
+    /// memcached's incr/decr: the value is a decimal u64; incr wraps, decr stops at 0.
+    Increment { key: Key, by: u64, is_decrement: bool },
+    Touch { key: Key, expiry: Expiry },
+    /// Touch, answering the record (memcached `gat`).
+    GetAndTouch { key: Key, expiry: Expiry },
+    /// Removes every record of the namespace in this tablet whose modification is older than now + delay.
+    Flush { namespace: Namespace, after_ms: u64 },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    Read(Read),
+    Write(Write),
+}
+
+impl Command {
+    /// The key that decides the slot; `None` for commands that name a tablet instead.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Command::Read(Read::Get { key }) => Some(key),
+            Command::Read(_) => None,
+            Command::Write(w) => w.key(),
+        }
+    }
+}
+impl Write {
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Write::Store { key, .. }
+            | Write::Delete { key, .. }
+            | Write::Increment { key, .. }
+            | Write::Touch { key, .. }
+            | Write::GetAndTouch { key, .. } => Some(key),
+            Write::Flush { .. } => None,
+        }
+    }
+}
+
+/// A record as a reader sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub value: Bytes,
+    pub flags: u32,
+    /// memcached's cas unique: grows with every change of any record of the tablet, never 0.
+    pub version: u64,
+    /// Milliseconds since the Unix epoch; `None` = never.
+    pub expires_at_ms: Option<u64>,
+    pub modified_at_ms: u64,
+}
+
+/// The answer to a command that was carried out (or definitely refused) by the tablet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    Record(Record),
+    NotFound,
+    Stored { version: u64 },
+    NotStored,
+    /// cas: the record has another version.
+    Exists,
+    Deleted,
+    Touched,
+    Number { value: u64, version: u64 },
+    /// incr/decr of a value that is not a decimal number.
+    NotANumber,
+    /// The value would be larger than the cluster allows.
+    TooLarge,
+    Done,
+    /// `next` is the cursor to go on from; `None` = the end of the tablet.
+    Keys { keys: Vec<Bytes>, next: Option<Bytes> },
+    Count { records: u64, bytes: u64 },
+}

@@ -1,0 +1,116 @@
+//! The bytes between nodes. One TLS connection carries many requests at once:
+//!
+//! ```text
+//! u32 length of the rest (big endian) | u8 version | u8 kind | u64 request id | u16 group | body
+//! ```
+//!
+//! Hot bodies (client requests and answers) have a raw layout of their own; the rest is postcard. All numbers of
+//! raw layouts are big endian. Golden-bytes tests pin every layout.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ClusterId, GroupId, NodeId, NodeUuid, RingVersion};
+use crate::kv::{Command, Reply};
+
+/// The version of the frame layout.
+pub const WIRE_VERSION: u8 = 1;
+/// Bytes before the body: length, version, kind, id, group.
+pub const HEADER_BYTES: usize = 4 + 1 + 1 + 8 + 2;
+/// Largest frame on a connection that has said Hello. Above the largest value plus headers; snapshot chunks and
+/// append batches are cut to stay below.
+pub const FRAME_MAX_BYTES: usize = 80 * 1024 * 1024;
+/// Largest frame before Hello has been accepted, so that a stranger costs little memory.
+pub const FRAME_MAX_BYTES_BEFORE_HELLO: usize = 4 * 1024;
+
+/// What a frame's body is. Numbers are part of the protocol and are never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    Hello = 1,
+    HelloAccepted = 2,
+    /// The connection is refused and will be closed: the body is a `Refusal`.
+    Refused = 3,
+    Request = 10,
+    Answer = 11,
+    /// Asks for the ring map once it is newer than a version.
+    RingWatch = 12,
+    RingIs = 13,
+    RaftAppend = 20,
+    RaftVote = 21,
+    RaftTransfer = 22,
+    RaftSnapshot = 23,
+    /// A meta command from another server, to be proposed by the meta leader.
+    MetaPropose = 24,
+    /// The answer to any of the Raft kinds; the body's meaning follows from the request.
+    PeerAnswer = 25,
+    /// A structured control request carried between servers (allstatus, forwarded commands).
+    PeerControl = 26,
+    Ping = 30,
+    Pong = 31,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    pub kind: Kind,
+    pub id: u64,
+    pub group: GroupId,
+    pub body: Bytes,
+}
+
+/// The first frame of each side. Both check the other's cluster and identity against its certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    pub cluster: ClusterId,
+    /// The node's UUID, the same as in its certificate's SAN URI.
+    pub node: NodeUuid,
+    /// 0 for a slave.
+    pub node_id: NodeId,
+    pub ring_version: RingVersion,
+    /// The release of the program, for people.
+    pub release: String,
+}
+
+/// Why a connection was refused, in words for the log and for `status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    ForeignCluster,
+    /// The UUID was removed from the cluster: for ever.
+    Removed,
+    UnknownNode,
+    WireVersion { ours: u8 },
+    Full { connections_max: u32 },
+    Other(String),
+}
+
+/// A key-value command on its way to a tablet's leader. The group in the frame's header names the tablet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub ring_version: RingVersion,
+    /// Of the tablet, from the ring map that routed this.
+    pub epoch: u32,
+    /// See `tablet::Item`; 0 for reads.
+    pub session: u64,
+    pub sequence: u64,
+    pub answered_below: u64,
+    pub is_retry: bool,
+    /// How long the sender will wait, so that work nobody waits for is not begun.
+    pub patience_ms: u32,
+    pub command: Command,
+}
+
+/// What a server says to a request. Only `Reply` and `Refused` are final.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    Reply(Reply),
+    /// Not carried out, and never will be.
+    Refused(String),
+    /// Not carried out: ask that node, or look at a newer ring map.
+    NotLeader { leader: Option<NodeId>, ring_version: RingVersion },
+    /// Not carried out: the tablet, epoch or slot is not what the sender thinks.
+    NotHere { ring_version: RingVersion },
+    /// Not carried out: queue full. Try later.
+    Busy,
+    /// It may or may not have been carried out. The sender may retry within its session.
+    Unknown,
+}
