@@ -3,13 +3,17 @@
 //!
 //! `tablet` executes these; `wire` carries them; `memcache` (and later `resp`) translate to and from them.
 
+pub mod codec;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Namespace;
 
-/// Largest key anywhere. memcached's own limit of 250 bytes is enforced by its protocol listener.
-pub const KEY_MAX_BYTES: usize = 64 * 1024;
+/// Largest key anywhere: 64 KiB, which is also the storage library's limit of a row's key, less room for what
+/// stands before the key in a row (kind, expiry, slot, namespace). memcached's own limit of 250 bytes is enforced
+/// by its protocol listener.
+pub const KEY_MAX_BYTES: usize = 64 * 1024 - 512;
 /// Largest value unless the cluster's configuration says otherwise.
 pub const VALUE_MAX_BYTES_DEFAULT: usize = 1024 * 1024;
 /// No configuration can allow a larger value than this.
@@ -51,26 +55,56 @@ pub enum StoreMode {
 /// A command that changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Read {
-    Get { key: Key },
+    Get {
+        key: Key,
+    },
     /// Keys of one tablet in storage order, after a cursor (empty = from the start).
-    Scan { namespace: Namespace, after: Bytes, limit: u32 },
+    Scan {
+        namespace: Namespace,
+        after: Bytes,
+        limit: u32,
+    },
     /// How many live records and bytes the tablet holds.
-    Count { namespace: Namespace },
+    Count {
+        namespace: Namespace,
+    },
 }
 
 /// A command that goes through the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Write {
-    Store { key: Key, mode: StoreMode, flags: u32, expiry: Expiry, value: Bytes },
+    Store {
+        key: Key,
+        mode: StoreMode,
+        flags: u32,
+        expiry: Expiry,
+        value: Bytes,
+    },
     /// With a version, only if the record has it.
-    Delete { key: Key, version: Option<u64> },
+    Delete {
+        key: Key,
+        version: Option<u64>,
+    },
     /// memcached's incr/decr: the value is a decimal u64; incr wraps, decr stops at 0.
-    Increment { key: Key, by: u64, is_decrement: bool },
-    Touch { key: Key, expiry: Expiry },
+    Increment {
+        key: Key,
+        by: u64,
+        is_decrement: bool,
+    },
+    Touch {
+        key: Key,
+        expiry: Expiry,
+    },
     /// Touch, answering the record (memcached `gat`).
-    GetAndTouch { key: Key, expiry: Expiry },
+    GetAndTouch {
+        key: Key,
+        expiry: Expiry,
+    },
     /// Removes every record of the namespace in this tablet whose modification is older than now + delay.
-    Flush { namespace: Namespace, after_ms: u64 },
+    Flush {
+        namespace: Namespace,
+        after_ms: u64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,19 +153,30 @@ pub struct Record {
 pub enum Reply {
     Record(Record),
     NotFound,
-    Stored { version: u64 },
+    Stored {
+        version: u64,
+    },
     NotStored,
     /// cas: the record has another version.
     Exists,
     Deleted,
     Touched,
-    Number { value: u64, version: u64 },
+    Number {
+        value: u64,
+        version: u64,
+    },
     /// incr/decr of a value that is not a decimal number.
     NotANumber,
     /// The value would be larger than the cluster allows.
     TooLarge,
     Done,
     /// `next` is the cursor to go on from; `None` = the end of the tablet.
-    Keys { keys: Vec<Bytes>, next: Option<Bytes> },
-    Count { records: u64, bytes: u64 },
+    Keys {
+        keys: Vec<Bytes>,
+        next: Option<Bytes>,
+    },
+    Count {
+        records: u64,
+        bytes: u64,
+    },
 }
