@@ -1,1 +1,64 @@
-//! placeholder
+//! Connections between nodes: TLS 1.3 with a certificate on both sides, frames, many requests at once. The Raft
+//! glue, the server role and the slave role all stand on this; nothing here knows what a body means, except for
+//! the Hello of each side.
+//!
+//! *Invariant:* no frame reaches a caller before the other side's certificate, cluster and ALPN have been checked.
+//! *Invariant:* a slave's certificate never opens anything but `dkc-slave/1`.
+
+pub mod client;
+pub mod connection;
+pub mod frame;
+pub mod listener;
+pub mod peers;
+pub mod tls;
+
+use std::sync::Arc;
+
+use dkc_core::wire::Refusal;
+
+pub use client::{Client, Receive, Target};
+pub use connection::{Connection, FrameReader, Sender};
+pub use listener::{Admit, Listener};
+pub use peers::{Link, LinkState, Peers};
+pub use tls::{Alpn, Identity, NodeRole, Tls, TlsError};
+
+/// Why a request got no answer, or a connection does not stand. Cloned to every request it concerns.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NetError {
+    /// The request never left this process: it was certainly not carried out.
+    #[error("{0}")]
+    NotSent(Arc<str>),
+    /// The connection ended while the answer was awaited: the request may have been carried out.
+    #[error("connection lost: {0}")]
+    Lost(Arc<str>),
+    /// No answer in time: the request may have been carried out.
+    #[error("no answer within {after_ms} ms")]
+    NoAnswer { after_ms: u64 },
+    /// The other side said Refused in answer to our Hello.
+    #[error("refused by the other side: {}", refusal_words(.0))]
+    Refused(Refusal),
+}
+
+impl NetError {
+    pub(crate) fn not_sent(why: impl std::fmt::Display) -> NetError {
+        NetError::NotSent(why.to_string().into())
+    }
+    /// True when the request certainly never reached the other side.
+    pub fn is_never_sent(&self) -> bool {
+        matches!(self, NetError::NotSent(_) | NetError::Refused(_))
+    }
+}
+
+/// A refusal as a person reads it.
+pub fn refusal_words(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::ForeignCluster => "that node belongs to another cluster".into(),
+        Refusal::Removed => "this node was removed from the cluster, for ever".into(),
+        Refusal::UnknownNode => "this node is not known in the cluster".into(),
+        Refusal::WireVersion { ours } => format!("it speaks wire version {ours} only"),
+        Refusal::Full { connections_max } => {
+            format!("it has as many connections as it may ({connections_max}, connections_max)")
+        }
+        Refusal::Other(why) => why.clone(),
+    }
+}

@@ -1,0 +1,350 @@
+//! The side that opens a connection and asks. Many requests are under way at once, told apart by their id; an
+//! answer goes to its `Receive` on the reader's task, without a task or a timer for each request. A peer that
+//! falls silent is noticed within `SILENCE_MAX` and every request under way then fails.
+//!
+//! *Invariant:* every receiver is called exactly once.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use dkc_core::ids::{GroupId, NodeAddress, NodeUuid};
+use dkc_core::wire::{Frame, Hello, Kind, Refusal};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+
+use super::NetError;
+use super::connection::{self, FrameReader, HelloError, Sender};
+use super::tls::{Alpn, Identity, SERVER_NAME, Tls, TlsError, explain};
+
+/// Connect, handshake and Hello together.
+pub const CONNECT_MAX: Duration = Duration::from_secs(3);
+/// Requests under way on one connection; far above what the bounds of the callers add up to.
+pub const PENDING_MAX: usize = 65_536;
+/// How often silence and deadlines are looked at: deadlines are kept to this exactness.
+const TICK: Duration = Duration::from_millis(250);
+/// Ticks without a frame after which a Ping is sent.
+const QUIET_TICKS_BEFORE_PING: u32 = 2;
+/// Ticks without a frame after which the peer is taken for dead: 1.75 s.
+const SILENCE_TICKS_MAX: u32 = 7;
+
+/// Takes the answer of one request. Runs on the task that reads the connection, so it must not block.
+pub trait Receive: Send {
+    fn receive(self: Box<Self>, answer: Result<Frame, NetError>);
+}
+
+impl Receive for oneshot::Sender<Result<Frame, NetError>> {
+    fn receive(self: Box<Self>, answer: Result<Frame, NetError>) {
+        // The asker may have given up.
+        let _ = (*self).send(answer);
+    }
+}
+
+/// Whom to connect to. With a UUID, nobody else behind that address will do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Target {
+    pub address: NodeAddress,
+    pub node: Option<NodeUuid>,
+}
+
+struct Waiting {
+    receiver: Box<dyn Receive>,
+    since: Instant,
+    deadline: Instant,
+}
+
+/// Requests under way: a slot each, the slot's number in the low half of the id, its use count in the high half.
+#[derive(Default)]
+struct Pending {
+    slots: Vec<(u32, Option<Waiting>)>,
+    free: Vec<u32>,
+    is_over: bool,
+}
+
+impl Pending {
+    fn insert(&mut self, waiting: Waiting) -> u64 {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push((0, None));
+            (self.slots.len() - 1) as u32
+        });
+        let entry = &mut self.slots[slot as usize];
+        entry.0 = entry.0.wrapping_add(1);
+        entry.1 = Some(waiting);
+        (u64::from(entry.0) << 32) | u64::from(slot)
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Waiting> {
+        let slot = (id & 0xffff_ffff) as usize;
+        let entry = self.slots.get_mut(slot).filter(|entry| u64::from(entry.0) == id >> 32)?;
+        let waiting = entry.1.take()?;
+        self.free.push(slot as u32);
+        Some(waiting)
+    }
+
+    fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    fn remove_overdue(&mut self, now: Instant) -> Vec<Waiting> {
+        let is_overdue = |waiting: &Waiting| waiting.deadline <= now;
+        let slots = self.slots.iter().enumerate();
+        let overdue: Vec<u64> = slots
+            .filter(|(_, (_, waiting))| waiting.as_ref().is_some_and(is_overdue))
+            .map(|(slot, (uses, _))| (u64::from(*uses) << 32) | slot as u64)
+            .collect();
+        overdue.into_iter().filter_map(|id| self.remove(id)).collect()
+    }
+}
+
+struct Shared {
+    sender: Sender,
+    pending: Mutex<Pending>,
+    peer: Identity,
+    hello: Hello,
+    address: SocketAddr,
+}
+
+impl Shared {
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().expect("lock is never poisoned: panic aborts")
+    }
+}
+
+/// A connection to one server. Cloned freely; it ends when the last clone is dropped or either side closes.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+    _guard: Arc<CloseOnDrop>,
+}
+
+struct CloseOnDrop(Sender);
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close("no longer needed");
+    }
+}
+
+impl Client {
+    /// Connects, checks who answers and exchanges Hello.
+    pub async fn connect(tls: &Tls, alpn: Alpn, target: &Target, hello: &Hello) -> Result<Client, NetError> {
+        let connecting = connect(tls, alpn, target, hello);
+        match tokio::time::timeout(CONNECT_MAX, connecting).await {
+            Ok(result) => result,
+            Err(_) => Err(NetError::not_sent(format_args!(
+                "no connection to {} within {} ms",
+                target.address,
+                CONNECT_MAX.as_millis()
+            ))),
+        }
+    }
+
+    /// Sends a request and gives its answer to `receiver`, also when it fails at once.
+    pub fn submit(
+        &self,
+        kind: Kind,
+        group: GroupId,
+        deadline: Instant,
+        receiver: Box<dyn Receive>,
+        body: impl FnOnce(&mut BytesMut),
+    ) {
+        let id = {
+            let mut pending = self.shared.pending();
+            if pending.is_over || pending.len() >= PENDING_MAX {
+                let why =
+                    if pending.is_over { "the connection has ended" } else { "too many requests under way" };
+                drop(pending);
+                return receiver.receive(Err(NetError::not_sent(why)));
+            }
+            pending.insert(Waiting { receiver, since: Instant::now(), deadline })
+        };
+        if let Err(error) = self.shared.sender.send_with(kind, id, group, body) {
+            let waiting = self.shared.pending().remove(id);
+            if let Some(waiting) = waiting {
+                waiting.receiver.receive(Err(error));
+            }
+        }
+    }
+
+    /// Sends a request and waits for its answer, at most until about `patience` has passed.
+    pub async fn request(
+        &self,
+        kind: Kind,
+        group: GroupId,
+        body: &[u8],
+        patience: Duration,
+    ) -> Result<Frame, NetError> {
+        let (answer, answered) = oneshot::channel();
+        let deadline = Instant::now() + patience;
+        self.submit(kind, group, deadline, Box::new(answer), |out| out.extend_from_slice(body));
+        answered.await.unwrap_or_else(|_| Err(NetError::Lost("the connection has ended".into())))
+    }
+
+    /// Sends a frame that has no answer.
+    pub fn notify(&self, kind: Kind, group: GroupId, body: &[u8]) -> Result<(), NetError> {
+        self.shared.sender.send(kind, 0, group, body)
+    }
+
+    /// Waits while too many bytes are queued. For senders of bulk: snapshots, large batches.
+    pub async fn ready(&self) {
+        self.shared.sender.ready().await;
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.shared.sender.closed().is_none()
+    }
+
+    /// Why the connection is closed, when it is.
+    pub fn closed(&self) -> Option<Arc<str>> {
+        self.shared.sender.closed()
+    }
+
+    pub fn close(&self, why: &str) {
+        self.shared.sender.close(why);
+    }
+
+    pub fn peer(&self) -> Identity {
+        self.shared.peer
+    }
+
+    /// What the server said in its Hello.
+    pub fn hello(&self) -> &Hello {
+        &self.shared.hello
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+}
+
+async fn connect(tls: &Tls, alpn: Alpn, target: &Target, hello: &Hello) -> Result<Client, NetError> {
+    let at = |why: String| NetError::not_sent(format_args!("{}: {why}", target.address));
+    let host = (target.address.host.as_str(), target.address.port);
+    let stream = TcpStream::connect(host).await.map_err(|error| at(error.to_string()))?;
+    stream.set_nodelay(true).map_err(|error| at(error.to_string()))?;
+    let address = stream.peer_addr().map_err(|error| at(error.to_string()))?;
+    let name = rustls::pki_types::ServerName::try_from(SERVER_NAME).expect("the name is a valid DNS name");
+    let stream = tls.connector(alpn).connect(name, stream).await.map_err(|error| at(explain(&error)))?;
+    let peer = tls.check_opened(stream.get_ref().1, alpn).map_err(|error| at(error.to_string()))?;
+    if let Some(wanted) = target.node.filter(|wanted| *wanted != peer.node) {
+        return Err(at(format!("node {} answers there, node {wanted} was expected", peer.node)));
+    }
+    let (mut frames, sender) = connection::open(stream.into());
+    let theirs = exchange_hello(&mut frames, &sender, hello, peer).await.map_err(|error| match error {
+        NetError::Refused(refusal) => NetError::Refused(refusal),
+        other => at(other.to_string()),
+    })?;
+    frames.allow_large_frames();
+    let shared = Arc::new(Shared {
+        sender: sender.clone(),
+        pending: Default::default(),
+        peer,
+        hello: theirs,
+        address,
+    });
+    tokio::spawn(read_answers(frames, shared.clone()));
+    Ok(Client { shared, _guard: Arc::new(CloseOnDrop(sender)) })
+}
+
+async fn exchange_hello(
+    frames: &mut FrameReader,
+    sender: &Sender,
+    hello: &Hello,
+    peer: Identity,
+) -> Result<Hello, NetError> {
+    let body = postcard::to_stdvec(hello).expect("a Hello can always be encoded");
+    sender.send(Kind::Hello, 0, GroupId::META, &body)?;
+    let answer = match frames.next_frame().await {
+        Ok(frame) => frame,
+        Err(HelloError::Net(error)) => return Err(error),
+        Err(HelloError::Frame(error)) => return Err(NetError::not_sent(error)),
+    };
+    match answer.kind {
+        Kind::HelloAccepted => accepted(&answer.body, peer),
+        Kind::Refused => {
+            let refusal = postcard::from_bytes(&answer.body);
+            Err(NetError::Refused(
+                refusal.unwrap_or_else(|_| Refusal::Other("for a reason it cannot tell".into())),
+            ))
+        }
+        other => Err(NetError::not_sent(format_args!("answered Hello with {other:?}"))),
+    }
+}
+
+fn accepted(body: &Bytes, peer: Identity) -> Result<Hello, NetError> {
+    let hello: Hello =
+        postcard::from_bytes(body).map_err(|_| NetError::not_sent("its Hello cannot be read"))?;
+    if hello.node != peer.node || hello.cluster != peer.cluster {
+        return Err(NetError::not_sent(TlsError::BadIdentity { uri: format!("{} in Hello", hello.node) }));
+    }
+    Ok(hello)
+}
+
+/// Hands out answers until the connection ends, then tells everybody who still waits.
+async fn read_answers(mut frames: FrameReader, shared: Arc<Shared>) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut silence = Silence::default();
+    let end = loop {
+        tokio::select! {
+            biased;
+            batch = frames.next_batch() => match batch {
+                Ok(batch) => hand_out(&shared, batch),
+                Err(error) => break error,
+            },
+            _ = tick.tick() => {
+                silence.look(&shared.sender);
+                give_up_overdue(&shared);
+            }
+        }
+    };
+    let everybody = {
+        let mut pending = shared.pending();
+        pending.is_over = true;
+        std::mem::take(&mut pending.slots)
+    };
+    for waiting in everybody.into_iter().filter_map(|(_, waiting)| waiting) {
+        waiting.receiver.receive(Err(end.clone()));
+    }
+}
+
+fn hand_out(shared: &Shared, batch: Vec<Frame>) {
+    let answered: Vec<(Waiting, Frame)> = {
+        let mut pending = shared.pending();
+        batch.into_iter().filter_map(|frame| Some((pending.remove(frame.id)?, frame))).collect()
+    };
+    for (waiting, frame) in answered {
+        waiting.receiver.receive(Ok(frame));
+    }
+}
+
+fn give_up_overdue(shared: &Shared) {
+    let now = Instant::now();
+    let overdue = shared.pending().remove_overdue(now);
+    for waiting in overdue {
+        let after_ms = now.duration_since(waiting.since).as_millis() as u64;
+        waiting.receiver.receive(Err(NetError::NoAnswer { after_ms }));
+    }
+}
+
+/// Counts ticks in which nothing was received.
+#[derive(Default)]
+struct Silence {
+    seen_count: u64,
+    ticks: u32,
+}
+
+impl Silence {
+    fn look(&mut self, sender: &Sender) {
+        let count = sender.received_count();
+        self.ticks = if count == self.seen_count { self.ticks + 1 } else { 0 };
+        self.seen_count = count;
+        if self.ticks >= SILENCE_TICKS_MAX {
+            let silent_ms = (TICK * SILENCE_TICKS_MAX).as_millis();
+            sender.close(&format!("nothing was heard from the other side for {silent_ms} ms"));
+        } else if self.ticks == QUIET_TICKS_BEFORE_PING {
+            // A failed send shows at the next read.
+            let _ = sender.send(Kind::Ping, 0, GroupId::META, &[]);
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! One connection that carries frames both ways. Whatever is queued while the last write was under way goes out
+//! in one write; whatever one read brought is handed over as one batch. Pings are answered here and are never
+//! seen by a caller.
+//!
+//! *Invariant:* frames leave in the order of `send`, and arrive in that order.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
+
+use bytes::BytesMut;
+use dkc_core::ids::GroupId;
+use dkc_core::wire::{FRAME_MAX_BYTES, FRAME_MAX_BYTES_BEFORE_HELLO, Frame, Kind};
+use futures::task::AtomicWaker;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio_rustls::TlsStream;
+
+use super::NetError;
+use super::frame::{self, FrameError};
+use super::tls::{Alpn, Identity, explain};
+
+/// Above this many queued bytes `ready` waits: enough to keep a link busy, little enough to hold for each of
+/// thousands of connections.
+pub const QUEUE_SOFT_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// Above this many queued bytes `send` refuses. Two of the largest frames fit.
+pub const QUEUE_MAX_BYTES: usize = 2 * FRAME_MAX_BYTES;
+/// Set aside when the room for reads is used up; frames share it, without copying.
+const READ_BYTES: usize = 64 * 1024;
+/// Least room for one read.
+const READ_MIN_BYTES: usize = 8 * 1024;
+/// Most that is set aside at once for the rest of a large frame, so that a length alone costs no memory.
+const READ_AHEAD_MAX_BYTES: usize = 1024 * 1024;
+/// Largest buffer kept for the next write.
+const SPARE_MAX_BYTES: usize = 1024 * 1024;
+
+pub(crate) type Stream = TlsStream<TcpStream>;
+
+/// A connection whose other side is known and has said Hello.
+pub struct Connection {
+    pub peer: Identity,
+    pub alpn: Alpn,
+    pub address: SocketAddr,
+    pub frames: FrameReader,
+    pub sender: Sender,
+}
+
+struct Queue {
+    buffer: BytesMut,
+    /// Bytes that the writer has taken and not yet written.
+    writing_bytes: usize,
+    /// Why nothing more is accepted; set once.
+    closed: Option<Arc<str>>,
+}
+
+struct Shared {
+    queue: Mutex<Queue>,
+    /// The writer sleeps here.
+    work: Notify,
+    /// Senders that wait for room sleep here.
+    room: Notify,
+    /// The reader, to be woken when the connection is closed from this side.
+    reader: AtomicWaker,
+    received_count: AtomicU64,
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("lock is never poisoned: panic aborts")
+    }
+
+    fn close(&self, why: &str) {
+        let mut queue = self.queue();
+        if queue.closed.is_none() {
+            queue.closed = Some(why.into());
+        }
+        drop(queue);
+        self.work.notify_one();
+        self.room.notify_waiters();
+        self.reader.wake();
+    }
+}
+
+/// The sending side. Cloned freely; the connection lives until `close` or the end of the other side.
+#[derive(Clone)]
+pub struct Sender {
+    shared: Arc<Shared>,
+}
+
+impl Sender {
+    /// Queues one frame, its body written by `body` straight into the outgoing buffer. Never waits.
+    pub fn send_with(
+        &self,
+        kind: Kind,
+        id: u64,
+        group: GroupId,
+        body: impl FnOnce(&mut BytesMut),
+    ) -> Result<(), NetError> {
+        let mut queue = self.shared.queue();
+        if let Some(why) = &queue.closed {
+            return Err(NetError::NotSent(why.clone()));
+        }
+        if queue.buffer.len() + queue.writing_bytes > QUEUE_MAX_BYTES {
+            return Err(NetError::not_sent("the other side does not take what is sent: queue is full"));
+        }
+        let was_empty = queue.buffer.is_empty();
+        frame::append(&mut queue.buffer, kind, id, group, FRAME_MAX_BYTES, body)
+            .map_err(NetError::not_sent)?;
+        drop(queue);
+        if was_empty {
+            self.shared.work.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Queues one frame.
+    pub fn send(&self, kind: Kind, id: u64, group: GroupId, body: &[u8]) -> Result<(), NetError> {
+        self.send_with(kind, id, group, |out| out.extend_from_slice(body))
+    }
+
+    /// Waits until there is room in the queue (or the connection is closed). A server calls this before it takes
+    /// the next batch of requests, so that a peer that does not read its answers is not served further.
+    pub async fn ready(&self) {
+        loop {
+            let room = self.shared.room.notified();
+            {
+                let queue = self.shared.queue();
+                if queue.closed.is_some() || queue.buffer.len() + queue.writing_bytes <= QUEUE_SOFT_MAX_BYTES
+                {
+                    return;
+                }
+            }
+            room.await;
+        }
+    }
+
+    /// What is queued is still written, then both directions end.
+    pub fn close(&self, why: &str) {
+        self.shared.close(why);
+    }
+
+    /// Why the connection is closed, when it is.
+    pub fn closed(&self) -> Option<Arc<str>> {
+        self.shared.queue().closed.clone()
+    }
+
+    /// Frames received so far, pings included: a sign of life.
+    pub fn received_count(&self) -> u64 {
+        self.shared.received_count.load(Ordering::Relaxed)
+    }
+}
+
+/// The receiving side.
+pub struct FrameReader {
+    read: ReadHalf<Stream>,
+    buffer: BytesMut,
+    frame_max_bytes: usize,
+    sender: Sender,
+}
+
+impl Drop for FrameReader {
+    fn drop(&mut self) {
+        self.sender.close("closed by this side");
+    }
+}
+
+impl FrameReader {
+    /// All frames that one read completed, at least one. An error is the end of the connection; it says why.
+    /// May be dropped while waiting without losing anything.
+    pub async fn next_batch(&mut self) -> Result<Vec<Frame>, NetError> {
+        loop {
+            let frames = self.decode().map_err(|error| self.end(error.to_string()))?;
+            if !frames.is_empty() {
+                return Ok(frames);
+            }
+            self.read_more().await?;
+        }
+    }
+
+    /// Exactly one frame, for the exchange of Hello; further ones stay in the buffer.
+    pub(crate) async fn next_frame(&mut self) -> Result<Frame, HelloError> {
+        loop {
+            if let Some(frame) = frame::take(&mut self.buffer, self.frame_max_bytes)? {
+                return Ok(frame);
+            }
+            self.read_more().await?;
+        }
+    }
+
+    /// After Hello: from now on large frames are welcome.
+    pub(crate) fn allow_large_frames(&mut self) {
+        self.frame_max_bytes = FRAME_MAX_BYTES;
+    }
+
+    fn decode(&mut self) -> Result<Vec<Frame>, FrameError> {
+        let mut frames = Vec::new();
+        let mut count = 0;
+        while let Some(frame) = frame::take(&mut self.buffer, self.frame_max_bytes)? {
+            count += 1;
+            match frame.kind {
+                // A failed send shows at the next read.
+                Kind::Ping => drop(self.sender.send(Kind::Pong, frame.id, frame.group, &[])),
+                Kind::Pong => {}
+                _ => frames.push(frame),
+            }
+        }
+        if count > 0 {
+            self.sender.shared.received_count.fetch_add(count, Ordering::Relaxed);
+        }
+        Ok(frames)
+    }
+
+    async fn read_more(&mut self) -> Result<(), NetError> {
+        let missing = frame::missing_bytes(&self.buffer).min(READ_AHEAD_MAX_BYTES);
+        if self.buffer.capacity() - self.buffer.len() < missing.max(READ_MIN_BYTES) {
+            self.buffer.reserve(missing.max(READ_BYTES));
+        }
+        match poll_fn(|context| self.poll_read(context)).await {
+            Ok(0) => Err(self.end("the other side closed the connection".into())),
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.end(explain(&error))),
+        }
+    }
+
+    fn poll_read(&mut self, context: &mut std::task::Context<'_>) -> Poll<std::io::Result<usize>> {
+        self.sender.shared.reader.register(context.waker());
+        if let Some(why) = self.sender.closed() {
+            return Poll::Ready(Err(std::io::Error::other(why.to_string())));
+        }
+        // This future holds no state between polls, so that making it anew each time loses nothing.
+        pin!(self.read.read_buf(&mut self.buffer)).poll(context)
+    }
+
+    fn end(&self, why: String) -> NetError {
+        self.sender.close(&why);
+        NetError::Lost(self.sender.closed().unwrap_or_else(|| why.into()))
+    }
+}
+
+/// What can go wrong before Hello has been accepted: the version matters there, because it can be answered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HelloError {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Net(#[from] NetError),
+}
+
+/// Starts the writer of a stream whose handshake is done.
+pub(crate) fn open(stream: Stream) -> (FrameReader, Sender) {
+    let (read, write) = tokio::io::split(stream);
+    let shared = Arc::new(Shared {
+        queue: Mutex::new(Queue { buffer: BytesMut::new(), writing_bytes: 0, closed: None }),
+        work: Notify::new(),
+        room: Notify::new(),
+        reader: AtomicWaker::new(),
+        received_count: AtomicU64::new(0),
+    });
+    tokio::spawn(write_all_queued(write, shared.clone()));
+    let sender = Sender { shared };
+    let frame_max_bytes = FRAME_MAX_BYTES_BEFORE_HELLO;
+    (FrameReader { read, buffer: BytesMut::new(), frame_max_bytes, sender: sender.clone() }, sender)
+}
+
+async fn write_all_queued(mut write: WriteHalf<Stream>, shared: Arc<Shared>) {
+    let mut taken = BytesMut::new();
+    loop {
+        shared.work.notified().await;
+        // Whoever is ready to run now gets to queue its frames too, so that they share one write.
+        tokio::task::yield_now().await;
+        let is_closed = take_queued(&shared, &mut taken);
+        if let Err(error) = write_taken(&mut write, &taken).await {
+            shared.close(&explain(&error));
+            return;
+        }
+        shared.queue().writing_bytes = 0;
+        shared.room.notify_waiters();
+        if is_closed {
+            // The other side may be gone already.
+            let _ = write.shutdown().await;
+            return;
+        }
+    }
+}
+
+/// Takes everything queued; true when the connection has been closed and this was the last of it.
+fn take_queued(shared: &Shared, taken: &mut BytesMut) -> bool {
+    if taken.capacity() > SPARE_MAX_BYTES {
+        *taken = BytesMut::new();
+    }
+    taken.clear();
+    let mut queue = shared.queue();
+    std::mem::swap(&mut queue.buffer, taken);
+    queue.writing_bytes = taken.len();
+    queue.closed.is_some()
+}
+
+async fn write_taken(write: &mut WriteHalf<Stream>, taken: &BytesMut) -> std::io::Result<()> {
+    if taken.is_empty() {
+        return Ok(());
+    }
+    write.write_all(taken).await?;
+    write.flush().await
+}

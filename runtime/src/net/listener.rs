@@ -1,0 +1,211 @@
+//! The side that accepts. Before a stranger has shown a certificate and said Hello it can hold one of a bounded
+//! number of places for a bounded time, and cannot make the node set aside more than a small frame.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use dkc_core::ids::{GroupId, NodeAddress};
+use dkc_core::wire::{Hello, Kind, Refusal, WIRE_VERSION};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use super::connection::{self, Connection, FrameReader, HelloError, Sender};
+use super::frame::FrameError;
+use super::tls::{Alpn, Identity, Tls, TlsError, explain};
+use super::{NetError, refusal_words};
+
+/// TLS handshake and Hello together.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
+/// Handshakes under way at once; more are closed unheard.
+const HANDSHAKES_MAX: usize = 256;
+/// A connection on which nothing came for this long is closed: clients send a Ping when they are idle.
+const IDLE_MAX: Duration = Duration::from_secs(20);
+/// The pause after `accept` failed (out of file descriptors, say), so that it does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Decides on a peer whose certificate is good and whose Hello agrees with it.
+pub trait Admit: Send + Sync + 'static {
+    /// Our own Hello to answer with, or why not.
+    fn admit(&self, peer: &Identity, alpn: Alpn, hello: &Hello) -> Result<Hello, Refusal>;
+}
+
+pub struct Listener {
+    listener: TcpListener,
+    tls: Arc<Tls>,
+    connections_max: u32,
+    connections: Arc<AtomicU32>,
+}
+
+impl Listener {
+    pub async fn bind(
+        address: &NodeAddress,
+        tls: Arc<Tls>,
+        connections_max: u32,
+    ) -> std::io::Result<Listener> {
+        let listener = TcpListener::bind((address.host.as_str(), address.port)).await?;
+        Ok(Listener { listener, tls, connections_max, connections: Arc::default() })
+    }
+
+    pub fn local_address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Connections that stand at the moment; stays valid while the listener serves.
+    pub fn connections(&self) -> Arc<AtomicU32> {
+        self.connections.clone()
+    }
+
+    /// Accepts until dropped. `serve` gets each admitted connection, in a task of its own; the connection ends
+    /// when its future does.
+    pub async fn run<A, S, F>(self, admit: Arc<A>, serve: S)
+    where
+        A: Admit,
+        S: Fn(Connection) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        loop {
+            let (stream, address) = match self.listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Ok(place) = handshakes.clone().try_acquire_owned() else { continue };
+            let door = Door {
+                tls: self.tls.clone(),
+                connections: self.connections.clone(),
+                connections_max: self.connections_max,
+            };
+            let (admit, serve) = (admit.clone(), serve.clone());
+            tokio::spawn(async move {
+                let entered = tokio::time::timeout(HANDSHAKE_MAX, door.enter(stream, address, &*admit)).await;
+                drop(place);
+                match entered.unwrap_or_else(|_| Err(TlsError::Slow(HANDSHAKE_MAX.as_millis() as u64))) {
+                    Ok((connection, _counted)) => serve_until_idle(connection, serve).await,
+                    Err(error) => tracing::info!(%address, %error, "connection refused"),
+                }
+            });
+        }
+    }
+}
+
+/// Serves, and closes the connection once nothing has come for `IDLE_MAX`.
+async fn serve_until_idle<S, F>(connection: Connection, serve: S)
+where
+    S: Fn(Connection) -> F,
+    F: Future<Output = ()>,
+{
+    let sender = connection.sender.clone();
+    let serving = serve(connection);
+    tokio::pin!(serving);
+    let mut seen_count = sender.received_count();
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut serving => break,
+            () = tokio::time::sleep(IDLE_MAX) => {
+                let count = sender.received_count();
+                if count == seen_count {
+                    sender.close("nothing came for too long");
+                }
+                seen_count = count;
+            }
+        }
+    }
+    sender.close("closed by this side");
+}
+
+/// A place among the counted connections, given back when dropped.
+struct Counted(Arc<AtomicU32>);
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Door {
+    tls: Arc<Tls>,
+    connections: Arc<AtomicU32>,
+    connections_max: u32,
+}
+
+impl Door {
+    async fn enter(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        admit: &impl Admit,
+    ) -> Result<(Connection, Counted), TlsError> {
+        let failed = |error: std::io::Error| TlsError::Handshake(explain(&error));
+        stream.set_nodelay(true).map_err(failed)?;
+        let stream = self.tls.acceptor().accept(stream).await.map_err(failed)?;
+        let checked = self.tls.check_accepted(stream.get_ref().1);
+        let (mut frames, sender) = connection::open(stream.into());
+        let (peer, alpn) = checked.inspect_err(|error| refuse(&sender, refusal_of(error)))?;
+        let counted = self.hello(&mut frames, &sender, peer, alpn, admit).await?;
+        frames.allow_large_frames();
+        Ok((Connection { peer, alpn, address, frames, sender }, counted))
+    }
+
+    async fn hello(
+        &self,
+        frames: &mut FrameReader,
+        sender: &Sender,
+        peer: Identity,
+        alpn: Alpn,
+        admit: &impl Admit,
+    ) -> Result<Counted, TlsError> {
+        let refused = |refusal: Refusal| {
+            let words = refusal_words(&refusal);
+            refuse(sender, refusal);
+            TlsError::Handshake(format!("{peer}: {words}"))
+        };
+        let hello = read_hello(frames).await.map_err(refused)?;
+        if hello.cluster != peer.cluster || hello.node != peer.node {
+            return Err(refused(Refusal::Other("Hello names another node than the certificate".into())));
+        }
+        let counted = Counted(self.connections.clone());
+        if self.connections.fetch_add(1, Ordering::Relaxed) >= self.connections_max {
+            return Err(refused(Refusal::Full { connections_max: self.connections_max }));
+        }
+        let ours = admit.admit(&peer, alpn, &hello).map_err(refused)?;
+        let body = postcard::to_stdvec(&ours).expect("a Hello can always be encoded");
+        let sent = sender.send(Kind::HelloAccepted, 0, GroupId::META, &body);
+        sent.map_err(|error: NetError| TlsError::Handshake(error.to_string()))?;
+        Ok(counted)
+    }
+}
+
+async fn read_hello(frames: &mut FrameReader) -> Result<Hello, Refusal> {
+    let frame = match frames.next_frame().await {
+        Ok(frame) => frame,
+        Err(HelloError::Frame(FrameError::Version(_))) => {
+            return Err(Refusal::WireVersion { ours: WIRE_VERSION });
+        }
+        Err(error) => return Err(Refusal::Other(error.to_string())),
+    };
+    if frame.kind != Kind::Hello {
+        return Err(Refusal::Other(format!("the first frame was {:?}, not Hello", frame.kind)));
+    }
+    postcard::from_bytes(&frame.body).map_err(|_| Refusal::Other("its Hello cannot be read".into()))
+}
+
+fn refusal_of(error: &TlsError) -> Refusal {
+    match error {
+        TlsError::ForeignCluster { .. } => Refusal::ForeignCluster,
+        other => Refusal::Other(other.to_string()),
+    }
+}
+
+fn refuse(sender: &Sender, refusal: Refusal) {
+    let body = postcard::to_stdvec(&refusal).expect("a Refusal can always be encoded");
+    // The other side may be gone already.
+    let _ = sender.send(Kind::Refused, 0, GroupId::META, &body);
+    sender.close("refused");
+}

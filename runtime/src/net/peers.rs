@@ -1,0 +1,219 @@
+//! Connections to many servers, opened when first wanted and opened again, with a growing pause, when lost. At
+//! most one connection attempt for each server is under way, and none begins inside the pause: a dead peer costs
+//! nothing however often it is asked for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use dkc_core::wire::Hello;
+use tokio::sync::watch;
+
+use super::NetError;
+use super::client::{Client, Target};
+use super::tls::{Alpn, Tls};
+
+/// The pause after the first failure; it doubles up to the longest.
+const BACKOFF_MIN: Duration = Duration::from_millis(50);
+/// A server that came back is found again within about this time.
+const BACKOFF_MAX: Duration = Duration::from_millis(1000);
+
+/// What is said in Hello; asked anew for each connection, because the ring version grows.
+pub type MakeHello = Arc<dyn Fn() -> Hello + Send + Sync>;
+
+struct Shared {
+    tls: Arc<Tls>,
+    alpn: Alpn,
+    hello: MakeHello,
+}
+
+/// The links of one kind from this node, by target.
+pub struct Peers {
+    shared: Arc<Shared>,
+    links: Mutex<HashMap<Target, Arc<Link>>>,
+}
+
+impl Peers {
+    pub fn new(tls: Arc<Tls>, alpn: Alpn, hello: MakeHello) -> Peers {
+        Peers { shared: Arc::new(Shared { tls, alpn, hello }), links: Mutex::default() }
+    }
+
+    /// The link to a server. Nothing is opened before it is asked for a client.
+    pub fn link(&self, target: &Target) -> Arc<Link> {
+        let mut links = self.links.lock().expect("lock is never poisoned: panic aborts");
+        if let Some(link) = links.get(target) {
+            return link.clone();
+        }
+        let link = Arc::new(Link::new(self.shared.clone(), target.clone()));
+        links.insert(target.clone(), link.clone());
+        link
+    }
+
+    /// Forgets the links to all targets that are not wanted any more; their connections end.
+    pub fn retain(&self, is_wanted: impl Fn(&Target) -> bool) {
+        let mut links = self.links.lock().expect("lock is never poisoned: panic aborts");
+        links.retain(|target, link| {
+            let keep = is_wanted(target);
+            if !keep {
+                link.close();
+            }
+            keep
+        });
+    }
+}
+
+/// How a link stands, for status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkState {
+    pub is_connected: bool,
+    /// What went wrong last, when it is not connected.
+    pub error: Option<String>,
+}
+
+enum State {
+    Idle,
+    /// Receivers see a change when the attempt has ended.
+    Connecting(watch::Receiver<()>),
+    Connected(Client),
+}
+
+struct Inner {
+    state: State,
+    error: Option<NetError>,
+    failures: u32,
+    not_before: Option<Instant>,
+    is_closed: bool,
+}
+
+/// One server, with or without a connection at the moment.
+pub struct Link {
+    shared: Arc<Shared>,
+    target: Target,
+    inner: Mutex<Inner>,
+}
+
+impl Link {
+    fn new(shared: Arc<Shared>, target: Target) -> Link {
+        let inner =
+            Inner { state: State::Idle, error: None, failures: 0, not_before: None, is_closed: false };
+        Link { shared, target, inner: Mutex::new(inner) }
+    }
+
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The connection if it stands. If not, an attempt is begun (unless the pause forbids it) and the answer is
+    /// what is known now. Never waits.
+    pub fn current(self: &Arc<Self>) -> Result<Client, NetError> {
+        let mut inner = self.lock();
+        match &inner.state {
+            State::Connected(client) if client.is_open() => return Ok(client.clone()),
+            State::Connecting(_) => {
+                return Err(NetError::not_sent(format_args!("connecting to {}", self.target.address)));
+            }
+            _ => {}
+        }
+        self.begin(&mut inner).map(|_| ())?;
+        Err(NetError::not_sent(format_args!("connecting to {}", self.target.address)))
+    }
+
+    /// The connection; waits for an attempt that is under way or begins one. Fails at once inside the pause.
+    pub async fn client(self: &Arc<Self>) -> Result<Client, NetError> {
+        let mut ended = {
+            let mut inner = self.lock();
+            match &inner.state {
+                State::Connected(client) if client.is_open() => return Ok(client.clone()),
+                State::Connecting(ended) => ended.clone(),
+                _ => self.begin(&mut inner)?,
+            }
+        };
+        // The sender is dropped when the attempt has ended; that is the signal.
+        let _ = ended.changed().await;
+        let inner = self.lock();
+        match &inner.state {
+            State::Connected(client) => Ok(client.clone()),
+            _ => Err(inner
+                .error
+                .clone()
+                .unwrap_or_else(|| NetError::not_sent("the attempt to connect was given up"))),
+        }
+    }
+
+    pub fn state(&self) -> LinkState {
+        let inner = self.lock();
+        match &inner.state {
+            State::Connected(client) => match client.closed() {
+                None => LinkState { is_connected: true, error: None },
+                Some(why) => LinkState { is_connected: false, error: Some(why.to_string()) },
+            },
+            _ => {
+                LinkState { is_connected: false, error: inner.error.as_ref().map(|error| error.to_string()) }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("lock is never poisoned: panic aborts")
+    }
+
+    fn close(&self) {
+        let mut inner = self.lock();
+        inner.is_closed = true;
+        inner.state = State::Idle;
+    }
+
+    /// Begins an attempt in a task of its own, so that it ends whether or not anybody waits.
+    fn begin(self: &Arc<Self>, inner: &mut Inner) -> Result<watch::Receiver<()>, NetError> {
+        let now = Instant::now();
+        if inner.is_closed {
+            return Err(NetError::not_sent("that server is not a member any more"));
+        }
+        if let (Some(not_before), Some(error)) = (inner.not_before, &inner.error)
+            && now < not_before
+        {
+            return Err(error.clone());
+        }
+        let (end, ended) = watch::channel(());
+        inner.state = State::Connecting(ended.clone());
+        let link = self.clone();
+        tokio::spawn(async move {
+            let result = link.attempt().await;
+            link.finish(result);
+            drop(end);
+        });
+        Ok(ended)
+    }
+
+    async fn attempt(&self) -> Result<Client, NetError> {
+        let hello = (self.shared.hello)();
+        Client::connect(&self.shared.tls, self.shared.alpn, &self.target, &hello).await
+    }
+
+    fn finish(&self, result: Result<Client, NetError>) {
+        let mut inner = self.lock();
+        if inner.is_closed {
+            return;
+        }
+        match result {
+            Ok(client) => {
+                tracing::info!(server = %self.target.address, protocol = self.shared.alpn.as_str(), "connected");
+                // A server that accepts and closes at once must not be asked in a tight loop either.
+                inner.not_before = Some(Instant::now() + BACKOFF_MIN);
+                inner.state = State::Connected(client);
+                inner.failures = 0;
+                inner.error = Some(NetError::not_sent("the connection was lost"));
+            }
+            Err(error) => {
+                if inner.failures == 0 {
+                    tracing::warn!(server = %self.target.address, %error, "cannot connect; will try again");
+                }
+                inner.failures = inner.failures.saturating_add(1);
+                let pause = BACKOFF_MIN.saturating_mul(1 << (inner.failures - 1).min(10)).min(BACKOFF_MAX);
+                inner.not_before = Some(Instant::now() + pause);
+                inner.state = State::Idle;
+                inner.error = Some(error);
+            }
+        }
+    }
+}
