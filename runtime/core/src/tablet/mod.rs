@@ -6,8 +6,11 @@
 //! by it alone.
 //! *Invariant (X1):* a (session, sequence) that was applied is answered again, never applied again.
 
+pub mod batch;
+
 use bytes::Bytes;
 
+use crate::kv::codec::BadBytes;
 use crate::kv::{Read, Reply, Write};
 
 /// One write of one session, as it stands in a log entry.
@@ -42,7 +45,8 @@ pub enum Outcome {
 
 /// The rows of a tablet as they were before the batch. Implemented by the storage and by test maps.
 pub trait Rows {
-    type Error;
+    /// A row that cannot be read, or does not hold what this release writes. The daemon ends on it.
+    type Error: From<BadBytes>;
     fn get(&self, row: &[u8]) -> Result<Option<Bytes>, Self::Error>;
     /// Rows from `from` on, in order, until `visit` answers false.
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Self::Error>;
