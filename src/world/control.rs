@@ -1,0 +1,84 @@
+//! The control socket of one daemon, seen from the shell: one JSON line asked, one JSON line answered. Absent: how
+//! the socket is reached, which [`super::ssh`] and [`super::local`] know.
+
+use std::time::Duration;
+
+use dkc_core::control::{CONTROL_LINE_MAX_BYTES, ControlReply, ControlRequest};
+use dkc_core::ids::HostAddress;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+
+use super::WorldError;
+
+pub struct ControlClient {
+    host: HostAddress,
+    dir: String,
+    stream: BufReader<UnixStream>,
+}
+
+pub fn no_daemon(host: &HostAddress, dir: &str, reason: &str) -> WorldError {
+    WorldError::NoDaemon { host: host.clone(), dir: dir.into(), reason: reason.into() }
+}
+
+impl ControlClient {
+    pub fn new(host: HostAddress, dir: &str, stream: UnixStream) -> Self {
+        ControlClient { host, dir: dir.into(), stream: BufReader::new(stream) }
+    }
+
+    /// Asks and waits for the answer. After an error the client is of no further use.
+    pub async fn ask(&mut self, request: &ControlRequest, limit: Duration) -> Result<ControlReply, WorldError> {
+        let line = serde_json::to_string(request).map_err(|error| self.failed(&error.to_string()))?;
+        let answer = match tokio::time::timeout(limit, self.exchange(line)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(self.failed(&error.to_string())),
+            Err(_) => return Err(self.failed(&format!("no answer in {} s", limit.as_secs()))),
+        };
+        if answer.is_empty() {
+            return Err(self.failed("it closed the connection"));
+        }
+        serde_json::from_str(&answer).map_err(|error| self.failed(&format!("its answer makes no sense: {error}")))
+    }
+
+    async fn exchange(&mut self, mut line: String) -> std::io::Result<String> {
+        line.push('\n');
+        self.stream.get_mut().write_all(line.as_bytes()).await?;
+        let mut answer = String::new();
+        (&mut self.stream).take(CONTROL_LINE_MAX_BYTES as u64).read_line(&mut answer).await?;
+        Ok(answer)
+    }
+
+    fn failed(&self, reason: &str) -> WorldError {
+        no_daemon(&self.host, &self.dir, reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn check(answer: &'static str) -> Result<ControlReply, String> {
+        let (near, far) = UnixStream::pair().unwrap();
+        let daemon = tokio::spawn(async move {
+            let mut far = BufReader::new(far);
+            let mut line = String::new();
+            far.read_line(&mut line).await.unwrap();
+            far.get_mut().write_all(answer.as_bytes()).await.unwrap();
+            line
+        });
+        let mut client = ControlClient::new("h".parse().unwrap(), "/d", near);
+        let reply = client.ask(&ControlRequest::Found, Duration::from_secs(5)).await;
+        assert_eq!(daemon.await.unwrap(), "{\"do\":\"found\"}\n");
+        reply.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn one_line_is_asked_and_one_line_answered() {
+        assert_eq!(check("\"ok\"\n").await, Ok(ControlReply::Ok));
+        let error = check("{]\n").await.unwrap_err();
+        assert!(error.starts_with("the daemon in /d on h does not answer: its answer makes no sense"), "{error}");
+        assert_eq!(
+            check("").await.unwrap_err(),
+            "the daemon in /d on h does not answer: it closed the connection"
+        );
+    }
+}

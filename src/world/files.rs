@@ -1,0 +1,273 @@
+//! Files on a host: read, written whole or not at all, programs uploaded once. *Invariant:* a file appears under
+//! its name only when it is complete, synced and its digest was checked on the far side; what a lost connection
+//! leaves is a `NAME.part-OPERATION`, which the next attempt overwrites.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::{Host, Input, OnBytes, STEP_LIMIT, Script, WorldError};
+
+/// An upload may be slow, but 100 MB at 200 kB/s is the least that is of use.
+const UPLOAD_LIMIT: Duration = Duration::from_secs(600);
+/// Status of our scripts when a file is not what the plan saw.
+const STATUS_CHANGED: i32 = 66;
+
+/// Words that every script which hashes begins with.
+macro_rules! with_digest {
+    ($script:literal) => {
+        concat!(
+            r#"digest() {
+  if command -v sha256sum >/dev/null 2>&1; then sha256sum; elif command -v shasum >/dev/null 2>&1; then shasum -a 256
+  else openssl dgst -sha256 -r; fi | cut -d' ' -f1
+}
+settle() { sync "$1" 2>/dev/null || sync; }
+"#,
+            $script
+        )
+    };
+}
+pub(crate) use with_digest;
+
+/// $1 path, $2 operation, $3 mode, $4 digest of the new text, $5 digest that must be there: `-` nothing, `*` anything.
+const WRITE: &str = with_digest!(
+    r#"set -eu
+umask 077
+present=-
+if [ -e "$1" ]; then present=$(digest < "$1"); fi
+if [ "$5" != '*' ] && [ "$present" != "$5" ] && [ "$present" != "$4" ]; then exit 66; fi
+part="$1.part-$2"
+cat > "$part"
+got=$(digest < "$part")
+if [ "$got" != "$4" ]; then rm -f "$part"; echo "the file arrived damaged" >&2; exit 65; fi
+chmod "$3" "$part"
+settle "$part"
+mv -f "$part" "$1"
+settle "${1%/*}""#
+);
+
+/// $1 path, $2 digest: says whether that very program is there.
+const HAS_PROGRAM: &str = with_digest!(r#"[ -x "$1" ] && [ "$(digest < "$1")" = "$2" ] && echo present || echo absent"#);
+
+/// $1 directory below bin, $2 program, $3 operation, $4 digest, $5 bytes.
+const UPLOAD: &str = with_digest!(
+    r#"set -eu
+umask 022
+mkdir -p "$1"
+free=$(df -Pk "$1" | awk 'NR==2 {print $4}')
+need=$(( $5 / 1024 + 1024 ))
+if [ "$free" -lt "$need" ]; then
+  echo "no space left on device ($1, $((free / 1024)) MB free, $((need / 1024)) MB needed)" >&2; exit 67
+fi
+part="$1/$2.part-$3"
+cat > "$part"
+got=$(digest < "$part")
+if [ "$got" != "$4" ]; then rm -f "$part"; echo "the program arrived damaged" >&2; exit 65; fi
+chmod 755 "$part"
+settle "$part"
+mv -f "$part" "$1/$2"
+settle "$1""#
+);
+
+const READ: &str = r#"[ -e "$1" ] || exit 3; cat "$1""#;
+
+/// What must be under a name before it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaces<'a> {
+    Anything,
+    Nothing,
+    Digest(&'a str),
+}
+
+pub struct NewFile<'a> {
+    pub path: &'a str,
+    pub bytes: &'a [u8],
+    pub mode: u32,
+    pub operation: &'a str,
+    pub replaces: Replaces<'a>,
+}
+
+pub fn digest_of(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Host {
+    /// `None` when there is no such file.
+    pub async fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>, WorldError> {
+        let script =
+            Script { what: "read file", text: READ, arguments: &[path], input: Input::Nothing, limit: STEP_LIMIT };
+        let output = self.run(script).await?;
+        match output.status {
+            0 => Ok(Some(output.stdout)),
+            3 => Ok(None),
+            status => Err(self.failed("read file", status, &output.stderr)),
+        }
+    }
+
+    /// Writes the whole file or nothing. A file that has the new text already counts as written.
+    pub async fn write_file(&self, file: NewFile<'_>) -> Result<(), WorldError> {
+        let (mode, digest) = (format!("{:o}", file.mode), digest_of(file.bytes));
+        let replaces = match file.replaces {
+            Replaces::Anything => "*",
+            Replaces::Nothing => "-",
+            Replaces::Digest(digest) => digest,
+        };
+        let output = self
+            .run(Script {
+                what: "write file",
+                text: WRITE,
+                arguments: &[file.path, file.operation, &mode, &digest, replaces],
+                input: Input::Bytes(file.bytes),
+                limit: STEP_LIMIT,
+            })
+            .await?;
+        match output.status {
+            0 => Ok(()),
+            STATUS_CHANGED => {
+                Err(WorldError::Changed { host: self.address().clone(), path: file.path.to_owned() })
+            }
+            status => Err(self.failed("write file", status, &output.stderr)),
+        }
+    }
+
+    /// Sends the program to `<dir>/<name>` unless it is there. Returns whether it had to be sent.
+    pub async fn upload_program(&self, upload: Upload<'_>, on_bytes: OnBytes<'_>) -> Result<bool, WorldError> {
+        let target = format!("{}/{}", upload.dir, upload.name);
+        let present = self
+            .must(Script {
+                what: "look for the program",
+                text: HAS_PROGRAM,
+                arguments: &[&target, &upload.program.digest],
+                input: Input::Nothing,
+                limit: STEP_LIMIT,
+            })
+            .await?;
+        if present.text().trim() == "present" {
+            return Ok(false);
+        }
+        let bytes = upload.program.bytes.to_string();
+        self.must(Script {
+            what: "upload of the program",
+            text: UPLOAD,
+            arguments: &[upload.dir, upload.name, upload.operation, &upload.program.digest, &bytes],
+            input: Input::File { path: &upload.program.path, on_bytes },
+            limit: UPLOAD_LIMIT,
+        })
+        .await?;
+        Ok(true)
+    }
+
+    pub(crate) fn failed(&self, what: &'static str, status: i32, stderr: &[u8]) -> WorldError {
+        let stderr = String::from_utf8_lossy(stderr).into_owned();
+        WorldError::Failed { host: self.address().clone(), what, status, stderr }
+    }
+}
+
+pub struct Upload<'a> {
+    pub program: &'a Program,
+    pub dir: &'a str,
+    pub name: &'a str,
+    pub operation: &'a str,
+}
+
+/// A program on this machine with the digest that names it everywhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    pub path: std::path::PathBuf,
+    /// SHA-256, 64 hex digits.
+    pub digest: String,
+    pub bytes: u64,
+}
+
+/// How many hex digits name a program's directory.
+const SHORT_DIGEST: usize = 16;
+
+impl Program {
+    pub fn read(path: &Path) -> Result<Self, WorldError> {
+        let here = |source| WorldError::Here { what: format!("read {}", path.display()), source };
+        let mut file = std::fs::File::open(path).map_err(here)?;
+        let mut hasher = Sha256::new();
+        let bytes = std::io::copy(&mut file, &mut hasher).map_err(here)?;
+        Ok(Program { path: path.to_owned(), digest: hex(&hasher.finalize()), bytes })
+    }
+
+    /// This very program: what runs here is what is deployed. Read once, it does not change while it runs.
+    pub fn own() -> Result<&'static Self, WorldError> {
+        static OWN: std::sync::OnceLock<Program> = std::sync::OnceLock::new();
+        if let Some(program) = OWN.get() {
+            return Ok(program);
+        }
+        let program = Program::read(Path::new("/proc/self/exe"))?;
+        Ok(OWN.get_or_init(|| program))
+    }
+
+    /// The name of its directory below `bin/`.
+    pub fn short_digest(&self) -> &str {
+        &self.digest[..SHORT_DIGEST]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::local::LocalHost;
+    use std::sync::Arc;
+
+    fn host() -> Host {
+        Host::Local(Arc::new(LocalHost::new("127.0.0.1".parse().unwrap())))
+    }
+
+    #[tokio::test]
+    async fn a_file_is_written_whole_and_only_over_what_the_plan_saw() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node.yaml").display().to_string();
+        let host = host();
+        let check = async |text: &str, replaces: Replaces<'_>, want: Result<(), &str>| {
+            let file =
+                NewFile { path: &path, bytes: text.as_bytes(), mode: 0o600, operation: "op-1", replaces };
+            let got = host.write_file(file).await.map_err(|error| error.to_string());
+            let want = want.map_err(|end| format!("{path} on 127.0.0.1 {end}"));
+            assert_eq!(got, want);
+        };
+        let changed = Err("was changed by somebody else since the plan was made");
+        let (one, other) = (digest_of(b"one"), digest_of(b"other"));
+        check("one", Replaces::Digest(&other), changed).await;
+        check("one", Replaces::Nothing, Ok(())).await;
+        check("one", Replaces::Nothing, Ok(())).await;
+        check("two", Replaces::Nothing, changed).await;
+        check("two", Replaces::Digest(&one), Ok(())).await;
+        check("three", Replaces::Anything, Ok(())).await;
+        assert_eq!(host.read_file(&path).await.unwrap().as_deref(), Some(&b"three"[..]));
+        assert_eq!(host.read_file("/nonexistent").await.unwrap(), None);
+        let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["node.yaml"]);
+    }
+
+    #[tokio::test]
+    async fn a_program_is_sent_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("source");
+        std::fs::write(&source, "#!/bin/sh\necho hello\n").unwrap();
+        let program = Program::read(&source).unwrap();
+        let bin = dir.path().join("bin").join(program.short_digest()).display().to_string();
+        for want in [true, false] {
+            let upload = Upload { program: &program, dir: &bin, name: "dkc", operation: "op-1" };
+            assert_eq!(host().upload_program(upload, &|_| {}).await.unwrap(), want);
+        }
+        let output = std::process::Command::new(format!("{bin}/dkc")).output().unwrap();
+        assert_eq!(output.stdout, b"hello\n");
+    }
+
+    #[tokio::test]
+    async fn a_step_that_hangs_ends_at_its_limit() {
+        let limit = Duration::from_millis(50);
+        let script = Script { what: "nap", text: "sleep 60", arguments: &[], input: Input::Nothing, limit };
+        let error = host().run(script).await.unwrap_err();
+        assert_eq!(error.to_string(), "nap on 127.0.0.1 did not end within 0 s");
+    }
+}

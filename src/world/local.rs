@@ -1,0 +1,55 @@
+//! This machine as a host: the same scripts and the same sockets without SSH. What `--local` hosts, the playground
+//! and a slave without a host use.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use dkc_core::ids::HostAddress;
+use tokio::net::UnixStream;
+
+use super::ssh::{drain, feed};
+use super::{ControlClient, Input, Output, Script, WorldError, control};
+
+pub struct LocalHost {
+    pub address: HostAddress,
+}
+
+impl LocalHost {
+    pub fn new(address: HostAddress) -> Self {
+        LocalHost { address }
+    }
+
+    pub async fn run(&self, script: Script<'_>) -> Result<Output, WorldError> {
+        let (what, limit) = (script.what, script.limit);
+        match tokio::time::timeout(limit, run_now(script)).await {
+            Ok(result) => {
+                result.map_err(|source| WorldError::Broken { host: self.address.clone(), what, source })
+            }
+            Err(_) => Err(WorldError::TooSlow { host: self.address.clone(), what, limit_s: limit.as_secs() }),
+        }
+    }
+
+    pub async fn control(&self, dir: &str) -> Result<ControlClient, WorldError> {
+        let path = PathBuf::from(dir).join(dkc_core::config::layout::CONTROL_SOCKET);
+        match UnixStream::connect(&path).await {
+            Ok(stream) => Ok(ControlClient::new(self.address.clone(), dir, stream)),
+            Err(error) => Err(control::no_daemon(&self.address, dir, &error.to_string())),
+        }
+    }
+}
+
+/// In a process group of its own: Ctrl-C at the terminal is for us to act on, not for half a step.
+async fn run_now(script: Script<'_>) -> std::io::Result<Output> {
+    let mut command = tokio::process::Command::new("sh");
+    command.args(["-c", script.text, "dkc"]).args(script.arguments).kill_on_drop(true).process_group(0);
+    let has_input = !matches!(script.input, Input::Nothing);
+    command.stdin(if has_input { Stdio::piped() } else { Stdio::null() });
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (sent, stdout, stderr) = tokio::join!(feed(stdin, script.input), drain(stdout), drain(stderr));
+    let status = child.wait().await?.code().unwrap_or(-1);
+    if status == 0 {
+        sent?;
+    }
+    Ok(Output { status, stdout, stderr })
+}

@@ -1,0 +1,394 @@
+//! Who may log in and whose key is trusted: the state of one login and the desk at which a person is asked.
+//! *Invariant:* one question at a time, one password attempt for each host, and a secret is only ever in this
+//! process's memory and on the way to ssh through a private socket. Absent: ssh itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use dkc_core::ids::HostAddress;
+use dkc_inventory::model;
+use tokio::sync::{Notify, OwnedMutexGuard};
+
+/// A password. It never prints itself and is overwritten when it goes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: String) -> Self {
+        Secret(text)
+    }
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+impl Drop for Secret {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.0).into_bytes();
+        bytes.fill(0);
+        std::hint::black_box(&bytes);
+    }
+}
+
+/// Asks the person at the terminal. Calls block; they are made from a thread where that is allowed.
+pub trait Asker: Send + Sync {
+    fn is_terminal(&self) -> bool;
+    /// Text typed without echo; `None` at end of file or Ctrl-C.
+    fn secret(&self, prompt: &str) -> Option<Secret>;
+    fn confirm(&self, question: &str, default: bool) -> bool;
+}
+
+/// What all logins of a session share.
+pub struct Desk {
+    asker: Arc<dyn Asker>,
+    /// Held from a question until its answer has proved right or wrong.
+    asking: Arc<tokio::sync::Mutex<()>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    /// Passwords that worked.
+    by_host: BTreeMap<HostAddress, Secret>,
+    /// Passwords the operator offered for every host with that user.
+    by_user: BTreeMap<String, Secret>,
+    /// Hosts that refused an offered password: there the operator is asked.
+    refused: BTreeSet<HostAddress>,
+    /// Hosts that have yet to be opened, with their users.
+    expected: BTreeMap<HostAddress, String>,
+    learned_keys: BTreeMap<HostAddress, String>,
+}
+
+impl Desk {
+    pub fn new(asker: Arc<dyn Asker>) -> Self {
+        Desk { asker, asking: Arc::default(), known: Mutex::default() }
+    }
+
+    pub fn expect(&self, hosts: impl Iterator<Item = (HostAddress, String)>) {
+        self.known().expected.extend(hosts);
+    }
+
+    pub fn take_learned_keys(&self) -> BTreeMap<HostAddress, String> {
+        std::mem::take(&mut self.known().learned_keys)
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().expect("no holder panics")
+    }
+
+    fn password_for(&self, user: &str, address: &HostAddress) -> Option<Secret> {
+        let known = self.known();
+        if known.refused.contains(address) {
+            return None;
+        }
+        known.by_host.get(address).or_else(|| known.by_user.get(user)).cloned()
+    }
+
+    async fn ask_secret(&self, prompt: String) -> Option<Secret> {
+        let asker = self.asker.clone();
+        tokio::task::spawn_blocking(move || asker.secret(&prompt)).await.ok().flatten()
+    }
+
+    async fn ask(&self, question: String, default: bool) -> bool {
+        let asker = self.asker.clone();
+        tokio::task::spawn_blocking(move || asker.confirm(&question, default)).await.unwrap_or(false)
+    }
+}
+
+/// What was decided about the key that a host showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyVerdict {
+    Trusted,
+    /// Never seen and nobody to ask, or declined: the fingerprint.
+    Unknown(String),
+    /// Another key is pinned: the fingerprint that was shown.
+    Changed(String),
+}
+
+/// One attempt to log in to one host.
+pub struct Login {
+    pub address: HostAddress,
+    pub user: String,
+    pins: Vec<String>,
+    accept_new: bool,
+    desk: Arc<Desk>,
+    /// Questions that wait for a person: while there are any, no time limit runs.
+    waiting: AtomicUsize,
+    has_failed: AtomicBool,
+    /// The one password attempt was used and ssh asks again.
+    pub failed: Notify,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    verdict: Option<KeyVerdict>,
+    password: Option<Given>,
+    desk_guard: Option<OwnedMutexGuard<()>>,
+}
+
+struct Given {
+    secret: Secret,
+    /// Typed just now, not remembered.
+    is_fresh: bool,
+}
+
+impl Login {
+    pub fn new(address: HostAddress, host: &model::Host, desk: Arc<Desk>) -> Arc<Self> {
+        Arc::new(Login {
+            address,
+            user: host.user.clone(),
+            pins: host.host_key.clone(),
+            accept_new: host.accept_new,
+            desk,
+            waiting: AtomicUsize::new(0),
+            has_failed: AtomicBool::new(false),
+            failed: Notify::new(),
+            state: Mutex::default(),
+        })
+    }
+
+    pub fn is_interactive(&self) -> bool {
+        self.desk.asker.is_terminal()
+    }
+
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    pub fn pins(&self) -> &[String] {
+        &self.pins
+    }
+
+    pub fn verdict(&self) -> Option<KeyVerdict> {
+        self.state().verdict.clone()
+    }
+
+    pub fn password_was_refused(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed)
+    }
+
+    pub fn gave_password(&self) -> bool {
+        self.state().password.is_some()
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no holder panics")
+    }
+
+    /// Is this key the host's? Decided once for each login, however often ssh asks.
+    pub async fn judge_key(&self, kind: &str, fingerprint: &str) -> bool {
+        if !self.pins.is_empty() {
+            let is_pinned = self.pins.iter().any(|pin| pin == fingerprint);
+            let verdict = if is_pinned { KeyVerdict::Trusted } else { KeyVerdict::Changed(fingerprint.into()) };
+            self.state().verdict = Some(verdict);
+            return is_pinned;
+        }
+        if let Some(verdict) = self.verdict() {
+            return verdict == KeyVerdict::Trusted;
+        }
+        let is_trusted = self.accept_new || self.person_trusts(kind, fingerprint).await;
+        if is_trusted {
+            self.desk.known().learned_keys.insert(self.address.clone(), fingerprint.into());
+        }
+        let verdict = if is_trusted { KeyVerdict::Trusted } else { KeyVerdict::Unknown(fingerprint.into()) };
+        self.state().verdict = Some(verdict);
+        is_trusted
+    }
+
+    async fn person_trusts(&self, kind: &str, fingerprint: &str) -> bool {
+        if !self.is_interactive() {
+            return false;
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _one_at_a_time = self.desk.asking.lock().await;
+        let question = format!("{} shows the {kind} key {fingerprint}. Trust it from now on?", self.address);
+        let is_trusted = self.desk.ask(question, false).await;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        is_trusted
+    }
+
+    /// Answers what ssh asks. `None` = no answer, ssh gives up.
+    pub async fn answer(&self, prompt: &str, is_confirmation: bool) -> Option<String> {
+        if !self.is_interactive() {
+            return None;
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let answer = match is_our_password_prompt(prompt) {
+            true => self.password().await,
+            false => self.other_question(prompt, is_confirmation).await,
+        };
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        answer
+    }
+
+    async fn password(&self) -> Option<String> {
+        if self.gave_password() {
+            self.has_failed.store(true, Ordering::Relaxed);
+            self.failed.notify_one();
+            return None;
+        }
+        let guard = self.desk.asking.clone().lock_owned().await;
+        let remembered = self.desk.password_for(&self.user, &self.address);
+        let is_fresh = remembered.is_none();
+        let prompt = format!("[{0}@{1}] Login password for '{0}':", self.user, self.address);
+        let secret = match remembered {
+            Some(secret) => secret,
+            None => self.desk.ask_secret(prompt).await?,
+        };
+        let text = secret.reveal().to_owned();
+        let mut state = self.state();
+        // Only a typed password holds the desk until it has proved right; then it may spare others the question.
+        state.desk_guard = is_fresh.then_some(guard);
+        state.password = Some(Given { secret, is_fresh });
+        Some(text)
+    }
+
+    /// A key's passphrase, a one-time code, a jump host's question: passed on as ssh words it.
+    async fn other_question(&self, prompt: &str, is_confirmation: bool) -> Option<String> {
+        let _one_at_a_time = self.desk.asking.lock().await;
+        let wants_yes_or_no = is_confirmation || prompt.contains("(yes/no");
+        if wants_yes_or_no {
+            let is_yes = self.desk.ask(prompt.trim().to_owned(), false).await;
+            return Some(if is_yes { "yes" } else { "no" }.to_owned());
+        }
+        let secret = self.desk.ask_secret(format!("[{}] {}", self.address, prompt.trim())).await?;
+        Some(secret.reveal().to_owned())
+    }
+
+    /// The login stands: remember the password and offer it for the hosts still to come.
+    pub async fn succeeded(&self) {
+        let (password, guard) = {
+            let mut state = self.state();
+            (state.password.take(), state.desk_guard.take())
+        };
+        let others = {
+            let mut known = self.desk.known();
+            known.expected.remove(&self.address);
+            known.refused.remove(&self.address);
+            known.expected.values().filter(|user| **user == self.user).count()
+        };
+        let Some(Given { secret, is_fresh: true }) = password else { return };
+        self.desk.known().by_host.insert(self.address.clone(), secret.clone());
+        if others > 0 {
+            let hosts = if others == 1 { "host" } else { "hosts" };
+            let question = format!("use it for the other {others} {hosts} with user {}?", self.user);
+            if self.desk.ask(question, true).await {
+                self.desk.known().by_user.insert(self.user.clone(), secret);
+            }
+        }
+        drop(guard);
+    }
+
+    /// The login failed: forget what did not work, let the next question come.
+    pub fn gave_up(&self) {
+        let mut state = self.state();
+        let mut known = self.desk.known();
+        known.expected.remove(&self.address);
+        if state.password.take().is_some() {
+            known.by_host.remove(&self.address);
+            known.refused.insert(self.address.clone());
+        }
+        state.desk_guard = None;
+    }
+}
+
+/// ssh asks `USER@HOST's password: ` (method password) or `(USER@HOST) Password: ` (keyboard-interactive).
+fn is_our_password_prompt(prompt: &str) -> bool {
+    let prompt = prompt.trim().to_ascii_lowercase();
+    prompt.ends_with("password:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Typist {
+        answers: Mutex<Vec<&'static str>>,
+        seen: Mutex<Vec<String>>,
+    }
+    impl Asker for Typist {
+        fn is_terminal(&self) -> bool {
+            true
+        }
+        fn secret(&self, prompt: &str) -> Option<Secret> {
+            self.seen.lock().unwrap().push(prompt.into());
+            Some(Secret::new(self.answers.lock().unwrap().remove(0).into()))
+        }
+        fn confirm(&self, question: &str, _default: bool) -> bool {
+            self.seen.lock().unwrap().push(question.into());
+            self.answers.lock().unwrap().remove(0) == "y"
+        }
+    }
+
+    fn host(pins: &[&str]) -> model::Host {
+        model::Host {
+            user: "dkc".into(),
+            port: 22,
+            group: Vec::new(),
+            host_key: pins.iter().map(|pin| pin.to_string()).collect(),
+            accept_new: false,
+            data_dir: None,
+            zone: None,
+            local: false,
+        }
+    }
+
+    fn desk(answers: &[&'static str]) -> (Arc<Typist>, Arc<Desk>) {
+        let typist = Arc::new(Typist { answers: Mutex::new(answers.to_vec()), seen: Mutex::default() });
+        (typist.clone(), Arc::new(Desk::new(typist)))
+    }
+
+    #[tokio::test]
+    async fn one_password_is_asked_once_and_offered_for_the_other_hosts() {
+        let (typist, desk) = desk(&["geheim", "y"]);
+        let names: Vec<HostAddress> = ["10.0.0.10", "10.0.0.11", "10.0.0.12"].map(|n| n.parse().unwrap()).to_vec();
+        desk.expect(names.iter().map(|name| (name.clone(), "dkc".into())));
+        for name in &names {
+            let login = Login::new(name.clone(), &host(&[]), desk.clone());
+            assert_eq!(login.answer("dkc@x's password: ", false).await.as_deref(), Some("geheim"));
+            login.succeeded().await;
+        }
+        let want = ["[dkc@10.0.0.10] Login password for 'dkc':", "use it for the other 2 hosts with user dkc?"];
+        assert_eq!(*typist.seen.lock().unwrap(), want);
+    }
+
+    #[tokio::test]
+    async fn a_host_gets_one_attempt_and_a_refused_offer_is_not_repeated() {
+        let (typist, desk) = desk(&["falsch", "richtig"]);
+        let login = Login::new("h".parse().unwrap(), &host(&[]), desk.clone());
+        assert_eq!(login.answer("Password:", false).await.as_deref(), Some("falsch"));
+        assert_eq!(login.answer("Password:", false).await, None);
+        assert!(login.password_was_refused());
+        login.gave_up();
+        let again = Login::new("h".parse().unwrap(), &host(&[]), desk);
+        assert_eq!(again.answer("Password:", false).await.as_deref(), Some("richtig"));
+        assert_eq!(typist.seen.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn keys_are_judged_by_pin_and_never_change_silently() {
+        let check = |pins: &'static [&'static str], answers: &'static [&'static str]| async move {
+            let (_, desk) = desk(answers);
+            let login = Login::new("h".parse().unwrap(), &host(pins), desk.clone());
+            login.judge_key("ED25519", "SHA256:a").await;
+            (login.verdict().unwrap(), desk.take_learned_keys().len())
+        };
+        assert_eq!(check(&["SHA256:a"], &[]).await, (KeyVerdict::Trusted, 0));
+        assert_eq!(check(&["SHA256:b", "SHA256:a"], &[]).await, (KeyVerdict::Trusted, 0));
+        assert_eq!(check(&["SHA256:b"], &[]).await, (KeyVerdict::Changed("SHA256:a".into()), 0));
+        assert_eq!(check(&[], &["y"]).await, (KeyVerdict::Trusted, 1));
+        assert_eq!(check(&[], &["n"]).await, (KeyVerdict::Unknown("SHA256:a".into()), 0));
+    }
+
+    #[test]
+    fn a_secret_does_not_print_itself() {
+        assert_eq!(format!("{:?}", Secret::new("geheim".into())), "Secret(…)");
+    }
+}

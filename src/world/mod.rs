@@ -1,0 +1,250 @@
+//! The only code that touches other machines. A [`World`] opens hosts (over SSH, or this machine for `--local`
+//! hosts) and keeps them open for the session; everything above works on [`Host`] and never learns which kind it is.
+//! *Invariant:* what runs on a host is a fixed script of ours with its values as arguments, never text pasted
+//! together. Absent: any decision about what should be done.
+
+pub mod askpass;
+pub mod control;
+pub mod files;
+pub mod local;
+pub mod login;
+pub mod ssh;
+
+use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dkc_core::ids::HostAddress;
+use dkc_inventory::model;
+use dkc_inventory::observed::Silence;
+
+pub use control::ControlClient;
+pub use login::{Asker, Secret};
+
+/// A short remote step: long enough for a loaded host, short enough that a person waits for it.
+pub const STEP_LIMIT: Duration = Duration::from_secs(30);
+/// Output of one remote step that is kept; our scripts print far less, so more is a mistake or an attack.
+pub const OUTPUT_MAX_BYTES: u64 = 16 * 1024 * 1024;
+/// Longest path of a control master's socket: a Unix socket's path is at most 108 bytes and ssh appends 17.
+const SOCKET_PATH_MAX_BYTES: usize = 80;
+
+#[derive(Debug, thiserror::Error)]
+pub enum WorldError {
+    #[error("{message}")]
+    Silent { host: HostAddress, kind: Silence, message: String },
+    #[error("{what} on {host} did not end within {limit_s} s")]
+    TooSlow { host: HostAddress, what: &'static str, limit_s: u64 },
+    #[error("{what} on {host} failed (status {status}){}", tail(stderr))]
+    Failed { host: HostAddress, what: &'static str, status: i32, stderr: String },
+    /// A file is not what the plan saw: somebody changed it in between.
+    #[error("{path} on {host} was changed by somebody else since the plan was made")]
+    Changed { host: HostAddress, path: String },
+    #[error("{what} on {host}: {source}")]
+    Broken { host: HostAddress, what: &'static str, source: std::io::Error },
+    #[error("the daemon in {dir} on {host} does not answer: {reason}")]
+    NoDaemon { host: HostAddress, dir: String, reason: String },
+    #[error("{what}: {source}")]
+    Here { what: String, source: std::io::Error },
+}
+
+/// The end of what a failed step said, on one line after a colon; nothing when it said nothing.
+fn tail(stderr: &str) -> String {
+    let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    match lines.len() {
+        0 => String::new(),
+        count => format!(": {}", lines[count.saturating_sub(3)..].join("; ")),
+    }
+}
+
+/// What a step printed and how it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    pub status: i32,
+    pub stdout: Vec<u8>,
+    pub stderr: Vec<u8>,
+}
+
+impl Output {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+}
+
+/// Called with the bytes sent so far.
+pub type OnBytes<'a> = &'a (dyn Fn(u64) + Send + Sync);
+
+/// What a step reads from its standard input.
+pub enum Input<'a> {
+    Nothing,
+    Bytes(&'a [u8]),
+    File { path: &'a Path, on_bytes: OnBytes<'a> },
+}
+
+/// A fixed script, its arguments and its limits.
+pub struct Script<'a> {
+    /// What it does, for messages: "write file", "start".
+    pub what: &'static str,
+    pub text: &'a str,
+    pub arguments: &'a [&'a str],
+    pub input: Input<'a>,
+    pub limit: Duration,
+}
+
+/// One machine, opened. Cheap to clone.
+#[derive(Clone)]
+pub enum Host {
+    Ssh(Arc<ssh::SshHost>),
+    Local(Arc<local::LocalHost>),
+}
+
+impl Host {
+    pub fn address(&self) -> &HostAddress {
+        match self {
+            Host::Ssh(host) => &host.address,
+            Host::Local(host) => &host.address,
+        }
+    }
+
+    /// Runs the script and returns how it ended, whatever its status.
+    pub async fn run(&self, script: Script<'_>) -> Result<Output, WorldError> {
+        let (what, limit_s) = (script.what, script.limit.as_secs());
+        let output = match self {
+            Host::Ssh(host) => host.run(script).await?,
+            Host::Local(host) => host.run(script).await?,
+        };
+        // 124 is what timeout(1) ends with: the far side itself gave up.
+        match output.status {
+            124 => Err(WorldError::TooSlow { host: self.address().clone(), what, limit_s }),
+            _ => Ok(output),
+        }
+    }
+
+    /// Runs the script; any status but 0 is an error with what it said.
+    pub async fn must(&self, script: Script<'_>) -> Result<Output, WorldError> {
+        let what = script.what;
+        let output = self.run(script).await?;
+        match output.status {
+            0 => Ok(output),
+            status => Err(WorldError::Failed {
+                host: self.address().clone(),
+                what,
+                status,
+                stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            }),
+        }
+    }
+
+    /// Opens the control socket of the daemon in `dir`.
+    pub async fn control(&self, dir: &str) -> Result<ControlClient, WorldError> {
+        match self {
+            Host::Ssh(host) => host.control(dir).await,
+            Host::Local(host) => host.control(dir).await,
+        }
+    }
+}
+
+/// Opens hosts and remembers them. One for each session; [`World::close`] ends its connections.
+pub struct World {
+    desk: Arc<login::Desk>,
+    hosts: Mutex<BTreeMap<HostAddress, Arc<tokio::sync::Mutex<Option<Host>>>>>,
+    private_dir: Mutex<Option<PathBuf>>,
+    next_serial: AtomicU64,
+}
+
+impl World {
+    pub fn new(asker: Arc<dyn Asker>) -> Self {
+        World {
+            desk: Arc::new(login::Desk::new(asker)),
+            hosts: Mutex::default(),
+            private_dir: Mutex::default(),
+            next_serial: AtomicU64::new(0),
+        }
+    }
+
+    /// Says which hosts a command will need, so that a password can be offered for "the other 3 hosts".
+    pub fn expect<'a>(&self, hosts: impl Iterator<Item = (&'a HostAddress, &'a model::Host)>) {
+        let open = self.hosts.lock().expect("no holder panics");
+        let waiting = hosts.filter(|(address, host)| !host.local && !open.contains_key(*address));
+        self.desk.expect(waiting.map(|(address, host)| (address.clone(), host.user.clone())));
+    }
+
+    /// The host, opened now or before. A connection that has died is opened again.
+    pub async fn host(&self, address: &HostAddress, host: &model::Host) -> Result<Host, WorldError> {
+        let slot = self.hosts.lock().expect("no holder panics").entry(address.clone()).or_default().clone();
+        let mut slot = slot.lock().await;
+        if let Some(open) = slot.as_ref()
+            && open.is_alive().await
+        {
+            return Ok(open.clone());
+        }
+        let open = self.open(address, host).await?;
+        *slot = Some(open.clone());
+        Ok(open)
+    }
+
+    async fn open(&self, address: &HostAddress, host: &model::Host) -> Result<Host, WorldError> {
+        if host.local {
+            return Ok(Host::Local(Arc::new(local::LocalHost::new(address.clone()))));
+        }
+        let place = ssh::Place { dir: self.private_dir()?, serial: self.next_serial.fetch_add(1, Ordering::Relaxed) };
+        let login = login::Login::new(address.clone(), host, self.desk.clone());
+        Ok(Host::Ssh(Arc::new(ssh::connect(place, login, host.port).await?)))
+    }
+
+    /// Keys that were seen and accepted for the first time: the caller pins them in the inventory.
+    pub fn take_learned_keys(&self) -> BTreeMap<HostAddress, String> {
+        self.desk.take_learned_keys()
+    }
+
+    /// Ends every connection and removes the private directory. Nothing is left when it returns.
+    pub async fn close(&self) {
+        let hosts = std::mem::take(&mut *self.hosts.lock().expect("no holder panics"));
+        for slot in hosts.into_values() {
+            if let Some(Host::Ssh(host)) = slot.lock().await.take() {
+                host.close().await;
+            }
+        }
+        if let Some(dir) = self.private_dir.lock().expect("no holder panics").take() {
+            let _ = std::fs::remove_dir_all(dir);
+        }
+    }
+
+    /// A fresh directory that only this user may enter: whoever can reach a master's socket can act as us.
+    fn private_dir(&self) -> Result<PathBuf, WorldError> {
+        let mut present = self.private_dir.lock().expect("no holder panics");
+        if let Some(dir) = present.as_ref() {
+            return Ok(dir.clone());
+        }
+        let name = format!("dkc-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let fits = |dir: &PathBuf| dir.is_dir() && dir.as_os_str().len() + name.len() + 8 <= SOCKET_PATH_MAX_BYTES;
+        let dir = runtime.filter(fits).unwrap_or_else(|| PathBuf::from("/tmp")).join(name);
+        let made = DirBuilder::new().mode(0o700).create(&dir);
+        made.map_err(|source| WorldError::Here { what: format!("make {}", dir.display()), source })?;
+        *present = Some(dir.clone());
+        Ok(dir)
+    }
+}
+
+impl Host {
+    async fn is_alive(&self) -> bool {
+        match self {
+            Host::Ssh(host) => host.is_alive().await,
+            Host::Local(_) => true,
+        }
+    }
+}
+
+impl Drop for World {
+    /// The last resort when nobody called `close`: masters end by themselves after their idle time.
+    fn drop(&mut self) {
+        if let Ok(Some(dir)) = self.private_dir.get_mut().map(Option::take) {
+            ssh::end_masters_in(&dir);
+            let _ = std::fs::remove_dir_all(dir);
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! A host over SSH: we start the control master ourselves (so that a password can be typed), then speak to it
+//! through its socket with the `openssh` crate. *Invariant:* a key that is not pinned is never accepted silently,
+//! and nothing secret is in an argument, the environment or a file.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio as ProcessStdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use dkc_core::ids::HostAddress;
+use dkc_inventory::model::DEFAULT_SSH_PORT;
+use dkc_inventory::observed::Silence;
+use openssh::{ForwardType, Session, Stdio};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::login::{KeyVerdict, Login};
+use super::{ControlClient, Input, OUTPUT_MAX_BYTES, Output, Script, WorldError, askpass, control};
+
+/// A host that does not even begin to answer costs this much, once.
+pub const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// A whole login: key exchange, slow name look-ups and PAM on the far side. Time for typing is not counted.
+const LOGIN_LIMIT: Duration = Duration::from_secs(20);
+/// sshd's MaxSessions is 10 by default; two stay free for the operator's own use of the master.
+const CHANNELS_MAX: usize = 8;
+/// An idle master ends by itself: if we are killed nothing stays for long.
+const MASTER_IDLE_S: u32 = 600;
+/// How long a question to a master on this machine may take before it counts as dead.
+const MASTER_LIMIT: Duration = Duration::from_secs(5);
+/// Piece of an upload between two reports of progress.
+const UPLOAD_PIECE_BYTES: usize = 256 * 1024;
+
+/// Where the files of one connection lie.
+pub struct Place {
+    pub dir: PathBuf,
+    pub serial: u64,
+}
+impl Place {
+    fn path(&self, ending: &str) -> PathBuf {
+        self.dir.join(format!("{}{ending}", self.serial))
+    }
+}
+
+pub struct SshHost {
+    pub address: HostAddress,
+    session: Session,
+    master: PathBuf,
+    channels: Semaphore,
+    next_forward: AtomicU64,
+}
+
+/// Logs in. Every way to fail is told apart for exit statuses and advice.
+pub async fn connect(place: Place, login: Arc<Login>, port: u16) -> Result<SshHost, WorldError> {
+    let result = log_in(&place, &login, port).await;
+    match &result {
+        Ok(()) => login.succeeded().await,
+        Err(_) => login.gave_up(),
+    }
+    let _ = std::fs::remove_file(place.path(".ask"));
+    result?;
+    let master = place.path("");
+    let session = Session::resume_mux(master.clone().into_boxed_path(), None);
+    let channels = Semaphore::new(CHANNELS_MAX);
+    Ok(SshHost { address: login.address.clone(), session, master, channels, next_forward: AtomicU64::new(0) })
+}
+
+async fn log_in(place: &Place, login: &Arc<Login>, port: u16) -> Result<(), WorldError> {
+    let here = |source| WorldError::Here { what: "start ssh".into(), source };
+    let ask = place.path(".ask");
+    let listener = UnixListener::bind(&ask).map_err(here)?;
+    let helper = tokio::spawn(askpass::serve(listener, login.clone()));
+    let log_path = place.path(".log");
+    let log = std::fs::File::create(&log_path).map_err(here)?;
+    let mut command = master_command(&place.path(""), &ask, login, port).map_err(here)?;
+    command.stdin(ProcessStdio::null()).stdout(ProcessStdio::null()).stderr(log).kill_on_drop(true).process_group(0);
+    let mut child = command.spawn().map_err(here)?;
+    let status = wait_for_login(&mut child, login).await;
+    helper.abort();
+    let said = std::fs::read_to_string(&log_path).unwrap_or_default();
+    let _ = std::fs::remove_file(&log_path);
+    match status {
+        Some(true) => verify(&place.path(""), login).await,
+        Some(false) => Err(why_refused(login, &said)),
+        None => Err(silent(login, Silence::Timeout, no_answer(LOGIN_LIMIT))),
+    }
+}
+
+/// `Some(true)` when the master stands, `Some(false)` when ssh gave up, `None` when it took too long.
+async fn wait_for_login(child: &mut tokio::process::Child, login: &Login) -> Option<bool> {
+    let mut deadline = Instant::now() + LOGIN_LIMIT;
+    loop {
+        tokio::select! {
+            status = child.wait() => return Some(status.is_ok_and(|status| status.success())),
+            () = login.failed.notified() => {
+                let _ = child.kill().await;
+                return Some(false);
+            }
+            () = tokio::time::sleep_until(deadline) => {
+                if !login.is_waiting() {
+                    let _ = child.kill().await;
+                    return None;
+                }
+                deadline = Instant::now() + LOGIN_LIMIT;
+            }
+        }
+    }
+}
+
+/// The options that must hold whatever the user's own configuration says come first: ssh takes the first it sees.
+fn master_command(
+    master: &Path,
+    ask: &Path,
+    login: &Login,
+    port: u16,
+) -> std::io::Result<tokio::process::Command> {
+    let program = own_program()?;
+    let mut command = tokio::process::Command::new("ssh");
+    command.args(["-M", "-N", "-f", "-T", "-S"]).arg(master).args(["-l", &login.user]);
+    if port != DEFAULT_SSH_PORT {
+        command.args(["-p", &port.to_string()]);
+    }
+    for option in fixed_options(login.is_interactive()) {
+        command.args(["-o", &option]);
+    }
+    command.args(["-o", &format!("KnownHostsCommand={}", askpass::known_hosts_command(&program))]);
+    command.env(askpass::SOCKET_VARIABLE, ask).env_remove("DISPLAY");
+    if login.is_interactive() {
+        command.env("SSH_ASKPASS", &program).env("SSH_ASKPASS_REQUIRE", "force");
+    }
+    command.arg("--").arg(login.address.as_str());
+    Ok(command)
+}
+
+fn fixed_options(is_interactive: bool) -> Vec<String> {
+    let batch = if is_interactive { "no" } else { "yes" };
+    vec![
+        format!("BatchMode={batch}"),
+        format!("ConnectTimeout={}", CONNECT_LIMIT.as_secs()),
+        format!("ControlPersist={MASTER_IDLE_S}"),
+        "ControlMaster=yes".into(),
+        "StrictHostKeyChecking=yes".into(),
+        "UserKnownHostsFile=/dev/null".into(),
+        "GlobalKnownHostsFile=/dev/null".into(),
+        "UpdateHostKeys=no".into(),
+        "VerifyHostKeyDNS=no".into(),
+        "CheckHostIP=no".into(),
+        "NumberOfPasswordPrompts=1".into(),
+        "PreferredAuthentications=gssapi-with-mic,hostbased,publickey,password,keyboard-interactive".into(),
+        "ServerAliveInterval=5".into(),
+        "ServerAliveCountMax=3".into(),
+        "ForwardAgent=no".into(),
+        "ForwardX11=no".into(),
+        "ClearAllForwardings=yes".into(),
+        "PermitLocalCommand=no".into(),
+        "RemoteCommand=none".into(),
+        "StreamLocalBindUnlink=yes".into(),
+        "LogLevel=ERROR".into(),
+    ]
+}
+
+/// This program. A file replaced under a running shell shows as "(deleted)"; the process still has it.
+fn own_program() -> std::io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    Ok(if path.exists() { path } else { PathBuf::from(format!("/proc/{}/exe", std::process::id())) })
+}
+
+/// ssh may exit with 0 without a working socket; only `-O check` proves that the master stands.
+async fn verify(master: &Path, login: &Login) -> Result<(), WorldError> {
+    if control_master(master, "check").await {
+        return Ok(());
+    }
+    Err(silent(login, Silence::Other, "ssh logged in but left no control master".into()))
+}
+
+async fn control_master(master: &Path, word: &str) -> bool {
+    let mut command = tokio::process::Command::new("ssh");
+    command.arg("-S").arg(master).args(["-O", word, "--", "-"]).kill_on_drop(true);
+    command.stdin(ProcessStdio::null()).stdout(ProcessStdio::null()).stderr(ProcessStdio::null());
+    let status = tokio::time::timeout(MASTER_LIMIT, command.status()).await;
+    status.is_ok_and(|status| status.is_ok_and(|status| status.success()))
+}
+
+/// Ends masters without waiting: for the drop of a [`super::World`] that nobody closed.
+pub fn end_masters_in(dir: &Path) {
+    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    let is_master = |path: &PathBuf| path.extension().is_none();
+    for path in entries.flatten().map(|entry| entry.path()).filter(is_master) {
+        let mut command = std::process::Command::new("ssh");
+        command.arg("-S").arg(path).args(["-O", "exit", "--", "-"]);
+        command.stdin(ProcessStdio::null()).stdout(ProcessStdio::null()).stderr(ProcessStdio::null());
+        let _ = command.status();
+    }
+}
+
+fn silent(login: &Login, kind: Silence, message: String) -> WorldError {
+    WorldError::Silent { host: login.address.clone(), kind, message }
+}
+
+fn no_answer(limit: Duration) -> String {
+    format!("no answer in {} s", limit.as_secs())
+}
+
+/// Turns what ssh said into a cause.
+fn why_refused(login: &Login, said: &str) -> WorldError {
+    match login.verdict() {
+        Some(KeyVerdict::Changed(shown)) => {
+            let message = format!("the host key has changed: pinned {}, shown {shown}", login.pins().join(" or "));
+            return silent(login, Silence::HostKeyChanged, message);
+        }
+        Some(KeyVerdict::Unknown(shown)) => {
+            return silent(login, Silence::HostKeyUnknown, format!("its host key {shown} is not trusted yet"));
+        }
+        _ => {}
+    }
+    let (kind, message) = classify(said, login.gave_password() || login.password_was_refused());
+    silent(login, kind, message)
+}
+
+fn classify(said: &str, gave_password: bool) -> (Silence, String) {
+    let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("ssh gave no reason");
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if has(&["timed out"]) {
+        return (Silence::Timeout, no_answer(CONNECT_LIMIT));
+    }
+    if has(&["Bad configuration option"]) {
+        return (Silence::Other, format!("ssh on this machine is older than OpenSSH 8.5 ({last})"));
+    }
+    if has(&["Permission denied"]) || gave_password {
+        let what = if gave_password { "the password was refused" } else { "login refused" };
+        return (Silence::Login, format!("{what} ({last})"));
+    }
+    if has(&["refused", "No route", "unreachable", "resolve", "closed", "reset", "not known"]) {
+        return (Silence::Unreachable, last.to_owned());
+    }
+    (Silence::Other, last.to_owned())
+}
+
+/// Runs a script under a limit on the far side, so that a lost connection leaves nothing running for ever.
+const UNDER_LIMIT: &str = r#"limit=$1 script=$2; shift 2
+if command -v timeout >/dev/null 2>&1; then exec timeout -k 5 "$limit" sh -c "$script" dkc "$@"; fi
+exec sh -c "$script" dkc "$@""#;
+/// Our own limit is this much longer than the far side's, so that the far side's answer arrives.
+const LIMIT_MARGIN: Duration = Duration::from_secs(7);
+
+impl SshHost {
+    pub async fn run(&self, script: Script<'_>) -> Result<Output, WorldError> {
+        let _channel = self.channels.acquire().await.expect("never closed");
+        let (what, limit) = (script.what, script.limit);
+        match tokio::time::timeout(limit + LIMIT_MARGIN, self.run_now(script)).await {
+            Ok(result) => result.map_err(|error| self.broken(what, error)),
+            Err(_) => Err(WorldError::TooSlow { host: self.address.clone(), what, limit_s: limit.as_secs() }),
+        }
+    }
+
+    async fn run_now(&self, script: Script<'_>) -> Result<Output, openssh::Error> {
+        let mut command = self.session.raw_command(command_line(&script));
+        let has_input = !matches!(script.input, Input::Nothing);
+        command.stdin(if has_input { Stdio::piped() } else { Stdio::null() });
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().await?;
+        let (stdin, stdout, stderr) = (child.stdin().take(), child.stdout().take(), child.stderr().take());
+        let (sent, stdout, stderr) = tokio::join!(feed(stdin, script.input), drain(stdout), drain(stderr));
+        let status = match child.wait().await {
+            Ok(status) => status.code().unwrap_or(-1),
+            // The crate turns 127 into an error of its own.
+            Err(openssh::Error::Remote(error)) if error.kind() == std::io::ErrorKind::NotFound => 127,
+            Err(error) => return Err(error),
+        };
+        // A script that ends early closes its input; its status says why, the broken pipe does not.
+        if status == 0 {
+            sent.map_err(openssh::Error::ChildIo)?;
+        }
+        Ok(Output { status, stdout, stderr })
+    }
+
+    fn broken(&self, what: &'static str, error: openssh::Error) -> WorldError {
+        let source = std::io::Error::other(format!("the SSH connection broke: {error}"));
+        WorldError::Broken { host: self.address.clone(), what, source }
+    }
+
+    /// Forwards a fresh private socket to the daemon's; where sshd forbids that, `dkcd ctl` on the host does it.
+    pub async fn control(&self, dir: &str) -> Result<ControlClient, WorldError> {
+        let far = PathBuf::from(dir).join(dkc_core::config::layout::CONTROL_SOCKET);
+        let name = format!("f{}", self.next_forward.fetch_add(1, Ordering::Relaxed));
+        let near = self.master.with_extension(name);
+        let (from, to) = (unix(&near), unix(&far));
+        let forward = self.session.request_port_forward(ForwardType::Local, from, to);
+        let forwarded = tokio::time::timeout(MASTER_LIMIT, forward).await;
+        if !matches!(forwarded, Ok(Ok(()))) {
+            return Err(control::no_daemon(&self.address, dir, "the SSH master refused to forward its socket"));
+        }
+        let stream = UnixStream::connect(&near).await;
+        // The listener has done its work: this one connection stays open without it.
+        let _ = self.session.close_port_forward(ForwardType::Local, unix(&near), unix(&far)).await;
+        let _ = std::fs::remove_file(&near);
+        match stream {
+            Ok(stream) => Ok(ControlClient::new(self.address.clone(), dir, stream)),
+            Err(error) => Err(control::no_daemon(&self.address, dir, &error.to_string())),
+        }
+    }
+
+    pub async fn is_alive(&self) -> bool {
+        let check = tokio::time::timeout(MASTER_LIMIT, self.session.check()).await;
+        matches!(check, Ok(Ok(())))
+    }
+
+    pub async fn close(&self) {
+        control_master(&self.master, "exit").await;
+    }
+}
+
+fn unix(path: &Path) -> openssh::Socket<'_> {
+    openssh::Socket::UnixSocket { path: path.into() }
+}
+
+/// The one line that sshd gives to the login shell: fixed words and quoted values.
+fn command_line(script: &Script<'_>) -> String {
+    let limit = script.limit.as_secs().max(1).to_string();
+    let fixed = ["sh", "-c", UNDER_LIMIT, "dkc", &limit, script.text];
+    let words = fixed.into_iter().chain(script.arguments.iter().copied());
+    format!("exec {}", words.map(quote).collect::<Vec<_>>().join(" "))
+}
+
+/// Quotes for a POSIX shell: inside single quotes only the quote itself has a meaning.
+fn quote(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// Writes a step's input and closes it.
+pub async fn feed(pipe: Option<impl AsyncWrite + Unpin>, input: Input<'_>) -> std::io::Result<()> {
+    let Some(mut pipe) = pipe else { return Ok(()) };
+    match input {
+        Input::Nothing => {}
+        Input::Bytes(bytes) => pipe.write_all(bytes).await?,
+        Input::File { path, on_bytes } => {
+            let mut file = tokio::fs::File::open(path).await?;
+            let mut piece = vec![0; UPLOAD_PIECE_BYTES];
+            let mut sent = 0;
+            loop {
+                let count = file.read(&mut piece).await?;
+                if count == 0 {
+                    break;
+                }
+                pipe.write_all(&piece[..count]).await?;
+                sent += count as u64;
+                on_bytes(sent);
+            }
+        }
+    }
+    pipe.shutdown().await
+}
+
+/// Reads what a step prints; beyond the limit it is thrown away so that the step does not block.
+pub async fn drain(pipe: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
+    let mut kept = Vec::new();
+    if let Some(mut pipe) = pipe {
+        let _ = (&mut pipe).take(OUTPUT_MAX_BYTES).read_to_end(&mut kept).await;
+        let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_reach_the_far_shell_as_single_words() {
+        let check = |word: &str, want: &str| assert_eq!(quote(word), want);
+        check("plain", "'plain'");
+        check("two words", "'two words'");
+        check("$(rm -rf ~)", "'$(rm -rf ~)'");
+        check("it's", r"'it'\''s'");
+        check("", "''");
+    }
+
+    #[test]
+    fn the_cause_of_a_refusal_is_told_apart() {
+        let check = |said: &str, gave_password: bool, want: Silence| assert_eq!(classify(said, gave_password).0, want);
+        check("ssh: connect to host 10.0.0.1 port 22: Connection timed out", false, Silence::Timeout);
+        check("ssh: connect to host 10.0.0.1 port 22: Connection refused", false, Silence::Unreachable);
+        check("ssh: connect to host 10.0.0.1 port 22: No route to host", false, Silence::Unreachable);
+        check("ssh: Could not resolve hostname nix: Name or service not known", false, Silence::Unreachable);
+        check("dkc@10.0.0.1: Permission denied (publickey,password).", false, Silence::Login);
+        check("", true, Silence::Login);
+        check("Bad configuration option: knownhostscommand", false, Silence::Other);
+        check("", false, Silence::Other);
+    }
+
+    #[test]
+    fn host_keys_are_always_checked_and_passwords_need_a_terminal() {
+        for is_interactive in [true, false] {
+            let options = fixed_options(is_interactive);
+            assert!(options.contains(&"StrictHostKeyChecking=yes".to_owned()));
+            assert!(options.contains(&"ForwardAgent=no".to_owned()));
+            assert_eq!(options.contains(&"BatchMode=yes".to_owned()), !is_interactive);
+        }
+    }
+
+    #[test]
+    fn no_secret_is_in_the_arguments_or_the_environment_of_ssh() {
+        // The command is built before any password is known, and nothing is added to it afterwards: what can be
+        // checked is that it only holds paths, options and names.
+        let host = dkc_inventory::model::Host {
+            user: "dkc".into(),
+            port: 2222,
+            group: Vec::new(),
+            host_key: Vec::new(),
+            accept_new: false,
+            data_dir: None,
+            zone: None,
+            local: false,
+        };
+        struct Nobody;
+        impl super::super::Asker for Nobody {
+            fn is_terminal(&self) -> bool {
+                true
+            }
+            fn secret(&self, _: &str) -> Option<super::super::Secret> {
+                Some(super::super::Secret::new("correct-horse".into()))
+            }
+            fn confirm(&self, _: &str, _: bool) -> bool {
+                true
+            }
+        }
+        let desk = Arc::new(super::super::login::Desk::new(Arc::new(Nobody)));
+        let login = Login::new("10.0.0.1".parse().unwrap(), &host, desk);
+        let command = master_command(Path::new("/run/d/0"), Path::new("/run/d/0.ask"), &login, 2222).unwrap();
+        let command = command.as_std();
+        let arguments: Vec<String> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+        assert!(arguments.windows(2).any(|pair| pair == ["-p", "2222"]));
+        assert_eq!(arguments.last().map(String::as_str), Some("10.0.0.1"));
+        let environment: Vec<_> = command.get_envs().filter_map(|(name, value)| Some((name, value?))).collect();
+        let names: Vec<_> = environment.iter().map(|(name, _)| name.to_string_lossy().into_owned()).collect();
+        assert_eq!(names, ["DKC_ASKPASS_SOCKET", "SSH_ASKPASS", "SSH_ASKPASS_REQUIRE"]);
+    }
+}
