@@ -1,8 +1,19 @@
 //! The ring: which slot a key falls into, which tablet holds the slot, which nodes hold the tablet.
 
+//!
+//! *Invariant:* a key's slot never changes; a tablet's range of slots is fixed when the cluster is founded; and
+//! `place` is a pure function of its arguments, so that every node and the shell compute the same placement.
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ClusterId, MemberNo, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId};
+
+mod place;
+mod route;
+mod slot;
+
+pub use place::{Assigned, Assignment, PlaceNode, place, voters_of_meta};
+pub use slot::{slot_of, tablet_range, tablet_ranges};
 
 /// Parts of the key space. Never changes: a key's slot is for ever.
 pub const SLOTS: u32 = 16384;
@@ -53,8 +64,8 @@ pub struct TabletPlace {
     /// Grows whenever the voters change; checked where a command is applied.
     pub epoch: u32,
     pub voters: Vec<NodeId>,
-    /// A replica that is catching up, at most one.
-    pub learner: Option<NodeId>,
+    /// Replicas that are catching up during a merge; empty otherwise.
+    pub learners: Vec<NodeId>,
     pub preferred_leader: NodeId,
 }
 
@@ -67,4 +78,32 @@ pub struct RingMap {
     pub nodes: Vec<Node>,
     /// In slot order, without a gap.
     pub tablets: Vec<TabletPlace>,
+}
+
+impl std::fmt::Display for InRing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            InRing::ServiceIn => "[SERVICE IN]",
+            InRing::ServiceOut => "[SERVICE OUT]",
+        })
+    }
+}
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Action::None => "[n/a]",
+            Action::Add => "[ADD]",
+            Action::Delete => "[DELETE]",
+        })
+    }
+}
+impl std::fmt::Display for Operate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Operate::Nothing => "[Nothing]",
+            Operate::Pending => "[Pending]",
+            Operate::Doing => "[Doing]",
+            Operate::Done => "[Done]",
+        })
+    }
 }

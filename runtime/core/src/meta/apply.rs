@@ -1,0 +1,99 @@
+//! Which command goes where, and the two rules that stand before all of them: the cluster is founded, and the
+//! operation that runs is the one that asks.
+
+use super::{MemberChange, MetaCommand, MetaReply, MetaState, Operation, OperationId, Refused};
+use crate::ring::RingMap;
+
+pub(super) type Outcome = Result<MetaReply, Refused>;
+
+impl MetaState {
+    /// Carries out one command of the log.
+    pub fn apply(&mut self, command: &MetaCommand) -> MetaReply {
+        self.try_apply(command).unwrap_or_else(MetaReply::Refused)
+    }
+
+    fn try_apply(&mut self, command: &MetaCommand) -> Outcome {
+        match command {
+            MetaCommand::Found { cluster, nodes, tablets, replicas } => {
+                self.found(*cluster, nodes, *tablets, *replicas)
+            }
+            MetaCommand::TabletFounded { tablet } => self.tablet_founded(*tablet),
+            MetaCommand::BeginOperation { id, holder, what } => self.begin_operation(*id, holder, what),
+            MetaCommand::EndOperation { id } => self.end_operation(*id),
+            MetaCommand::Change { operation, change } => {
+                self.check_operation(*operation)?;
+                self.change(change)
+            }
+            MetaCommand::MoveStarted { merge, tablet } => self.move_started(*merge, *tablet),
+            MetaCommand::CaughtUp { merge, tablet } => self.caught_up(*merge, *tablet),
+            MetaCommand::MoveDone { merge, tablet } => self.move_done(*merge, *tablet),
+            MetaCommand::SetAutomerge { is_on } => {
+                self.is_automerge = *is_on;
+                Ok(MetaReply::Done)
+            }
+        }
+    }
+
+    fn change(&mut self, change: &MemberChange) -> Outcome {
+        match change {
+            MemberChange::RegisterNode { uuid, number, address, zone } => {
+                self.register_node(*uuid, *number, address, zone.as_deref())
+            }
+            MemberChange::ServiceIn { node } => self.service_in(*node),
+            MemberChange::ServiceOut { node } => self.service_out(*node),
+            MemberChange::Merge => self.start_merge(),
+            MemberChange::CompleteMerge => self.complete_merge(),
+            MemberChange::AbortMerge => self.abort_merge(),
+            MemberChange::SuspendMerge => {
+                self.is_merge_suspended = true;
+                Ok(MetaReply::Done)
+            }
+            MemberChange::NoSuspendMerge => {
+                self.is_merge_suspended = false;
+                self.is_automerge_held = false;
+                Ok(MetaReply::Done)
+            }
+            MemberChange::RemoveNode { node } => self.remove_node(*node),
+        }
+    }
+
+    fn begin_operation(&mut self, id: OperationId, holder: &str, what: &str) -> Outcome {
+        self.founded_ring()?;
+        match &self.operation {
+            Some(running) if running.id != id => Err(held_by(running)),
+            Some(_) => Ok(MetaReply::Done),
+            None => {
+                self.operation = Some(Operation { id, holder: holder.to_owned(), what: what.to_owned() });
+                Ok(MetaReply::Done)
+            }
+        }
+    }
+
+    fn end_operation(&mut self, id: OperationId) -> Outcome {
+        if self.operation.as_ref().is_some_and(|running| running.id == id) {
+            self.operation = None;
+        }
+        Ok(MetaReply::Done)
+    }
+
+    fn check_operation(&self, asked: Option<OperationId>) -> Result<(), Refused> {
+        match (&self.operation, asked) {
+            (None, None) => Ok(()),
+            (Some(running), Some(id)) if running.id == id => Ok(()),
+            (Some(running), _) => Err(held_by(running)),
+            (None, Some(id)) => Err(Refused::NoSuchOperation(id)),
+        }
+    }
+
+    pub(super) fn founded_ring(&self) -> Result<&RingMap, Refused> {
+        self.ring.as_ref().ok_or(Refused::NotFounded)
+    }
+
+    pub(super) fn founded_ring_mut(&mut self) -> Result<&mut RingMap, Refused> {
+        self.ring.as_mut().ok_or(Refused::NotFounded)
+    }
+}
+
+fn held_by(running: &Operation) -> Refused {
+    Refused::Held { id: running.id, holder: running.holder.clone(), what: running.what.clone() }
+}

@@ -1,0 +1,55 @@
+//! Bytes of the meta group: one version byte, then postcard. Snapshots, log entries and answers all begin with the
+//! version, so that a later release can read what an older one wrote.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{MetaCommand, MetaReply, MetaState};
+
+/// The version that is written. Every version that was ever released stays readable.
+pub const META_FORMAT_VERSION: u8 = 1;
+
+/// Bytes that are not what they should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadBytes {
+    #[error("the {what} is empty")]
+    Empty { what: &'static str },
+    #[error("the {what} has format version {found}; this program knows 1 to {META_FORMAT_VERSION}")]
+    Version { what: &'static str, found: u8 },
+    #[error("the {what} is damaged: {why}")]
+    Damaged { what: &'static str, why: String },
+}
+
+/// The format version, then postcard.
+pub(crate) fn encode_versioned<T: Serialize>(value: &T) -> Vec<u8> {
+    // Writing to memory cannot fail, and every length of these types is known beforehand.
+    postcard::to_extend(value, vec![META_FORMAT_VERSION]).expect("plain data always encodes")
+}
+
+pub(crate) fn decode_versioned<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, BadBytes> {
+    let (&version, body) = bytes.split_first().ok_or(BadBytes::Empty { what })?;
+    if version != META_FORMAT_VERSION {
+        return Err(BadBytes::Version { what, found: version });
+    }
+    match postcard::take_from_bytes(body) {
+        Ok((value, [])) => Ok(value),
+        Ok((_, rest)) => Err(BadBytes::Damaged { what, why: format!("{} bytes too many", rest.len()) }),
+        Err(error) => Err(BadBytes::Damaged { what, why: error.to_string() }),
+    }
+}
+
+macro_rules! versioned {
+    ($name:ident, $what:literal) => {
+        impl $name {
+            pub fn encode(&self) -> Vec<u8> {
+                encode_versioned(self)
+            }
+            pub fn decode(bytes: &[u8]) -> Result<Self, BadBytes> {
+                decode_versioned($what, bytes)
+            }
+        }
+    };
+}
+versioned!(MetaState, "meta snapshot");
+versioned!(MetaCommand, "meta command");
+versioned!(MetaReply, "meta answer");

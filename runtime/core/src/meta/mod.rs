@@ -1,0 +1,139 @@
+//! The state machine of the meta group: who belongs to the cluster, where every tablet lives, what is being
+//! moved, and which membership operation runs. The log carries `MetaCommand`s; `MetaState::apply` is the only
+//! place that changes the state.
+//!
+//! *Invariant (M2):* one membership operation at a time; a change that names another operation is refused.
+//! *Invariant (M3):* a UUID that was removed stays in `removed` for ever and can never register again.
+//! *Invariant:* `apply` is a pure function of state and command. It reads no clock and never fails: a refusal is
+//! an answer. Raft memberships are changed by the driver of the runtime; here stands what is wanted and what is done.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{ClusterId, MemberNo, NodeAddress, NodeId, NodeUuid, TabletId};
+use crate::ring::{Node, RingMap};
+
+mod apply;
+mod codec;
+mod command;
+mod found;
+mod merge;
+mod service;
+#[cfg(test)]
+mod tests;
+
+pub use codec::{BadBytes, META_FORMAT_VERSION};
+pub use command::{Founder, MemberChange, MetaCommand, MetaReply, OperationId, Refused};
+pub use merge::{Merge, Move, MoveState, Step};
+
+/// All that the meta group knows. Part of every snapshot of group 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetaState {
+    /// `None` until the cluster is founded.
+    ring: Option<RingMap>,
+    /// The id that the next registered node gets; ids are never given out again.
+    next_node_id: NodeId,
+    /// Tablets whose Raft group has been initialised by its first leader.
+    founded_tablets: BTreeSet<TabletId>,
+    /// Every node that ever left, for ever.
+    removed: BTreeMap<NodeUuid, RemovedNode>,
+    merge: Option<Merge>,
+    operation: Option<Operation>,
+    /// Merging and completing follow by themselves after SERVICEIN and SERVICEOUT.
+    is_automerge: bool,
+    /// SUSPENDMERGE: automerge waits, cluster-wide, also for nodes that join later.
+    is_merge_suspended: bool,
+    /// Set by ABORTMERGE, so that automerge does not begin again what was just aborted. The next SERVICEIN,
+    /// SERVICEOUT, MERGE or NOSUSPENDMERGE clears it.
+    is_automerge_held: bool,
+}
+
+impl Default for MetaState {
+    fn default() -> Self {
+        MetaState {
+            ring: None,
+            next_node_id: NodeId(1),
+            founded_tablets: BTreeSet::new(),
+            removed: BTreeMap::new(),
+            merge: None,
+            operation: None,
+            is_automerge: true,
+            is_merge_suspended: false,
+            is_automerge_held: false,
+        }
+    }
+}
+
+/// What stays of a node that was removed, so that a refusal can name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedNode {
+    pub node_id: NodeId,
+    pub number: MemberNo,
+    pub address: NodeAddress,
+}
+
+/// The membership operation that runs: no other may change members until it has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    pub id: OperationId,
+    /// Who began it, as in `ann@admin1`.
+    pub holder: String,
+    /// What they do, in the operator's words, as in `grow c0 by 10.77.0.14:8020`.
+    pub what: String,
+}
+
+impl MetaState {
+    /// The ring map; `None` until the cluster is founded.
+    pub fn ring(&self) -> Option<&RingMap> {
+        self.ring.as_ref()
+    }
+
+    pub fn cluster(&self) -> Option<ClusterId> {
+        self.ring().map(|ring| ring.cluster)
+    }
+
+    /// Founded and every tablet initialised.
+    pub fn is_founded(&self) -> bool {
+        self.ring.is_some() && self.unfounded_tablets().next().is_none()
+    }
+
+    /// Tablets whose group still waits for its preferred leader to initialise it.
+    pub fn unfounded_tablets(&self) -> impl Iterator<Item = TabletId> {
+        let tablets = self.ring().into_iter().flat_map(|ring| ring.tablets.iter().map(|place| place.tablet));
+        tablets.filter(|tablet| !self.founded_tablets.contains(tablet))
+    }
+
+    pub fn is_tablet_founded(&self, tablet: TabletId) -> bool {
+        self.founded_tablets.contains(&tablet)
+    }
+
+    pub fn node(&self, node_id: NodeId) -> Option<&Node> {
+        self.ring()?.node(node_id)
+    }
+
+    pub fn node_of_uuid(&self, uuid: NodeUuid) -> Option<&Node> {
+        self.ring()?.nodes.iter().find(|node| node.uuid == uuid)
+    }
+
+    /// The node that was removed under this UUID: whoever shows it is refused for ever.
+    pub fn removed(&self, uuid: NodeUuid) -> Option<&RemovedNode> {
+        self.removed.get(&uuid)
+    }
+
+    pub fn operation(&self) -> Option<&Operation> {
+        self.operation.as_ref()
+    }
+
+    pub fn merge(&self) -> Option<&Merge> {
+        self.merge.as_ref()
+    }
+
+    pub fn is_automerge(&self) -> bool {
+        self.is_automerge
+    }
+
+    pub fn is_merge_suspended(&self) -> bool {
+        self.is_merge_suspended
+    }
+}

@@ -1,0 +1,52 @@
+//! Questions to a ring map. All are answered without allocation, because a slave asks one for every request.
+
+use super::{Node, RingMap, SlotId, TabletPlace, slot_of};
+use crate::ids::{MemberNo, NodeId, TabletId};
+use crate::kv::Key;
+
+impl RingMap {
+    /// The tablet that holds a slot. Panics on a map without tablets, which no founded cluster has.
+    pub fn tablet_of_slot(&self, slot: SlotId) -> TabletId {
+        self.place_of_slot(slot).tablet
+    }
+
+    /// The place of the tablet that holds a slot.
+    pub fn place_of_slot(&self, slot: SlotId) -> &TabletPlace {
+        let after = self.tablets.partition_point(|place| place.first_slot <= slot);
+        &self.tablets[after.saturating_sub(1)]
+    }
+
+    pub fn place_of(&self, tablet: TabletId) -> Option<&TabletPlace> {
+        // Tablet `t` is the t-th range as long as no tablet was ever split; after a split the search finds it.
+        let direct = self.tablets.get(usize::from(tablet.0)).filter(|place| place.tablet == tablet);
+        direct.or_else(|| self.tablets.iter().find(|place| place.tablet == tablet))
+    }
+
+    pub fn place_of_mut(&mut self, tablet: TabletId) -> Option<&mut TabletPlace> {
+        self.tablets.iter_mut().find(|place| place.tablet == tablet)
+    }
+
+    /// Where a key lives.
+    pub fn route(&self, key: &Key) -> &TabletPlace {
+        self.place_of_slot(slot_of(&key.namespace, &key.bytes))
+    }
+
+    pub fn node(&self, node_id: NodeId) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.node_id == node_id)
+    }
+
+    pub fn node_of_number(&self, number: MemberNo) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.number == number)
+    }
+}
+
+impl TabletPlace {
+    pub fn holds(&self, slot: SlotId) -> bool {
+        (self.first_slot..=self.last_slot).contains(&slot)
+    }
+
+    /// Voters and learners: every node that keeps this tablet's data.
+    pub fn replicas(&self) -> impl Iterator<Item = NodeId> {
+        self.voters.iter().chain(&self.learners).copied()
+    }
+}
