@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ClusterId, ClusterName, MemberNo, Namespace, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId};
+use crate::ids::{
+    ClusterId, ClusterName, MemberNo, Namespace, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId,
+};
 use crate::ring::{Node, RingMap};
 
 /// Longest request line.
@@ -39,13 +41,34 @@ pub enum Blob {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DataOperation {
-    Get { key: Blob },
-    Set { key: Blob, value: Blob, flags: u32, expires_in_ms: Option<u64>, mode: DataMode },
-    Remove { key: Blob },
-    Increment { key: Blob, by: u64, is_decrement: bool },
-    Touch { key: Blob, expires_in_ms: Option<u64> },
+    Get {
+        key: Blob,
+    },
+    Set {
+        key: Blob,
+        value: Blob,
+        flags: u32,
+        expires_in_ms: Option<u64>,
+        mode: DataMode,
+    },
+    Remove {
+        key: Blob,
+    },
+    Increment {
+        key: Blob,
+        by: u64,
+        is_decrement: bool,
+    },
+    Touch {
+        key: Blob,
+        expires_in_ms: Option<u64>,
+    },
     /// Keys in tablet order; `cursor` is what the last answer's `next` said.
-    Keys { prefix: Option<Blob>, cursor: Option<String>, limit: u32 },
+    Keys {
+        prefix: Option<Blob>,
+        cursor: Option<String>,
+        limit: u32,
+    },
     Count,
 }
 
@@ -69,7 +92,10 @@ pub enum ControlReply {
     Data(DataReply),
     Text(String),
     /// Refused or failed; nothing was changed unless `is_outcome_unknown`.
-    Error { message: String, is_outcome_unknown: bool },
+    Error {
+        message: String,
+        is_outcome_unknown: bool,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

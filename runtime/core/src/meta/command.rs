@@ -38,38 +38,76 @@ impl From<&ServerEntry> for Founder {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MetaCommand {
     /// Makes the ring map. Idempotent for the same cluster and the same founders, in any order.
-    Found { cluster: ClusterId, nodes: Vec<Founder>, tablets: u16, replicas: u32 },
+    Found {
+        cluster: ClusterId,
+        nodes: Vec<Founder>,
+        tablets: u16,
+        replicas: u32,
+    },
     /// The tablet's group has been initialised. Idempotent.
-    TabletFounded { tablet: TabletId },
+    TabletFounded {
+        tablet: TabletId,
+    },
     /// Takes the lock for a membership operation. Idempotent for the same id.
-    BeginOperation { id: OperationId, holder: String, what: String },
+    BeginOperation {
+        id: OperationId,
+        holder: String,
+        what: String,
+    },
     /// Gives the lock back. Idempotent: an operation that does not run has ended.
-    EndOperation { id: OperationId },
+    EndOperation {
+        id: OperationId,
+    },
     /// A change of members. While an operation runs, only changes that name it are carried out.
-    Change { operation: Option<OperationId>, change: MemberChange },
+    Change {
+        operation: Option<OperationId>,
+        change: MemberChange,
+    },
     /// Driver: the new replicas of a tablet have been added to its group as learners. Idempotent.
-    MoveStarted { merge: RingVersion, tablet: TabletId },
+    MoveStarted {
+        merge: RingVersion,
+        tablet: TabletId,
+    },
     /// Driver: they have caught up. Idempotent.
-    CaughtUp { merge: RingVersion, tablet: TabletId },
+    CaughtUp {
+        merge: RingVersion,
+        tablet: TabletId,
+    },
     /// Driver, after COMPMERGE: the tablet's group has its new voters. Idempotent.
-    MoveDone { merge: RingVersion, tablet: TabletId },
-    SetAutomerge { is_on: bool },
+    MoveDone {
+        merge: RingVersion,
+        tablet: TabletId,
+    },
+    SetAutomerge {
+        is_on: bool,
+    },
 }
 
 /// What changes members: CHMPX's control words, registration and removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MemberChange {
     /// A new node joins as `[SERVICE OUT]`. Answers its node id; idempotent for the same UUID.
-    RegisterNode { uuid: NodeUuid, number: MemberNo, address: NodeAddress, zone: Option<String> },
-    ServiceIn { node: NodeId },
-    ServiceOut { node: NodeId },
+    RegisterNode {
+        uuid: NodeUuid,
+        number: MemberNo,
+        address: NodeAddress,
+        zone: Option<String>,
+    },
+    ServiceIn {
+        node: NodeId,
+    },
+    ServiceOut {
+        node: NodeId,
+    },
     Merge,
     CompleteMerge,
     AbortMerge,
     SuspendMerge,
     NoSuspendMerge,
     /// Takes a `[SERVICE OUT]` node off the registry; its UUID is refused for ever. Idempotent.
-    RemoveNode { node: NodeId },
+    RemoveNode {
+        node: NodeId,
+    },
 }
 
 impl MemberChange {
@@ -117,7 +155,9 @@ pub enum Refused {
     NoSuchNode(NodeId),
     #[error("there is no tablet {0}")]
     NoSuchTablet(TabletId),
-    #[error("node {uuid} was removed from this cluster (it was No.{number}) and can never return; give the host a new data directory")]
+    #[error(
+        "node {uuid} was removed from this cluster (it was No.{number}) and can never return; give the host a new data directory"
+    )]
     RemovedForEver { uuid: NodeUuid, number: MemberNo },
     #[error("{what} is already taken by No.{number}")]
     Taken { what: String, number: MemberNo },

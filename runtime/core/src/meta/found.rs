@@ -15,7 +15,13 @@ pub const REPLICAS_MAX: u32 = 7;
 const FIRST_EPOCH: u32 = 1;
 
 impl MetaState {
-    pub(super) fn found(&mut self, cluster: ClusterId, founders: &[Founder], tablets: u16, replicas: u32) -> Outcome {
+    pub(super) fn found(
+        &mut self,
+        cluster: ClusterId,
+        founders: &[Founder],
+        tablets: u16,
+        replicas: u32,
+    ) -> Outcome {
         let wanted = first_ring(cluster, founders, tablets, replicas)?;
         if let Some(ring) = &self.ring {
             return if is_same_founding(ring, &wanted, self.next_node_id) {
@@ -40,14 +46,20 @@ impl MetaState {
 /// Founding again is a retry as long as it is the same cluster in the same shape and nobody it names is new.
 /// Members may have come and gone since.
 fn is_same_founding(ring: &RingMap, wanted: &RingMap, next: NodeId) -> bool {
-    let is_known = |node: &Node| node.node_id < next && ring.node(node.node_id).is_none_or(|n| n.uuid == node.uuid);
+    let is_known =
+        |node: &Node| node.node_id < next && ring.node(node.node_id).is_none_or(|n| n.uuid == node.uuid);
     ring.cluster == wanted.cluster
         && ring.tablets.len() == wanted.tablets.len()
         && ring.replicas == wanted.replicas
         && wanted.nodes.iter().all(is_known)
 }
 
-fn first_ring(cluster: ClusterId, founders: &[Founder], tablets: u16, replicas: u32) -> Result<RingMap, Refused> {
+fn first_ring(
+    cluster: ClusterId,
+    founders: &[Founder],
+    tablets: u16,
+    replicas: u32,
+) -> Result<RingMap, Refused> {
     check_founders(founders, tablets, replicas).map_err(|why| Refused::BadFounding { why })?;
     let mut nodes: Vec<Node> = founders.iter().map(first_node).collect();
     nodes.sort_by_key(|node| node.node_id);
@@ -100,9 +112,12 @@ fn check_founders(founders: &[Founder], tablets: u16, replicas: u32) -> Result<(
     let uuids: BTreeSet<_> = founders.iter().map(|founder| founder.uuid).collect();
     let numbers: BTreeSet<_> = founders.iter().map(|founder| founder.number).collect();
     let addresses: BTreeSet<_> = founders.iter().map(|founder| &founder.address).collect();
-    for (what, count) in
-        [("node id", ids.len()), ("UUID", uuids.len()), ("number", numbers.len()), ("address", addresses.len())]
-    {
+    for (what, count) in [
+        ("node id", ids.len()),
+        ("UUID", uuids.len()),
+        ("number", numbers.len()),
+        ("address", addresses.len()),
+    ] {
         if !is_unique(count) {
             return Err(format!("two members have the same {what}"));
         }

@@ -178,7 +178,8 @@ impl MetaState {
 
     /// After the last move: ADD ends as [SERVICE IN], DELETE as [SERVICE OUT], and leadership is as planned.
     fn finish_when_all_done(&mut self) -> Outcome {
-        if self.merge.as_ref().is_none_or(|merge| merge.moves.iter().any(|one| one.state != MoveState::Done)) {
+        if self.merge.as_ref().is_none_or(|merge| merge.moves.iter().any(|one| one.state != MoveState::Done))
+        {
             return Ok(MetaReply::Done);
         }
         let Some(merge) = self.merge.take() else { return Ok(MetaReply::Done) };
@@ -225,7 +226,8 @@ impl MetaState {
     fn mark_done_nodes(&mut self) {
         let (Some(merge), Some(ring)) = (&self.merge, &mut self.ring) else { return };
         let is_open = |node: &Node| {
-            let concerns = |one: &&Move| one.add.contains(&node.node_id) || one.remove.contains(&node.node_id);
+            let concerns =
+                |one: &&Move| one.add.contains(&node.node_id) || one.remove.contains(&node.node_id);
             merge.moves.iter().filter(concerns).any(|one| one.state < MoveState::CaughtUp)
         };
         let mut is_changed = false;

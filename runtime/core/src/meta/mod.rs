@@ -15,7 +15,7 @@ use crate::ids::{ClusterId, MemberNo, NodeAddress, NodeId, NodeUuid, TabletId};
 use crate::ring::{Node, RingMap};
 
 mod apply;
-mod codec;
+pub(crate) mod codec;
 mod command;
 mod found;
 mod merge;

@@ -27,7 +27,8 @@ impl MetaState {
             };
         }
         if let Some(node) = ring.nodes.iter().find(|node| node.number == number || node.address == *address) {
-            let what = if node.number == number { format!("No.{number}") } else { format!("address {address}") };
+            let what =
+                if node.number == number { format!("No.{number}") } else { format!("address {address}") };
             return Err(Refused::Taken { what, number: node.number });
         }
         ring.nodes.push(Node {
@@ -85,7 +86,8 @@ impl MetaState {
             return Ok(MetaReply::Done);
         }
         let node = self.known_node(node_id)?;
-        let holds_data = |place: &crate::ring::TabletPlace| place.replicas().any(|replica| replica == node_id);
+        let holds_data =
+            |place: &crate::ring::TabletPlace| place.replicas().any(|replica| replica == node_id);
         if node.in_ring != InRing::ServiceOut || self.founded_ring()?.tablets.iter().any(holds_data) {
             return Err(Refused::Illegal {
                 word: "removing a node".into(),

@@ -210,7 +210,9 @@ impl Placement {
         let scatter = |node: usize| {
             xxh3_64(&[(tablet as u64).to_be_bytes(), self.nodes[node].0.to_be_bytes()].concat())
         };
-        (0..self.nodes.len()).filter(|node| may(self, *node)).min_by_key(|node| (self.load[*node], scatter(*node)))
+        (0..self.nodes.len())
+            .filter(|node| may(self, *node))
+            .min_by_key(|node| (self.load[*node], scatter(*node)))
     }
 
     /// Moves replicas from a node to one that holds at least two fewer, until there is no such pair that a
@@ -263,7 +265,8 @@ impl Placement {
     /// chain, because what is allowed was judged by its present holders.
     fn cheapest_move(&self, from: usize, to: usize, is_free_only: bool, used: &[usize]) -> Option<usize> {
         let cost = |tablet: usize| {
-            i32::from(!self.previous[tablet].contains(&to)) - i32::from(!self.previous[tablet].contains(&from))
+            i32::from(!self.previous[tablet].contains(&to))
+                - i32::from(!self.previous[tablet].contains(&from))
         };
         (0..self.holders.len())
             .filter(|tablet| self.holders[*tablet].contains(&from) && !used.contains(tablet))

@@ -13,6 +13,14 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ClusterId, GroupId, NodeId, NodeUuid, RingVersion};
 use crate::kv::{Command, Reply};
 
+mod body;
+mod frame;
+#[cfg(test)]
+mod tests;
+
+pub use body::{BadBody, decode_ring, decode_ring_watch, encode_ring, encode_ring_watch};
+pub use frame::{BadFrame, FrameDecoder, encode_with, header};
+
 /// The version of the frame layout.
 pub const WIRE_VERSION: u8 = 1;
 /// Bytes before the body: length, version, kind, id, group.
@@ -78,8 +86,12 @@ pub enum Refusal {
     /// The UUID was removed from the cluster: for ever.
     Removed,
     UnknownNode,
-    WireVersion { ours: u8 },
-    Full { connections_max: u32 },
+    WireVersion {
+        ours: u8,
+    },
+    Full {
+        connections_max: u32,
+    },
     Other(String),
 }
 
@@ -106,9 +118,14 @@ pub enum Answer {
     /// Not carried out, and never will be.
     Refused(String),
     /// Not carried out: ask that node, or look at a newer ring map.
-    NotLeader { leader: Option<NodeId>, ring_version: RingVersion },
+    NotLeader {
+        leader: Option<NodeId>,
+        ring_version: RingVersion,
+    },
     /// Not carried out: the tablet, epoch or slot is not what the sender thinks.
-    NotHere { ring_version: RingVersion },
+    NotHere {
+        ring_version: RingVersion,
+    },
     /// Not carried out: queue full. Try later.
     Busy,
     /// It may or may not have been carried out. The sender may retry within its session.
