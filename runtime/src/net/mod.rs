@@ -10,6 +10,10 @@ pub mod connection;
 pub mod frame;
 pub mod listener;
 pub mod peers;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub mod tls;
 
 use std::sync::Arc;

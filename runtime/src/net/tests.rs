@@ -1,0 +1,396 @@
+//! Two sides on loopback: who is let in, what happens to strangers and garbage, and that answers find their way.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use dkc_core::ids::GroupId;
+use dkc_core::wire::{Frame, Hello, Kind, Refusal};
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::testing::{AdmitAll, Authority, hello_of, target};
+use super::tls::{Alpn, Identity, NodeRole, Tls};
+use super::*;
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// A server that answers every request with its own body.
+async fn echo(tls: Arc<Tls>, connections_max: u32) -> SocketAddr {
+    serve_admitting(tls.clone(), connections_max, AdmitAll(tls.identity())).await
+}
+
+async fn serve_admitting(tls: Arc<Tls>, connections_max: u32, admit: impl Admit) -> SocketAddr {
+    let listener = bind_any(tls, connections_max).await;
+    let address = listener.local_address().unwrap();
+    tokio::spawn(listener.run(Arc::new(admit), |mut connection| async move {
+        while let Ok(batch) = connection.frames.next_batch().await {
+            connection.sender.ready().await;
+            for frame in batch {
+                let _ = connection.sender.send(Kind::Answer, frame.id, frame.group, &frame.body);
+            }
+        }
+    }));
+    address
+}
+
+async fn bind_any(tls: Arc<Tls>, connections_max: u32) -> Listener {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    Listener::bind(&free.to_string().parse().unwrap(), tls, connections_max).await.unwrap()
+}
+
+async fn open(tls: &Tls, alpn: Alpn, address: SocketAddr) -> Result<Client, NetError> {
+    Client::connect(tls, alpn, &target(address), &hello_of(tls.identity())).await
+}
+
+async fn ask(client: &Client, body: &[u8]) -> Result<Bytes, NetError> {
+    Ok(client.request(Kind::Request, GroupId(3), body, LIMIT).await?.body)
+}
+
+/// The outcome of connecting and asking once, as a person would read it.
+async fn outcome(tls: &Tls, alpn: Alpn, address: SocketAddr) -> String {
+    match open(tls, alpn, address).await {
+        Ok(client) => match ask(&client, b"x").await {
+            Ok(_) => "welcome".into(),
+            Err(error) => error.to_string(),
+        },
+        Err(error) => error.to_string().replace(&format!("{address}: "), ""),
+    }
+}
+
+#[tokio::test]
+async fn only_the_right_certificate_opens_a_connection() {
+    let ours = Authority::new();
+    let foreign_ca = Authority::of(ours.cluster);
+    let mut foreign_cluster = Authority::new();
+    let server = ours.tls(NodeRole::Server);
+    let address = echo(server, 100).await;
+
+    let check = async |tls: Arc<Tls>, alpn: Alpn, want: &str| {
+        let got = outcome(&tls, alpn, address).await;
+        assert!(got.contains(want), "{alpn:?}: {got:?} does not contain {want:?}");
+    };
+    check(ours.tls(NodeRole::Server), Alpn::Peer, "welcome").await;
+    check(ours.tls(NodeRole::Server), Alpn::Snapshot, "welcome").await;
+    check(ours.tls(NodeRole::Slave), Alpn::Slave, "welcome").await;
+    check(ours.tls(NodeRole::Slave), Alpn::Peer, "a slave; on dkc-peer/1 only a server may").await;
+    check(ours.tls(NodeRole::Slave), Alpn::Snapshot, "a slave; on dkc-snapshot/1 only a server may").await;
+    check(ours.tls(NodeRole::Server), Alpn::Slave, "a server; on dkc-slave/1 only a slave may").await;
+    check(foreign_ca.tls(NodeRole::Server), Alpn::Peer, "not signed by a CA that this node trusts").await;
+    check(foreign_cluster.tls(NodeRole::Server), Alpn::Peer, "not signed by a CA that this node trusts")
+        .await;
+
+    // The CA of our cluster, asked to sign for another cluster: the chain is good, the name is not.
+    let identity = Identity { cluster: foreign_cluster.cluster, ..ours.identity(NodeRole::Server) };
+    let signed_here = Tls::load(&ours.node(identity), identity).unwrap();
+    check(signed_here, Alpn::Peer, "the other side is of cluster").await;
+
+    // A server that trusts another CA than the one that signed us: we trust it, it does not trust us.
+    foreign_cluster.ca_pem = format!("{}{}", foreign_cluster.ca_pem, ours.ca_pem);
+    check(foreign_cluster.tls(NodeRole::Server), Alpn::Peer, "of cluster").await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_trust_our_ca_says_so() {
+    let old = Authority::new();
+    let new = Authority::of(old.cluster);
+    let address = echo(old.tls(NodeRole::Server), 100).await;
+    let identity = new.identity(NodeRole::Server);
+    let directory = new.node(identity);
+    std::fs::write(directory.join("tls/ca.pem"), format!("{}{}", old.ca_pem, new.ca_pem)).unwrap();
+    let tls = Tls::load(&directory, identity).unwrap();
+    let got = outcome(&tls, Alpn::Peer, address).await;
+    assert!(got.contains("does not trust the CA of this node's certificate"), "{got}");
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_refused_on_both_sides() {
+    let authority = Authority::new();
+    let yesterday = time::OffsetDateTime::now_utc() - Duration::from_secs(86_400);
+    let identity = authority.identity(NodeRole::Server);
+    let expired = Tls::load(&authority.node_until(identity, yesterday), identity).unwrap();
+    let good = authority.tls(NodeRole::Server);
+
+    let got = outcome(&expired, Alpn::Peer, echo(good.clone(), 9).await).await;
+    assert!(got.contains("says that this node's certificate has expired"), "{got}");
+    let got = outcome(&good, Alpn::Peer, echo(expired, 9).await).await;
+    assert!(got.contains("the other side's certificate has expired"), "{got}");
+}
+
+#[tokio::test]
+async fn replaced_files_are_used_for_the_next_handshake() {
+    let old = Authority::new();
+    let new = Authority::of(old.cluster);
+    let identity = old.identity(NodeRole::Server);
+    let directory = old.node(identity);
+    let tls = Tls::load(&directory, identity).unwrap();
+    let address = echo(tls.clone(), 9).await;
+    let client = new.tls(NodeRole::Server);
+    assert!(open(&client, Alpn::Peer, address).await.is_err());
+
+    assert!(!tls.reload_if_changed().unwrap());
+    std::fs::write(directory.join("tls/node.key"), "torn").unwrap();
+    assert!(tls.reload_if_changed().unwrap_err().to_string().contains("tls/node.key"));
+    new.write(&directory, identity, time::OffsetDateTime::now_utc() + LIMIT);
+    assert!(tls.reload_if_changed().unwrap());
+    assert_eq!(outcome(&client, Alpn::Peer, address).await, "welcome");
+}
+
+#[test]
+fn files_that_are_not_ours_are_refused_with_their_path() {
+    let authority = Authority::new();
+    let identity = authority.identity(NodeRole::Server);
+    let other = authority.identity(NodeRole::Server);
+    let check = |file: &str, content: Option<&str>, identity: Identity, want: &str| {
+        let directory = authority.node(other);
+        match content {
+            Some(content) => std::fs::write(directory.join(file), content).unwrap(),
+            None => std::fs::remove_file(directory.join(file)).unwrap(),
+        }
+        let error = Tls::load(&directory, identity).err().expect("refused").to_string();
+        assert!(error.contains(file) && error.contains(want), "{error:?}");
+    };
+    let ca = authority.ca_pem.as_str();
+    check("tls/ca.pem", None, other, "No such file");
+    check("tls/ca.pem", Some("garbage"), other, "no certificate in PEM");
+    check("tls/ca.pem", Some(&ca.repeat(3)), other, "at most 2");
+    check("tls/node.pem", Some(ca), other, "no dkc:// URI");
+    check("tls/node.key", Some(ca), other, "no private key");
+    let fine = authority.node(other);
+    let error = Tls::load(&fine, identity).err().expect("refused").to_string();
+    assert!(error.contains(&format!("is for {other}, this node is {identity}")), "{error}");
+}
+
+#[test]
+fn an_identity_is_read_strictly() {
+    let uuid = "0b1e7c1c-6f0f-4f0e-9d55-3f2b8d0c7a11";
+    let check = |uri: String, is_good: bool| {
+        let parsed: Result<Identity, _> = uri.parse();
+        assert_eq!(parsed.map(|identity| identity.to_string()).ok(), is_good.then_some(uri));
+    };
+    check(format!("dkc://{uuid}/server/{uuid}"), true);
+    check(format!("dkc://{uuid}/slave/{uuid}"), true);
+    check(format!("dkc://{uuid}/master/{uuid}"), false);
+    check(format!("dkc://{uuid}/server/{uuid}/"), false);
+    check(format!("dkc://{uuid}/server"), false);
+    check(format!("http://{uuid}/server/{uuid}"), false);
+    check("dkc://x/server/y".into(), false);
+}
+
+struct RefuseAll(Refusal);
+impl Admit for RefuseAll {
+    fn admit(&self, _: &Identity, _: Alpn, _: &Hello) -> Result<Hello, Refusal> {
+        Err(self.0.clone())
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_the_other_side() {
+    let authority = Authority::new();
+    let tls = authority.tls(NodeRole::Server);
+    let check = async |refusal: Refusal| {
+        let address = serve_admitting(tls.clone(), 9, RefuseAll(refusal.clone())).await;
+        match open(&authority.tls(NodeRole::Server), Alpn::Peer, address).await {
+            Err(NetError::Refused(got)) => assert_eq!(got, refusal),
+            other => panic!("{:?}", other.err()),
+        }
+    };
+    check(Refusal::Removed).await;
+    check(Refusal::UnknownNode).await;
+    check(Refusal::Other("no".into())).await;
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_refused_and_room_is_given_back() {
+    let authority = Authority::new();
+    let address = echo(authority.tls(NodeRole::Server), 1).await;
+    let tls = authority.tls(NodeRole::Server);
+    let first = open(&tls, Alpn::Peer, address).await.unwrap();
+    let refused = open(&tls, Alpn::Peer, address).await.err();
+    assert!(matches!(refused, Some(NetError::Refused(Refusal::Full { connections_max: 1 }))), "{refused:?}");
+    first.close("done");
+    let until = Instant::now() + LIMIT;
+    while outcome(&tls, Alpn::Peer, address).await != "welcome" {
+        assert!(Instant::now() < until, "the place was not given back");
+    }
+}
+
+#[tokio::test]
+async fn many_requests_share_a_connection_and_each_gets_its_own_answer() {
+    let authority = Authority::new();
+    let address = echo(authority.tls(NodeRole::Server), 9).await;
+    let client = open(&authority.tls(NodeRole::Slave), Alpn::Slave, address).await.unwrap();
+    let asked = (0..500usize).map(|number| {
+        let client = client.clone();
+        async move {
+            // Every fiftieth is larger than any read buffer.
+            let body = number.to_string().repeat(if number % 50 == 0 { 200_000 } else { 3 });
+            assert_eq!(ask(&client, body.as_bytes()).await.unwrap(), body.as_bytes());
+        }
+    });
+    futures::future::join_all(asked).await;
+}
+
+#[tokio::test]
+async fn closing_fails_what_is_under_way_and_what_comes_after() {
+    let authority = Authority::new();
+    let tls = authority.tls(NodeRole::Server);
+    let listener = bind_any(tls.clone(), 9).await;
+    let address = listener.local_address().unwrap();
+    // Takes one batch and goes away without an answer.
+    tokio::spawn(listener.run(Arc::new(AdmitAll(tls.identity())), |mut connection| async move {
+        let _ = connection.frames.next_batch().await;
+    }));
+    let client = open(&authority.tls(NodeRole::Slave), Alpn::Slave, address).await.unwrap();
+    let lost = ask(&client, b"x").await.unwrap_err();
+    assert!(matches!(lost, NetError::Lost(_)) && !lost.is_never_sent(), "{lost}");
+    let after = ask(&client, b"x").await.unwrap_err();
+    assert!(after.is_never_sent(), "{after}");
+}
+
+#[tokio::test]
+async fn a_request_without_answer_fails_at_its_deadline_and_the_connection_stands() {
+    let authority = Authority::new();
+    let tls = authority.tls(NodeRole::Server);
+    let listener = bind_any(tls.clone(), 9).await;
+    let address = listener.local_address().unwrap();
+    tokio::spawn(listener.run(Arc::new(AdmitAll(tls.identity())), |mut connection| async move {
+        // Silent about the first batch; pings are answered all the same.
+        while let Ok(batch) = connection.frames.next_batch().await {
+            for frame in batch.iter().filter(|frame| frame.body != b"hush"[..]) {
+                let _ = connection.sender.send(Kind::Answer, frame.id, frame.group, &frame.body);
+            }
+        }
+    }));
+    let client = open(&authority.tls(NodeRole::Slave), Alpn::Slave, address).await.unwrap();
+    let patience = Duration::from_millis(2500);
+    let hushed = client.request(Kind::Request, GroupId(1), b"hush", patience).await;
+    assert!(matches!(hushed, Err(NetError::NoAnswer { .. })), "{hushed:?}");
+    assert_eq!(ask(&client, b"still here").await.unwrap(), b"still here"[..]);
+}
+
+#[tokio::test]
+async fn garbage_on_the_node_port_harms_nobody() {
+    let authority = Authority::new();
+    let address = echo(authority.tls(NodeRole::Server), 9).await;
+    let client = open(&authority.tls(NodeRole::Slave), Alpn::Slave, address).await.unwrap();
+    let check = async |garbage: &[u8]| {
+        let mut stranger = TcpStream::connect(address).await.unwrap();
+        // The server may close before all is sent.
+        let _ = stranger.write_all(garbage).await;
+        let _ = stranger.shutdown().await;
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(LIMIT, stranger.read_to_end(&mut rest)).await;
+        assert!(ended.is_ok(), "the connection stays open after {garbage:?}");
+        assert_eq!(ask(&client, b"fine").await.unwrap(), b"fine"[..]);
+    };
+    check(b"").await;
+    check(b"GET / HTTP/1.1\r\n\r\n").await;
+    check(&[0xff; 100_000]).await;
+    check(&[0x16, 0x03, 0x01, 0xff, 0xff, 0x01]).await;
+}
+
+#[tokio::test]
+async fn frames_before_hello_are_small_and_are_hello() {
+    let authority = Authority::new();
+    let server = authority.tls(NodeRole::Server);
+    let address = echo(server, 9).await;
+    let tls = authority.tls(NodeRole::Slave);
+    let check = async |bytes: &[u8], want: &str| {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let name = rustls::pki_types::ServerName::try_from("dkc").unwrap();
+        let stream = tls.connector(Alpn::Slave).connect(name, stream).await.unwrap();
+        let (mut frames, _sender) = {
+            let mut stream = stream;
+            stream.write_all(bytes).await.unwrap();
+            stream.flush().await.unwrap();
+            connection::open(stream.into())
+        };
+        let answer = frames.next_frame().await.unwrap();
+        assert_eq!(answer.kind, Kind::Refused);
+        let refusal: Refusal = postcard::from_bytes(&answer.body).unwrap();
+        assert!(refusal_words(&refusal).contains(want), "{refusal:?}");
+    };
+    check(&[0, 1, 0, 0, 1, 1], "at most 4096").await;
+    check(&[0, 0, 0, 12, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "wire version 1 only").await;
+    check(&[0, 0, 0, 12, 1, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "was Request, not Hello").await;
+    check(&[0, 0, 0, 12, 1, 99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "unknown kind of frame 99").await;
+    check(&[0, 0, 0, 3, 1], "shorter than its header").await;
+    check(&[0, 0, 0, 12, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "Hello cannot be read").await;
+}
+
+#[tokio::test]
+async fn a_link_connects_when_wanted_again_after_a_loss_and_pauses_when_nobody_answers() {
+    let authority = Authority::new();
+    let tls = authority.tls(NodeRole::Slave);
+    let identity = tls.identity();
+    let peers = Peers::new(tls, Alpn::Slave, Arc::new(move || hello_of(identity)));
+    let address = echo(authority.tls(NodeRole::Server), 9).await;
+    let link = peers.link(&target(address));
+    assert!(!link.state().is_connected);
+    assert!(link.current().is_err(), "the first ask only begins the attempt");
+    let client = link.client().await.unwrap();
+    assert!(link.state().is_connected);
+    client.close("test");
+    let until = Instant::now() + LIMIT;
+    let again = loop {
+        match link.client().await {
+            Ok(again) => break again,
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(ask(&again, b"x").await.unwrap(), b"x"[..]);
+
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let link = peers.link(&target(nobody));
+    let first = link.client().await.err().unwrap().to_string();
+    assert!(first.contains("refused"), "{first}");
+    // Inside the pause there is no attempt, the same error comes at once.
+    assert_eq!(link.client().await.err().unwrap().to_string(), first);
+    assert_eq!(link.state().error, Some(first));
+}
+
+#[tokio::test]
+async fn another_node_behind_the_address_is_not_accepted() {
+    let authority = Authority::new();
+    let address = echo(authority.tls(NodeRole::Server), 9).await;
+    let tls = authority.tls(NodeRole::Slave);
+    let wanted = authority.identity(NodeRole::Server).node;
+    let wrong = Target { node: Some(wanted), ..target(address) };
+    let error = Client::connect(&tls, Alpn::Slave, &wrong, &hello_of(tls.identity())).await.err().unwrap();
+    assert!(error.to_string().contains(&format!("node {wanted} was expected")), "{error}");
+}
+
+fn any_frame() -> impl Strategy<Value = Frame> {
+    (any::<u64>(), any::<u16>(), proptest::collection::vec(any::<u8>(), 0..200)).prop_map(
+        |(id, group, body)| Frame { kind: Kind::Request, id, group: GroupId(group), body: body.into() },
+    )
+}
+
+proptest! {
+    #[test]
+    fn frames_survive_any_split(frames in proptest::collection::vec(any_frame(), 1..20), piece_bytes in 1usize..300) {
+        let mut bytes = BytesMut::new();
+        for sent in &frames {
+            frame::append(&mut bytes, sent.kind, sent.id, sent.group, 4096, |out| out.extend_from_slice(&sent.body)).unwrap();
+        }
+        let (mut input, mut got) = (BytesMut::new(), Vec::new());
+        for piece in bytes.chunks(piece_bytes) {
+            input.extend_from_slice(piece);
+            while let Some(taken) = frame::take(&mut input, 4096).unwrap() {
+                got.push(taken);
+            }
+        }
+        prop_assert_eq!(got, frames);
+        prop_assert!(input.is_empty());
+    }
+
+    #[test]
+    fn no_bytes_break_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let mut input = BytesMut::from(&bytes[..]);
+        while let Ok(Some(_)) = frame::take(&mut input, 4096) {}
+    }
+}
