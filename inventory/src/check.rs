@@ -1,1 +1,1 @@
-//! placeholder
+//! Preflight: see `check`.

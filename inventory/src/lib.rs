@@ -4,9 +4,13 @@
 //! new UUIDs and the observed facts in. `clippy.toml` beside `Cargo.toml` forbids the standard library's I/O.
 
 pub mod check;
+pub mod document;
 pub mod edit;
 pub mod model;
+pub mod names;
 pub mod observed;
 pub mod plan;
+pub mod problem;
 pub mod render;
+pub mod show;
 pub mod yaml;

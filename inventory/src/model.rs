@@ -1,8 +1,11 @@
-//! The inventory as a value: hosts, clusters with their servers, slaves with their pairs.
+//! The inventory as a value: hosts, clusters with their servers, slaves with their pairs, and the questions that
+//! everybody asks of it. It only holds wishes, names and what the last deploy wrote; what hosts say of themselves
+//! is in `observed`. Ordered maps everywhere, so that the same inventory is always the same text.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
-use dkc_core::config::{Pair, Parameters};
+use dkc_core::config::{Pair, Parameters, ServerEntry};
 use dkc_core::ids::{ClusterId, ClusterName, HostAddress, MemberNo, NodeAddress, NodeId, NodeUuid, SlaveId};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +14,8 @@ pub const INVENTORY_VERSION: u32 = 1;
 /// The user that hosts get who are registered without one.
 pub const DEFAULT_USER: &str = "dkc";
 pub const DEFAULT_SSH_PORT: u16 = 22;
+/// What a slave without a host runs on: this machine, reached without SSH.
+pub const THIS_MACHINE: &str = "localhost";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,6 +108,23 @@ pub enum NodeName {
     Server(ClusterName, MemberNo),
     Slave(ClusterName, SlaveId),
 }
+impl NodeName {
+    pub fn cluster(&self) -> &ClusterName {
+        match self {
+            NodeName::Server(cluster, _) | NodeName::Slave(cluster, _) => cluster,
+        }
+    }
+    pub fn is_server(&self) -> bool {
+        matches!(self, NodeName::Server(..))
+    }
+    /// As the operator speaks of it: `server 0 of c0`, `slave 1`.
+    pub fn spoken(&self) -> String {
+        match self {
+            NodeName::Server(cluster, number) => format!("server {number} of {cluster}"),
+            NodeName::Slave(_, id) => format!("slave {id}"),
+        }
+    }
+}
 impl std::fmt::Display for NodeName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -112,5 +134,181 @@ impl std::fmt::Display for NodeName {
     }
 }
 
-/// The parameters of a cluster with the operator's values laid over the defaults.
-pub type Effective = Parameters;
+/// The address that stands for this machine.
+pub fn this_machine() -> HostAddress {
+    THIS_MACHINE.parse().expect("a constant that is a host name")
+}
+
+impl Host {
+    /// A host as `register host` makes it when only its address is given.
+    pub fn with_defaults() -> Host {
+        Host {
+            user: DEFAULT_USER.into(),
+            port: DEFAULT_SSH_PORT,
+            group: Vec::new(),
+            host_key: Vec::new(),
+            accept_new: false,
+            data_dir: None,
+            zone: None,
+            local: false,
+        }
+    }
+}
+
+impl Default for Inventory {
+    fn default() -> Self {
+        Inventory::empty()
+    }
+}
+
+impl Inventory {
+    /// What a first start begins with.
+    pub fn empty() -> Inventory {
+        Inventory {
+            version: INVENTORY_VERSION,
+            generation: 0,
+            hosts: BTreeMap::new(),
+            clusters: BTreeMap::new(),
+            slaves: BTreeMap::new(),
+        }
+    }
+
+    /// A registered host, or this machine, which needs no registration.
+    pub fn host(&self, address: &HostAddress) -> Option<Cow<'_, Host>> {
+        match self.hosts.get(address) {
+            Some(host) => Some(Cow::Borrowed(host)),
+            None if address.as_str() == THIS_MACHINE => {
+                Some(Cow::Owned(Host { local: true, ..Host::with_defaults() }))
+            }
+            None => None,
+        }
+    }
+
+    pub fn server(&self, cluster: &ClusterName, number: MemberNo) -> Option<&Server> {
+        self.clusters.get(cluster)?.servers.iter().find(|s| s.number == number)
+    }
+
+    /// Every node there is, servers first within each cluster.
+    pub fn node_names(&self) -> Vec<NodeName> {
+        self.clusters.keys().flat_map(|cluster| self.nodes_of(cluster)).collect()
+    }
+
+    /// The servers of a cluster in order of their numbers, then its slaves.
+    pub fn nodes_of(&self, cluster: &ClusterName) -> Vec<NodeName> {
+        let mut nodes = self.servers_of(cluster);
+        nodes.extend(self.slaves_of(cluster).into_iter().map(|id| NodeName::Slave(cluster.clone(), id)));
+        nodes
+    }
+
+    pub fn servers_of(&self, cluster: &ClusterName) -> Vec<NodeName> {
+        let servers = self.clusters.get(cluster).map(|c| c.servers.as_slice()).unwrap_or_default();
+        let numbers: BTreeSet<MemberNo> = servers.iter().map(|s| s.number).collect();
+        numbers.into_iter().map(|n| NodeName::Server(cluster.clone(), n)).collect()
+    }
+
+    pub fn slaves_of(&self, cluster: &ClusterName) -> Vec<SlaveId> {
+        self.slaves.iter().filter(|(_, s)| s.cluster == *cluster).map(|(id, _)| *id).collect()
+    }
+
+    /// The name of a slave's node.
+    pub fn slave_node(&self, id: SlaveId) -> Option<NodeName> {
+        Some(NodeName::Slave(self.slaves.get(&id)?.cluster.clone(), id))
+    }
+
+    /// Where a node runs.
+    pub fn host_of(&self, node: &NodeName) -> Option<HostAddress> {
+        match node {
+            NodeName::Server(cluster, number) => Some(self.server(cluster, *number)?.address.host.clone()),
+            NodeName::Slave(_, id) => Some(self.slaves.get(id)?.host.clone().unwrap_or_else(this_machine)),
+        }
+    }
+
+    pub fn nodes_on(&self, host: &HostAddress) -> Vec<NodeName> {
+        self.node_names().into_iter().filter(|node| self.host_of(node).as_ref() == Some(host)).collect()
+    }
+
+    pub fn uuid_of(&self, node: &NodeName) -> Option<NodeUuid> {
+        match node {
+            NodeName::Server(cluster, number) => Some(self.server(cluster, *number)?.node_uuid),
+            NodeName::Slave(_, id) => Some(self.slaves.get(id)?.node_uuid),
+        }
+    }
+
+    /// The digest of the configuration that the last deploy wrote for a node.
+    pub fn deployed_of(&self, node: &NodeName) -> Option<&str> {
+        match node {
+            NodeName::Server(cluster, number) => self.server(cluster, *number)?.deployed.as_deref(),
+            NodeName::Slave(_, id) => self.slaves.get(id)?.deployed.as_deref(),
+        }
+    }
+
+    /// The servers of a cluster as its nodes' configuration lists them, with the zones of their hosts.
+    pub fn server_entries(&self, cluster: &ClusterName) -> Vec<ServerEntry> {
+        let servers = self.clusters.get(cluster).map(|c| c.servers.as_slice()).unwrap_or_default();
+        servers.iter().map(|server| self.server_entry(server)).collect()
+    }
+
+    pub(crate) fn server_entry(&self, server: &Server) -> ServerEntry {
+        ServerEntry {
+            number: server.number,
+            node_id: server.node_id,
+            node_uuid: server.node_uuid,
+            address: server.address.clone(),
+            zone: self.hosts.get(&server.address.host).and_then(|h| h.zone.clone()),
+        }
+    }
+
+    /// Nodes whose configuration is not what the last deploy wrote, or that were never deployed.
+    pub fn undeployed(&self) -> Vec<NodeName> {
+        let differs = |node: &NodeName| {
+            let wanted = crate::render::node_config(self, node).map(|config| crate::render::config_digest(&config));
+            wanted.as_deref() != self.deployed_of(node)
+        };
+        self.node_names().into_iter().filter(differs).collect()
+    }
+
+    /// Does the inventory hold changes that no deploy has carried to the hosts?
+    pub fn is_dirty(&self) -> bool {
+        !self.undeployed().is_empty()
+    }
+}
+
+/// The directory of a node below its host's root.
+pub fn node_dir(root: &str, node: &NodeName) -> String {
+    format!("{}/{node}", root.trim_end_matches('/'))
+}
+
+impl Cluster {
+    /// The operator's values laid over the defaults.
+    pub fn effective(&self) -> Result<Parameters, String> {
+        effective_parameters(&self.parameters)
+    }
+}
+
+/// Every parameter with its value; the message names the one that is unknown or out of range.
+pub fn effective_parameters(overrides: &BTreeMap<String, serde_yaml::Value>) -> Result<Parameters, String> {
+    let mut all = serde_yaml::to_value(Parameters::default()).map_err(|e| e.to_string())?;
+    let fields = all.as_mapping_mut().ok_or("parameters are a map")?;
+    for (name, value) in overrides {
+        match fields.get_mut(name.as_str()) {
+            Some(field) => *field = value.clone(),
+            None => return Err(format!("unknown parameter '{name}'")),
+        }
+    }
+    let lay = |name: &String| {
+        let mut one = serde_yaml::Mapping::new();
+        one.insert(name.as_str().into(), overrides[name].clone());
+        serde_yaml::from_value::<Parameters>(one.into()).map_err(|e| format!("parameter {name}: {e}"))
+    };
+    for name in overrides.keys() {
+        lay(name)?;
+    }
+    serde_yaml::from_value(all).map_err(|e| e.to_string())
+}
+
+/// The names of all parameters, in the order of the documentation.
+pub fn parameter_names() -> Vec<String> {
+    let all = serde_yaml::to_value(Parameters::default()).unwrap_or_default();
+    let fields = all.as_mapping().cloned().unwrap_or_default();
+    fields.keys().filter_map(|k| k.as_str().map(String::from)).collect()
+}

@@ -1,1 +1,160 @@
-//! placeholder
+//! What a deploy writes on a host: the configuration of each node, complete with every parameter, and the systemd
+//! unit. The same inventory always renders to the same bytes, because their digest decides what a deploy does.
+
+use dkc_core::config::{NODE_CONFIG_VERSION, NodeConfig, Role, ServerRole, SlaveRole, layout};
+use sha2::{Digest, Sha256};
+
+use crate::document::Document;
+use crate::model::{Inventory, NodeName};
+use crate::observed::ServiceManager;
+
+/// Longest path of a Unix socket (`sun_path` less its end mark), which the control socket must fit into.
+pub const SOCKET_PATH_MAX_BYTES: usize = 107;
+/// A daemon that has not spoken to its manager for so long is taken for hung and is restarted. Ten times the
+/// longest pause seen of a loaded two-core host.
+const WATCHDOG_S: u32 = 30;
+/// First start after a power cut replays the log of every tablet; systemd must not give up on it.
+const START_MAX_S: u32 = 300;
+/// A graceful stop hands leadership away, persists and closes.
+const STOP_MAX_S: u32 = 60;
+const RESTART_DELAY_S: u32 = 2;
+
+/// The configuration of a node, or `None` when the inventory has no such node or its parameters are not valid.
+pub fn node_config(inventory: &Inventory, node: &NodeName) -> Option<NodeConfig> {
+    let cluster = inventory.clusters.get(node.cluster())?;
+    let role = match node {
+        NodeName::Server(name, number) => {
+            let server = inventory.server(name, *number)?;
+            Role::Server(ServerRole {
+                number: *number,
+                node_id: server.node_id,
+                listen: server.address.clone(),
+                zone: inventory.server_entry(server).zone,
+                tablets: cluster.tablets,
+                replicas: cluster.replicas,
+                is_founder: server.is_founder,
+            })
+        }
+        NodeName::Slave(_, id) => {
+            Role::Slave(SlaveRole { id: *id, pairs: inventory.slaves.get(id)?.pairs.clone() })
+        }
+    };
+    // A server only needs to know who founded the ring with it: a list that grew with every new member would make
+    // the configuration of all others differ for nothing.
+    let listed = cluster.servers.iter().filter(|s| !node.is_server() || s.is_founder);
+    Some(NodeConfig {
+        version: NODE_CONFIG_VERSION,
+        cluster: node.cluster().clone(),
+        cluster_id: cluster.id,
+        node_uuid: inventory.uuid_of(node)?,
+        role,
+        servers: listed.map(|s| inventory.server_entry(s)).collect(),
+        parameters: cluster.effective().ok()?,
+    })
+}
+
+/// `node.yaml` as it is written.
+pub fn config_text(config: &NodeConfig) -> String {
+    let value = serde_yaml::to_value(config).expect("a configuration is plain data");
+    format!("# Written by dkc deploy. Change it with dkc: what is written here is replaced.\n{}", {
+        Document::from(value).file_text()
+    })
+}
+
+/// SHA-256 of `node.yaml`, in hex.
+pub fn config_digest(config: &NodeConfig) -> String {
+    digest(&config_text(config))
+}
+
+/// SHA-256 of a text, in hex.
+pub fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `dkcd@c0-0.service`.
+pub fn unit_name(node: &NodeName) -> String {
+    format!("dkcd@{node}.service")
+}
+
+/// The unit of one node. `dir` is the node's directory, `user` who runs it (the system's manager only).
+pub fn unit_text(node: &NodeName, dir: &str, user: &str, manager: ServiceManager) -> Option<String> {
+    let install = match manager {
+        ServiceManager::Supervise => return None,
+        ServiceManager::SystemdSystem => "multi-user.target",
+        ServiceManager::SystemdUser => "default.target",
+    };
+    let run_as = match manager {
+        ServiceManager::SystemdSystem => format!("User={user}\n"),
+        _ => String::new(),
+    };
+    let hardening = match manager {
+        ServiceManager::SystemdSystem => format!("{SANDBOX}ReadWritePaths={dir}\n{PROCESS}"),
+        _ => PROCESS.to_owned(),
+    };
+    Some(format!(
+        "# Written by dkc deploy. What is changed here is replaced.\n\
+         [Unit]\n\
+         Description=dkc {}\n\
+         After=network-online.target\n\
+         Wants=network-online.target\n\
+         StartLimitIntervalSec=300\n\
+         StartLimitBurst=10\n\
+         \n\
+         [Service]\n\
+         Type=notify\n\
+         NotifyAccess=main\n\
+         {run_as}\
+         ExecStart={dir}/{link} run --dir {dir}\n\
+         Restart=on-failure\n\
+         RestartSec={RESTART_DELAY_S}\n\
+         # A refused configuration (78) and a broken invariant (70) do not get better by trying again.\n\
+         RestartPreventExitStatus=78 70\n\
+         WatchdogSec={WATCHDOG_S}\n\
+         TimeoutStartSec={START_MAX_S}\n\
+         TimeoutStopSec={STOP_MAX_S}\n\
+         {hardening}\
+         \n\
+         [Install]\n\
+         WantedBy={install}\n",
+        node.spoken(),
+        link = layout::PROGRAM_LINK,
+    ))
+}
+
+/// Walls around the process. They need mount namespaces or capabilities to set up, which the manager of a user does
+/// not have: there, systemd refuses to start the unit or silently ignores the line, so a user's unit leaves them out.
+const SANDBOX: &str = "\
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectProc=invisible
+ProcSubset=pid
+RemoveIPC=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+OOMScoreAdjust=-100
+";
+
+/// Limits that a process may lay upon itself, so that every manager can: seccomp filters need `NoNewPrivileges` only.
+const PROCESS: &str = "\
+NoNewPrivileges=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallErrorNumber=EPERM
+UMask=0077
+LimitCORE=0
+LimitNOFILE=65536
+";

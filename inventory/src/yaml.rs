@@ -1,1 +1,205 @@
-//! placeholder
+//! The inventory file: from text to a checked inventory and back. A field nobody knows, a name that points nowhere
+//! or a word that breaks its rule is refused with file, line and column; nothing is repaired silently.
+
+use dkc_core::ids::{ClusterName, MemberNo, NodeAddress, SlaveId};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::document::Document;
+use crate::edit::{self, EditError};
+use crate::model::{Cluster, INVENTORY_VERSION, Inventory};
+use crate::problem::{Problem, ProblemKind};
+
+/// Why a file is not an inventory. Lines and columns count from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}:{column}: {message}")]
+pub struct YamlError {
+    pub file: String,
+    pub line: usize,
+    pub column: usize,
+    pub message: String,
+}
+
+impl YamlError {
+    pub fn problem(&self) -> Problem {
+        Problem {
+            code: "DKC-E0310",
+            kind: ProblemKind::UnknownName,
+            what: format!("{}:{}:{}: the inventory cannot be read", self.file, self.line, self.column),
+            cause: vec![self.message.clone()],
+            advice: vec!["correct that line".into(), "history   (previous generations are kept)".into()],
+        }
+    }
+}
+
+/// The head of every file, so that whoever opens it knows what it is.
+const HEAD: &str = "# The inventory of dkc. The shell rewrites it; it may be edited by hand while no shell runs.\n";
+
+pub fn to_text(inventory: &Inventory) -> String {
+    let value = serde_yaml::to_value(inventory).expect("an inventory is plain data");
+    format!("{HEAD}{}", Document::from(value).file_text())
+}
+
+pub fn parse(text: &str, file_name: &str) -> Result<Inventory, YamlError> {
+    let at = Source { text, file: file_name };
+    if text.trim().is_empty() {
+        return Err(at.error((1, 1), "the file is empty".into()));
+    }
+    // Read twice: only the reading into a plain value notices a key that stands twice in a map.
+    let value: serde_yaml::Value = serde_yaml::from_str(text).map_err(|e| at.yaml_error(&e))?;
+    check_version(&at, &value)?;
+    let inventory: Inventory = serde_yaml::from_str(text).map_err(|e| at.yaml_error(&e))?;
+    match find_fault(&inventory) {
+        Some(fault) => Err(at.error(at.find(&fault.near), fault.message)),
+        None => Ok(inventory),
+    }
+}
+
+/// The version first: a file of a later release has fields that would look like mistakes.
+fn check_version(at: &Source, value: &serde_yaml::Value) -> Result<(), YamlError> {
+    match value.get("version").map(|v| v.as_u64()) {
+        Some(Some(version)) if version == u64::from(INVENTORY_VERSION) => Ok(()),
+        Some(Some(version)) => {
+            let message = format!("version {version} of the format is not known here, only {INVENTORY_VERSION}");
+            Err(at.error(at.find(&["version:"]), message))
+        }
+        _ => Err(at.error((1, 1), format!("'version: {INVENTORY_VERSION}' is missing"))),
+    }
+}
+
+struct Source<'a> {
+    text: &'a str,
+    file: &'a str,
+}
+
+impl Source<'_> {
+    fn error(&self, (line, column): (usize, usize), message: String) -> YamlError {
+        YamlError { file: self.file.into(), line, column, message }
+    }
+
+    fn yaml_error(&self, error: &serde_yaml::Error) -> YamlError {
+        let place = error.location().map_or((1, 1), |l| (l.line(), l.column()));
+        let whole = error.to_string();
+        // The place is said once, in front.
+        let message = whole.split(" at line ").next().unwrap_or(&whole);
+        self.error(place, message.to_owned())
+    }
+
+    /// The line where these words stand, each after the one before: section, then name, then value.
+    fn find(&self, words: &[impl AsRef<str>]) -> (usize, usize) {
+        let mut found = (1, 1);
+        let mut lines = self.text.lines().enumerate();
+        for word in words {
+            let word = word.as_ref();
+            let Some((index, column)) = lines.find_map(|(i, line)| line.find(word).map(|c| (i, c))) else {
+                return found;
+            };
+            found = (index + 1, column + 1);
+        }
+        found
+    }
+}
+
+/// What is wrong with an inventory as a whole, and the words that lead to its line.
+pub(crate) struct Fault {
+    near: Vec<String>,
+    message: String,
+}
+
+fn fault<const N: usize>(near: [String; N], message: impl Into<String>) -> Fault {
+    Fault { near: near.into(), message: message.into() }
+}
+
+/// The first thing that does not hold together. Every edit keeps this `None`.
+pub(crate) fn find_fault(inventory: &Inventory) -> Option<Fault> {
+    host_fault(inventory)
+        .or_else(|| inventory.clusters.iter().find_map(|(name, cluster)| cluster_fault(inventory, name, cluster)))
+        .or_else(|| address_fault(inventory))
+        .or_else(|| inventory.slaves.keys().find_map(|id| slave_fault(inventory, *id)))
+        .or_else(|| uuid_fault(inventory))
+}
+
+fn said(error: &EditError) -> String {
+    let problem = error.problem();
+    match problem.cause.first() {
+        Some(cause) => format!("{}: {cause}", problem.what),
+        None => problem.what,
+    }
+}
+
+fn host_fault(inventory: &Inventory) -> Option<Fault> {
+    inventory.hosts.iter().find_map(|(address, host)| {
+        let error = edit::check_host(host).err()?;
+        Some(fault(["hosts:".into(), address.to_string()], format!("host {address}: {}", said(&error))))
+    })
+}
+
+fn cluster_fault(inventory: &Inventory, name: &ClusterName, cluster: &Cluster) -> Option<Fault> {
+    let near = || ["clusters:".to_owned(), name.to_string()];
+    if let Err(error) = edit::check_shape(cluster.replicas, cluster.tablets, cluster.servers.len()) {
+        return Some(fault(near(), format!("cluster {name}: {}", said(&error))));
+    }
+    if let Err(error) = edit::check_parameters(&cluster.parameters) {
+        return Some(fault(near(), format!("cluster {name}: {}", said(&error))));
+    }
+    let mut numbers: BTreeSet<MemberNo> = BTreeSet::new();
+    let mut node_ids = BTreeSet::new();
+    for server in &cluster.servers {
+        let near = ["clusters:".into(), name.to_string(), server.address.to_string()];
+        if !inventory.hosts.contains_key(&server.address.host) {
+            let message = format!("cluster {name}: host {} is not registered", server.address.host);
+            return Some(fault(near, message));
+        }
+        if !numbers.insert(server.number) {
+            return Some(fault(near, format!("cluster {name}: server No. {} stands twice", server.number)));
+        }
+        if !node_ids.insert(server.node_id) || server.node_id >= cluster.next_node_id || server.node_id.0 == 0 {
+            let message = format!(
+                "cluster {name}: node id {} is not a number below {} that only one server has",
+                server.node_id, cluster.next_node_id
+            );
+            return Some(fault(near, message));
+        }
+    }
+    None
+}
+
+fn address_fault(inventory: &Inventory) -> Option<Fault> {
+    let mut owners: BTreeMap<&NodeAddress, &ClusterName> = BTreeMap::new();
+    for (name, cluster) in &inventory.clusters {
+        for server in &cluster.servers {
+            if let Some(other) = owners.insert(&server.address, name) {
+                let near = ["clusters:".into(), name.to_string(), server.address.to_string()];
+                let message = format!("address {} stands twice: in {other} and in {name}", server.address);
+                return Some(fault(near, message));
+            }
+        }
+    }
+    None
+}
+
+fn slave_fault(inventory: &Inventory, id: SlaveId) -> Option<Fault> {
+    let slave = inventory.slaves.get(&id)?;
+    let near = || ["slaves:".to_owned(), format!("{id}:")];
+    if !inventory.clusters.contains_key(&slave.cluster) {
+        let near = ["slaves:".into(), format!("{id}:"), slave.cluster.to_string()];
+        return Some(fault(near, format!("slave {id}: cluster {} is not registered", slave.cluster)));
+    }
+    if let Some(host) = slave.host.as_ref().filter(|host| inventory.host(host).is_none()) {
+        let near = ["slaves:".into(), format!("{id}:"), host.to_string()];
+        return Some(fault(near, format!("slave {id}: host {host} is not registered")));
+    }
+    let listeners = slave.pairs.iter().map(|pair| {
+        edit::check_listen(&pair.listen).and_then(|()| edit::check_free(inventory, id, &pair.listen))
+    });
+    let error = listeners.chain([edit::check_own(slave, id)]).find_map(Result::err)?;
+    Some(fault(near(), format!("slave {id}: {}", said(&error))))
+}
+
+/// A UUID names one data directory for ever: two nodes with one would each start on the other's data.
+fn uuid_fault(inventory: &Inventory) -> Option<Fault> {
+    let mut seen = BTreeSet::new();
+    let mut nodes = inventory.node_names().into_iter();
+    let twice = nodes.find(|node| inventory.uuid_of(node).is_some_and(|uuid| !seen.insert(uuid)))?;
+    let uuid = inventory.uuid_of(&twice)?;
+    Some(fault([uuid.to_string()], format!("{}: its node_uuid {uuid} is also another's", twice.spoken())))
+}

@@ -1,1 +1,80 @@
-//! placeholder
+//! Changes of the inventory, one file per noun. Each takes an inventory and a request and gives back either the next
+//! inventory with what should be told to the operator, or every reason why not; the one it was given is untouched.
+
+mod cluster;
+mod error;
+mod host;
+mod pair;
+mod record;
+mod slave;
+mod words;
+
+use uuid::Uuid;
+
+pub use cluster::{
+    ModifyCluster, RegisterCluster, UnregisterCluster, modify_cluster, register_cluster, unregister_cluster,
+};
+pub use error::EditError;
+pub use host::{ModifyHost, RegisterHosts, modify_host, register_hosts, set_pins, unregister_hosts};
+pub use pair::{
+    DEFAULT_LISTEN, ModifyPair, RegisterPair, UnregisterPair, modify_pair, register_pair, unregister_pair,
+};
+pub use record::{forget_deployed, record_deployed, record_founded};
+pub use slave::{ModifySlave, RegisterSlave, UnregisterSlave, modify_slave, register_slave, unregister_slave};
+pub(crate) use cluster::{check_parameters, check_shape, unknown_cluster};
+pub(crate) use host::{check_host, unknown_host};
+pub(crate) use pair::{check_free, check_own};
+pub(crate) use slave::unknown_slave;
+pub(crate) use words::{check_data_dir, check_group, check_listen, check_pin, check_user};
+
+use crate::model::Inventory;
+
+/// Where new UUIDs come from: chance is an argument.
+pub type Fresh<'a> = &'a mut dyn FnMut() -> Uuid;
+
+/// An edit that went well.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Edited {
+    /// The next generation, or the same inventory when there was nothing to change.
+    pub inventory: Inventory,
+    pub is_changed: bool,
+    /// What the operator should know: what was done besides, and what to do next.
+    pub lines: Vec<String>,
+}
+
+impl Edited {
+    /// Counts the generation when something changed. An edit's only way out, so that none forgets it.
+    fn from(before: &Inventory, mut after: Inventory, lines: Vec<String>) -> Edited {
+        let is_changed = *before != after;
+        if is_changed {
+            after.generation = before.generation + 1;
+        }
+        Edited { inventory: after, is_changed, lines }
+    }
+}
+
+/// A field of a `modify`: leave it, set it, or back to its default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Change<T> {
+    #[default]
+    Keep,
+    Set(T),
+    Reset,
+}
+
+impl<T: Clone> Change<T> {
+    fn apply(&self, field: &mut T, default: T) {
+        match self {
+            Change::Keep => {}
+            Change::Set(value) => *field = value.clone(),
+            Change::Reset => *field = default,
+        }
+    }
+    fn apply_optional(&self, field: &mut Option<T>) {
+        match self {
+            Change::Keep => {}
+            Change::Set(value) => *field = Some(value.clone()),
+            Change::Reset => *field = None,
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Clusters: a name, an identity for ever, and the servers that found the ring.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dkc_core::ids::{ClusterId, ClusterName, MemberNo, NodeAddress, NodeId, NodeUuid};
+
+use super::error::plural;
+use super::{EditError, Edited, Fresh};
+use crate::model::{Cluster, Host, Inventory, Server, effective_parameters};
+
+/// Copies of each tablet when nobody says otherwise: one server may be lost while another restarts is more than
+/// most can afford, none is too little.
+pub const DEFAULT_REPLICAS: u32 = 3;
+/// Divides evenly over 2, 3, 4 and 6 servers (`design/runtime.md` §2).
+pub const DEFAULT_TABLETS: u16 = 12;
+/// More would cost each server more rounds and memory than they spread.
+pub const TABLETS_MAX: u16 = 1024;
+/// More copies only make writes slower.
+pub const REPLICAS_MAX: u32 = 7;
+
+/// `register cluster -n NAME [--replicas R] [--tablets T] HOST:PORT…`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RegisterCluster {
+    pub name: ClusterName,
+    pub servers: Vec<NodeAddress>,
+    pub replicas: Option<u32>,
+    pub tablets: Option<u16>,
+    pub parameters: BTreeMap<String, serde_yaml::Value>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModifyCluster {
+    pub name: ClusterName,
+    pub replicas: Option<u32>,
+    pub tablets: Option<u16>,
+    pub set: BTreeMap<String, serde_yaml::Value>,
+    /// Parameters that go back to their defaults.
+    pub unset: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnregisterCluster {
+    pub name: ClusterName,
+    /// Although it is installed on hosts: after `destroy`, or to clean up by hand.
+    pub forget: bool,
+}
+
+pub fn register_cluster(
+    inventory: &Inventory,
+    request: &RegisterCluster,
+    fresh: Fresh<'_>,
+) -> Result<Edited, EditError> {
+    let mut lines = Vec::new();
+    let addresses = once_each(&request.servers, &mut lines)?;
+    check_parameters(&request.parameters)?;
+    if let Some(present) = inventory.clusters.get(&request.name) {
+        check_same(present, &addresses, request)?;
+        lines.push(format!("cluster {}: already registered", request.name));
+        return Ok(Edited::from(inventory, inventory.clone(), lines));
+    }
+    check_addresses_free(inventory, &addresses)?;
+    let replicas = request.replicas.unwrap_or(DEFAULT_REPLICAS.min(addresses.len() as u32));
+    let tablets = request.tablets.unwrap_or(DEFAULT_TABLETS);
+    check_shape(replicas, tablets, addresses.len())?;
+    let mut after = inventory.clone();
+    after.clusters.insert(
+        request.name.clone(),
+        Cluster {
+            id: ClusterId(fresh()),
+            replicas,
+            tablets,
+            servers: founders(&addresses, fresh),
+            next_node_id: NodeId(addresses.len() as u64 + 1),
+            parameters: request.parameters.clone(),
+            founded: false,
+        },
+    );
+    register_unknown_hosts(&mut after, &request.name, &addresses, &mut lines);
+    warn_of_weakness(replicas, &addresses, &mut lines);
+    Ok(Edited::from(inventory, after, lines))
+}
+
+fn founders(addresses: &[NodeAddress], fresh: Fresh<'_>) -> Vec<Server> {
+    let founder = |(index, address): (usize, &NodeAddress)| Server {
+        number: MemberNo(index as u32),
+        node_id: NodeId(index as u64 + 1),
+        node_uuid: NodeUuid(fresh()),
+        address: address.clone(),
+        is_founder: true,
+        deployed: None,
+    };
+    addresses.iter().enumerate().map(founder).collect()
+}
+
+/// The PAXOS shell wants each server twice, for UDP and for TCP; lines written for it must work.
+fn once_each(typed: &[NodeAddress], lines: &mut Vec<String>) -> Result<Vec<NodeAddress>, EditError> {
+    if typed.is_empty() {
+        return Err(EditError::Nothing { noun: "server" });
+    }
+    let pairs = typed.chunks(2);
+    if typed.len() > 1 && pairs.clone().all(|pair| pair.len() == 2 && pair[0] == pair[1]) {
+        lines.push("each server is named twice (UDP and TCP, as in the PAXOS shell): taken once".into());
+        return once_each(&pairs.map(|pair| pair[0].clone()).collect::<Vec<_>>(), lines);
+    }
+    let mut seen = BTreeSet::new();
+    match typed.iter().find(|address| !seen.insert(*address)) {
+        Some(address) => Err(EditError::AddressTwice { address: address.clone() }),
+        None => Ok(typed.to_vec()),
+    }
+}
+
+fn check_addresses_free(inventory: &Inventory, addresses: &[NodeAddress]) -> Result<(), EditError> {
+    for (cluster, present) in &inventory.clusters {
+        if let Some(server) = present.servers.iter().find(|s| addresses.contains(&s.address)) {
+            return Err(EditError::AddressTaken {
+                address: server.address.clone(),
+                cluster: cluster.clone(),
+                number: server.number,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The rules for replicas and tablets, whether typed or read from the file.
+pub(crate) fn check_shape(replicas: u32, tablets: u16, servers: usize) -> Result<(), EditError> {
+    let bad = |what: String, rule: String| Err(EditError::BadValue { what, rule });
+    if replicas == 0 || replicas > REPLICAS_MAX {
+        return bad(format!("replicas '{replicas}'"), format!("a number from 1 to {REPLICAS_MAX}"));
+    }
+    if tablets == 0 || tablets > TABLETS_MAX {
+        return bad(format!("tablets '{tablets}'"), format!("a number from 1 to {TABLETS_MAX}"));
+    }
+    match replicas as usize > servers {
+        true => Err(EditError::TooManyReplicas { replicas, servers }),
+        false => Ok(()),
+    }
+}
+
+pub(crate) fn check_parameters(parameters: &BTreeMap<String, serde_yaml::Value>) -> Result<(), EditError> {
+    let bad = |rule| EditError::BadValue { what: "a parameter".into(), rule };
+    effective_parameters(parameters).map(|_| ()).map_err(bad)
+}
+
+/// As in the PAXOS shell: a server's host that nobody registered is registered, and all belong to the group that
+/// is named after the cluster.
+fn register_unknown_hosts(
+    after: &mut Inventory,
+    cluster: &ClusterName,
+    addresses: &[NodeAddress],
+    lines: &mut Vec<String>,
+) {
+    let hosts: BTreeSet<_> = addresses.iter().map(|address| address.host.clone()).collect();
+    for address in hosts {
+        let host = after.hosts.entry(address.clone()).or_insert_with(|| {
+            lines.push(format!("host {address}: registered with user {}", crate::model::DEFAULT_USER));
+            Host { local: address.as_str() == crate::model::THIS_MACHINE, ..Host::with_defaults() }
+        });
+        if !host.group.iter().any(|group| group == cluster.as_str()) {
+            host.group.push(cluster.to_string());
+            host.group.sort();
+        }
+    }
+}
+
+fn warn_of_weakness(replicas: u32, addresses: &[NodeAddress], lines: &mut Vec<String>) {
+    match replicas {
+        1 => lines.push("1 replica: what a lost server held is lost".into()),
+        2 => lines.push("2 replicas: nothing is lost with one server, but its tablets stop until it is back".into()),
+        _ => {}
+    }
+    let hosts: BTreeSet<_> = addresses.iter().map(|address| &address.host).collect();
+    if hosts.len() < addresses.len() {
+        let few = format!("{} {}", hosts.len(), plural(hosts.len(), "host"));
+        lines.push(format!("{} servers on {few}: one lost host takes several of them", addresses.len()));
+    }
+}
+
+fn check_same(present: &Cluster, addresses: &[NodeAddress], request: &RegisterCluster) -> Result<(), EditError> {
+    let mut differences = Vec::new();
+    let registered: Vec<&NodeAddress> = present.servers.iter().map(|s| &s.address).collect();
+    let is_same_set = registered.len() == addresses.len() && addresses.iter().all(|a| registered.contains(&a));
+    if !is_same_set {
+        let words: Vec<String> = registered.iter().map(|a| a.to_string()).collect();
+        differences.push(format!("its servers are {}", words.join(" ")));
+    }
+    if request.replicas.is_some_and(|r| r != present.replicas) {
+        differences.push(format!("it has {} {}", present.replicas, plural(present.replicas as usize, "replica")));
+    }
+    if request.tablets.is_some_and(|t| t != present.tablets) {
+        differences.push(format!("it has {} tablets", present.tablets));
+    }
+    for (name, value) in &request.parameters {
+        if present.parameters.get(name) != Some(value) {
+            differences.push(format!("its {name} is another"));
+        }
+    }
+    match differences.is_empty() {
+        true => Ok(()),
+        false => Err(EditError::Different {
+            what: format!("cluster {}", request.name),
+            differences,
+            modify: format!("modify cluster -n {} … (servers: grow, shrink, replace)", request.name),
+        }),
+    }
+}
+
+pub fn modify_cluster(inventory: &Inventory, request: &ModifyCluster) -> Result<Edited, EditError> {
+    let mut after = inventory.clone();
+    let Some(cluster) = after.clusters.get_mut(&request.name) else {
+        return Err(unknown_cluster(inventory, &request.name));
+    };
+    let mut lines = Vec::new();
+    let was_shape = (cluster.replicas, cluster.tablets);
+    cluster.replicas = request.replicas.unwrap_or(cluster.replicas);
+    cluster.tablets = request.tablets.unwrap_or(cluster.tablets);
+    if cluster.founded && was_shape != (cluster.replicas, cluster.tablets) {
+        let what = if was_shape.1 != cluster.tablets { "the number of tablets" } else { "the number of replicas" };
+        let why = "the ring was founded with it, and every key has its place by it";
+        return Err(EditError::Fixed { what, cluster: request.name.clone(), why });
+    }
+    check_shape(cluster.replicas, cluster.tablets, cluster.servers.len())?;
+    for name in &request.unset {
+        check_parameters(&BTreeMap::from([(name.clone(), default_value(name))]))?;
+        cluster.parameters.remove(name);
+    }
+    cluster.parameters.extend(request.set.clone());
+    check_parameters(&cluster.parameters)?;
+    if cluster.servers.iter().any(|server| server.deployed.is_some()) && *inventory != after {
+        lines.push(format!("cluster {}: the change reaches its nodes with: deploy", request.name));
+    }
+    Ok(Edited::from(inventory, after, lines))
+}
+
+fn default_value(name: &str) -> serde_yaml::Value {
+    let all = serde_yaml::to_value(dkc_core::config::Parameters::default()).unwrap_or_default();
+    all.get(name).cloned().unwrap_or_default()
+}
+
+pub fn unregister_cluster(inventory: &Inventory, request: &UnregisterCluster) -> Result<Edited, EditError> {
+    let Some(cluster) = inventory.clusters.get(&request.name) else {
+        return Err(unknown_cluster(inventory, &request.name));
+    };
+    let slaves = inventory.slaves_of(&request.name);
+    if !slaves.is_empty() {
+        return Err(EditError::InUse {
+            what: format!("cluster {}", request.name),
+            by: slaves.iter().map(|id| format!("slave {id}")).collect(),
+            first: slaves.iter().map(|id| format!("unregister slave --id {id}")).collect(),
+        });
+    }
+    if !request.forget && (cluster.founded || cluster.servers.iter().any(|s| s.deployed.is_some())) {
+        return Err(EditError::Deployed {
+            what: format!("cluster {}", request.name),
+            remove: format!("destroy cluster -n {}", request.name),
+        });
+    }
+    let mut after = inventory.clone();
+    after.clusters.remove(&request.name);
+    for host in after.hosts.values_mut() {
+        host.group.retain(|group| group != request.name.as_str());
+    }
+    Ok(Edited::from(inventory, after, Vec::new()))
+}
+
+pub(crate) fn unknown_cluster(inventory: &Inventory, name: &ClusterName) -> EditError {
+    let known = inventory.clusters.keys().map(|c| c.to_string()).collect();
+    EditError::UnknownCluster { name: name.clone(), known }
+}

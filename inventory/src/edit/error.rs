@@ -1,0 +1,134 @@
+//! Why an edit was refused, with what the operator needs to go on.
+
+use dkc_core::ids::{ClusterName, HostAddress, MemberNo, NodeAddress, SlaveId};
+
+use crate::names::suggestion;
+use crate::problem::{Problem, ProblemKind};
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    #[error("no host {name} is registered")]
+    UnknownHost { name: HostAddress, known: Vec<String> },
+    #[error("no cluster {name} is registered")]
+    UnknownCluster { name: ClusterName, known: Vec<String> },
+    #[error("no slave {id} is registered")]
+    UnknownSlave { id: SlaveId, known: Vec<String> },
+    #[error("slave {id} has no pair that listens on {listen}")]
+    UnknownPair { id: SlaveId, listen: String, known: Vec<String> },
+    #[error("{what} is already registered, with other values")]
+    Different { what: String, differences: Vec<String>, modify: String },
+    #[error("{what} is in use")]
+    InUse { what: String, by: Vec<String>, first: Vec<String> },
+    #[error("address {address} is already that of server {number} of {cluster}")]
+    AddressTaken { address: NodeAddress, cluster: ClusterName, number: MemberNo },
+    #[error("address {address} is given more than once")]
+    AddressTwice { address: NodeAddress },
+    #[error("{listen} is already listened on by slave {by} on the same host")]
+    ListenTaken { listen: String, by: SlaveId },
+    #[error("{listen} is not on this machine alone")]
+    NotLoopback { listen: String },
+    #[error("{what} is not valid: {rule}")]
+    BadValue { what: String, rule: String },
+    #[error("nothing to register: no {noun} given")]
+    Nothing { noun: &'static str },
+    #[error("{replicas} replicas do not fit on {servers} {}", plural(*.servers, "server"))]
+    TooManyReplicas { replicas: u32, servers: usize },
+    #[error("{what} of {cluster} cannot change any more")]
+    Fixed { what: &'static str, cluster: ClusterName, why: &'static str },
+    #[error("{what} is installed on its hosts")]
+    Deployed { what: String, remove: String },
+    #[error("this machine can be reached under one way only: --local and a port, user or key exclude each other")]
+    LocalWithLogin,
+}
+
+/// `1 server`, `2 servers`.
+pub(crate) fn plural(count: usize, noun: &str) -> String {
+    match count {
+        1 => noun.to_owned(),
+        _ => format!("{noun}s"),
+    }
+}
+
+impl EditError {
+    pub fn kind(&self) -> ProblemKind {
+        use EditError::*;
+        match self {
+            UnknownHost { .. } | UnknownCluster { .. } | UnknownSlave { .. } | UnknownPair { .. } => {
+                ProblemKind::UnknownName
+            }
+            BadValue { .. } | Nothing { .. } | AddressTwice { .. } | LocalWithLogin => ProblemKind::Usage,
+            _ => ProblemKind::Refused,
+        }
+    }
+
+    pub fn code(&self) -> &'static str {
+        use EditError::*;
+        match self {
+            UnknownHost { .. } => "DKC-E0301",
+            UnknownCluster { .. } => "DKC-E0302",
+            UnknownSlave { .. } => "DKC-E0303",
+            UnknownPair { .. } => "DKC-E0304",
+            Different { .. } => "DKC-E0401",
+            InUse { .. } => "DKC-E0402",
+            AddressTaken { .. } => "DKC-E0403",
+            ListenTaken { .. } => "DKC-E0404",
+            NotLoopback { .. } => "DKC-E0405",
+            TooManyReplicas { .. } => "DKC-E0406",
+            Fixed { .. } => "DKC-E0407",
+            Deployed { .. } => "DKC-E0408",
+            BadValue { .. } => "DKC-E0210",
+            Nothing { .. } => "DKC-E0211",
+            AddressTwice { .. } => "DKC-E0212",
+            LocalWithLogin => "DKC-E0213",
+        }
+    }
+
+    fn cause(&self) -> Vec<String> {
+        use EditError::*;
+        match self {
+            Different { differences, .. } => differences.clone(),
+            InUse { by, .. } => vec![format!("used by {}", by.join(", "))],
+            NotLoopback { .. } => {
+                vec!["whoever reaches a slave's port reads and writes everything: it may listen on loopback or a Unix socket only".into()]
+            }
+            TooManyReplicas { .. } => vec!["two replicas of a tablet never lie on one server".into()],
+            Fixed { why, .. } => vec![(*why).into()],
+            Deployed { .. } => vec!["its files would stay there, and what runs would go on running".into()],
+            _ => Vec::new(),
+        }
+    }
+
+    fn advice(&self) -> Vec<String> {
+        use EditError::*;
+        match self {
+            UnknownHost { name, known } => {
+                let mut advice = suggestion(name.as_str(), known.iter().cloned(), "host");
+                advice.push(format!("register host {name}"));
+                advice
+            }
+            UnknownCluster { name, known } => suggestion(name.as_str(), known.iter().cloned(), "cluster"),
+            UnknownSlave { known, .. } if known.is_empty() => vec!["register slave --cluster NAME".into()],
+            UnknownSlave { known, .. } => vec![format!("registered: {}", known.join(", "))],
+            UnknownPair { known, .. } if known.is_empty() => vec!["it has no pair".into()],
+            UnknownPair { known, .. } => vec![format!("it has {}", known.join(", "))],
+            Different { modify, .. } => vec![modify.clone()],
+            InUse { first, .. } => first.clone(),
+            AddressTaken { cluster, .. } => vec!["give another port".into(), format!("show cluster {cluster}")],
+            ListenTaken { by, .. } => vec!["give another port".into(), format!("show slave --id {by}")],
+            NotLoopback { .. } => vec!["--listen 127.0.0.1:11211".into(), "--listen /path/of/a.sock".into()],
+            TooManyReplicas { servers, .. } => vec![format!("--replicas {servers}"), "name more servers".into()],
+            Deployed { remove, .. } => vec![remove.clone(), "or add --forget and clean up by hand".into()],
+            _ => Vec::new(),
+        }
+    }
+
+    pub fn problem(&self) -> Problem {
+        Problem {
+            code: self.code(),
+            kind: self.kind(),
+            what: self.to_string(),
+            cause: self.cause(),
+            advice: self.advice(),
+        }
+    }
+}

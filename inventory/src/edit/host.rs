@@ -1,0 +1,194 @@
+//! Hosts: where to log in, and as whom.
+
+use std::collections::BTreeSet;
+
+use dkc_core::ids::HostAddress;
+
+use super::{Change, EditError, Edited, check_data_dir, check_group, check_pin, check_user};
+use crate::model::{DEFAULT_SSH_PORT, DEFAULT_USER, Host, Inventory};
+
+/// `register host [-u USER] [-p PORT] [-g GROUP]… HOST…`. What is `None` gets its default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RegisterHosts {
+    pub hosts: Vec<HostAddress>,
+    pub user: Option<String>,
+    pub port: Option<u16>,
+    pub group: Vec<String>,
+    pub host_key: Vec<String>,
+    pub accept_new: bool,
+    pub data_dir: Option<String>,
+    pub zone: Option<String>,
+    pub local: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ModifyHost {
+    pub hosts: Vec<HostAddress>,
+    pub user: Change<String>,
+    pub port: Change<u16>,
+    /// Replaces all groups.
+    pub group: Change<Vec<String>>,
+    pub host_key: Change<Vec<String>>,
+    pub accept_new: Change<bool>,
+    pub data_dir: Change<String>,
+    pub zone: Change<String>,
+    pub local: Change<bool>,
+}
+
+pub fn register_hosts(inventory: &Inventory, request: &RegisterHosts) -> Result<Edited, EditError> {
+    if request.hosts.is_empty() {
+        return Err(EditError::Nothing { noun: "host" });
+    }
+    let wanted = wanted_host(request)?;
+    let mut after = inventory.clone();
+    let mut lines = Vec::new();
+    for address in &request.hosts {
+        match after.hosts.get(address) {
+            Some(present) => {
+                check_same(address, present, request)?;
+                lines.push(format!("host {address}: already registered"));
+            }
+            None => {
+                after.hosts.insert(address.clone(), wanted.clone());
+            }
+        }
+    }
+    Ok(Edited::from(inventory, after, lines))
+}
+
+fn wanted_host(request: &RegisterHosts) -> Result<Host, EditError> {
+    if request.local && (request.port.is_some() || request.user.is_some() || !request.host_key.is_empty()) {
+        return Err(EditError::LocalWithLogin);
+    }
+    let host = Host {
+        user: request.user.clone().unwrap_or_else(|| DEFAULT_USER.into()),
+        port: request.port.unwrap_or(DEFAULT_SSH_PORT),
+        group: ordered(&request.group),
+        host_key: ordered(&request.host_key),
+        accept_new: request.accept_new,
+        data_dir: request.data_dir.clone(),
+        zone: request.zone.clone(),
+        local: request.local,
+    };
+    check_host(&host)?;
+    Ok(host)
+}
+
+/// Sorted, each once: the order of groups and keys means nothing.
+fn ordered(words: &[String]) -> Vec<String> {
+    words.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The rules of a host's fields, whether typed or read from the file.
+pub(crate) fn check_host(host: &Host) -> Result<(), EditError> {
+    check_user(&host.user)?;
+    if host.port == 0 {
+        return Err(EditError::BadValue { what: "port '0'".into(), rule: "a number from 1 to 65535".into() });
+    }
+    host.group.iter().chain(&host.zone).try_for_each(|group| check_group(group))?;
+    host.host_key.iter().try_for_each(|pin| check_pin(pin))?;
+    host.data_dir.iter().try_for_each(|dir| check_data_dir(dir))
+}
+
+/// Only what was typed is compared: `register host A` of a host with a group says nothing about groups.
+fn check_same(address: &HostAddress, present: &Host, request: &RegisterHosts) -> Result<(), EditError> {
+    let mut differences = Vec::new();
+    let mut compare = |name: &str, is: String, wanted: Option<String>| {
+        if wanted.as_ref().is_some_and(|wanted| *wanted != is) {
+            differences.push(format!("{name} is {is}, not {}", wanted.unwrap_or_default()));
+        }
+    };
+    compare("user", present.user.clone(), request.user.clone());
+    compare("port", present.port.to_string(), request.port.map(|p| p.to_string()));
+    compare("data directory", present.data_dir.clone().unwrap_or("the default".into()), request.data_dir.clone());
+    compare("zone", present.zone.clone().unwrap_or("none".into()), request.zone.clone());
+    let list = |words: &[String]| (!words.is_empty()).then(|| ordered(words).join(","));
+    compare("group", present.group.join(","), list(&request.group));
+    compare("host key", present.host_key.join(","), list(&request.host_key));
+    if request.local && !present.local {
+        differences.push("it is reached by SSH, not --local".into());
+    }
+    match differences.is_empty() {
+        true => Ok(()),
+        false => Err(EditError::Different {
+            what: format!("host {address}"),
+            differences,
+            modify: format!("modify host … {address}"),
+        }),
+    }
+}
+
+pub fn modify_host(inventory: &Inventory, request: &ModifyHost) -> Result<Edited, EditError> {
+    if request.hosts.is_empty() {
+        return Err(EditError::Nothing { noun: "host" });
+    }
+    let mut after = inventory.clone();
+    let mut lines = Vec::new();
+    for address in &request.hosts {
+        let in_use = !after.nodes_on(address).is_empty();
+        let Some(host) = after.hosts.get_mut(address) else {
+            return Err(unknown_host(inventory, address));
+        };
+        let before = host.clone();
+        apply(host, request);
+        check_host(host)?;
+        if in_use && before.data_dir != host.data_dir {
+            lines.push(format!(
+                "host {address}: nodes that are already installed stay where they are until they are replaced"
+            ));
+        }
+        if in_use && before.zone != host.zone {
+            lines.push(format!("host {address}: its zone reaches the nodes with the next deploy"));
+        }
+    }
+    Ok(Edited::from(inventory, after, lines))
+}
+
+fn apply(host: &mut Host, request: &ModifyHost) {
+    request.user.apply(&mut host.user, DEFAULT_USER.into());
+    request.port.apply(&mut host.port, DEFAULT_SSH_PORT);
+    request.group.apply(&mut host.group, Vec::new());
+    request.host_key.apply(&mut host.host_key, Vec::new());
+    host.group = ordered(&host.group);
+    host.host_key = ordered(&host.host_key);
+    request.accept_new.apply(&mut host.accept_new, false);
+    request.data_dir.apply_optional(&mut host.data_dir);
+    request.zone.apply_optional(&mut host.zone);
+    request.local.apply(&mut host.local, false);
+}
+
+pub fn unregister_hosts(inventory: &Inventory, hosts: &[HostAddress]) -> Result<Edited, EditError> {
+    if hosts.is_empty() {
+        return Err(EditError::Nothing { noun: "host" });
+    }
+    let mut after = inventory.clone();
+    for address in hosts {
+        if !inventory.hosts.contains_key(address) {
+            return Err(unknown_host(inventory, address));
+        }
+        let nodes = inventory.nodes_on(address);
+        if !nodes.is_empty() {
+            return Err(EditError::InUse {
+                what: format!("host {address}"),
+                by: nodes.iter().map(|node| node.spoken()).collect(),
+                first: nodes.iter().map(super::slave::unregister_words).collect::<BTreeSet<_>>().into_iter().collect(),
+            });
+        }
+        after.hosts.remove(address);
+    }
+    Ok(Edited::from(inventory, after, Vec::new()))
+}
+
+/// The keys that a host showed and the operator accepted; they replace those that were pinned before.
+pub fn set_pins(inventory: &Inventory, address: &HostAddress, pins: &[String]) -> Result<Edited, EditError> {
+    let change = ModifyHost {
+        hosts: vec![address.clone()],
+        host_key: Change::Set(pins.to_vec()),
+        ..ModifyHost::default()
+    };
+    modify_host(inventory, &change)
+}
+
+pub(crate) fn unknown_host(inventory: &Inventory, name: &HostAddress) -> EditError {
+    EditError::UnknownHost { name: name.clone(), known: inventory.hosts.keys().map(|h| h.to_string()).collect() }
+}

@@ -1,0 +1,159 @@
+//! Pairs: what a slave listens on for applications, and which namespace they get.
+
+use dkc_core::config::{Pair, Protocol};
+use dkc_core::ids::{Namespace, SlaveId};
+
+use super::slave::unknown_slave;
+use super::{EditError, Edited, check_listen};
+use crate::model::{Inventory, Slave};
+
+/// Where applications look for memcached.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:11211";
+
+/// `register pair --id N [--listen ADDRESS:PORT] [--protocol memcache|resp] [--namespace NS]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisterPair {
+    pub id: SlaveId,
+    pub listen: Option<String>,
+    pub protocol: Option<Protocol>,
+    pub namespace: Option<Namespace>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModifyPair {
+    pub id: SlaveId,
+    /// Which one; None = the only one.
+    pub listen: Option<String>,
+    pub new_listen: Option<String>,
+    pub protocol: Option<Protocol>,
+    pub namespace: Option<Namespace>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnregisterPair {
+    pub id: SlaveId,
+    /// Which one; None = the only one.
+    pub listen: Option<String>,
+}
+
+pub fn register_pair(inventory: &Inventory, request: &RegisterPair) -> Result<Edited, EditError> {
+    let slave = slave(inventory, request.id)?;
+    let pair = Pair {
+        listen: request.listen.clone().unwrap_or_else(|| DEFAULT_LISTEN.into()),
+        protocol: request.protocol.unwrap_or(Protocol::Memcache),
+        namespace: request.namespace.clone().unwrap_or_default(),
+    };
+    check_listen(&pair.listen)?;
+    if let Some(present) = slave.pairs.iter().find(|p| is_same_listener(&p.listen, &pair.listen)) {
+        return same_or_different(inventory, request.id, present, &pair);
+    }
+    check_free(inventory, request.id, &pair.listen)?;
+    let mut after = inventory.clone();
+    let pairs = &mut after.slaves.get_mut(&request.id).expect("looked up above").pairs;
+    pairs.push(pair);
+    let lines = deploy_note(slave, request.id);
+    Ok(Edited::from(inventory, after, lines))
+}
+
+fn deploy_note(slave: &Slave, id: SlaveId) -> Vec<String> {
+    match slave.deployed {
+        Some(_) => vec![format!("slave {id}: the change reaches it with: deploy")],
+        None => Vec::new(),
+    }
+}
+
+fn same_or_different(
+    inventory: &Inventory,
+    id: SlaveId,
+    present: &Pair,
+    wanted: &Pair,
+) -> Result<Edited, EditError> {
+    if present == wanted {
+        let lines = vec![format!("pair {} of slave {id}: already registered", wanted.listen)];
+        return Ok(Edited::from(inventory, inventory.clone(), lines));
+    }
+    let mut differences = Vec::new();
+    if present.protocol != wanted.protocol {
+        differences.push(format!("its protocol is {}", crate::show::protocol_word(present.protocol)));
+    }
+    if present.namespace != wanted.namespace {
+        differences.push(format!("its namespace is {}", present.namespace));
+    }
+    Err(EditError::Different {
+        what: format!("pair {} of slave {id}", present.listen),
+        differences,
+        modify: format!("modify pair --id {id} --listen {} …", present.listen),
+    })
+}
+
+pub fn modify_pair(inventory: &Inventory, request: &ModifyPair) -> Result<Edited, EditError> {
+    let present = slave(inventory, request.id)?;
+    let index = find(present, request.id, request.listen.as_deref())?;
+    let mut after = inventory.clone();
+    let mut pair = present.pairs[index].clone();
+    if let Some(listen) = &request.new_listen {
+        check_listen(listen)?;
+        pair.listen = listen.clone();
+    }
+    pair.protocol = request.protocol.unwrap_or(pair.protocol);
+    pair.namespace = request.namespace.clone().unwrap_or(pair.namespace);
+    let changed = after.slaves.get_mut(&request.id).expect("looked up above");
+    let listen = pair.listen.clone();
+    changed.pairs[index] = pair;
+    check_own(changed, request.id)?;
+    check_free(&after, request.id, &listen)?;
+    Ok(Edited::from(inventory, after, deploy_note(present, request.id)))
+}
+
+pub fn unregister_pair(inventory: &Inventory, request: &UnregisterPair) -> Result<Edited, EditError> {
+    let present = slave(inventory, request.id)?;
+    let index = find(present, request.id, request.listen.as_deref())?;
+    let mut after = inventory.clone();
+    after.slaves.get_mut(&request.id).expect("looked up above").pairs.remove(index);
+    Ok(Edited::from(inventory, after, deploy_note(present, request.id)))
+}
+
+fn slave(inventory: &Inventory, id: SlaveId) -> Result<&Slave, EditError> {
+    inventory.slaves.get(&id).ok_or_else(|| unknown_slave(inventory, id))
+}
+
+fn find(slave: &Slave, id: SlaveId, listen: Option<&str>) -> Result<usize, EditError> {
+    let found = match listen {
+        Some(listen) => slave.pairs.iter().position(|p| is_same_listener(&p.listen, listen)),
+        None if slave.pairs.len() == 1 => Some(0),
+        None => None,
+    };
+    found.ok_or_else(|| EditError::UnknownPair {
+        id,
+        listen: listen.unwrap_or("(not said where)").into(),
+        known: slave.pairs.iter().map(|p| p.listen.clone()).collect(),
+    })
+}
+
+fn is_same_listener(a: &str, b: &str) -> bool {
+    match (a.parse::<std::net::SocketAddr>(), b.parse::<std::net::SocketAddr>()) {
+        (Ok(a), Ok(b)) => a == b,
+        _ => a == b,
+    }
+}
+
+/// Two slaves on one host cannot listen on the same address.
+pub(crate) fn check_free(inventory: &Inventory, id: SlaveId, listen: &str) -> Result<(), EditError> {
+    let host = inventory.slaves.get(&id).map(|s| &s.host);
+    let listens = |slave: &Slave| slave.pairs.iter().any(|pair| is_same_listener(&pair.listen, listen));
+    let mut others = inventory.slaves.iter().filter(|(other, s)| **other != id && Some(&s.host) == host);
+    match others.find(|(_, slave)| listens(slave)) {
+        Some((by, _)) => Err(EditError::ListenTaken { listen: listen.into(), by: *by }),
+        None => Ok(()),
+    }
+}
+
+/// The listeners of one slave differ from each other.
+pub(crate) fn check_own(slave: &Slave, id: SlaveId) -> Result<(), EditError> {
+    for (index, pair) in slave.pairs.iter().enumerate() {
+        if slave.pairs[..index].iter().any(|earlier| is_same_listener(&earlier.listen, &pair.listen)) {
+            return Err(EditError::ListenTaken { listen: pair.listen.clone(), by: id });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! Names that were typed wrongly: which registered name was meant. Only small distances count, so that a
+//! suggestion is worth reading.
+
+/// Suggestions shown at most.
+const SUGGESTIONS_MAX: usize = 3;
+
+/// The registered names nearest to `word`, best first.
+pub fn nearest(word: &str, known: impl IntoIterator<Item = String>) -> Vec<String> {
+    let reach = (word.chars().count() / 3).max(1);
+    let mut ranked: Vec<(usize, String)> =
+        known.into_iter().map(|name| (distance(word, &name), name)).filter(|(d, _)| *d <= reach).collect();
+    ranked.sort();
+    ranked.into_iter().take(SUGGESTIONS_MAX).map(|(_, name)| name).collect()
+}
+
+/// Advice for an unknown name: the nearest ones, or where to look.
+pub fn suggestion(word: &str, known: impl IntoIterator<Item = String>, noun: &str) -> Vec<String> {
+    let near = nearest(word, known);
+    match near.is_empty() {
+        true => vec![format!("list {noun}")],
+        false => vec![format!("did you mean {}?", near.join(", ")), format!("list {noun}")],
+    }
+}
+
+/// Levenshtein's distance: insertions, deletions and replacements of one letter.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    fn check(word: &str, want: &[&str]) {
+        let known = ["c0", "c1", "orders", "10.0.0.11"].map(String::from);
+        assert_eq!(nearest(word, known), want, "{word}");
+    }
+
+    #[test]
+    fn a_mistyped_name_finds_its_neighbours() {
+        check("c2", &["c0", "c1"]);
+        check("order", &["orders"]);
+        check("ordres", &["orders"]);
+        check("10.0.0.12", &["10.0.0.11"]);
+        check("something-else", &[]);
+    }
+}

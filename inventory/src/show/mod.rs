@@ -1,0 +1,56 @@
+//! What `show` and `list` say. `show` gives documents (YAML in the PAXOS shell's shape, or the same as JSON) and
+//! rows for a table; `list` gives names only. A filter that names something unknown is refused; one that merely
+//! matches nothing gives nothing.
+
+mod cluster;
+mod host;
+mod slave;
+
+use dkc_core::config::Protocol;
+
+pub use cluster::{ClusterFilter, list_clusters, show_clusters};
+pub use host::{HostFilter, list_hosts, show_hosts};
+pub use slave::{PairFilter, SlaveFilter, list_pairs, list_slaves, show_pairs, show_slaves};
+
+use crate::document::Document;
+
+/// The answer to a `show`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown {
+    pub documents: Vec<Document>,
+    pub header: Vec<&'static str>,
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Shown {
+    /// YAML documents, one after the other.
+    pub fn text(&self) -> String {
+        self.documents.iter().map(Document::shown).collect()
+    }
+
+    fn new(header: &[&'static str]) -> Shown {
+        Shown { documents: Vec::new(), header: header.to_vec(), rows: Vec::new() }
+    }
+
+    fn push(&mut self, fields: Vec<(String, Document)>, row: Vec<String>) {
+        self.documents.push(Document::Map(fields));
+        self.rows.push(row);
+    }
+}
+
+/// The word for a protocol, as it is typed.
+pub fn protocol_word(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Memcache => "memcache",
+        Protocol::Resp => "resp",
+    }
+}
+
+/// A field of a document.
+fn field(name: &str, value: impl Into<Document>) -> (String, Document) {
+    (name.to_owned(), value.into())
+}
+
+fn flow(words: &[String]) -> Document {
+    Document::Flow(words.iter().map(|word| Document::Text(word.clone())).collect())
+}
