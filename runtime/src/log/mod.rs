@@ -1,1 +1,401 @@
-//! placeholder
+//! The Raft log of a node: one sequence of segments on disk shared by all groups, so that everything that is
+//! waiting at a moment becomes durable by one write and one fdatasync. Payloads are opaque here.
+//!
+//! *Invariant (D1, D7):* `done` of an append, a vote, a truncation, a purge or a drop is called only after an
+//! fdatasync that covers it, in the order in which they were handed over.
+//! *Invariant (D2):* a full disk makes everything wait, with the reason in `trouble`, until there is space; a
+//! failed fdatasync ends the process and is never tried again.
+//! *Invariant (D3):* the log opens only if everything that was ever acknowledged is there; else it says where not.
+//!
+//! What is absent: any knowledge of terms, votes or commands. That belongs to the Raft library and its glue.
+
+mod error;
+mod format;
+mod group;
+mod recover;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use dkc_core::ids::GroupId;
+
+pub use error::LogError;
+use group::{Back, Front};
+use segment::{SegmentFile, Yard};
+
+/// Called once, after what it belongs to is durable, or with the reason why that cannot happen any more.
+pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
+
+/// A payload must leave room for offsets of 32 bits.
+const PAYLOAD_MAX_BYTES: usize = 1 << 30;
+
+#[derive(Debug, Clone)]
+pub struct LogOptions {
+    /// Size of a segment. The first one of a new log is small, the others are prepared in the background.
+    pub segment_bytes: u64,
+    /// Recent payloads of each group that stay in memory; older ones are read from the segments.
+    pub group_cache_bytes: usize,
+    /// `GroupLog::room` waits while more than this is queued for the disk.
+    pub queue_bytes_max: usize,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        LogOptions { segment_bytes: 64 << 20, group_cache_bytes: 1 << 20, queue_bytes_max: 64 << 20 }
+    }
+}
+
+/// What a restart of the Raft library wants to know of a group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupState {
+    pub vote: Option<Bytes>,
+    /// The last position handed to `save_committed` that reached the disk; may be behind, never ahead.
+    pub committed: Option<Bytes>,
+    /// The last purged index with the marker given then.
+    pub purged: Option<(u64, Bytes)>,
+    pub first_index: Option<u64>,
+    pub last_index: Option<u64>,
+    pub last_payload: Option<Bytes>,
+}
+
+/// What the log takes, for status and metrics.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogUsage {
+    pub segments: usize,
+    pub bytes: u64,
+    /// Bytes of entries that some group still needs.
+    pub live_bytes: u64,
+    /// Rounds of write and fdatasync since the log was opened.
+    pub rounds: u64,
+    pub entries: u64,
+}
+
+/// The log of a node. A handle: the log closes when `close` is called or the last handle is dropped.
+#[derive(Clone)]
+pub struct SharedLog {
+    open: Arc<Open>,
+}
+
+/// The log of one group in it.
+#[derive(Clone)]
+pub struct GroupLog {
+    group: GroupId,
+    front: Arc<Mutex<Front>>,
+    open: Arc<Open>,
+}
+
+struct Open {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Shared {
+    options: LogOptions,
+    yard: Arc<Yard>,
+    queue: Mutex<Queue>,
+    has_work: Condvar,
+    has_room: tokio::sync::Notify,
+    fronts: Mutex<BTreeMap<GroupId, Arc<Mutex<Front>>>>,
+    locations: Mutex<Locations>,
+    rounds: AtomicU64,
+    entries: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    requests: Vec<Request>,
+    bytes: usize,
+    /// The newest committed position of each group: written with the next round, never the cause of one.
+    committed: BTreeMap<GroupId, Bytes>,
+    is_closing: bool,
+}
+
+struct Request {
+    group: GroupId,
+    front: Arc<Mutex<Front>>,
+    what: What,
+    done: Done,
+}
+
+enum What {
+    Append { entries: Vec<(u64, Bytes)>, truncations: u64 },
+    Vote(Bytes),
+    Truncate(u64),
+    Purge(u64, Bytes),
+    Drop,
+}
+
+/// Where everything stands, as far as the writer has come.
+#[derive(Default)]
+struct Locations {
+    backs: BTreeMap<GroupId, Back>,
+    segments: BTreeMap<u64, Life>,
+}
+
+struct Life {
+    file: Arc<SegmentFile>,
+    /// Bytes of entries in it that some group still needs.
+    live_bytes: u64,
+}
+
+impl SharedLog {
+    /// Opens the log in `directory`, or begins a new one there.
+    pub fn open(directory: &Path, options: LogOptions) -> Result<SharedLog, LogError> {
+        let (shared, writer) = recover::open(directory, options)?;
+        let filler = Arc::clone(&shared.yard);
+        let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new()
+                .name(name.into())
+                .spawn(work)
+                .map_err(LogError::io("start a thread for the log in", directory))
+        };
+        let threads = vec![
+            spawn("log-filler", Box::new(move || filler.fill()))?,
+            spawn("log-writer", Box::new(move || writer.run()))?,
+        ];
+        Ok(SharedLog { open: Arc::new(Open { shared, threads: Mutex::new(threads) }) })
+    }
+
+    pub fn group(&self, group: GroupId) -> GroupLog {
+        let front = Arc::clone(locked(&self.open.shared.fronts).entry(group).or_default());
+        GroupLog { group, front, open: Arc::clone(&self.open) }
+    }
+
+    /// The groups that have anything in the log.
+    pub fn groups(&self) -> Vec<GroupId> {
+        let fronts = locked(&self.open.shared.fronts);
+        fronts.iter().filter(|(_, front)| !locked(front).is_empty()).map(|(group, _)| *group).collect()
+    }
+
+    /// Why nothing is acknowledged at the moment, or soon will not be: a full disk.
+    pub fn trouble(&self) -> Option<String> {
+        self.open.shared.yard.trouble()
+    }
+
+    pub fn usage(&self) -> LogUsage {
+        let shared = &self.open.shared;
+        let locations = locked(&shared.locations);
+        LogUsage {
+            segments: locations.segments.len(),
+            bytes: locations.segments.values().map(|life| life.file.header.segment_bytes).sum(),
+            live_bytes: locations.live_bytes(),
+            rounds: shared.rounds.load(Ordering::Relaxed),
+            entries: shared.entries.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Writes and syncs all that was handed over, then lets go of the directory. Blocks for that long. What
+    /// waits for space on a full disk is given back with an error.
+    pub fn close(self) {
+        self.open.begin_close();
+        for thread in std::mem::take(&mut *locked(&self.open.threads)) {
+            // A panic there has been reported by its own message.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl GroupLog {
+    pub fn group(&self) -> GroupId {
+        self.group
+    }
+
+    /// Waits until the queue for the disk has room. Call it before `append`: it is what bounds memory when
+    /// the disk is slower than the writers, or full.
+    pub async fn room(&self) {
+        let shared = &self.open.shared;
+        loop {
+            let mut notified = std::pin::pin!(shared.has_room.notified());
+            notified.as_mut().enable();
+            let queue = locked(&shared.queue);
+            if queue.bytes < shared.options.queue_bytes_max || queue.is_closing {
+                return;
+            }
+            drop(queue);
+            notified.await;
+        }
+    }
+
+    /// Hands entries over and returns at once; they can be read at once. Their indexes must follow on.
+    pub fn append(&self, entries: Vec<(u64, Bytes)>, done: Done) {
+        let mut front = locked(&self.front);
+        let is_too_large = entries.iter().any(|(_, payload)| payload.len() > PAYLOAD_MAX_BYTES);
+        let accepted = match is_too_large {
+            true => Err(format!("an entry is larger than {PAYLOAD_MAX_BYTES} bytes")),
+            false => front.append(&entries),
+        };
+        match accepted {
+            Ok(()) => {
+                let truncations = front.truncations;
+                self.hand_over(What::Append { entries, truncations }, done);
+            }
+            Err(why) => {
+                drop(front);
+                done(Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!("group {}: {why}", self.group),
+                )));
+            }
+        }
+    }
+
+    pub fn save_vote(&self, vote: Bytes, done: Done) {
+        let mut front = locked(&self.front);
+        front.vote = Some(vote.clone());
+        self.hand_over(What::Vote(vote), done);
+    }
+
+    /// Kept in memory at once, written with the next round, never synced for its own sake.
+    pub fn save_committed(&self, committed: Bytes) {
+        let mut front = locked(&self.front);
+        front.committed = Some(committed.clone());
+        locked(&self.open.shared.queue).committed.insert(self.group, committed);
+    }
+
+    /// Removes the entries from `index` on.
+    pub fn truncate_from(&self, index: u64, done: Done) {
+        let mut front = locked(&self.front);
+        front.truncate_from(index);
+        self.hand_over(What::Truncate(index), done);
+    }
+
+    /// Removes the entries up to `index`, which may lie behind the last one: then the log goes on after it.
+    pub fn purge_to(&self, index: u64, marker: Bytes, done: Done) {
+        let mut front = locked(&self.front);
+        front.purge_to(index, marker.clone());
+        self.hand_over(What::Purge(index, marker), done);
+    }
+
+    /// Forgets the group: its replica has moved away. The handle may be used again for a new life of it.
+    pub fn drop_group(&self, done: Done) {
+        let mut front = locked(&self.front);
+        front.forget();
+        locked(&self.open.shared.queue).committed.remove(&self.group);
+        self.hand_over(What::Drop, done);
+    }
+
+    /// The entries of the range that exist.
+    pub fn read(&self, range: Range<u64>) -> io::Result<Vec<(u64, Bytes)>> {
+        self.read_up_to(range, usize::MAX)
+    }
+
+    /// The same, ending after the entry with which `bytes_max` is reached.
+    pub fn read_up_to(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>> {
+        let found = locked(&self.front).read(range);
+        let (mut entries, mut bytes) = (Vec::with_capacity(found.len()), 0);
+        for (index, payload) in found {
+            if bytes >= bytes_max {
+                break;
+            }
+            let payload = match payload {
+                Some(payload) => payload,
+                None => self.open.shared.read_from_segment(self.group, index)?,
+            };
+            bytes += payload.len();
+            entries.push((index, payload));
+        }
+        Ok(entries)
+    }
+
+    pub fn state(&self) -> GroupState {
+        locked(&self.front).state()
+    }
+
+    /// The caller holds the lock of `front`, so that the queue has a group's requests in the order of its state.
+    fn hand_over(&self, what: What, done: Done) {
+        let mut queue = locked(&self.open.shared.queue);
+        if queue.is_closing {
+            drop(queue);
+            return done(Err(closed()));
+        }
+        queue.bytes += what.bytes();
+        queue.requests.push(Request { group: self.group, front: Arc::clone(&self.front), what, done });
+        self.open.shared.has_work.notify_one();
+    }
+}
+
+impl What {
+    fn bytes(&self) -> usize {
+        match self {
+            What::Append { entries, .. } => {
+                entries.iter().map(|(_, payload)| format::record_bytes(payload.len())).sum()
+            }
+            _ => format::RECORD_HEADER_BYTES,
+        }
+    }
+}
+
+impl Shared {
+    fn read_from_segment(&self, group: GroupId, index: u64) -> io::Result<Bytes> {
+        let (place, file) = {
+            let locations = locked(&self.locations);
+            locations.find(group, index).ok_or_else(|| {
+                io::Error::new(
+                    io::ErrorKind::NotFound,
+                    format!("group {group}: entry {index} was removed while reading"),
+                )
+            })?
+        };
+        writer::read_entry(&file, group, index, place)
+    }
+}
+
+impl Locations {
+    fn find(&self, group: GroupId, index: u64) -> Option<(group::Place, Arc<SegmentFile>)> {
+        let place = self.backs.get(&group)?.place(index)?;
+        Some((place, Arc::clone(&self.segments.get(&place.generation)?.file)))
+    }
+
+    fn live_bytes(&self) -> u64 {
+        self.segments.values().map(|life| life.live_bytes).sum()
+    }
+
+    fn add_live(&mut self, place: group::Place) {
+        if let Some(life) = self.segments.get_mut(&place.generation) {
+            life.live_bytes += format::record_bytes(place.payload_length as usize) as u64;
+        }
+    }
+
+    fn remove_live(&mut self, places: impl IntoIterator<Item = group::Place>) {
+        for place in places {
+            if let Some(life) = self.segments.get_mut(&place.generation) {
+                life.live_bytes -= format::record_bytes(place.payload_length as usize) as u64;
+            }
+        }
+    }
+}
+
+impl Open {
+    fn begin_close(&self) {
+        locked(&self.shared.queue).is_closing = true;
+        self.shared.has_work.notify_one();
+        self.shared.has_room.notify_waiters();
+        self.shared.yard.close();
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.begin_close();
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the Raft log is closed")
+}
+
+/// A lock whose holder panicked guards nothing that a later holder could not see whole: state is changed in
+/// steps that do not panic.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

@@ -1,0 +1,211 @@
+//! What is known of one group: `Front` is what callers see, at once; `Back` is where its records stand in the
+//! segments, as far as the writer has come.
+//!
+//! *Invariant:* an entry whose payload `Front` has let go of has been written, and `Back` says where. Nothing
+//! unwritten is ever let go of.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::GroupState;
+
+/// Where a record stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub generation: u64,
+    pub offset: u32,
+    pub payload_length: u32,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Front {
+    pub vote: Option<Bytes>,
+    pub committed: Option<Bytes>,
+    pub purged: Option<(u64, Bytes)>,
+    /// The index of `payloads[0]`.
+    first: u64,
+    payloads: VecDeque<Option<Bytes>>,
+    /// Entries below this have let go of their payload.
+    cached_from: u64,
+    cached_bytes: usize,
+    /// Entries below this have been written.
+    written_below: u64,
+    /// Counts truncations, so that the writer's word on entries that were cut off meanwhile is not heeded.
+    pub truncations: u64,
+}
+
+impl Front {
+    /// After a restart: everything is on disk, only the last payload is in memory.
+    pub fn recovered(back: &Back, last_payload: Option<Bytes>) -> Front {
+        let mut payloads = VecDeque::from(vec![None; back.places.len()]);
+        let next = back.first + payloads.len() as u64;
+        let cached_bytes = last_payload.as_ref().map_or(0, |p| p.len());
+        if let Some(last) = payloads.back_mut() {
+            *last = last_payload;
+        }
+        Front {
+            vote: back.vote.clone(),
+            committed: back.committed.clone(),
+            purged: back.purged.clone(),
+            first: back.first,
+            cached_from: next.saturating_sub(1).max(back.first),
+            payloads,
+            cached_bytes,
+            written_below: next,
+            truncations: 0,
+        }
+    }
+
+    /// Empties it: the group has left.
+    pub fn forget(&mut self) {
+        *self = Front { truncations: self.truncations + 1, ..Front::default() };
+    }
+
+    fn next(&self) -> u64 {
+        self.first + self.payloads.len() as u64
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.payloads.is_empty() && self.vote.is_none() && self.purged.is_none() && self.committed.is_none()
+    }
+
+    /// The index that the next entry must have; `None` if any will do.
+    fn expected(&self) -> Option<u64> {
+        match (&self.purged, self.payloads.is_empty()) {
+            (_, false) => Some(self.next()),
+            (Some((purged, _)), true) => Some(purged + 1),
+            (None, true) => None,
+        }
+    }
+
+    pub fn append(&mut self, entries: &[(u64, Bytes)]) -> Result<(), String> {
+        let mut expected = self.expected();
+        for (index, _) in entries {
+            if expected.is_some_and(|want| want != *index) {
+                return Err(format!(
+                    "entry {index} does not follow: {} is next",
+                    expected.unwrap_or_default()
+                ));
+            }
+            expected = Some(index + 1);
+        }
+        for (index, payload) in entries {
+            if self.payloads.is_empty() {
+                (self.first, self.cached_from, self.written_below) = (*index, *index, *index);
+            }
+            self.cached_bytes += payload.len();
+            self.payloads.push_back(Some(payload.clone()));
+        }
+        Ok(())
+    }
+
+    pub fn truncate_from(&mut self, index: u64) {
+        self.truncations += 1;
+        while !self.payloads.is_empty() && self.next() > index {
+            self.cached_bytes -= self.payloads.pop_back().flatten().map_or(0, |p| p.len());
+        }
+        self.written_below = self.written_below.min(self.next());
+        self.cached_from = self.cached_from.min(self.next());
+    }
+
+    pub fn purge_to(&mut self, index: u64, marker: Bytes) {
+        while !self.payloads.is_empty() && self.first <= index {
+            self.cached_bytes -= self.payloads.pop_front().flatten().map_or(0, |p| p.len());
+            self.first += 1;
+        }
+        self.cached_from = self.cached_from.max(self.first);
+        self.written_below = self.written_below.max(self.first);
+        self.purged = Some((index, marker));
+    }
+
+    /// The writer has written all up to `index`; payloads beyond `cache_bytes` go, the last one never.
+    pub fn written(&mut self, truncations: u64, index: u64, cache_bytes: usize) {
+        if truncations == self.truncations {
+            self.written_below = self.written_below.max(index + 1).min(self.next());
+        }
+        let keep_from = self.written_below.min(self.next().saturating_sub(1));
+        while self.cached_bytes > cache_bytes && self.cached_from < keep_from {
+            let place = (self.cached_from - self.first) as usize;
+            self.cached_bytes -= self.payloads[place].take().map_or(0, |p| p.len());
+            self.cached_from += 1;
+        }
+    }
+
+    /// The entries of the range that exist, with their payloads where they are in memory.
+    pub fn read(&self, range: Range<u64>) -> Vec<(u64, Option<Bytes>)> {
+        let (from, to) = (range.start.max(self.first), range.end.min(self.next()));
+        (from..to).map(|index| (index, self.payloads[(index - self.first) as usize].clone())).collect()
+    }
+
+    pub fn state(&self) -> GroupState {
+        let last = self.next().checked_sub(1).filter(|_| !self.payloads.is_empty());
+        GroupState {
+            vote: self.vote.clone(),
+            committed: self.committed.clone(),
+            purged: self.purged.clone(),
+            first_index: last.map(|_| self.first),
+            last_index: last,
+            last_payload: self.payloads.back().cloned().flatten(),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Back {
+    pub vote: Option<Bytes>,
+    pub committed: Option<Bytes>,
+    pub purged: Option<(u64, Bytes)>,
+    first: u64,
+    places: VecDeque<Place>,
+}
+
+impl Back {
+    pub fn new(first: u64, places: VecDeque<Place>) -> Back {
+        Back { first, places, ..Back::default() }
+    }
+
+    pub fn first(&self) -> Option<u64> {
+        (!self.places.is_empty()).then_some(self.first)
+    }
+
+    pub fn last(&self) -> Option<(u64, Place)> {
+        self.places.back().map(|place| (self.first + self.places.len() as u64 - 1, *place))
+    }
+
+    pub fn push(&mut self, index: u64, place: Place) {
+        if self.places.is_empty() {
+            self.first = index;
+        }
+        self.places.push_back(place);
+    }
+
+    pub fn place(&self, index: u64) -> Option<Place> {
+        index.checked_sub(self.first).and_then(|at| self.places.get(at as usize)).copied()
+    }
+
+    pub fn set_place(&mut self, index: u64, place: Place) {
+        if let Some(slot) = index.checked_sub(self.first).and_then(|at| self.places.get_mut(at as usize)) {
+            *slot = place;
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (u64, Place)> + '_ {
+        self.places.iter().enumerate().map(|(at, place)| (self.first + at as u64, *place))
+    }
+
+    /// Removes entries from `index` on; says where they stood.
+    pub fn truncate_from(&mut self, index: u64) -> VecDeque<Place> {
+        let keep = (index.saturating_sub(self.first) as usize).min(self.places.len());
+        self.places.split_off(keep)
+    }
+
+    /// Removes entries up to `index`; says where they stood.
+    pub fn purge_to(&mut self, index: u64) -> VecDeque<Place> {
+        let gone = (index.saturating_add(1).saturating_sub(self.first) as usize).min(self.places.len());
+        let rest = self.places.split_off(gone);
+        self.first += gone as u64;
+        std::mem::replace(&mut self.places, rest)
+    }
+}

@@ -1,0 +1,228 @@
+//! Opening a log: reads every segment from the oldest to the newest, plays the records back, and refuses
+//! whatever cannot be explained by a power cut in the last round.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Condvar, Mutex};
+
+use bytes::Bytes;
+use dkc_core::ids::GroupId;
+use nix::fcntl::{Flock, FlockArg};
+
+use super::format::{self, Ending, HEADER_BYTES, Kind, Record, SegmentHeader};
+use super::group::{Back, Front, Place};
+use super::segment::{SegmentFile, Yard, corrupt};
+use super::writer::{Writer, new_salt, read_entry};
+use super::{Life, Locations, LogError, LogOptions, Queue, Shared};
+
+const LOCK_FILE: &str = "lock";
+/// The first segment of a new log, and the one after an interrupted change of segments: small, because it is
+/// made while the caller waits.
+const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
+/// Smaller segments could not hold the state of the groups; larger ones no longer fit 32-bit offsets.
+const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 16 << 10..=1 << 30;
+
+/// A group as the records so far say.
+#[derive(Default)]
+struct Replay {
+    vote: Option<Bytes>,
+    committed: Option<Bytes>,
+    purged: Option<(u64, Bytes)>,
+    /// The index with which the live entries begin, once a record has said it.
+    first: Option<u64>,
+    entries: BTreeMap<u64, Place>,
+}
+
+impl Replay {
+    fn play(&mut self, record: &Record<'_>, place: Place) {
+        let payload = || Bytes::copy_from_slice(record.payload);
+        match record.kind {
+            Kind::Entry => {
+                self.entries.split_off(&record.index);
+                self.first = Some(self.first.map_or(record.index, |first| first.min(record.index)));
+                self.entries.insert(record.index, place);
+            }
+            Kind::Rewritten => drop(self.entries.insert(record.index, place)),
+            Kind::Vote => self.vote = Some(payload()),
+            Kind::Committed => self.committed = Some(payload()),
+            Kind::Truncate => {
+                self.entries.split_off(&record.index);
+                self.first = self.first.filter(|first| *first < record.index);
+            }
+            Kind::Purge => {
+                self.entries = self.entries.split_off(&record.index.saturating_add(1));
+                self.first = self.first.map(|first| first.max(record.index.saturating_add(1)));
+                self.purged = Some((record.index, payload()));
+            }
+            Kind::First => self.first = Some(record.index),
+            Kind::Drop => *self = Replay::default(),
+            Kind::Mark | Kind::Seal => {}
+        }
+    }
+
+    /// What is missing between the first index and the last, if anything.
+    fn gap(&self) -> Option<u64> {
+        let (last, _) = self.entries.last_key_value()?;
+        let first = self.purged.as_ref().map(|(purged, _)| purged + 1).or(self.first).unwrap_or(0);
+        (first..=*last).zip(self.entries.keys()).find(|(want, have)| want != *have).map(|(want, _)| want)
+    }
+}
+
+/// Opens the directory: the shared state, and the writer that is to be run on it.
+pub(super) fn open(directory: &Path, options: LogOptions) -> Result<(Arc<Shared>, Writer), LogError> {
+    let segment_bytes = options.segment_bytes.clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end());
+    let options = LogOptions { segment_bytes, ..options };
+    fs::create_dir_all(directory).map_err(LogError::io("make", directory))?;
+    let directory_lock = lock_directory(directory)?;
+    let (yard, paths) = Yard::open(directory, segment_bytes)?;
+    let (mut locations, replays, last) = read_segments(&paths)?;
+    let (file, at) = match last {
+        Some((file, Some(at))) => (file, at),
+        last => {
+            let generation = last.map_or(0, |(file, _)| file.header.generation) + 1;
+            let bytes = FIRST_SEGMENT_BYTES.min(segment_bytes);
+            (first_segment(&yard, directory, generation, bytes)?, HEADER_BYTES as u32)
+        }
+    };
+    let life = || Life { file: Arc::clone(&file), live_bytes: 0 };
+    locations.segments.entry(file.header.generation).or_insert_with(life);
+    let fronts = settle(replays, &mut locations, directory)?;
+    let shared = Arc::new(Shared {
+        options,
+        yard: Arc::new(yard),
+        queue: Mutex::new(Queue::default()),
+        has_work: Condvar::new(),
+        has_room: tokio::sync::Notify::new(),
+        fronts: Mutex::new(fronts),
+        locations: Mutex::new(locations),
+        rounds: AtomicU64::new(0),
+        entries: AtomicU64::new(0),
+    });
+    let writer = Writer::new(Arc::clone(&shared), file, at, directory_lock);
+    Ok((shared, writer))
+}
+
+fn lock_directory(directory: &Path) -> Result<Flock<File>, LogError> {
+    let path = directory.join(LOCK_FILE);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(LogError::io("open", &path))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|_| LogError::InUse { dir: directory.into() })
+}
+
+fn first_segment(
+    yard: &Yard,
+    directory: &Path,
+    generation: u64,
+    bytes: u64,
+) -> Result<Arc<SegmentFile>, LogError> {
+    let header = SegmentHeader { generation, salt: new_salt(), segment_bytes: bytes };
+    let made = yard.new_segment(header).map_err(LogError::io("make a log segment in", directory))?;
+    Ok(Arc::new(made))
+}
+
+type Replays = BTreeMap<GroupId, Replay>;
+/// The newest segment and where it goes on; `None` if it is sealed.
+type Last = Option<(Arc<SegmentFile>, Option<u32>)>;
+
+fn read_segments(paths: &[(u64, PathBuf)]) -> Result<(Locations, Replays, Last), LogError> {
+    let (mut locations, mut replays, mut last) = (Locations::default(), Replays::new(), None);
+    for (place_in_order, (generation, path)) in paths.iter().enumerate() {
+        let is_newest = place_in_order + 1 == paths.len();
+        let file = Arc::new(SegmentFile::open(path)?);
+        check_generation(&file, *generation, paths, place_in_order)?;
+        let end = read_segment(&file, &mut replays, is_newest)?;
+        let life = Life { file: Arc::clone(&file), live_bytes: 0 };
+        locations.segments.insert(*generation, life);
+        last = Some((file, end));
+    }
+    Ok((locations, replays, last))
+}
+
+fn check_generation(
+    file: &SegmentFile,
+    named: u64,
+    paths: &[(u64, PathBuf)],
+    at: usize,
+) -> Result<(), LogError> {
+    if file.header.generation != named {
+        let why = format!("its header says generation {}, its name {named}", file.header.generation);
+        return Err(corrupt(&file.path, 0, why));
+    }
+    match at.checked_sub(1).map(|before| paths[before].0) {
+        Some(before) if before + 1 != named => Err(corrupt(
+            &file.path,
+            0,
+            format!("the segment before it, generation {}, is missing", named - 1),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Plays a segment back; says where it goes on, or `None` if it is sealed.
+fn read_segment(file: &SegmentFile, replays: &mut Replays, is_newest: bool) -> Result<Option<u32>, LogError> {
+    let bytes = file.read_all().map_err(LogError::io("read", &file.path))?;
+    let generation = file.header.generation;
+    let ending = format::scan(&bytes, &file.header, |offset, record| {
+        let place = Place { generation, offset, payload_length: record.payload.len() as u32 };
+        replays.entry(GroupId(record.group)).or_default().play(&record, place);
+        Ok(())
+    })?;
+    match ending {
+        Ending::Sealed => Ok(None),
+        Ending::Damaged { at, witness } => {
+            let why = format!(
+                "the record there is not whole, but the one at byte {witness} was written after it was durable"
+            );
+            Err(corrupt(&file.path, u64::from(at), why))
+        }
+        Ending::Open { at, .. } if !is_newest => {
+            let why = "the records end without a seal though a later segment exists";
+            Err(corrupt(&file.path, u64::from(at), why))
+        }
+        Ending::Open { at, has_leftovers } => {
+            if has_leftovers {
+                tracing::warn!(
+                    "{}: the last round, from byte {at} on, was cut off; it was never acknowledged",
+                    file.path.display()
+                );
+                file.clear_from(at).map_err(LogError::io("clear the torn end of", &file.path))?;
+            }
+            Ok(Some(at))
+        }
+    }
+}
+
+/// Turns what was played back into the state that callers and the writer go on with.
+fn settle(
+    replays: Replays,
+    locations: &mut Locations,
+    directory: &Path,
+) -> Result<BTreeMap<GroupId, Arc<Mutex<Front>>>, LogError> {
+    let mut fronts = BTreeMap::new();
+    for (group, replay) in replays {
+        if let Some(index) = replay.gap() {
+            let why = format!("entry {index} of group {group} is missing, though later ones are there");
+            return Err(corrupt(directory, 0, why));
+        }
+        let first = replay.entries.first_key_value().map_or(0, |(first, _)| *first);
+        replay.entries.values().for_each(|place| locations.add_live(*place));
+        let mut back = Back::new(first, replay.entries.into_values().collect());
+        (back.vote, back.committed, back.purged) = (replay.vote, replay.committed, replay.purged);
+        let front =
+            front_of(group, &back, locations).map_err(LogError::io("read the last entries in", directory))?;
+        locations.backs.insert(group, back);
+        fronts.insert(group, Arc::new(Mutex::new(front)));
+    }
+    Ok(fronts)
+}
+
+fn front_of(group: GroupId, back: &Back, locations: &Locations) -> std::io::Result<Front> {
+    let mut last_payload = None;
+    if let Some((index, place)) = back.last() {
+        let life = locations.segments.get(&place.generation);
+        last_payload = life.map(|life| read_entry(&life.file, group, index, place)).transpose()?;
+    }
+    Ok(Front::recovered(back, last_payload))
+}

@@ -1,0 +1,307 @@
+//! The files of the log: segments `<generation>.seg` in use, and `spare-<n>.seg` files, zero-filled or
+//! recycled, that are ready to become the next one.
+//!
+//! *Invariant:* a file carries a segment's name only with a durable header of that generation, and gets that
+//! name by a rename after which the directory is synced. A spare's bytes are never looked at.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use super::format::{self, HEADER_BYTES, SegmentHeader};
+use super::{LogError, locked};
+
+/// Spare files kept after a purge: one to go on with and one for a burst. The others are given back to the disk.
+const SPARES_MAX: usize = 2;
+/// How often making a segment is tried again on a full disk: soon enough that a person sees it recover at once.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+/// Zeros are written in pieces of this size.
+const ZERO_BYTES: usize = 1024 * 1024;
+const SPARE_PREFIX: &str = "spare-";
+const UNFINISHED_SUFFIX: &str = ".tmp";
+const SUFFIX: &str = ".seg";
+
+#[derive(Debug)]
+pub(super) struct SegmentFile {
+    pub header: SegmentHeader,
+    pub path: PathBuf,
+    file: File,
+}
+
+impl SegmentFile {
+    pub fn open(path: &Path) -> Result<SegmentFile, LogError> {
+        let file =
+            OpenOptions::new().read(true).write(true).open(path).map_err(LogError::io("open", path))?;
+        let mut page = vec![0; HEADER_BYTES];
+        let length = file.metadata().map_err(LogError::io("read", path))?.len();
+        let read = file.read_exact_at(&mut page[..(length as usize).min(HEADER_BYTES)], 0);
+        read.map_err(LogError::io("read", path))?;
+        page.truncate(length as usize);
+        let header = format::decode_header(&page).map_err(|bad| match bad {
+            format::BadHeader::Version(found) => {
+                LogError::Version { segment: path.into(), found, known: format::FORMAT_VERSION }
+            }
+            format::BadHeader::Damaged(why) => corrupt(path, 0, why),
+        })?;
+        if header.segment_bytes != length {
+            let why = format!("the file has {length} bytes, its header says {}", header.segment_bytes);
+            return Err(corrupt(path, 0, why));
+        }
+        Ok(SegmentFile { header, path: path.into(), file })
+    }
+
+    pub fn read_all(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.header.segment_bytes as usize];
+        self.file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+
+    pub fn read_at(&self, offset: u32, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, u64::from(offset))?;
+        Ok(bytes)
+    }
+
+    pub fn write_at(&self, bytes: &[u8], offset: u32) -> io::Result<()> {
+        self.file.write_all_at(bytes, u64::from(offset))
+    }
+
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Writes zeros from `offset` to the end: what is left of a torn round must not be read as records later.
+    pub fn clear_from(&self, offset: u32) -> io::Result<()> {
+        fill_with_zeros(&self.file, u64::from(offset), self.header.segment_bytes)?;
+        self.file.sync_data()
+    }
+}
+
+pub(super) fn corrupt(path: &Path, offset: u64, why: impl Into<String>) -> LogError {
+    LogError::Corrupt { segment: path.into(), offset, why: why.into() }
+}
+
+/// Whether waiting for space is all that is needed.
+pub(super) fn is_disk_full(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    error
+        .raw_os_error()
+        .map(Errno::from_raw)
+        .is_some_and(|errno| matches!(errno, Errno::ENOSPC | Errno::EDQUOT))
+}
+
+/// The directory of the log with its spare files.
+pub(super) struct Yard {
+    directory: PathBuf,
+    segment_bytes: u64,
+    state: Mutex<YardState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct YardState {
+    spares: VecDeque<PathBuf>,
+    spares_made: u64,
+    is_spare_wanted: bool,
+    is_closing: bool,
+    trouble: Option<String>,
+}
+
+impl Yard {
+    /// Finds the segments, in order, and the spares; removes what was never finished.
+    pub fn open(directory: &Path, segment_bytes: u64) -> Result<(Yard, Vec<(u64, PathBuf)>), LogError> {
+        let mut segments = Vec::new();
+        let mut state = YardState::default();
+        for item in fs::read_dir(directory).map_err(LogError::io("list", directory))? {
+            let item = item.map_err(LogError::io("list", directory))?;
+            let (path, name) = (item.path(), item.file_name().to_string_lossy().into_owned());
+            if let Some(number) = name.strip_suffix(SUFFIX).and_then(|n| n.strip_prefix(SPARE_PREFIX)) {
+                state.spares_made = state.spares_made.max(number.parse().unwrap_or(0));
+                let length = item.metadata().map_err(LogError::io("read", &path))?.len();
+                if length == segment_bytes && state.spares.len() < SPARES_MAX {
+                    state.spares.push_back(path);
+                } else {
+                    fs::remove_file(&path).map_err(LogError::io("remove", &path))?;
+                }
+            } else if let Some(Ok(generation)) = name.strip_suffix(SUFFIX).map(str::parse::<u64>) {
+                segments.push((generation, path));
+            } else if name.ends_with(UNFINISHED_SUFFIX) {
+                fs::remove_file(&path).map_err(LogError::io("remove", &path))?;
+            }
+        }
+        segments.sort();
+        let yard = Yard {
+            directory: directory.into(),
+            segment_bytes,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        };
+        Ok((yard, segments))
+    }
+
+    pub fn trouble(&self) -> Option<String> {
+        locked(&self.state).trouble.clone()
+    }
+
+    pub fn set_trouble(&self, trouble: Option<String>) {
+        locked(&self.state).trouble = trouble;
+    }
+
+    /// Makes the filler get a spare ready before it is needed.
+    pub fn want_spare(&self) {
+        let mut state = locked(&self.state);
+        if !state.is_spare_wanted && state.spares.is_empty() {
+            state.is_spare_wanted = true;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits a little on a full disk. False when the log is being closed, so that nobody waits for ever.
+    pub fn wait_to_retry(&self) -> bool {
+        let state = locked(&self.state);
+        if state.is_closing {
+            return false;
+        }
+        let (state, _) = self.changed.wait_timeout(state, RETRY_AFTER).unwrap_or_else(|e| e.into_inner());
+        !state.is_closing
+    }
+
+    pub fn close(&self) {
+        locked(&self.state).is_closing = true;
+        self.changed.notify_all();
+    }
+
+    /// The filler's thread: makes a spare whenever one is wanted, until the log closes.
+    pub fn fill(self: Arc<Self>) {
+        loop {
+            let mut state = locked(&self.state);
+            while !state.is_closing && (!state.is_spare_wanted || !state.spares.is_empty()) {
+                state.is_spare_wanted = false;
+                state = self.changed.wait(state).unwrap_or_else(|e| e.into_inner());
+            }
+            if state.is_closing {
+                return;
+            }
+            drop(state);
+            match self.make_spare(self.segment_bytes) {
+                Ok(path) => {
+                    let mut state = locked(&self.state);
+                    state.spares.push_back(path);
+                    (state.trouble, state.is_spare_wanted) = (None, false);
+                    self.changed.notify_all();
+                }
+                Err(error) => {
+                    self.set_trouble(Some(self.explain("make the next log segment", &error)));
+                    self.wait_to_retry();
+                }
+            }
+        }
+    }
+
+    pub fn explain(&self, step: &str, error: &io::Error) -> String {
+        let megabytes = self.segment_bytes / (1024 * 1024);
+        format!(
+            "cannot {step} in {}: {error}; writes wait until there is space again ({megabytes} MiB)",
+            self.directory.display()
+        )
+    }
+
+    /// The next segment, with its header durable. Waits for the filler while the log is open.
+    pub fn next_segment(&self, header: SegmentHeader) -> io::Result<SegmentFile> {
+        // One record that is larger than a segment gets a file of its own size.
+        let has_usual_size = header.segment_bytes == self.segment_bytes;
+        match has_usual_size.then(|| self.take_spare()).flatten() {
+            Some(spare) => self.activate(&spare, header),
+            None => self.new_segment(header),
+        }
+    }
+
+    /// A segment of any size, made on the spot.
+    pub fn new_segment(&self, header: SegmentHeader) -> io::Result<SegmentFile> {
+        let spare = self.make_spare(header.segment_bytes)?;
+        self.activate(&spare, header)
+    }
+
+    fn take_spare(&self) -> Option<PathBuf> {
+        let mut state = locked(&self.state);
+        loop {
+            if let Some(spare) = state.spares.pop_front() {
+                return Some(spare);
+            }
+            if state.is_closing {
+                return None;
+            }
+            state.is_spare_wanted = true;
+            self.changed.notify_all();
+            state = self.changed.wait(state).unwrap_or_else(|e| e.into_inner());
+        }
+    }
+
+    fn activate(&self, spare: &Path, header: SegmentHeader) -> io::Result<SegmentFile> {
+        let file = OpenOptions::new().read(true).write(true).open(spare)?;
+        file.write_all_at(&format::encode_header(&header), 0)?;
+        file.sync_data()?;
+        let path = self.directory.join(format!("{:016}{SUFFIX}", header.generation));
+        fs::rename(spare, &path)?;
+        self.sync_directory()?;
+        Ok(SegmentFile { header, path, file })
+    }
+
+    fn make_spare(&self, bytes: u64) -> io::Result<PathBuf> {
+        let path = self.new_spare_path();
+        let unfinished = path.with_extension("seg.tmp");
+        let filled = File::create(&unfinished).and_then(|file| {
+            fill_with_zeros(&file, 0, bytes)?;
+            file.sync_all()
+        });
+        // What could be written before the disk was full goes back at once: others need it more.
+        filled.inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
+        fs::rename(&unfinished, &path)?;
+        self.sync_directory()?;
+        Ok(path)
+    }
+
+    fn new_spare_path(&self) -> PathBuf {
+        let mut state = locked(&self.state);
+        state.spares_made += 1;
+        self.directory.join(format!("{SPARE_PREFIX}{}{SUFFIX}", state.spares_made))
+    }
+
+    /// Takes a segment that no group needs out of the log: its file becomes a spare, or goes. The directory is
+    /// synced before this returns, so that segments disappear oldest first also across a power cut.
+    pub fn retire(&self, segment: Arc<SegmentFile>) -> io::Result<()> {
+        let path = segment.path.clone();
+        let has_right_size = segment.header.segment_bytes == self.segment_bytes;
+        // A reader that still holds the file must not see it overwritten: then it is removed, not recycled.
+        let is_free = Arc::try_unwrap(segment).is_ok();
+        if is_free && has_right_size && locked(&self.state).spares.len() < SPARES_MAX {
+            let spare = self.new_spare_path();
+            fs::rename(&path, &spare)?;
+            self.sync_directory()?;
+            locked(&self.state).spares.push_back(spare);
+            self.changed.notify_all();
+            return Ok(());
+        }
+        fs::remove_file(&path)?;
+        self.sync_directory()
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
+    }
+}
+
+fn fill_with_zeros(file: &File, from: u64, to: u64) -> io::Result<()> {
+    let zeros = vec![0; ZERO_BYTES.min(to.saturating_sub(from) as usize)];
+    let mut at = from;
+    while at < to {
+        let piece = &zeros[..zeros.len().min((to - at) as usize)];
+        file.write_all_at(piece, at)?;
+        at += piece.len() as u64;
+    }
+    Ok(())
+}

@@ -1,0 +1,386 @@
+//! The one thread that writes: takes all that is queued, writes it, syncs once, calls back in order. It also
+//! moves on to the next segment, copies what a slow group still needs out of the oldest one, and retires
+//! segments that nobody needs.
+//!
+//! *Invariant:* a segment gets a successor only after its last record, the seal, is durable.
+//! *Invariant:* every segment begins with the state of all groups (vote, purged, committed, first index), so
+//! that dropping the oldest segment loses nothing but entries that are gone.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use dkc_core::ids::GroupId;
+
+use super::format::{self, HEADER_BYTES, Kind, Record, SEAL_BYTES, SegmentHeader, record_bytes};
+use super::group::Place;
+use super::segment::{SegmentFile, is_disk_full};
+use super::{Done, Life, Request, Shared, What, closed, locked};
+
+/// The buffer is written out when it has grown to this: larger writes are not faster.
+const BUFFER_BYTES: usize = 4 << 20;
+/// Segments are left alone up to this number: purges usually free them without any copying.
+const SEGMENTS_BEFORE_REWRITE: usize = 3;
+/// Copied in one round at most, so that acknowledgements wait a few milliseconds and not for a whole segment.
+const REWRITE_BYTES_PER_ROUND: usize = 1 << 20;
+/// The exit status for a disk that cannot be trusted.
+const EXIT_DISK: i32 = 74;
+
+/// The log is being closed while it waits for space.
+struct Closed;
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    file: Arc<SegmentFile>,
+    /// Where the next record will stand.
+    at: u32,
+    /// Where the current round began: all before it is durable.
+    round: u32,
+    /// What is not written yet: the bytes before `at`.
+    buffer: Vec<u8>,
+    /// What is to be copied out of the oldest segment, which is this one.
+    rewriting: Option<(u64, VecDeque<(GroupId, u64)>)>,
+    /// Held for the life of the writer: nobody else uses the directory.
+    _directory_lock: nix::fcntl::Flock<std::fs::File>,
+}
+
+impl Writer {
+    pub fn new(
+        shared: Arc<Shared>,
+        file: Arc<SegmentFile>,
+        at: u32,
+        directory_lock: nix::fcntl::Flock<std::fs::File>,
+    ) -> Writer {
+        Writer {
+            shared,
+            file,
+            at,
+            round: at,
+            buffer: Vec::new(),
+            rewriting: None,
+            _directory_lock: directory_lock,
+        }
+    }
+
+    pub fn run(mut self) {
+        // The last run may have been cut off while it wrote the state at the head of the segment.
+        let mut is_open = self.put_state_of_groups().is_ok();
+        while let Some((requests, committed)) = self.wait_for_work() {
+            if is_open {
+                is_open = self.do_round(requests, committed).is_ok();
+            } else {
+                requests.into_iter().for_each(|request| (request.done)(Err(closed())));
+            }
+        }
+        self.shared.yard.close();
+    }
+
+    fn wait_for_work(&self) -> Option<(Vec<Request>, Vec<(GroupId, Bytes)>)> {
+        let mut queue = locked(&self.shared.queue);
+        while queue.requests.is_empty() {
+            if queue.is_closing && queue.committed.is_empty() {
+                return None;
+            }
+            if queue.is_closing {
+                break;
+            }
+            queue = self.shared.has_work.wait(queue).unwrap_or_else(|e| e.into_inner());
+        }
+        queue.bytes = 0;
+        let work = (std::mem::take(&mut queue.requests), std::mem::take(&mut queue.committed));
+        self.shared.has_room.notify_waiters();
+        Some((work.0, work.1.into_iter().collect()))
+    }
+
+    fn do_round(&mut self, requests: Vec<Request>, committed: Vec<(GroupId, Bytes)>) -> Result<(), Closed> {
+        let (mut written, mut result) = (Vec::with_capacity(requests.len()), Ok(()));
+        let mut dones: Vec<Done> = Vec::with_capacity(requests.len());
+        for Request { group, front, what, done } in requests {
+            dones.push(done);
+            if let What::Append { entries, truncations } = &what
+                && let Some((index, _)) = entries.last()
+            {
+                written.push((front, *truncations, *index));
+            }
+            result = result.and_then(|()| self.put_request(group, what));
+        }
+        result = result.and_then(|()| self.finish_round(committed));
+        if result.is_err() {
+            dones.into_iter().for_each(|done| done(Err(closed())));
+            return result;
+        }
+        self.shared.rounds.fetch_add(1, Ordering::Relaxed);
+        dones.into_iter().for_each(|done| done(Ok(())));
+        for (front, truncations, index) in written {
+            locked(&front).written(truncations, index, self.shared.options.group_cache_bytes);
+        }
+        self.retire_segments();
+        self.mark_if_idle()
+    }
+
+    fn finish_round(&mut self, committed: Vec<(GroupId, Bytes)>) -> Result<(), Closed> {
+        for (group, position) in committed {
+            self.put(Kind::Committed, group, 0, &position)?;
+            locked(&self.shared.locations).backs.entry(group).or_default().committed = Some(position);
+        }
+        self.rewrite_some()?;
+        self.write_buffer()?;
+        self.sync();
+        if u64::from(self.at) > self.file.header.segment_bytes / 2 {
+            self.shared.yard.want_spare();
+        }
+        Ok(())
+    }
+
+    fn put_request(&mut self, group: GroupId, what: What) -> Result<(), Closed> {
+        match what {
+            What::Append { entries, .. } => {
+                self.shared.entries.fetch_add(entries.len() as u64, Ordering::Relaxed);
+                for (index, payload) in entries {
+                    let place = self.put(Kind::Entry, group, index, &payload)?;
+                    let mut locations = locked(&self.shared.locations);
+                    locations.backs.entry(group).or_default().push(index, place);
+                    locations.add_live(place);
+                }
+            }
+            What::Vote(vote) => {
+                self.put(Kind::Vote, group, 0, &vote)?;
+                locked(&self.shared.locations).backs.entry(group).or_default().vote = Some(vote);
+            }
+            What::Truncate(index) => {
+                self.put(Kind::Truncate, group, index, &[])?;
+                let mut locations = locked(&self.shared.locations);
+                let gone = locations.backs.entry(group).or_default().truncate_from(index);
+                locations.remove_live(gone);
+            }
+            What::Purge(index, marker) => {
+                self.put(Kind::Purge, group, index, &marker)?;
+                let mut locations = locked(&self.shared.locations);
+                let back = locations.backs.entry(group).or_default();
+                let gone = back.purge_to(index);
+                back.purged = Some((index, marker));
+                locations.remove_live(gone);
+            }
+            What::Drop => {
+                self.put(Kind::Drop, group, 0, &[])?;
+                let mut locations = locked(&self.shared.locations);
+                let gone = locations.backs.remove(&group);
+                locations.remove_live(gone.iter().flat_map(|back| back.iter().map(|(_, place)| place)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a record to the buffer, in the next segment if it does not fit into this one.
+    fn put(&mut self, kind: Kind, group: GroupId, index: u64, payload: &[u8]) -> Result<Place, Closed> {
+        let bytes = record_bytes(payload.len());
+        if u64::from(self.at) + (bytes + SEAL_BYTES) as u64 > self.file.header.segment_bytes {
+            self.begin_next_segment(bytes)?;
+        }
+        let place = self.put_here(kind, group, index, payload);
+        if self.buffer.len() > BUFFER_BYTES {
+            self.write_buffer()?;
+        }
+        Ok(place)
+    }
+
+    fn put_here(&mut self, kind: Kind, group: GroupId, index: u64, payload: &[u8]) -> Place {
+        let header = &self.file.header;
+        let place =
+            Place { generation: header.generation, offset: self.at, payload_length: payload.len() as u32 };
+        let record = Record { kind, group: group.0, index, round: self.round, payload };
+        format::encode(&mut self.buffer, header, self.at, &record);
+        self.at += record_bytes(payload.len()) as u32;
+        place
+    }
+
+    fn begin_next_segment(&mut self, bytes_wanted: usize) -> Result<(), Closed> {
+        self.put_here(Kind::Seal, GroupId::META, 0, &[]);
+        self.write_buffer()?;
+        self.sync();
+        let least = HEADER_BYTES + self.state_of_groups_bytes() + bytes_wanted + SEAL_BYTES;
+        let header = SegmentHeader {
+            generation: self.file.header.generation + 1,
+            salt: new_salt(),
+            segment_bytes: self.shared.options.segment_bytes.max(least.next_multiple_of(HEADER_BYTES) as u64),
+        };
+        self.file = Arc::new(self.wait_for_segment(header)?);
+        (self.at, self.round) = (HEADER_BYTES as u32, HEADER_BYTES as u32);
+        let life = Life { file: Arc::clone(&self.file), live_bytes: 0 };
+        locked(&self.shared.locations).segments.insert(header.generation, life);
+        self.put_state_of_groups()
+    }
+
+    fn wait_for_segment(&self, header: SegmentHeader) -> Result<SegmentFile, Closed> {
+        self.until_there_is_space("make the next log segment", || self.shared.yard.next_segment(header))
+    }
+
+    fn state_of_groups_bytes(&self) -> usize {
+        let locations = locked(&self.shared.locations);
+        let bytes = |payload: &Option<Bytes>| payload.as_ref().map_or(0, |p| record_bytes(p.len()));
+        let of_backs = locations.backs.values().map(|back| {
+            let purged = back.purged.as_ref().map_or(0, |(_, marker)| record_bytes(marker.len()));
+            bytes(&back.vote) + bytes(&back.committed) + purged + record_bytes(0)
+        });
+        of_backs.sum()
+    }
+
+    fn put_state_of_groups(&mut self) -> Result<(), Closed> {
+        let mut records = Vec::new();
+        for (group, back) in &locked(&self.shared.locations).backs {
+            records.extend(back.vote.clone().map(|vote| (Kind::Vote, *group, 0, vote)));
+            records.extend(back.committed.clone().map(|position| (Kind::Committed, *group, 0, position)));
+            records.extend(back.purged.clone().map(|(index, marker)| (Kind::Purge, *group, index, marker)));
+            records.extend(back.first().map(|index| (Kind::First, *group, index, Bytes::new())));
+        }
+        for (kind, group, index, payload) in records {
+            self.put(kind, group, index, &payload)?;
+        }
+        Ok(())
+    }
+
+    fn write_buffer(&mut self) -> Result<(), Closed> {
+        let from = self.at - self.buffer.len() as u32;
+        self.until_there_is_space("write", || self.file.write_at(&self.buffer, from))?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// A full disk is waited for; anything else the disk says about a write cannot be trusted any more.
+    fn until_there_is_space<T>(&self, step: &str, work: impl Fn() -> io::Result<T>) -> Result<T, Closed> {
+        let yard = &self.shared.yard;
+        let mut has_waited = false;
+        loop {
+            match work() {
+                Ok(result) => {
+                    if has_waited {
+                        yard.set_trouble(None);
+                    }
+                    return Ok(result);
+                }
+                Err(error) if !is_disk_full(&error) => stop_process(step, &self.file.path, &error),
+                Err(error) => yard.set_trouble(Some(yard.explain(step, &error))),
+            }
+            has_waited = true;
+            if !yard.wait_to_retry() {
+                return Err(Closed);
+            }
+        }
+    }
+
+    fn sync(&mut self) {
+        if let Err(error) = self.file.sync() {
+            stop_process("fdatasync", &self.file.path, &error);
+        }
+        self.round = self.at;
+    }
+
+    /// When nothing follows, a record of no content bears witness that all before it is durable: otherwise
+    /// damage to the last round could not be told from a torn one. The next round begins with it.
+    fn mark_if_idle(&mut self) -> Result<(), Closed> {
+        let has_space = u64::from(self.at) + 2 * SEAL_BYTES as u64 <= self.file.header.segment_bytes;
+        if has_space && locked(&self.shared.queue).requests.is_empty() {
+            self.put_here(Kind::Mark, GroupId::META, 0, &[]);
+            self.write_buffer()?;
+        }
+        Ok(())
+    }
+
+    /// Copies some of what is still needed out of the oldest segment, if it pins much more than that.
+    fn rewrite_some(&mut self) -> Result<(), Closed> {
+        let Some(oldest) = self.segment_to_rewrite() else { return Ok(()) };
+        if self.rewriting.as_ref().is_none_or(|(generation, _)| *generation != oldest) {
+            self.rewriting = Some((oldest, self.entries_in(oldest)));
+        }
+        let mut bytes = 0;
+        while bytes < REWRITE_BYTES_PER_ROUND {
+            let Some((group, index)) = self.rewriting.as_mut().and_then(|(_, entries)| entries.pop_front())
+            else {
+                break;
+            };
+            let found = locked(&self.shared.locations).find(group, index);
+            let Some((place, file)) = found.filter(|(place, _)| place.generation == oldest) else { continue };
+            let payload = read_entry(&file, group, index, place)
+                .unwrap_or_else(|error| stop_process("read a live entry of", &file.path, &error));
+            let new_place = self.put(Kind::Rewritten, group, index, &payload)?;
+            let mut locations = locked(&self.shared.locations);
+            locations.remove_live([place]);
+            locations.add_live(new_place);
+            locations.backs.entry(group).or_default().set_place(index, new_place);
+            bytes += payload.len();
+        }
+        Ok(())
+    }
+
+    /// The oldest segment, when less than half of the whole log is needed by anybody: then each byte copied
+    /// frees at least one more.
+    fn segment_to_rewrite(&self) -> Option<u64> {
+        let locations = locked(&self.shared.locations);
+        let bytes: u64 = locations.segments.values().map(|life| life.file.header.segment_bytes).sum();
+        let is_worth_it =
+            locations.segments.len() > SEGMENTS_BEFORE_REWRITE && locations.live_bytes() * 2 < bytes;
+        locations.segments.keys().next().copied().filter(|_| is_worth_it)
+    }
+
+    fn entries_in(&self, generation: u64) -> VecDeque<(GroupId, u64)> {
+        let locations = locked(&self.shared.locations);
+        let of_back = locations.backs.iter().flat_map(|(group, back)| {
+            let here = back.iter().filter(|(_, place)| place.generation == generation);
+            here.map(|(index, _)| (*group, index))
+        });
+        of_back.collect()
+    }
+
+    /// Takes segments off the old end that hold no live entry. Called after a sync, so that the copies and the
+    /// state at the head of their successors are durable.
+    fn retire_segments(&mut self) {
+        loop {
+            let mut locations = locked(&self.shared.locations);
+            let Some(oldest) = locations.segments.first_entry() else { return };
+            if *oldest.key() == self.file.header.generation || oldest.get().live_bytes > 0 {
+                return;
+            }
+            let life = oldest.remove();
+            drop(locations);
+            let path = life.file.path.clone();
+            if let Err(error) = self.shared.yard.retire(life.file) {
+                stop_process("retire", &path, &error);
+            }
+        }
+    }
+}
+
+pub(super) fn new_salt() -> u64 {
+    uuid::Uuid::new_v4().as_u64_pair().0
+}
+
+/// Reads an entry from its place and checks that it is the one.
+pub(super) fn read_entry(file: &SegmentFile, group: GroupId, index: u64, place: Place) -> io::Result<Bytes> {
+    let bytes = file.read_at(place.offset, record_bytes(place.payload_length as usize))?;
+    let record = format::decode(&bytes, &file.header, place.offset);
+    let is_the_one = record.is_some_and(|r| {
+        matches!(r.kind, Kind::Entry | Kind::Rewritten) && (r.group, r.index) == (group.0, index)
+    });
+    if !is_the_one {
+        let (path, offset) = (file.path.display(), place.offset);
+        let why =
+            format!("the Raft log is damaged: {path} at byte {offset} is not entry {index} of group {group}");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+    }
+    let end = format::RECORD_HEADER_BYTES + place.payload_length as usize;
+    Ok(Bytes::from(bytes).slice(format::RECORD_HEADER_BYTES..end))
+}
+
+/// After a failed fdatasync the kernel may have dropped the pages and report success the next time, so the
+/// only safe answer is to stop at once; what was not acknowledged comes back from the other replicas.
+fn stop_process(step: &str, path: &Path, error: &io::Error) -> ! {
+    let version = env!("CARGO_PKG_VERSION");
+    let message =
+        format!("dkcd {version}: cannot {step} {}: {error}; stopping without acknowledging", path.display());
+    tracing::error!("{message}");
+    eprintln!("{message}");
+    std::process::exit(EXIT_DISK)
+}
