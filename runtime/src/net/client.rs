@@ -29,6 +29,9 @@ const QUIET_TICKS_BEFORE_PING: u32 = 2;
 /// Ticks without a frame after which the peer is taken for dead: 1.75 s.
 const SILENCE_TICKS_MAX: u32 = 7;
 
+/// The half of an id that is a slot's number.
+const SLOT_MASK: u64 = 0xffff_ffff;
+
 /// Takes the answer of one request. Runs on the task that reads the connection, so it must not block.
 pub trait Receive: Send {
     fn receive(self: Box<Self>, answer: Result<Frame, NetError>);
@@ -63,19 +66,27 @@ struct Pending {
 }
 
 impl Pending {
-    fn insert(&mut self, waiting: Waiting) -> u64 {
+    /// An id whose place is still empty.
+    fn reserve(&mut self) -> u64 {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push((0, None));
             (self.slots.len() - 1) as u32
         });
-        let entry = &mut self.slots[slot as usize];
-        entry.0 = entry.0.wrapping_add(1);
-        entry.1 = Some(waiting);
-        (u64::from(entry.0) << 32) | u64::from(slot)
+        let uses = &mut self.slots[slot as usize].0;
+        *uses = uses.wrapping_add(1);
+        (u64::from(*uses) << 32) | u64::from(slot)
+    }
+
+    fn fill(&mut self, id: u64, waiting: Waiting) {
+        self.slots[(id & SLOT_MASK) as usize].1 = Some(waiting);
+    }
+
+    fn release(&mut self, id: u64) {
+        self.free.push((id & SLOT_MASK) as u32);
     }
 
     fn remove(&mut self, id: u64) -> Option<Waiting> {
-        let slot = (id & 0xffff_ffff) as usize;
+        let slot = (id & SLOT_MASK) as usize;
         let entry = self.slots.get_mut(slot).filter(|entry| u64::from(entry.0) == id >> 32)?;
         let waiting = entry.1.take()?;
         self.free.push(slot as u32);
@@ -140,28 +151,41 @@ impl Client {
     }
 
     /// Sends a request and gives its answer to `receiver`, also when it fails at once.
-    pub fn submit(
+    pub fn submit<R: Receive + 'static>(
         &self,
         kind: Kind,
         group: GroupId,
         deadline: Instant,
-        receiver: Box<dyn Receive>,
+        receiver: Box<R>,
         body: impl FnOnce(&mut BytesMut),
     ) {
-        let id = {
-            let mut pending = self.shared.pending();
-            if pending.is_over || pending.len() >= PENDING_MAX {
-                let why =
-                    if pending.is_over { "the connection has ended" } else { "too many requests under way" };
+        self.submit_held(kind, group, deadline, receiver, |_, out| body(out));
+    }
+
+    /// As `submit`, for a receiver that holds what is to be encoded.
+    pub fn submit_held<R: Receive + 'static>(
+        &self,
+        kind: Kind,
+        group: GroupId,
+        deadline: Instant,
+        receiver: Box<R>,
+        body: impl FnOnce(&R, &mut BytesMut),
+    ) {
+        let mut pending = self.shared.pending();
+        if pending.is_over || pending.len() >= PENDING_MAX {
+            let why =
+                if pending.is_over { "the connection has ended" } else { "too many requests under way" };
+            drop(pending);
+            return receiver.receive(Err(NetError::not_sent(why)));
+        }
+        // The lock is held until the receiver is in its place, so that no answer comes before it.
+        let id = pending.reserve();
+        match self.shared.sender.send_with(kind, id, group, |out| body(&receiver, out)) {
+            Ok(()) => pending.fill(id, Waiting { receiver, since: Instant::now(), deadline }),
+            Err(error) => {
+                pending.release(id);
                 drop(pending);
-                return receiver.receive(Err(NetError::not_sent(why)));
-            }
-            pending.insert(Waiting { receiver, since: Instant::now(), deadline })
-        };
-        if let Err(error) = self.shared.sender.send_with(kind, id, group, body) {
-            let waiting = self.shared.pending().remove(id);
-            if let Some(waiting) = waiting {
-                waiting.receiver.receive(Err(error));
+                receiver.receive(Err(error));
             }
         }
     }
@@ -252,8 +276,7 @@ async fn exchange_hello(
     hello: &Hello,
     peer: Identity,
 ) -> Result<Hello, NetError> {
-    let body = postcard::to_stdvec(hello).expect("a Hello can always be encoded");
-    sender.send(Kind::Hello, 0, GroupId::META, &body)?;
+    sender.send(Kind::Hello, 0, GroupId::META, &hello.encode())?;
     let answer = match frames.next_frame().await {
         Ok(frame) => frame,
         Err(HelloError::Net(error)) => return Err(error),
@@ -262,7 +285,7 @@ async fn exchange_hello(
     match answer.kind {
         Kind::HelloAccepted => accepted(&answer.body, peer),
         Kind::Refused => {
-            let refusal = postcard::from_bytes(&answer.body);
+            let refusal = Refusal::decode(&answer.body);
             Err(NetError::Refused(
                 refusal.unwrap_or_else(|_| Refusal::Other("for a reason it cannot tell".into())),
             ))
@@ -272,8 +295,7 @@ async fn exchange_hello(
 }
 
 fn accepted(body: &Bytes, peer: Identity) -> Result<Hello, NetError> {
-    let hello: Hello =
-        postcard::from_bytes(body).map_err(|_| NetError::not_sent("its Hello cannot be read"))?;
+    let hello = Hello::decode(body).map_err(|_| NetError::not_sent("its Hello cannot be read"))?;
     if hello.node != peer.node || hello.cluster != peer.cluster {
         return Err(NetError::not_sent(TlsError::BadIdentity { uri: format!("{} in Hello", hello.node) }));
     }

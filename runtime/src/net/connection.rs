@@ -13,7 +13,9 @@ use std::task::Poll;
 
 use bytes::BytesMut;
 use dkc_core::ids::GroupId;
-use dkc_core::wire::{FRAME_MAX_BYTES, FRAME_MAX_BYTES_BEFORE_HELLO, Frame, Kind};
+use dkc_core::wire::{
+    BadFrame, FRAME_MAX_BYTES, FRAME_MAX_BYTES_BEFORE_HELLO, Frame, FrameDecoder, Kind, encode_with,
+};
 use futures::task::AtomicWaker;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
@@ -21,7 +23,6 @@ use tokio::sync::Notify;
 use tokio_rustls::TlsStream;
 
 use super::NetError;
-use super::frame::{self, FrameError};
 use super::tls::{Alpn, Identity, explain};
 
 /// Above this many queued bytes `ready` waits: enough to keep a link busy, little enough to hold for each of
@@ -33,8 +34,6 @@ pub const QUEUE_MAX_BYTES: usize = 2 * FRAME_MAX_BYTES;
 const READ_BYTES: usize = 64 * 1024;
 /// Least room for one read.
 const READ_MIN_BYTES: usize = 8 * 1024;
-/// Most that is set aside at once for the rest of a large frame, so that a length alone costs no memory.
-const READ_AHEAD_MAX_BYTES: usize = 1024 * 1024;
 /// Largest buffer kept for the next write.
 const SPARE_MAX_BYTES: usize = 1024 * 1024;
 
@@ -108,8 +107,7 @@ impl Sender {
             return Err(NetError::not_sent("the other side does not take what is sent: queue is full"));
         }
         let was_empty = queue.buffer.is_empty();
-        frame::append(&mut queue.buffer, kind, id, group, FRAME_MAX_BYTES, body)
-            .map_err(NetError::not_sent)?;
+        append(&mut queue.buffer, kind, id, group, body)?;
         drop(queue);
         if was_empty {
             self.shared.work.notify_one();
@@ -154,11 +152,29 @@ impl Sender {
     }
 }
 
+/// Appends one frame, or nothing when it comes out too large for the other side.
+fn append(
+    out: &mut BytesMut,
+    kind: Kind,
+    id: u64,
+    group: GroupId,
+    body: impl FnOnce(&mut BytesMut),
+) -> Result<(), NetError> {
+    let start = out.len();
+    encode_with(kind, id, group, out, body);
+    let bytes = out.len() - start;
+    if bytes > FRAME_MAX_BYTES {
+        out.truncate(start);
+        return Err(NetError::not_sent(BadFrame::TooLong { length: bytes, max: FRAME_MAX_BYTES }));
+    }
+    Ok(())
+}
+
 /// The receiving side.
 pub struct FrameReader {
     read: ReadHalf<Stream>,
     buffer: BytesMut,
-    frame_max_bytes: usize,
+    decoder: FrameDecoder,
     sender: Sender,
 }
 
@@ -184,7 +200,7 @@ impl FrameReader {
     /// Exactly one frame, for the exchange of Hello; further ones stay in the buffer.
     pub(crate) async fn next_frame(&mut self) -> Result<Frame, HelloError> {
         loop {
-            if let Some(frame) = frame::take(&mut self.buffer, self.frame_max_bytes)? {
+            if let Some(frame) = self.decoder.decode(&mut self.buffer)? {
                 return Ok(frame);
             }
             self.read_more().await?;
@@ -193,13 +209,13 @@ impl FrameReader {
 
     /// After Hello: from now on large frames are welcome.
     pub(crate) fn allow_large_frames(&mut self) {
-        self.frame_max_bytes = FRAME_MAX_BYTES;
+        self.decoder.set_max(FRAME_MAX_BYTES);
     }
 
-    fn decode(&mut self) -> Result<Vec<Frame>, FrameError> {
+    fn decode(&mut self) -> Result<Vec<Frame>, BadFrame> {
         let mut frames = Vec::new();
         let mut count = 0;
-        while let Some(frame) = frame::take(&mut self.buffer, self.frame_max_bytes)? {
+        while let Some(frame) = self.decoder.decode(&mut self.buffer)? {
             count += 1;
             match frame.kind {
                 // A failed send shows at the next read.
@@ -215,9 +231,9 @@ impl FrameReader {
     }
 
     async fn read_more(&mut self) -> Result<(), NetError> {
-        let missing = frame::missing_bytes(&self.buffer).min(READ_AHEAD_MAX_BYTES);
-        if self.buffer.capacity() - self.buffer.len() < missing.max(READ_MIN_BYTES) {
-            self.buffer.reserve(missing.max(READ_BYTES));
+        // The decoder has made room for what is missing of a large frame.
+        if self.buffer.capacity() - self.buffer.len() < READ_MIN_BYTES {
+            self.buffer.reserve(READ_BYTES);
         }
         match poll_fn(|context| self.poll_read(context)).await {
             Ok(0) => Err(self.end("the other side closed the connection".into())),
@@ -245,7 +261,7 @@ impl FrameReader {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HelloError {
     #[error(transparent)]
-    Frame(#[from] FrameError),
+    Frame(#[from] BadFrame),
     #[error(transparent)]
     Net(#[from] NetError),
 }
@@ -262,8 +278,8 @@ pub(crate) fn open(stream: Stream) -> (FrameReader, Sender) {
     });
     tokio::spawn(write_all_queued(write, shared.clone()));
     let sender = Sender { shared };
-    let frame_max_bytes = FRAME_MAX_BYTES_BEFORE_HELLO;
-    (FrameReader { read, buffer: BytesMut::new(), frame_max_bytes, sender: sender.clone() }, sender)
+    let decoder = FrameDecoder::new(FRAME_MAX_BYTES_BEFORE_HELLO);
+    (FrameReader { read, buffer: BytesMut::new(), decoder, sender: sender.clone() }, sender)
 }
 
 async fn write_all_queued(mut write: WriteHalf<Stream>, shared: Arc<Shared>) {

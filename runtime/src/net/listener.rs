@@ -8,12 +8,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use dkc_core::ids::{GroupId, NodeAddress};
-use dkc_core::wire::{Hello, Kind, Refusal, WIRE_VERSION};
+use dkc_core::wire::{BadFrame, Hello, Kind, Refusal, WIRE_VERSION};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::connection::{self, Connection, FrameReader, HelloError, Sender};
-use super::frame::FrameError;
 use super::tls::{Alpn, Identity, Tls, TlsError, explain};
 use super::{NetError, refusal_words};
 
@@ -175,8 +174,7 @@ impl Door {
             return Err(refused(Refusal::Full { connections_max: self.connections_max }));
         }
         let ours = admit.admit(&peer, alpn, &hello).map_err(refused)?;
-        let body = postcard::to_stdvec(&ours).expect("a Hello can always be encoded");
-        let sent = sender.send(Kind::HelloAccepted, 0, GroupId::META, &body);
+        let sent = sender.send(Kind::HelloAccepted, 0, GroupId::META, &ours.encode());
         sent.map_err(|error: NetError| TlsError::Handshake(error.to_string()))?;
         Ok(counted)
     }
@@ -185,7 +183,7 @@ impl Door {
 async fn read_hello(frames: &mut FrameReader) -> Result<Hello, Refusal> {
     let frame = match frames.next_frame().await {
         Ok(frame) => frame,
-        Err(HelloError::Frame(FrameError::Version(_))) => {
+        Err(HelloError::Frame(BadFrame::Version { .. })) => {
             return Err(Refusal::WireVersion { ours: WIRE_VERSION });
         }
         Err(error) => return Err(Refusal::Other(error.to_string())),
@@ -193,7 +191,7 @@ async fn read_hello(frames: &mut FrameReader) -> Result<Hello, Refusal> {
     if frame.kind != Kind::Hello {
         return Err(Refusal::Other(format!("the first frame was {:?}, not Hello", frame.kind)));
     }
-    postcard::from_bytes(&frame.body).map_err(|_| Refusal::Other("its Hello cannot be read".into()))
+    Hello::decode(&frame.body).map_err(|_| Refusal::Other("its Hello cannot be read".into()))
 }
 
 fn refusal_of(error: &TlsError) -> Refusal {
@@ -204,8 +202,7 @@ fn refusal_of(error: &TlsError) -> Refusal {
 }
 
 fn refuse(sender: &Sender, refusal: Refusal) {
-    let body = postcard::to_stdvec(&refusal).expect("a Refusal can always be encoded");
     // The other side may be gone already.
-    let _ = sender.send(Kind::Refused, 0, GroupId::META, &body);
+    let _ = sender.send(Kind::Refused, 0, GroupId::META, &refusal.encode());
     sender.close("refused");
 }

@@ -7,7 +7,6 @@
 
 pub mod client;
 pub mod connection;
-pub mod frame;
 pub mod listener;
 pub mod peers;
 #[cfg(test)]
