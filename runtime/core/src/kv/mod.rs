@@ -4,6 +4,7 @@
 //! `tablet` executes these; `wire` carries them; `memcache` (and later `resp`) translate to and from them.
 
 pub mod codec;
+pub mod number;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -123,7 +124,45 @@ impl Command {
         }
     }
 }
+
+/// Why a command is refused before it goes anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OverLimit {
+    #[error("the key has {bytes} bytes; the limit is {KEY_MAX_BYTES}")]
+    Key { bytes: usize },
+    #[error("the value has {bytes} bytes; the limit is {limit_bytes} (parameter value_max_bytes)")]
+    Value { bytes: usize, limit_bytes: usize },
+}
+
+impl Command {
+    /// The sizes are within the limits. What an append makes of a value is known to the tablet only.
+    pub fn check_limits(&self, value_max_bytes: usize) -> Result<(), OverLimit> {
+        match self {
+            Command::Read(Read::Get { key }) => key.check_limit(),
+            Command::Read(_) => Ok(()),
+            Command::Write(write) => write.check_limits(value_max_bytes),
+        }
+    }
+}
+
+impl Key {
+    pub fn check_limit(&self) -> Result<(), OverLimit> {
+        let bytes = self.bytes.len();
+        if bytes > KEY_MAX_BYTES { Err(OverLimit::Key { bytes }) } else { Ok(()) }
+    }
+}
+
 impl Write {
+    pub fn check_limits(&self, value_max_bytes: usize) -> Result<(), OverLimit> {
+        self.key().map_or(Ok(()), Key::check_limit)?;
+        match self {
+            Write::Store { value, .. } if value.len() > value_max_bytes => {
+                Err(OverLimit::Value { bytes: value.len(), limit_bytes: value_max_bytes })
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub fn key(&self) -> Option<&Key> {
         match self {
             Write::Store { key, .. }

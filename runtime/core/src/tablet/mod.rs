@@ -5,13 +5,32 @@
 //! *Invariant (T1):* the clock of a tablet only moves by `Batch::now_ms`, and never backwards; expiry is decided
 //! by it alone.
 //! *Invariant (X1):* a (session, sequence) that was applied is answered again, never applied again.
+//! *Invariant (R1):* the same batches give bit-identical rows on every replica, whenever it was opened.
+//!
+//! A flush costs one row: the namespace remembers the version that was last given out, and records with that
+//! version or a smaller one are dead from then on. A flush with a delay waits in the same row for the first batch
+//! whose clock has reached it. The dead rows are removed later, some with every empty batch (`removal`).
 
+mod apply;
 pub mod batch;
+mod read;
+mod removal;
+pub mod rows;
+mod sessions;
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use crate::ids::Namespace;
 use crate::kv::codec::BadBytes;
 use crate::kv::{Read, Reply, Write};
+use rows::{KIND_SESSION, KIND_SYSTEM, NamespaceState, STATE_ROW, SWEEP_ROW, State};
+use sessions::Sessions;
+
+pub use removal::{EXPIRE_PER_BATCH_MAX, SWEEP_PER_BATCH_MAX};
+pub use rows::state_hash;
+pub use sessions::{KEEP_MIN_MS, REPLIES_PER_SESSION_MAX, SESSIONS_MAX};
 
 /// One write of one session, as it stands in a log entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +57,8 @@ pub struct Batch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Reply(Reply),
-    /// A retry whose session has been forgotten: whether it was applied before cannot be said any more, and it
-    /// was not applied now.
+    /// Whether it was applied before cannot be said any more, and it was not applied now: a retry whose session
+    /// has been forgotten, a sequence below `answered_below`, or a new session where there is no room for one.
     Unknown,
 }
 
@@ -53,32 +72,85 @@ pub trait Rows {
 }
 
 /// Rows to write; `None` removes. In order, no row twice.
-pub type Changes = std::collections::BTreeMap<Vec<u8>, Option<Bytes>>;
+pub type Changes = BTreeMap<Vec<u8>, Option<Bytes>>;
 
-/// The part of a tablet's state that is kept in memory beside the rows: clock, version counter, sessions.
-/// Rebuilt from the rows by `open`, changed only by `apply`.
+/// The part of a tablet's state that is kept in memory beside the rows: clock, version counter, sessions, counts.
+/// Rebuilt from the rows by `open`, changed only by `apply`. After an error of `apply` it must be opened again.
 #[derive(Debug)]
-pub struct Tablet {}
+pub struct Tablet {
+    value_max_bytes: usize,
+    state: State,
+    namespaces: BTreeMap<Namespace, NamespaceState>,
+    sessions: Sessions,
+    /// Where the search for dead rows goes on; `None` = there are none.
+    sweep_from: Option<Vec<u8>>,
+    /// No expiry row is earlier than this. It may be too early: the next empty batch sets it right.
+    expiry_not_before_ms: Option<u64>,
+}
 
 impl Tablet {
-    /// Reads clock, version counter and sessions from the system rows.
-    pub fn open<R: Rows>(_rows: &R, _value_max_bytes: usize) -> Result<Tablet, R::Error> {
-        Ok(Tablet {})
+    /// Reads clock, version counter, counts and sessions from the rows. `value_max_bytes` must be the same on all
+    /// replicas, or they would differ in what they refuse.
+    pub fn open<R: Rows>(rows: &R, value_max_bytes: usize) -> Result<Tablet, R::Error> {
+        let mut tablet = Tablet {
+            value_max_bytes,
+            state: State::default(),
+            namespaces: BTreeMap::new(),
+            sessions: Sessions::default(),
+            sweep_from: None,
+            expiry_not_before_ms: removal::first_expiry_ms(rows)?,
+        };
+        rows::try_scan(rows, &[KIND_SYSTEM], |row, value| match row.first() {
+            Some(&KIND_SYSTEM) => tablet.load_system(row, &Bytes::copy_from_slice(value)).map(|()| true),
+            Some(&KIND_SESSION) => tablet.sessions.load(row, &Bytes::copy_from_slice(value)).map(|()| true),
+            _ => Ok(false),
+        })?;
+        Ok(tablet)
     }
 
-    /// Carries out a batch: outcomes in the order of the items, and the rows to write.
-    pub fn apply<R: Rows>(&mut self, _rows: &R, _batch: &Batch) -> Result<(Vec<Outcome>, Changes), R::Error> {
-        Ok((Vec::new(), Changes::new()))
+    fn load_system(&mut self, row: &[u8], value: &Bytes) -> Result<(), BadBytes> {
+        if row == STATE_ROW {
+            self.state = State::decode(value)?;
+        } else if row == SWEEP_ROW {
+            self.sweep_from = Some(removal::decode_sweep(value)?);
+        } else if let Some(namespace) = NamespaceState::namespace_of(row) {
+            self.namespaces.insert(namespace?, NamespaceState::decode(value)?);
+        } else {
+            return Err(BadBytes { what: "system row", at: 1, rule: "unknown" });
+        }
+        Ok(())
+    }
+
+    /// Carries out a batch: outcomes in the order of the items, and the rows to write. An empty batch moves the
+    /// clock and removes a bounded number of expired and flushed rows.
+    pub fn apply<R: Rows>(&mut self, rows: &R, batch: &Batch) -> Result<(Vec<Outcome>, Changes), R::Error> {
+        apply::apply(self, rows, batch)
     }
 
     /// Answers a read from the rows by the replicated clock. The caller has made sure that it may.
-    pub fn read<R: Rows>(&self, _rows: &R, _read: &Read) -> Result<Reply, R::Error> {
-        Ok(Reply::NotFound)
+    pub fn read<R: Rows>(&self, rows: &R, read: &Read) -> Result<Reply, R::Error> {
+        read::read(self, rows, read)
     }
 
-    /// The earliest expiry that is not yet carried out: when the leader's clock has passed it, the leader
-    /// proposes an empty batch, which moves the clock and removes what has expired.
+    /// The earliest time at which there may be something to remove: when the leader's clock has passed it, the
+    /// leader proposes an empty batch, which moves the clock and removes. Cheap, and in the past while more is left
+    /// to remove than one batch may.
     pub fn next_expiry_ms(&self) -> Option<u64> {
-        None
+        let sweep = self.sweep_from.as_ref().map(|_| self.state.clock_ms);
+        let flush = self.namespaces.values().map(|n| n.flush_at_ms).filter(|&at| at != 0).min();
+        [sweep, flush, self.expiry_not_before_ms].into_iter().flatten().min()
+    }
+
+    /// The replicated clock.
+    pub fn clock_ms(&self) -> u64 {
+        self.state.clock_ms
+    }
+
+    /// Whether a record with this version and expiry exists, by the replicated clock and the flushes.
+    fn is_live(&self, namespace: &NamespaceState, version: u64, expires_at_ms: Option<u64>) -> bool {
+        version > namespace.flushed_version && expires_at_ms.is_none_or(|at| at > self.state.clock_ms)
     }
 }
+
+#[cfg(test)]
+mod tests;

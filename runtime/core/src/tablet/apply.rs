@@ -1,0 +1,324 @@
+//! Carrying out a batch. Reads inside the batch see what the items before them did, because the changes so far lie
+//! over the rows.
+
+use bytes::Bytes;
+
+use super::removal::{self, encode_sweep};
+use super::rows::{
+    KIND_DATA, NamespaceState, RecordHeader, STATE_ROW, SWEEP_ROW, data_row, decode_record, encode_record,
+    expiry_row,
+};
+use super::sessions::{CLOCK_STEP_MAX_MS, Verdict};
+use super::{Batch, Changes, Item, Outcome, Rows, Tablet};
+use crate::ids::Namespace;
+use crate::kv::{Expiry, KEY_MAX_BYTES, Key, Record, Reply, StoreMode, Write, number};
+
+/// A batch under way.
+pub struct Work<'a, R: Rows> {
+    pub tablet: &'a mut Tablet,
+    pub rows: &'a R,
+    pub changes: Changes,
+}
+
+pub fn apply<R: Rows>(
+    tablet: &mut Tablet,
+    rows: &R,
+    batch: &Batch,
+) -> Result<(Vec<Outcome>, Changes), R::Error> {
+    let mut work = Work { tablet, rows, changes: Changes::new() };
+    work.move_clock(batch.now_ms);
+    work.begin_due_flushes();
+    if batch.items.is_empty() {
+        removal::remove_expired(&mut work)?;
+        removal::sweep(&mut work)?;
+    }
+    let mut outcomes = Vec::with_capacity(batch.items.len());
+    for item in &batch.items {
+        outcomes.push(work.item(item)?);
+    }
+    work.write_state();
+    Ok((outcomes, work.changes))
+}
+
+/// What is in the place of a key before a write.
+struct Present {
+    record: Record,
+    /// Counted in the namespace: not flushed, but perhaps expired.
+    is_counted: bool,
+    is_live: bool,
+}
+
+/// The place of a key: its row, and what is there.
+struct Place<'k> {
+    key: &'k Key,
+    row: Vec<u8>,
+    present: Option<Present>,
+}
+
+impl Place<'_> {
+    fn live(&self) -> Option<&Record> {
+        self.present.as_ref().filter(|present| present.is_live).map(|present| &present.record)
+    }
+}
+
+impl<R: Rows> Work<'_, R> {
+    fn move_clock(&mut self, now_ms: u64) {
+        let state = &mut self.tablet.state;
+        let step_ms = now_ms.saturating_sub(state.clock_ms);
+        state.clock_ms += step_ms;
+        state.session_clock_ms += step_ms.min(CLOCK_STEP_MAX_MS);
+        let session_clock_ms = state.session_clock_ms;
+        self.tablet.sessions.forget_idle(session_clock_ms);
+    }
+
+    /// Every record there is was modified before this batch, so before the time of a flush that is due now.
+    fn begin_due_flushes(&mut self) {
+        let Tablet { state, namespaces, sweep_from, .. } = &mut *self.tablet;
+        for namespace in namespaces.values_mut() {
+            if namespace.flush_at_ms != 0 && namespace.flush_at_ms <= state.clock_ms {
+                kill_all(namespace, state.version);
+                begin_sweep(sweep_from, &mut self.changes);
+            }
+        }
+    }
+
+    fn item(&mut self, item: &Item) -> Result<Outcome, R::Error> {
+        let session_clock_ms = self.tablet.state.session_clock_ms;
+        match self.tablet.sessions.check(item, session_clock_ms) {
+            Verdict::Answer(outcome) => Ok(outcome),
+            Verdict::Apply => {
+                let outcome = Outcome::Reply(self.write(&item.write)?);
+                if item.session != 0 {
+                    self.tablet.sessions.keep(item, &outcome);
+                }
+                Ok(outcome)
+            }
+        }
+    }
+
+    fn write(&mut self, write: &Write) -> Result<Reply, R::Error> {
+        if write.key().is_some_and(|key| key.bytes.len() > KEY_MAX_BYTES) {
+            return Ok(Reply::TooLarge);
+        }
+        match write {
+            Write::Store { key, mode, flags, expiry, value } => {
+                self.store(key, *mode, *flags, *expiry, value)
+            }
+            Write::Delete { key, version } => self.delete(key, *version),
+            Write::Increment { key, by, is_decrement } => self.increment(key, *by, *is_decrement),
+            Write::Touch { key, expiry } => Ok(match self.touch(key, *expiry)? {
+                Some(_) => Reply::Touched,
+                None => Reply::NotFound,
+            }),
+            Write::GetAndTouch { key, expiry } => {
+                Ok(self.touch(key, *expiry)?.map_or(Reply::NotFound, Reply::Record))
+            }
+            Write::Flush { namespace, after_ms } => {
+                self.flush(namespace, *after_ms);
+                Ok(Reply::Done)
+            }
+        }
+    }
+
+    fn store(
+        &mut self,
+        key: &Key,
+        mode: StoreMode,
+        flags: u32,
+        expiry: Expiry,
+        value: &Bytes,
+    ) -> Result<Reply, R::Error> {
+        if value.len() > self.tablet.value_max_bytes {
+            return Ok(Reply::TooLarge);
+        }
+        let place = self.place(key)?;
+        let live = place.live();
+        match (mode, live) {
+            (StoreMode::Add, Some(_)) => return Ok(Reply::NotStored),
+            (StoreMode::Replace | StoreMode::Append | StoreMode::Prepend, None) => {
+                return Ok(Reply::NotStored);
+            }
+            (StoreMode::Cas(_), None) => return Ok(Reply::NotFound),
+            (StoreMode::Cas(version), Some(record)) if record.version != version => {
+                return Ok(Reply::Exists);
+            }
+            _ => {}
+        }
+        let (old, pieces): (Option<&Record>, [&[u8]; 2]) = match (mode, live) {
+            (StoreMode::Append, Some(record)) => (live, [&record.value, value]),
+            (StoreMode::Prepend, Some(record)) => (live, [value, &record.value]),
+            _ => (None, [value, &[]]),
+        };
+        if pieces[0].len() + pieces[1].len() > self.tablet.value_max_bytes {
+            return Ok(Reply::TooLarge);
+        }
+        let header = RecordHeader {
+            flags: old.map_or(flags, |record| record.flags),
+            version: self.tablet.next_version(),
+            expires_at_ms: old.map_or_else(|| self.resolve(expiry), |record| record.expires_at_ms),
+            modified_at_ms: self.tablet.state.clock_ms,
+        };
+        let encoded = encode_record(&header, pieces);
+        let value_bytes = pieces[0].len() + pieces[1].len();
+        self.put(place, &header, encoded, value_bytes);
+        Ok(Reply::Stored { version: header.version })
+    }
+
+    fn delete(&mut self, key: &Key, version: Option<u64>) -> Result<Reply, R::Error> {
+        let place = self.place(key)?;
+        let Some(record) = place.live() else { return Ok(Reply::NotFound) };
+        if version.is_some_and(|version| version != record.version) {
+            return Ok(Reply::Exists);
+        }
+        self.remove(place);
+        Ok(Reply::Deleted)
+    }
+
+    fn increment(&mut self, key: &Key, by: u64, is_decrement: bool) -> Result<Reply, R::Error> {
+        let place = self.place(key)?;
+        let Some(record) = place.live() else { return Ok(Reply::NotFound) };
+        let Some((value, bytes)) = number::increment(&record.value, by, is_decrement) else {
+            return Ok(Reply::NotANumber);
+        };
+        if bytes.len() > self.tablet.value_max_bytes {
+            return Ok(Reply::TooLarge);
+        }
+        let header = RecordHeader {
+            flags: record.flags,
+            version: self.tablet.next_version(),
+            expires_at_ms: record.expires_at_ms,
+            modified_at_ms: self.tablet.state.clock_ms,
+        };
+        self.put(place, &header, encode_record(&header, [&bytes, &[]]), bytes.len());
+        Ok(Reply::Number { value, version: header.version })
+    }
+
+    /// Gives the record another expiry. Neither version nor modification time change, as in memcached, so that
+    /// a cas that began before the touch still succeeds.
+    fn touch(&mut self, key: &Key, expiry: Expiry) -> Result<Option<Record>, R::Error> {
+        let place = self.place(key)?;
+        let Some(record) = place.live() else { return Ok(None) };
+        let record = Record { expires_at_ms: self.resolve(expiry), ..record.clone() };
+        let header = RecordHeader {
+            flags: record.flags,
+            version: record.version,
+            expires_at_ms: record.expires_at_ms,
+            modified_at_ms: record.modified_at_ms,
+        };
+        self.put(place, &header, encode_record(&header, [&record.value, &[]]), record.value.len());
+        Ok(Some(record))
+    }
+
+    fn flush(&mut self, namespace: &Namespace, after_ms: u64) {
+        let Tablet { state, namespaces, sweep_from, .. } = &mut *self.tablet;
+        if after_ms > 0 {
+            // Also for a namespace without records: what is stored before that time dies then.
+            let namespace = namespaces.entry(namespace.clone()).or_default();
+            namespace.flush_at_ms = state.clock_ms.saturating_add(after_ms);
+            namespace.is_changed = true;
+        } else if let Some(namespace) = namespaces.get_mut(namespace) {
+            kill_all(namespace, state.version);
+            begin_sweep(sweep_from, &mut self.changes);
+        }
+    }
+
+    fn resolve(&self, expiry: Expiry) -> Option<u64> {
+        match expiry {
+            Expiry::Never => None,
+            Expiry::At(ms) => Some(ms),
+            Expiry::After(ms) => Some(self.tablet.state.clock_ms.saturating_add(ms)),
+        }
+    }
+
+    fn place<'k>(&self, key: &'k Key) -> Result<Place<'k>, R::Error> {
+        let row = data_row(key);
+        let value = match self.changes.get(&row) {
+            Some(changed) => changed.clone(),
+            None => self.rows.get(&row)?,
+        };
+        let Some(value) = value else { return Ok(Place { key, row, present: None }) };
+        let record = decode_record(&value)?;
+        let state = self.tablet.namespaces.get(&key.namespace);
+        let is_counted = state.is_some_and(|state| record.version > state.flushed_version);
+        let is_live =
+            state.is_some_and(|state| self.tablet.is_live(state, record.version, record.expires_at_ms));
+        Ok(Place { key, row, present: Some(Present { record, is_counted, is_live }) })
+    }
+
+    /// Writes a record into its place; one that has expired already is not written, and what was there goes.
+    fn put(&mut self, place: Place<'_>, header: &RecordHeader, encoded: Bytes, value_bytes: usize) {
+        if header.expires_at_ms.is_some_and(|at| at <= self.tablet.state.clock_ms) {
+            return self.remove(place);
+        }
+        let old_expiry = place.present.as_ref().and_then(|present| present.record.expires_at_ms);
+        if old_expiry != header.expires_at_ms {
+            if let Some(at_ms) = old_expiry {
+                self.changes.insert(expiry_row(at_ms, &place.row), None);
+            }
+            if let Some(at_ms) = header.expires_at_ms {
+                self.changes.insert(expiry_row(at_ms, &place.row), Some(Bytes::new()));
+                let bound = &mut self.tablet.expiry_not_before_ms;
+                *bound = Some(bound.map_or(at_ms, |earliest| earliest.min(at_ms)));
+            }
+        }
+        self.count(&place, Some(value_bytes));
+        self.changes.insert(place.row, Some(encoded));
+    }
+
+    fn remove(&mut self, place: Place<'_>) {
+        let Some(present) = &place.present else { return };
+        if let Some(at_ms) = present.record.expires_at_ms {
+            self.changes.insert(expiry_row(at_ms, &place.row), None);
+        }
+        self.count(&place, None);
+        self.changes.insert(place.row, None);
+    }
+
+    /// Takes what is in a place out of the counts of its namespace, and a new value in.
+    fn count(&mut self, place: &Place<'_>, new_value_bytes: Option<usize>) {
+        let namespaces = &mut self.tablet.namespaces;
+        let namespace = match namespaces.get_mut(&place.key.namespace) {
+            Some(namespace) => namespace,
+            None => namespaces.entry(place.key.namespace.clone()).or_default(),
+        };
+        namespace.is_changed = true;
+        let key_bytes = place.key.bytes.len();
+        if let Some(present) = place.present.as_ref().filter(|present| present.is_counted) {
+            namespace.records -= 1;
+            namespace.bytes -= (key_bytes + present.record.value.len()) as u64;
+        }
+        if let Some(value_bytes) = new_value_bytes {
+            namespace.records += 1;
+            namespace.bytes += (key_bytes + value_bytes) as u64;
+        }
+    }
+
+    fn write_state(&mut self) {
+        let Tablet { state, namespaces, sessions, .. } = &mut *self.tablet;
+        sessions.write(&mut self.changes);
+        for (namespace, state) in namespaces.iter_mut().filter(|(_, state)| state.is_changed) {
+            state.is_changed = false;
+            self.changes.insert(NamespaceState::row(namespace), Some(state.encode()));
+        }
+        self.changes.insert(STATE_ROW.to_vec(), Some(state.encode()));
+    }
+}
+
+impl Tablet {
+    /// memcached's cas unique: every change gets the next one, the first gets 1.
+    fn next_version(&mut self) -> u64 {
+        self.state.version += 1;
+        self.state.version
+    }
+}
+
+fn kill_all(namespace: &mut NamespaceState, version: u64) {
+    *namespace = NamespaceState { flushed_version: version, is_changed: true, ..NamespaceState::default() };
+}
+
+/// From the beginning, also when a sweep is under way: it may have passed rows that died only now.
+fn begin_sweep(sweep_from: &mut Option<Vec<u8>>, changes: &mut Changes) {
+    let start = vec![KIND_DATA];
+    changes.insert(SWEEP_ROW.to_vec(), Some(encode_sweep(&start)));
+    *sweep_from = Some(start);
+}

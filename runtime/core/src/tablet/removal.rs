@@ -1,0 +1,131 @@
+//! What an empty batch removes: expired records, found through the expiry rows, and records killed by a flush, found
+//! by a sweep over all data rows. Both are bounded, so that no batch holds up its tablet for long.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::apply::Work;
+use super::rows::{
+    FORMAT, KIND_DATA, KIND_EXPIRY, SWEEP_ROW, check_format, expiry_row, peek_record, split_data_row,
+    split_expiry_row, try_scan,
+};
+use super::{Rows, Tablet};
+use crate::kv::codec::{BadBytes, Reader};
+
+/// Expired records that one empty batch removes: a few milliseconds of work.
+pub const EXPIRE_PER_BATCH_MAX: usize = 1024;
+/// Data rows that one empty batch looks at for dead ones.
+pub const SWEEP_PER_BATCH_MAX: usize = 2048;
+
+/// The earliest expiry row.
+pub fn first_expiry_ms<R: Rows>(rows: &R) -> Result<Option<u64>, R::Error> {
+    let mut first = None;
+    try_scan(rows, &[KIND_EXPIRY], |row, _| {
+        if row.first() == Some(&KIND_EXPIRY) {
+            first = Some(split_expiry_row(row)?.0);
+        }
+        Ok(false)
+    })?;
+    Ok(first)
+}
+
+pub fn encode_sweep(from: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(1 + from.len());
+    out.put_u8(FORMAT);
+    out.put_slice(from);
+    out.freeze()
+}
+
+pub fn decode_sweep(bytes: &Bytes) -> Result<Vec<u8>, BadBytes> {
+    let mut reader = Reader::new(bytes, "sweep row");
+    check_format(&mut reader)?;
+    Ok(reader.rest().to_vec())
+}
+
+/// Removes records whose time has come, the earliest first.
+pub fn remove_expired<R: Rows>(work: &mut Work<'_, R>) -> Result<(), R::Error> {
+    let clock_ms = work.tablet.state.clock_ms;
+    if work.tablet.expiry_not_before_ms.is_none_or(|at| at > clock_ms) {
+        return Ok(());
+    }
+    let mut expired = Vec::new();
+    let mut next_ms = None;
+    try_scan(work.rows, &[KIND_EXPIRY], |row, _| {
+        if row.first() != Some(&KIND_EXPIRY) {
+            return Ok(false);
+        }
+        let (at_ms, data_row) = split_expiry_row(row)?;
+        if at_ms > clock_ms || expired.len() == EXPIRE_PER_BATCH_MAX {
+            next_ms = Some(at_ms);
+            return Ok(false);
+        }
+        expired.push((row.to_vec(), data_row));
+        Ok(true)
+    })?;
+    work.tablet.expiry_not_before_ms = next_ms;
+    for (expiry_row, data_row) in expired {
+        remove_one(work, expiry_row, data_row)?;
+    }
+    Ok(())
+}
+
+fn remove_one<R: Rows>(
+    work: &mut Work<'_, R>,
+    expiry_row: Vec<u8>,
+    data_row: Vec<u8>,
+) -> Result<(), R::Error> {
+    if let Some(value) = work.rows.get(&data_row)? {
+        let (version, _, value_bytes) = peek_record(&value)?;
+        let (namespace, key) = split_data_row(&data_row)?;
+        let record_bytes = (key.len() + value_bytes) as u64;
+        if let Some(state) = namespace_named(work.tablet, namespace)
+            && version > state.flushed_version
+        {
+            state.records -= 1;
+            state.bytes -= record_bytes;
+            state.is_changed = true;
+        }
+        work.changes.insert(data_row, None);
+    }
+    work.changes.insert(expiry_row, None);
+    Ok(())
+}
+
+fn namespace_named<'t>(tablet: &'t mut Tablet, name: &str) -> Option<&'t mut super::NamespaceState> {
+    // A tablet knows a handful of namespaces, and this path is not hot: no allocation of a name to look it up.
+    tablet.namespaces.iter_mut().find(|(namespace, _)| namespace.as_str() == name).map(|(_, state)| state)
+}
+
+/// Goes on with the sweep for rows that a flush killed.
+pub fn sweep<R: Rows>(work: &mut Work<'_, R>) -> Result<(), R::Error> {
+    let Some(from) = work.tablet.sweep_from.take() else { return Ok(()) };
+    let tablet = &*work.tablet;
+    let mut dead = Vec::new();
+    let mut visited = 0;
+    let mut next = None;
+    try_scan(work.rows, &from, |row, value| {
+        if row.first() != Some(&KIND_DATA) {
+            return Ok(false);
+        }
+        if visited == SWEEP_PER_BATCH_MAX {
+            next = Some(row.to_vec());
+            return Ok(false);
+        }
+        visited += 1;
+        let (version, expires_at_ms, _) = peek_record(value)?;
+        let (name, _) = split_data_row(row)?;
+        let state = tablet.namespaces.iter().find(|(namespace, _)| namespace.as_str() == name);
+        if state.is_some_and(|(_, state)| version <= state.flushed_version) {
+            dead.push((row.to_vec(), expires_at_ms));
+        }
+        Ok(true)
+    })?;
+    for (row, expires_at_ms) in dead {
+        if let Some(at_ms) = expires_at_ms {
+            work.changes.insert(expiry_row(at_ms, &row), None);
+        }
+        work.changes.insert(row, None);
+    }
+    work.changes.insert(SWEEP_ROW.to_vec(), next.as_deref().map(encode_sweep));
+    work.tablet.sweep_from = next;
+    Ok(())
+}
