@@ -25,6 +25,7 @@ mod tests;
 
 pub use codec::{BadBytes, META_FORMAT_VERSION};
 pub use command::{Founder, MemberChange, MetaCommand, MetaReply, OperationId, Refused};
+pub use found::REPLICAS_MAX;
 pub use merge::{Merge, Move, MoveState, Step};
 
 /// All that the meta group knows. Part of every snapshot of group 0.

@@ -5,6 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ClusterId, ClusterName, MemberNo, Namespace, NodeAddress, NodeId, NodeUuid, SlaveId};
 
+mod parameters;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+pub use parameters::{Change, PARAMETERS, Parameter, Range};
+pub use parse::BadConfig;
+
 /// The version of the file's format.
 pub const NODE_CONFIG_VERSION: u32 = 1;
 
@@ -15,6 +23,7 @@ pub struct NodeConfig {
     pub cluster: ClusterName,
     pub cluster_id: ClusterId,
     pub node_uuid: NodeUuid,
+    #[serde(with = "serde_yaml::with::singleton_map")]
     pub role: Role,
     /// The servers of the cluster: for a server the founding members, for a slave where to begin.
     pub servers: Vec<ServerEntry>,

@@ -1,0 +1,248 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+const SERVER: &str = "\
+version: 1
+cluster: c0
+cluster_id: 11111111-1111-4111-8111-111111111111
+node_uuid: 22222222-2222-4222-8222-222222222221
+role:
+  server:
+    number: 1
+    node_id: 1
+    listen: 10.77.0.11:8020
+    zone: east
+    tablets: 12
+    replicas: 3
+    is_founder: true
+servers:
+- number: 1
+  node_id: 1
+  node_uuid: 22222222-2222-4222-8222-222222222221
+  address: 10.77.0.11:8020
+  zone: east
+- number: 2
+  node_id: 2
+  node_uuid: 22222222-2222-4222-8222-222222222222
+  address: 10.77.0.12:8020
+- number: 3
+  node_id: 3
+  node_uuid: 22222222-2222-4222-8222-222222222223
+  address: 10.77.0.13:8020
+parameters:
+  heartbeat_ms: 75
+  election_timeout_min_ms: 300
+  election_timeout_max_ms: 600
+  read: lease
+  request_deadline_ms: 10000
+  value_max_bytes: 1048576
+  connections_max: 4096
+  tablet_queue_max: 16384
+  log_segment_bytes: 67108864
+  cache_bytes: 16777216
+  persist_interval_ms: 5000
+  log_level: info
+  log_format: text
+";
+
+const SLAVE: &str = "\
+version: 1
+cluster: c0
+cluster_id: 11111111-1111-4111-8111-111111111111
+node_uuid: 33333333-3333-4333-8333-333333333331
+role:
+  slave:
+    id: 0
+    pairs:
+    - listen: 127.0.0.1:11211
+      protocol: memcache
+      namespace: default
+    - listen: /run/dkc/app.sock
+      protocol: memcache
+      namespace: app
+servers:
+- number: 1
+  node_id: 1
+  node_uuid: 22222222-2222-4222-8222-222222222221
+  address: 10.77.0.11:8020
+parameters: {}
+";
+
+fn parse(text: &str) -> Result<NodeConfig, String> {
+    NodeConfig::parse(text, "node.yaml").map_err(|error| error.to_string())
+}
+
+/// `good` with `old` replaced by `new` once must be refused with these words.
+fn refused(good: &str, old: &str, new: &str, want: &str) {
+    assert!(good.contains(old), "{old}");
+    let got = parse(&good.replacen(old, new, 1)).expect_err(new);
+    assert_eq!(got, want, "{old} → {new}");
+}
+
+#[test]
+fn a_rendered_file_is_read_back_as_it_was() {
+    for text in [SERVER, SLAVE] {
+        let config = parse(text).unwrap();
+        assert_eq!(parse(&config.to_yaml()).unwrap(), config);
+        assert_eq!(config.warnings(), Vec::<String>::new());
+    }
+    assert_eq!(parse(SERVER).unwrap().to_yaml(), SERVER);
+}
+
+#[test]
+fn a_file_of_another_shape_is_refused_with_its_place() {
+    refused(SERVER, "version: 1", "version: 2", "node.yaml:1:1: version 2 is unknown; this program reads 1");
+    refused(
+        SERVER,
+        "    replicas: 3",
+        "    replicas: many",
+        "node.yaml:12:15: role.server.replicas: invalid type: string \"many\", expected u32",
+    );
+    refused(
+        SERVER,
+        "read: lease",
+        "read: guess",
+        "node.yaml:32:9: parameters.read: unknown variant `guess`, expected `lease` or `index`",
+    );
+    refused(
+        SERVER,
+        "is_founder: true",
+        "founder: true",
+        "node.yaml:13:5: role.server: unknown field `founder`, expected one of `number`, `node_id`, `listen`, \
+         `zone`, `tablets`, `replicas`, `is_founder`",
+    );
+    refused(
+        SERVER,
+        "cluster: c0",
+        "cluster: c 0",
+        "node.yaml:1:1: 'c 0' is not a cluster name: letters, digits, '_' and '-', beginning with a letter or digit",
+    );
+    refused(
+        SERVER,
+        "parameters:",
+        "parameters: [",
+        "node.yaml:28:13: parameters: invalid type: sequence, expected struct Parameters",
+    );
+    assert_eq!(parse("").unwrap_err(), "node.yaml:1:1: missing field `version`");
+    assert_eq!(parse("\u{0}\u{1}").unwrap_err(), "node.yaml:1:1: control characters are not allowed");
+}
+
+#[test]
+fn a_file_without_sense_is_refused_with_its_place() {
+    refused(
+        SERVER,
+        "node_id: 2",
+        "node_id: 1",
+        "node.yaml:21:3: node_id 1 is that of server 1 in this list already",
+    );
+    refused(
+        SERVER,
+        "address: 10.77.0.13:8020",
+        "address: 10.77.0.12:8020",
+        "node.yaml:27:3: address 10.77.0.12:8020 is that of server 2 in this list already",
+    );
+    refused(SERVER, "    number: 1", "    number: 2", "node.yaml:7:5: number is 2, but servers says 1");
+    refused(SERVER, "tablets: 12", "tablets: 0", "node.yaml:11:5: tablets is 0: 1 to 16384 are possible");
+    refused(SERVER, "replicas: 3", "replicas: 9", "node.yaml:12:5: replicas is 9: 1 to 7 are possible");
+    refused(
+        SERVER,
+        "222222222221\nrole",
+        "222222222229\nrole",
+        "node.yaml:13:5: a founder stands in servers, but node_uuid is not there",
+    );
+    refused(
+        SERVER,
+        "heartbeat_ms: 75",
+        "heartbeat_ms: 200",
+        "node.yaml:30:3: election_timeout_min_ms is 300, but must be at least 3 heartbeats (600 ms), or one late \
+         packet replaces a leader",
+    );
+    refused(
+        SERVER,
+        "election_timeout_max_ms: 600",
+        "election_timeout_max_ms: 300",
+        "node.yaml:31:3: election_timeout_max_ms is 300, but must be more than election_timeout_min_ms (300), or \
+         elections collide",
+    );
+    refused(
+        SERVER,
+        "value_max_bytes: 1048576",
+        "value_max_bytes: 99999999",
+        "node.yaml:34:3: value_max_bytes is a number from 1024 to 67108864, not 99999999",
+    );
+}
+
+#[test]
+fn a_slave_listens_where_only_its_own_host_reaches_it() {
+    let at = |listen: &str, want: &str| {
+        refused(SLAVE, "127.0.0.1:11211", listen, &format!("node.yaml:9:7: {want}"))
+    };
+    let allowed = "ADDRESS:PORT on loopback (as in 127.0.0.1:11211), or the absolute path of a Unix socket";
+    at("0.0.0.0:11211", &format!("0.0.0.0:11211 can be reached from other hosts; allowed is {allowed}"));
+    at(
+        "10.77.0.21:11211",
+        &format!("10.77.0.21:11211 can be reached from other hosts; allowed is {allowed}"),
+    );
+    at("localhost", &format!("localhost is not {allowed}"));
+    at("app.sock", &format!("app.sock is not {allowed}"));
+    at("127.0.0.1:0", "127.0.0.1:0 has port 0, which no application can know");
+    refused(
+        SLAVE,
+        "listen: /run/dkc/app.sock",
+        "listen: 127.0.0.1:11211",
+        "node.yaml:12:7: 127.0.0.1:11211 is where pair 1 of this list listens already",
+    );
+    for good in ["127.0.0.2:1", "'[::1]:11211'", "/x"] {
+        parse(&SLAVE.replacen("127.0.0.1:11211", good, 1)).expect(good);
+    }
+}
+
+#[test]
+fn more_replicas_than_servers_is_only_a_warning() {
+    let config = parse(&SERVER.replacen("replicas: 3", "replicas: 5", 1)).unwrap();
+    let want = "replicas is 5, but there are only 3 servers: every server holds everything";
+    assert_eq!(config.warnings(), [want]);
+}
+
+#[test]
+fn overrides_are_checked_by_name_and_value() {
+    let check = |name: &str, value: &str, want: &str| {
+        let value: serde_yaml::Value = serde_yaml::from_str(value).unwrap();
+        let got = Parameters::with_overrides(&BTreeMap::from([(name.to_owned(), value)]));
+        assert_eq!(got.map(|_| "good".to_owned()).unwrap_or_else(|why| why), want, "{name}");
+    };
+    check("heartbeat_ms", "50", "good");
+    check("read", "index", "good");
+    check("log_level", "info,dkcd=debug", "good");
+    check("heartbeat_ms", "5", "heartbeat_ms is a number from 10 to 5000, not 5");
+    check("heartbeat_ms", "-5", "heartbeat_ms is a number from 10 to 5000, not -5");
+    check("heartbeat_ms", "fast", "heartbeat_ms is a number from 10 to 5000, not fast");
+    check("read", "guess", "read is lease or index, not guess");
+    check("log_level", "''", "log_level is a line of 1 to 200 bytes, not ''");
+    check("value_max_bytes", "[1, 2]", "value_max_bytes is a number from 1024 to 67108864, not - 1…");
+    check(
+        "heartbeat",
+        "5",
+        "'heartbeat' is not a parameter; there are: heartbeat_ms, election_timeout_min_ms, \
+         election_timeout_max_ms, read, request_deadline_ms, value_max_bytes, connections_max, tablet_queue_max, \
+         log_segment_bytes, cache_bytes, persist_interval_ms, log_level, log_format",
+    );
+    let value_and_log = "log_segment_bytes is 67108864, but must be at least 68157440 to hold a value of \
+                         value_max_bytes (67108864)";
+    check("value_max_bytes", "67108864", value_and_log);
+}
+
+#[test]
+fn the_table_names_every_parameter_and_its_default_is_allowed() {
+    let in_table: Vec<&str> = PARAMETERS.iter().map(|parameter| parameter.name).collect();
+    let yaml = serde_yaml::to_string(&Parameters::default()).unwrap();
+    let in_struct: Vec<&str> = yaml.lines().filter_map(|line| line.split(':').next()).collect();
+    assert_eq!(in_table, in_struct);
+    assert_eq!(Parameters::default().check(), Ok(()));
+    for parameter in PARAMETERS {
+        assert_eq!(parameter.check(&parameter.default_value()), Ok(()));
+        assert!(parameter.name.ends_with(parameter.unit) || !["ms", "bytes"].contains(&parameter.unit));
+        assert!(parameter.explanation.ends_with('.'));
+    }
+}
