@@ -1,0 +1,194 @@
+//! Asks hosts and daemons how they stand and fills [`Observed`]. It only reads: not even a cache is left on a host.
+//! Hosts are asked in parallel; a silent one costs its limit once and is reported as silent, never as an error.
+
+mod facts;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use dkc_core::control::{ControlReply, ControlRequest};
+use dkc_core::ids::HostAddress;
+use dkc_inventory::model::{Inventory, NodeName, node_dir};
+use dkc_inventory::observed::{HostFacts, HostView, NodeView, Observed, RunState, Silence};
+use futures::StreamExt;
+
+pub use facts::UNIT_FILE;
+
+use crate::world::{Host, Input, Script, World, WorldError};
+
+/// Hosts asked at the same time: enough for a large cluster, few enough for one admin machine's ssh processes.
+pub const WIDTH: usize = 16;
+/// The probe itself is some file reads; ports that do not answer take 3 s of it.
+const PROBE_LIMIT: Duration = Duration::from_secs(20);
+const CLOCK_LIMIT: Duration = Duration::from_secs(5);
+
+const PROBE: &str = include_str!("probe.sh");
+/// Nanoseconds since 1970; where `date` has no %N, seconds and a warning's worth of precision.
+const CLOCK: &str = r#"n=$(date +%s%N); case $n in *N) echo "$(date +%s)500000000";; *) echo "$n";; esac"#;
+
+/// What to ask.
+pub struct Scope {
+    pub hosts: BTreeSet<HostAddress>,
+    /// Also try which members each host can reach.
+    pub wants_reaches: bool,
+    /// Leave this machine's systemd alone (a playground).
+    pub is_supervised: bool,
+    /// Limit of a daemon's own answer.
+    pub limit: Duration,
+}
+
+impl Scope {
+    pub fn of(hosts: impl IntoIterator<Item = HostAddress>, limit: Duration) -> Self {
+        Scope { hosts: hosts.into_iter().collect(), wants_reaches: false, is_supervised: false, limit }
+    }
+}
+
+/// Asks every host of the scope. The answer has exactly those hosts.
+pub async fn gather(world: &World, inventory: &Inventory, scope: &Scope) -> Observed {
+    let known: Vec<_> = scope.hosts.iter().filter_map(|a| Some((a, inventory.hosts.get(a)?))).collect();
+    world.expect(known.into_iter());
+    let reaches = if scope.wants_reaches { ports_to_reach(inventory) } else { BTreeMap::new() };
+    let reaches = Arc::new(reaches);
+    let questions = scope.hosts.iter().map(|address| {
+        let reaches = reaches.clone();
+        async move { (address.clone(), ask_host(world, inventory, scope, address, &reaches).await) }
+    });
+    let hosts = futures::stream::iter(questions).buffer_unordered(WIDTH).collect::<Vec<_>>().await;
+    Observed { hosts: hosts.into_iter().collect() }
+}
+
+/// For each host the members of its clusters that run elsewhere.
+fn ports_to_reach(inventory: &Inventory) -> BTreeMap<HostAddress, BTreeSet<String>> {
+    let mut ports: BTreeMap<HostAddress, BTreeSet<String>> = BTreeMap::new();
+    for node in inventory.node_names() {
+        let (Some(host), Some(cluster)) = (inventory.host_of(&node), inventory.clusters.get(node.cluster())) else {
+            continue;
+        };
+        let others = cluster.servers.iter().filter(|server| server.address.host != host);
+        ports.entry(host.clone()).or_default().extend(others.map(|server| server.address.to_string()));
+    }
+    ports
+}
+
+async fn ask_host(
+    world: &World,
+    inventory: &Inventory,
+    scope: &Scope,
+    address: &HostAddress,
+    reaches: &BTreeMap<HostAddress, BTreeSet<String>>,
+) -> HostView {
+    match facts_of(world, inventory, scope, address, reaches).await {
+        Ok(facts) => HostView::Facts(Box::new(facts)),
+        Err(error) => silence(error),
+    }
+}
+
+/// How an error of the world looks from above: a kind for the exit status and words for the operator.
+pub fn silence(error: WorldError) -> HostView {
+    match error {
+        WorldError::Silent { kind, message, .. } => HostView::Silent { kind, message },
+        WorldError::TooSlow { limit_s, .. } => {
+            HostView::Silent { kind: Silence::Timeout, message: format!("no answer in {limit_s} s") }
+        }
+        other => HostView::Silent { kind: Silence::Other, message: other.to_string() },
+    }
+}
+
+async fn facts_of(
+    world: &World,
+    inventory: &Inventory,
+    scope: &Scope,
+    address: &HostAddress,
+    reaches: &BTreeMap<HostAddress, BTreeSet<String>>,
+) -> Result<HostFacts, WorldError> {
+    let silent = |message: String| WorldError::Silent { host: address.clone(), kind: Silence::Other, message };
+    let entry = inventory.host(address).ok_or_else(|| silent("it is not in the inventory".into()))?;
+    let host = world.host(address, &entry).await?;
+    let nodes = inventory.nodes_on(address);
+    let service = if scope.is_supervised { "supervise" } else { "any" };
+    let count = nodes.len().to_string();
+    let names: Vec<String> = nodes.iter().map(NodeName::to_string).collect();
+    let nothing = BTreeSet::new();
+    let reaches = reaches.get(address).unwrap_or(&nothing);
+    let mut arguments = vec![entry.data_dir.as_deref().unwrap_or("-"), service, count.as_str()];
+    arguments.extend(names.iter().map(String::as_str));
+    arguments.extend(reaches.iter().map(String::as_str));
+    let script =
+        Script { what: "the probe", text: PROBE, arguments: &arguments, input: Input::Nothing, limit: PROBE_LIMIT };
+    let output = host.must(script).await?;
+    let mut facts = facts::parse(&output.text(), &nodes).map_err(silent)?;
+    facts.clock_offset_ms = clock_offset(&host).await?;
+    ask_daemons(&host, &mut facts, scope.limit).await;
+    Ok(facts)
+}
+
+/// The host's clock minus ours. Half of the round trip lies between its answer and now.
+async fn clock_offset(host: &Host) -> Result<i64, WorldError> {
+    let before = now_ns();
+    let script =
+        Script { what: "the clock", text: CLOCK, arguments: &[], input: Input::Nothing, limit: CLOCK_LIMIT };
+    let theirs: i128 = host.must(script).await?.text().trim().parse().unwrap_or(before);
+    let middle = before + (now_ns() - before) / 2;
+    Ok(i64::try_from((theirs - middle) / 1_000_000).unwrap_or(i64::MAX))
+}
+
+fn now_ns() -> i128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i128)
+}
+
+/// Each running daemon's own view, side by side: one that hangs must not hide the others.
+async fn ask_daemons(host: &Host, facts: &mut HostFacts, limit: Duration) {
+    let root = facts.root.clone();
+    let running = facts.nodes.iter_mut().filter(|(_, view)| matches!(view.run, RunState::Running { .. }));
+    futures::future::join_all(running.map(|(name, view)| {
+        let dir = node_dir(&root, name);
+        async move { ask_daemon(host, &dir, view, limit).await }
+    }))
+    .await;
+}
+
+async fn ask_daemon(host: &Host, dir: &str, view: &mut NodeView, limit: Duration) {
+    let Ok(mut control) = host.control(dir).await else { return };
+    if let Ok(ControlReply::Status(status)) = control.ask(&ControlRequest::Status, limit).await {
+        view.status = Some(status);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::{Asker, Secret};
+    use dkc_inventory::model::Host as HostEntry;
+    use dkc_inventory::observed::ServiceManager;
+
+    struct Nobody;
+    impl Asker for Nobody {
+        fn is_terminal(&self) -> bool {
+            false
+        }
+        fn secret(&self, _: &str) -> Option<Secret> {
+            None
+        }
+        fn confirm(&self, _: &str, _: bool) -> bool {
+            false
+        }
+    }
+
+    #[tokio::test]
+    async fn this_machine_answers_like_any_host() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root").display().to_string();
+        let here: HostAddress = "127.0.0.1".parse().unwrap();
+        let entry = HostEntry { local: true, data_dir: Some(root.clone()), ..HostEntry::with_defaults() };
+        let inventory = Inventory { hosts: [(here.clone(), entry)].into(), ..Inventory::empty() };
+        let scope = Scope { is_supervised: true, ..Scope::of([here.clone()], Duration::from_secs(5)) };
+        let observed = gather(&World::new(Arc::new(Nobody)), &inventory, &scope).await;
+        let HostView::Facts(facts) = &observed.hosts[&here] else { panic!("{observed:?}") };
+        assert_eq!(facts.root, root);
+        assert!(facts.root_is_writable && !facts.root_has_marker && !facts.root_is_foreign);
+        assert_eq!(facts.service, ServiceManager::Supervise);
+        assert!(facts.clock_offset_ms.abs() < 5_000);
+        assert!(!dir.path().join("root").exists());
+    }
+}
