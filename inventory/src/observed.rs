@@ -72,6 +72,9 @@ pub enum ServiceManager {
     Supervise,
 }
 
+/// The key of the unit's digest in `NodeView::files`: it lies elsewhere on the host.
+pub const UNIT_FILE: &str = "unit";
+
 /// A node's directory as it was found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeView {
@@ -82,7 +85,8 @@ pub struct NodeView {
     pub identity: Option<NodeUuid>,
     /// Which program the link points at.
     pub program: Option<String>,
-    /// SHA-256 of files that matter (`node.yaml`, `tls/ca.pem`, `tls/node.pem`, the unit), by relative path.
+    /// SHA-256 of files that matter (`node.yaml`, `tls/ca.pem`, `tls/node.pem`, the unit under `UNIT_FILE`), by
+    /// relative path.
     pub files: BTreeMap<String, String>,
     /// Text of the present `node.yaml`, for the diff.
     pub config_text: Option<String>,
@@ -105,4 +109,45 @@ pub enum RunState {
     Failing {
         message: String,
     },
+}
+
+impl Observed {
+    pub fn facts(&self, host: &HostAddress) -> Option<&HostFacts> {
+        match self.hosts.get(host)? {
+            HostView::Facts(facts) => Some(facts),
+            HostView::Silent { .. } => None,
+        }
+    }
+
+    /// A node on whichever host has it. Hosts are asked about their own nodes only.
+    pub fn node(&self, node: &NodeName) -> Option<&NodeView> {
+        let facts = self.hosts.keys().filter_map(|host| self.facts(host));
+        facts.filter_map(|facts| facts.nodes.get(node)).find(|view| view.exists)
+    }
+}
+
+impl HostFacts {
+    /// The node as it was found here; one that was not looked for is one that is not there.
+    pub fn node(&self, node: &NodeName) -> NodeView {
+        self.nodes.get(node).cloned().unwrap_or_default()
+    }
+
+    /// Who listens on this port in a way that keeps us from listening on `address` too.
+    pub fn listener_on(&self, address: &str, port: u16) -> Option<&str> {
+        let hinders = |listener: &&String| {
+            let Some((place, its_port)) = listener.rsplit_once(':') else { return false };
+            let place = place.trim_start_matches('[').trim_end_matches(']');
+            let place = place.split('%').next().unwrap_or(place);
+            // Names resolve on the host: only two different literal addresses surely do not collide.
+            let is_wild = |word: &str| word.parse::<std::net::IpAddr>().map_or(true, |ip| ip.is_unspecified());
+            its_port == port.to_string() && (is_wild(place) || is_wild(address) || place == address)
+        };
+        self.listening.iter().find(hinders).map(String::as_str)
+    }
+}
+
+impl NodeView {
+    pub fn is_running(&self) -> bool {
+        matches!(self.run, RunState::Running { .. })
+    }
 }

@@ -1,8 +1,30 @@
 //! A plan: numbered steps that can be printed, compared and tested before anything is changed. One file per verb
 //! holds every reason to refuse and the order of the steps.
 
+mod deploy;
+mod destroy;
+mod diff;
+mod header;
+mod refusal;
+mod restart;
+mod scope;
+mod start;
+mod steps;
+mod stop;
+mod text;
+
 use dkc_core::ids::{HostAddress, NodeUuid, RingVersion};
 use serde::{Deserialize, Serialize};
+
+pub use deploy::{CERTIFICATE_RENEW_DAYS, CLOCK_OFFSET_MAX_MS, DeployRequest, Program, deploy};
+pub use destroy::{DestroyRequest, DestroyTarget, destroy};
+pub use diff::unified;
+pub use header::Operation;
+pub use refusal::{Refusal, Refused};
+pub use restart::{RestartRequest, restart};
+pub use scope::{Selection, Target};
+pub use start::{StartRequest, start};
+pub use stop::{StopRequest, stop};
 
 use crate::model::NodeName;
 use crate::observed::ServiceManager;
@@ -25,6 +47,8 @@ pub struct Plan {
     pub danger: Danger,
     /// The inventory generation this plan was made from.
     pub generation: u64,
+    /// What it will be once the plan's results are recorded; the same when there is nothing to record.
+    pub generation_after: u64,
     pub ring_version: Option<RingVersion>,
     /// What the operator must type for a plan that loses data: `c0@g42`.
     pub confirm: Option<String>,
@@ -55,7 +79,8 @@ pub enum Action {
     /// The node's directory with marker and subdirectories.
     MakeNode { dir: String, uuid: NodeUuid },
     /// A text file, complete. `replaces` is the SHA-256 of what must be there now (`None` = nothing).
-    WriteFile { path: String, text: String, mode: u32, replaces: Option<String> },
+    /// `diff` is what the operator is shown of it, secrets masked.
+    WriteFile { path: String, text: String, mode: u32, replaces: Option<String>, diff: String },
     /// A fresh key and certificate signed by the cluster's CA, and the trust anchors.
     IssueCertificate { dir: String, uuid: NodeUuid, is_server: bool },
     LinkProgram { dir: String, digest: String },
@@ -63,7 +88,8 @@ pub enum Action {
     InitialiseData { dir: String, uuid: NodeUuid },
     /// `dkcd check-config`: the daemon itself reads the file.
     CheckConfiguration { dir: String },
-    InstallService { dir: String, manager: ServiceManager },
+    /// `unit` is its file name, `text` its content; only for hosts with systemd.
+    InstallService { dir: String, manager: ServiceManager, unit: String, text: String },
     StartNode { dir: String, manager: ServiceManager },
     /// Until the control socket answers and, for a server of a founded cluster, its tablets have leaders.
     WaitReady { dir: String },
@@ -73,4 +99,6 @@ pub enum Action {
     StopNode { dir: String, manager: ServiceManager },
     /// Removes service and directory, only when the marker carries this UUID.
     RemoveNode { dir: String, uuid: NodeUuid, manager: ServiceManager },
+    /// The root with its programs, only when it carries our marker and no node is left in it.
+    RemoveRoot { root: String },
 }

@@ -1,0 +1,295 @@
+//! Deploy: what is installed on the hosts becomes what the inventory says. Only what differs is done, and nothing is
+//! restarted: whoever runs goes on with what it has read, and the plan says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dkc_core::config::{NodeConfig, layout};
+use dkc_core::ids::{ClusterName, HostAddress};
+
+use super::header::ring_version;
+use super::steps::{Place, Steps, places};
+use super::{Action, Danger, Operation, Plan, Refusal, Refused, Selection, unified};
+use crate::edit::record_deployed;
+use crate::model::{Inventory, NodeName};
+use crate::observed::{HostFacts, NodeView, UNIT_FILE};
+use crate::observed::Observed;
+use crate::render;
+
+/// Certificates live 90 days at most; below this they are issued anew, so that two missed deploys do no harm.
+pub const CERTIFICATE_RENEW_DAYS: i64 = 30;
+/// Beyond this, fresh certificates are not yet valid and expiry times jump.
+pub const CLOCK_OFFSET_MAX_MS: i64 = 30_000;
+/// A server's log keeps two segments besides the one that is written; the state needs some room to begin with.
+const LOG_SEGMENTS_MIN: u64 = 3;
+const STATE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+/// Configuration, certificates and logs of a slave.
+const SLAVE_BYTES_MIN: u64 = 16 * 1024 * 1024;
+/// `node.yaml` holds no secret, but nobody else on the host needs to read it.
+const CONFIG_MODE: u32 = 0o600;
+
+/// The program that is deployed: this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// The first 16 hex digits of its SHA-256.
+    pub digest: String,
+    pub bytes: u64,
+    /// As `uname -m` names it.
+    pub architecture: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeployRequest {
+    pub operation: Operation,
+    pub selection: Selection,
+    pub program: Program,
+    /// SHA-256 of each cluster's trust anchors (`tls/ca.pem` as it would be written), where they exist already.
+    pub authorities: BTreeMap<ClusterName, String>,
+    /// Only `node.yaml` of what is installed.
+    pub config_only: bool,
+}
+
+pub fn deploy(inventory: &Inventory, observed: &Observed, request: &DeployRequest) -> Result<Plan, Refused> {
+    let nodes = request.selection.nodes(inventory)?;
+    let mut refusals = parameter_refusals(inventory, &nodes);
+    let places = places(inventory, observed, &nodes, &mut refusals);
+    refusals.extend(host_refusals(inventory, request, &places));
+    refusals.extend(places.iter().filter_map(|place| node_refusal(inventory, request, place)));
+    Refused::unless_empty(refusals)?;
+
+    let mut steps = Steps::default();
+    if !request.config_only {
+        program_steps(&mut steps, request, &places);
+    }
+    for place in &places {
+        node_steps(&mut steps, inventory, request, place);
+    }
+    let mut plan = Plan::new(inventory, &request.operation, Danger::Reversible);
+    plan.ring_version = ring_version(observed, &nodes);
+    plan.generation_after = record_deployed(inventory, &nodes).inventory.generation;
+    plan.steps = steps.numbered();
+    plan.impact = impact(&plan, &places);
+    plan.undo = undo(&places);
+    Ok(plan)
+}
+
+fn parameter_refusals(inventory: &Inventory, nodes: &[NodeName]) -> Vec<Refusal> {
+    let clusters: BTreeSet<&ClusterName> = nodes.iter().map(|node| node.cluster()).collect();
+    let refusal = |name: &ClusterName| {
+        let message = inventory.clusters.get(name)?.effective().err()?;
+        Some(Refusal::Parameters { cluster: name.clone(), message })
+    };
+    clusters.into_iter().filter_map(refusal).collect()
+}
+
+fn host_refusals(inventory: &Inventory, request: &DeployRequest, places: &[Place<'_>]) -> Vec<Refusal> {
+    let hosts: BTreeMap<&HostAddress, &HostFacts> = places.iter().map(|p| (&p.host, p.facts)).collect();
+    let mut refusals = Vec::new();
+    for (host, facts) in hosts {
+        let on_host = places.iter().filter(|place| place.host == *host);
+        let needed_bytes = needed_bytes(inventory, request, facts, on_host);
+        refusals.extend(root_refusal(host, facts));
+        if facts.architecture != request.program.architecture {
+            refusals.push(Refusal::Architecture {
+                host: host.clone(),
+                is: facts.architecture.clone(),
+                wanted: request.program.architecture.clone(),
+            });
+        }
+        if facts.disk_free_bytes < needed_bytes {
+            refusals.push(Refusal::DiskSpace {
+                host: host.clone(),
+                root: facts.root.clone(),
+                free_bytes: facts.disk_free_bytes,
+                needed_bytes,
+            });
+        }
+        if facts.clock_offset_ms.abs() > CLOCK_OFFSET_MAX_MS {
+            refusals.push(Refusal::Clock { host: host.clone(), offset_ms: facts.clock_offset_ms });
+        }
+    }
+    refusals
+}
+
+fn root_refusal(host: &HostAddress, facts: &HostFacts) -> Option<Refusal> {
+    let (host, root) = (host.clone(), facts.root.clone());
+    match (facts.root_is_foreign, facts.root_is_writable) {
+        (true, _) => Some(Refusal::ForeignRoot { host, root }),
+        (false, false) => Some(Refusal::RootNotWritable { host, root, user: facts.user.clone() }),
+        (false, true) => None,
+    }
+}
+
+/// Room for what is not there yet: the program, and the log and state of each new node.
+fn needed_bytes<'a>(
+    inventory: &Inventory,
+    request: &DeployRequest,
+    facts: &HostFacts,
+    places: impl Iterator<Item = &'a Place<'a>>,
+) -> u64 {
+    let program = match facts.programs.contains(&request.program.digest) {
+        true => 0,
+        false => request.program.bytes,
+    };
+    let nodes = places.filter(|place| facts.node(&place.node).identity.is_none()).map(|place| {
+        let parameters = render::node_config(inventory, &place.node).map(|config| config.parameters);
+        match place.node.is_server() {
+            true => parameters.map_or(0, |p| p.log_segment_bytes.saturating_mul(LOG_SEGMENTS_MIN)) + STATE_BYTES_MIN,
+            false => SLAVE_BYTES_MIN,
+        }
+    });
+    program + nodes.sum::<u64>()
+}
+
+fn node_refusal(inventory: &Inventory, request: &DeployRequest, place: &Place<'_>) -> Option<Refusal> {
+    let (host, dir, node) = (place.host.clone(), place.dir(), place.node.clone());
+    let view = place.facts.node(&node);
+    let uuid = inventory.uuid_of(&node)?;
+    let path = format!("{dir}/{}", layout::CONTROL_SOCKET);
+    if path.len() > render::SOCKET_PATH_MAX_BYTES {
+        return Some(Refusal::SocketPath { host, path });
+    }
+    ownership_refusal(&host, &dir, &view, uuid).or_else(|| {
+        if request.config_only && !view.exists {
+            return Some(Refusal::NotInstalled { host, node });
+        }
+        (view.identity.is_none() && has_held_data(inventory, &node)).then_some(Refusal::LostData { host, node })
+    })
+}
+
+/// A directory that is another node's, nobody's, or holds another's data is never written to.
+pub(super) fn ownership_refusal(
+    host: &HostAddress,
+    dir: &str,
+    view: &NodeView,
+    uuid: dkc_core::ids::NodeUuid,
+) -> Option<Refusal> {
+    let (host, dir) = (host.clone(), dir.to_owned());
+    match (view.exists, view.marker, view.identity) {
+        (true, None, _) => Some(Refusal::UnmarkedNode { host, dir }),
+        (true, Some(marker), _) if marker != uuid => Some(Refusal::ForeignNode { host, dir, marker }),
+        (_, _, Some(identity)) if identity != uuid => Some(Refusal::ForeignData { host, dir, identity }),
+        _ => None,
+    }
+}
+
+/// Has this server voted? Then an empty directory in its place could undo what was acknowledged.
+pub(super) fn has_held_data(inventory: &Inventory, node: &NodeName) -> bool {
+    let NodeName::Server(cluster, number) = node else { return false };
+    let is_founded = inventory.clusters.get(cluster).is_some_and(|c| c.founded);
+    let server = inventory.server(cluster, *number);
+    is_founded && server.is_some_and(|server| server.is_founder || server.deployed.is_some())
+}
+
+/// First the program on every host: a host that cannot take it stops the deploy before any node is touched.
+fn program_steps(steps: &mut Steps, request: &DeployRequest, places: &[Place<'_>]) {
+    let hosts: BTreeMap<&HostAddress, &HostFacts> = places.iter().map(|p| (&p.host, p.facts)).collect();
+    let Program { digest, bytes, .. } = &request.program;
+    for (host, facts) in hosts {
+        let root = facts.root.clone();
+        if !facts.root_has_marker {
+            steps.host(1, host, Action::MakeRoot { root: root.clone() });
+        }
+        if !facts.programs.contains(digest) {
+            steps.host(1, host, Action::UploadProgram { root, digest: digest.clone(), bytes: *bytes });
+        }
+    }
+}
+
+fn node_steps(steps: &mut Steps, inventory: &Inventory, request: &DeployRequest, place: &Place<'_>) {
+    let (Some(config), Some(uuid)) =
+        (render::node_config(inventory, &place.node), inventory.uuid_of(&place.node))
+    else {
+        return;
+    };
+    let view = place.facts.node(&place.node);
+    let dir = place.dir();
+    let mut actions = Vec::new();
+    if !request.config_only && !view.exists {
+        actions.push(Action::MakeNode { dir: dir.clone(), uuid });
+    }
+    if !request.config_only && needs_certificate(request, &place.node, &view) {
+        let is_server = place.node.is_server();
+        actions.push(Action::IssueCertificate { dir: dir.clone(), uuid, is_server });
+    }
+    actions.extend(config_step(&dir, &config, &view));
+    if !request.config_only && view.program.as_ref() != Some(&request.program.digest) {
+        actions.push(Action::LinkProgram { dir: dir.clone(), digest: request.program.digest.clone() });
+    }
+    if !request.config_only && view.identity.is_none() {
+        actions.push(Action::InitialiseData { dir: dir.clone(), uuid });
+    }
+    if !actions.is_empty() {
+        actions.push(Action::CheckConfiguration { dir: dir.clone() });
+    }
+    if !request.config_only {
+        actions.extend(service_step(place, &dir, &view));
+    }
+    actions.into_iter().for_each(|action| steps.node(2, place, action));
+}
+
+fn needs_certificate(request: &DeployRequest, node: &NodeName, view: &NodeView) -> bool {
+    let ends_soon = view.certificate_days.is_none_or(|days| days < CERTIFICATE_RENEW_DAYS);
+    let anchors = view.files.get(layout::TLS_CA);
+    let wanted = request.authorities.get(node.cluster());
+    ends_soon || anchors.is_none() || wanted.is_some_and(|wanted| Some(wanted) != anchors)
+}
+
+fn config_step(dir: &str, config: &NodeConfig, view: &NodeView) -> Option<Action> {
+    let text = render::config_text(config);
+    let present = view.files.get(layout::CONFIG);
+    (present != Some(&render::digest(&text))).then(|| Action::WriteFile {
+        path: format!("{dir}/{}", layout::CONFIG),
+        diff: unified(view.config_text.as_deref(), &text),
+        mode: CONFIG_MODE,
+        replaces: present.cloned(),
+        text,
+    })
+}
+
+fn service_step(place: &Place<'_>, dir: &str, view: &NodeView) -> Option<Action> {
+    let manager = place.facts.service;
+    let text = render::unit_text(&place.node, dir, &place.facts.user, manager)?;
+    (view.files.get(UNIT_FILE) != Some(&render::digest(&text))).then(|| Action::InstallService {
+        dir: dir.to_owned(),
+        manager,
+        unit: render::unit_name(&place.node),
+        text,
+    })
+}
+
+/// Who runs on with the old, and how it gets the new.
+fn impact(plan: &Plan, places: &[Place<'_>]) -> Vec<String> {
+    let changed: BTreeSet<&NodeName> = plan
+        .steps
+        .iter()
+        .filter(|step| matches!(step.action, Action::WriteFile { .. } | Action::LinkProgram { .. } | Action::InstallService { .. }))
+        .filter_map(|step| step.node.as_ref())
+        .collect();
+    let is_affected = |place: &&Place<'_>| {
+        changed.contains(&place.node) && place.facts.node(&place.node).is_running()
+    };
+    let mut lines = Vec::new();
+    let mut by_command: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for place in places.iter().filter(is_affected) {
+        let command = match &place.node {
+            NodeName::Server(cluster, _) => format!("restart cluster -n {cluster} --rolling"),
+            NodeName::Slave(_, id) => format!("restart slave --id {id}"),
+        };
+        by_command.entry(command).or_default().push(place.node.to_string());
+    }
+    for (command, nodes) in by_command {
+        lines.push(format!("restart needed: {} keep running as they are until: {command}", nodes.join(", ")));
+    }
+    if lines.is_empty() && !plan.is_empty() {
+        lines.push("nothing that runs is touched".into());
+    }
+    lines
+}
+
+fn undo(places: &[Place<'_>]) -> String {
+    let is_new = |place: &Place<'_>| !place.facts.node(&place.node).exists;
+    match places.iter().any(is_new) {
+        true => "what is new on the hosts is removed by: destroy cluster -n NAME, destroy slave --id N".into(),
+        false => "change the inventory back, then: deploy".into(),
+    }
+}

@@ -1,0 +1,111 @@
+//! Destroy: services and directories of a cluster or a slave go, with all data in them. Only what carries the
+//! marker of the very node is removed; everything else on the host stays.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dkc_core::ids::{ClusterName, HostAddress, SlaveId};
+
+use super::deploy::ownership_refusal;
+use super::header::ring_version;
+use super::steps::{Place, Steps, places};
+use super::stop::is_up;
+use super::{Action, Danger, Operation, Plan, Refusal, Refused};
+use crate::edit::forget_deployed;
+use crate::model::{Inventory, NodeName};
+use crate::observed::{HostFacts, Observed};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DestroyTarget {
+    Cluster {
+        name: ClusterName,
+        /// Its slaves too; otherwise a cluster that has some is not destroyed.
+        with_slaves: bool,
+    },
+    Slave {
+        id: SlaveId,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DestroyRequest {
+    pub operation: Operation,
+    pub target: DestroyTarget,
+    /// Also the roots with the programs, where no other node is left in them.
+    pub with_roots: bool,
+}
+
+impl DestroyTarget {
+    fn nodes(&self, inventory: &Inventory) -> Result<Vec<NodeName>, Refused> {
+        use super::Target;
+        match self {
+            DestroyTarget::Slave { id } => Target::Slaves { ids: vec![*id] }.nodes(inventory),
+            DestroyTarget::Cluster { name, with_slaves } => {
+                let servers = Target::Servers { cluster: name.clone(), numbers: Vec::new() }.nodes(inventory)?;
+                let ids: Vec<String> = inventory.slaves_of(name).iter().map(|id| id.to_string()).collect();
+                match with_slaves {
+                    true => Ok(inventory.nodes_of(name)),
+                    false if ids.is_empty() => Ok(servers),
+                    false => Err(Refusal::SlavesLeft { cluster: name.clone(), ids }.into()),
+                }
+            }
+        }
+    }
+
+    /// The hosts that must be asked.
+    pub fn hosts(&self, inventory: &Inventory) -> Result<BTreeSet<HostAddress>, Refused> {
+        Ok(super::scope::hosts_of(inventory, &self.nodes(inventory)?))
+    }
+}
+
+pub fn destroy(inventory: &Inventory, observed: &Observed, request: &DestroyRequest) -> Result<Plan, Refused> {
+    let nodes = request.target.nodes(inventory)?;
+    let mut refusals = Vec::new();
+    let places = places(inventory, observed, &nodes, &mut refusals);
+    let present: Vec<&Place<'_>> = places.iter().filter(|place| place.facts.node(&place.node).exists).collect();
+    refusals.extend(present.iter().filter_map(|place| {
+        let uuid = inventory.uuid_of(&place.node)?;
+        ownership_refusal(&place.host, &place.dir(), &place.facts.node(&place.node), uuid)
+    }));
+    Refused::unless_empty(refusals)?;
+
+    let mut steps = Steps::default();
+    for place in &present {
+        // Slaves first: applications then hear of it at once instead of waiting for servers that are gone.
+        let phase = if place.node.is_server() { 3 } else { 1 };
+        let manager = place.facts.service;
+        if is_up(&place.facts.node(&place.node)) {
+            steps.node(phase, place, Action::StopNode { dir: place.dir(), manager });
+        }
+        let uuid = inventory.uuid_of(&place.node).expect("a place is made of a registered node");
+        steps.node(phase + 1, place, Action::RemoveNode { dir: place.dir(), uuid, manager });
+    }
+    if request.with_roots {
+        root_steps(&mut steps, &places);
+    }
+    let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
+    plan.ring_version = ring_version(observed, &nodes);
+    plan.generation_after = forget_deployed(inventory, &nodes).inventory.generation;
+    plan.steps = steps.numbered();
+    plan.undo = "none: what is removed is gone".into();
+    match &request.target {
+        DestroyTarget::Slave { id } => plan.impact.push(format!("slave {id} and its listeners go; no data is in it")),
+        DestroyTarget::Cluster { name, .. } if !present.is_empty() => {
+            plan.danger = Danger::LosesData;
+            plan.confirm = Some(format!("{name}@g{}", inventory.generation));
+            plan.impact.push(format!("every key in {name} is lost for ever"));
+        }
+        DestroyTarget::Cluster { .. } => {}
+    }
+    Ok(plan)
+}
+
+fn root_steps(steps: &mut Steps, places: &[Place<'_>]) {
+    let hosts: BTreeMap<&HostAddress, &HostFacts> = places.iter().map(|p| (&p.host, p.facts)).collect();
+    let going: BTreeSet<&NodeName> = places.iter().map(|place| &place.node).collect();
+    for (host, facts) in hosts {
+        let stays = facts.nodes.iter().any(|(node, view)| view.exists && !going.contains(node));
+        if facts.root_has_marker && !stays {
+            steps.host(5, host, Action::RemoveRoot { root: facts.root.clone() });
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! A small unified diff of two texts, for people to read before they say yes. Values of fields that look like
+//! secrets are masked, although no file that is planned should hold one.
+
+/// Unchanged lines shown around a change.
+const CONTEXT_LINES: usize = 2;
+/// Above this the table of the comparison gets large; files that are planned have some sixty lines.
+const LINES_MAX: usize = 2_000;
+
+/// The changed lines with some context; empty when nothing differs. A new file is told by its size only.
+pub fn unified(before: Option<&str>, after: &str) -> String {
+    let Some(before) = before else {
+        return format!("(new, {} lines)\n", after.lines().count());
+    };
+    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    if old.len() > LINES_MAX || new.len() > LINES_MAX {
+        return format!("(replaced, {} lines before, {} after)\n", old.len(), new.len());
+    }
+    let lines = compare(&old, &new);
+    let is_near = |index: usize| {
+        let from = index.saturating_sub(CONTEXT_LINES);
+        lines[from..lines.len().min(index + CONTEXT_LINES + 1)].iter().any(|(mark, _)| *mark != ' ')
+    };
+    let mut out = String::new();
+    let mut is_skipping = false;
+    for (index, (mark, line)) in lines.iter().enumerate() {
+        if is_near(index) {
+            out.push_str(&format!("{mark}{}\n", masked(line)));
+            is_skipping = false;
+        } else if !is_skipping && index > 0 && !out.is_empty() {
+            out.push_str(" …\n");
+            is_skipping = true;
+        }
+    }
+    out.strip_suffix(" …\n").map(String::from).unwrap_or(out)
+}
+
+/// Each line with `-`, `+` or a space, by the longest common subsequence.
+fn compare<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<(char, &'a str)> {
+    let mut common = vec![vec![0_u32; new.len() + 1]; old.len() + 1];
+    for i in (0..old.len()).rev() {
+        for j in (0..new.len()).rev() {
+            common[i][j] = match old[i] == new[j] {
+                true => common[i + 1][j + 1] + 1,
+                false => common[i + 1][j].max(common[i][j + 1]),
+            };
+        }
+    }
+    let (mut i, mut j) = (0, 0);
+    let mut lines = Vec::new();
+    while i < old.len() || j < new.len() {
+        if i < old.len() && j < new.len() && old[i] == new[j] {
+            lines.push((' ', old[i]));
+            (i, j) = (i + 1, j + 1);
+        } else if i < old.len() && (j == new.len() || common[i + 1][j] >= common[i][j + 1]) {
+            lines.push(('-', old[i]));
+            i += 1;
+        } else {
+            lines.push(('+', new[j]));
+            j += 1;
+        }
+    }
+    lines
+}
+
+fn masked(line: &str) -> String {
+    let Some((name, value)) = line.split_once(':') else { return line.to_owned() };
+    let lower = name.to_ascii_lowercase();
+    let is_secret = ["password", "secret", "token", "private"].iter().any(|word| lower.contains(word));
+    match is_secret && !value.trim().is_empty() {
+        true => format!("{name}: ********"),
+        false => line.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unified;
+
+    fn check(before: Option<&str>, after: &str, want: &str) {
+        assert_eq!(unified(before, after), want);
+    }
+
+    #[test]
+    fn changes_are_shown_with_their_neighbours() {
+        check(None, "a\nb\n", "(new, 2 lines)\n");
+        check(Some("a\nb\n"), "a\nb\n", "");
+        check(Some("1\n2\n3\n4\n5\n6\n7\n8\n"), "1\n2\n3\n4\nx\n6\n7\n8\n", " 3\n 4\n-5\n+x\n 6\n 7\n");
+        check(Some("a\nb\nc\nd\ne\nf\ng\n"), "A\nb\nc\nd\ne\nf\nG\n", "-a\n+A\n b\n c\n …\n e\n f\n-g\n+G\n");
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        check(Some("x: 1\n"), "x: 1\npassword: hunter2\n", " x: 1\n+password: ********\n");
+    }
+}

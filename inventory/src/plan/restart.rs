@@ -1,0 +1,127 @@
+//! Restart: rolling, one server after the other behind a health gate, or all at once. What is stopped when it is
+//! asked for is started.
+
+use dkc_core::control::RoleStatus;
+use dkc_core::ids::{ClusterName, NodeId};
+
+use super::header::ring_version;
+use super::start::{is_running, start_action, start_refusals};
+use super::steps::{Place, Steps, places};
+use super::stop::{is_up, members_up, tolerated};
+use super::{Action, Danger, Operation, Plan, Refusal, Refused, Target};
+use crate::model::{Inventory, NodeName};
+use crate::observed::Observed;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestartRequest {
+    pub operation: Operation,
+    pub target: Target,
+    /// One after the other, so that the cluster serves all the time.
+    pub rolling: bool,
+    /// Rolling although some servers are down already (`--allow-no-quorum`).
+    pub allow_no_quorum: bool,
+}
+
+pub fn restart(inventory: &Inventory, observed: &Observed, request: &RestartRequest) -> Result<Plan, Refused> {
+    let nodes = request.target.nodes(inventory)?;
+    let mut refusals = Vec::new();
+    let mut places = places(inventory, observed, &nodes, &mut refusals);
+    for place in places.iter().filter(|place| !is_running(place)) {
+        refusals.extend(start_refusals(inventory, observed, place));
+    }
+    let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
+    if let Target::Servers { cluster, .. } = &request.target {
+        match request.rolling {
+            true => refusals.extend(rolling_refusal(inventory, observed, cluster, request, &mut plan)),
+            false => plan.impact.push(format!("{cluster} stops serving until its servers are back")),
+        }
+        if request.rolling {
+            meta_leader_last(inventory, observed, cluster, &mut places);
+        }
+    }
+    Refused::unless_empty(refusals)?;
+    plan.ring_version = ring_version(observed, &nodes);
+    plan.steps = match request.rolling {
+        true => rolling_steps(&places),
+        false => steps_at_once(&places),
+    };
+    plan.undo = "none needed: a restart changes no data and no configuration".into();
+    Ok(plan)
+}
+
+/// With some servers down, the next one to go could be the one too many.
+fn rolling_refusal(
+    inventory: &Inventory,
+    observed: &Observed,
+    name: &ClusterName,
+    request: &RestartRequest,
+    plan: &mut Plan,
+) -> Option<Refusal> {
+    let cluster = inventory.clusters.get(name)?;
+    let servers = cluster.servers.len();
+    let down_now = servers - members_up(inventory, observed, name).len();
+    let tolerates = tolerated(cluster.replicas);
+    if down_now > 0 && down_now < servers && down_now + 1 > tolerates && !request.allow_no_quorum {
+        return Some(Refusal::Quorum { cluster: name.clone(), down: down_now + 1, servers, tolerates });
+    }
+    plan.impact.push(match tolerates {
+        0 => format!("{name}: keys on a server cannot be used while it restarts"),
+        _ => format!("{name} serves all the time; while a server restarts, it tolerates {} failures", tolerates - 1),
+    });
+    None
+}
+
+/// Each server is a phase of its own; the wait at its end is the gate.
+fn rolling_steps(places: &[Place<'_>]) -> Vec<super::Step> {
+    let mut steps = Steps::default();
+    for (index, place) in places.iter().enumerate() {
+        let phase = index as u32 + 1;
+        if is_running(place) && place.node.is_server() {
+            steps.node(phase, place, Action::PrepareStop { dir: place.dir() });
+        }
+        if is_up(&place.facts.node(&place.node)) {
+            steps.node(phase, place, stop_action(place));
+        }
+        steps.node(phase, place, start_action(place));
+        steps.node(phase, place, Action::WaitReady { dir: place.dir() });
+    }
+    steps.numbered()
+}
+
+fn steps_at_once(places: &[Place<'_>]) -> Vec<super::Step> {
+    let mut steps = Steps::default();
+    for place in places {
+        if is_up(&place.facts.node(&place.node)) {
+            steps.node(1, place, stop_action(place));
+        }
+        steps.node(2, place, start_action(place));
+        steps.node(3, place, Action::WaitReady { dir: place.dir() });
+    }
+    steps.numbered()
+}
+
+fn stop_action(place: &Place<'_>) -> Action {
+    Action::StopNode { dir: place.dir(), manager: place.facts.service }
+}
+
+/// The meta group then changes its leader once, not with every server.
+fn meta_leader_last(
+    inventory: &Inventory,
+    observed: &Observed,
+    cluster: &ClusterName,
+    places: &mut [Place<'_>],
+) {
+    let leader = inventory.servers_of(cluster).iter().find_map(|node| {
+        match &observed.node(node)?.status.as_ref()?.role {
+            RoleStatus::Server(server) => server.meta_leader,
+            RoleStatus::Slave(_) => None,
+        }
+    });
+    let node_id = |node: &NodeName| -> Option<NodeId> {
+        match node {
+            NodeName::Server(cluster, number) => Some(inventory.server(cluster, *number)?.node_id),
+            NodeName::Slave(..) => None,
+        }
+    };
+    places.sort_by_key(|place| leader.is_some() && node_id(&place.node) == leader);
+}

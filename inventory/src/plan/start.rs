@@ -1,0 +1,177 @@
+//! Start: whatever does not run is started, all at once; a ring that does not stand yet is founded when all of its
+//! founders answer. Starting what runs is no change.
+
+use dkc_core::config::layout;
+use dkc_core::control::RoleStatus;
+use dkc_core::ids::ClusterName;
+
+use super::deploy::{has_held_data, ownership_refusal};
+use super::header::ring_version;
+use super::steps::{Place, Steps, places};
+use super::{Action, Danger, Operation, Plan, Refusal, Refused, Target};
+use crate::edit::record_founded;
+use crate::model::{Inventory, NodeName};
+use crate::observed::{NodeView, Observed};
+use crate::render;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartRequest {
+    pub operation: Operation,
+    pub target: Target,
+}
+
+pub fn start(inventory: &Inventory, observed: &Observed, request: &StartRequest) -> Result<Plan, Refused> {
+    let nodes = request.target.nodes(inventory)?;
+    let mut refusals = Vec::new();
+    let places = places(inventory, observed, &nodes, &mut refusals);
+    for place in places.iter().filter(|place| !is_running(place)) {
+        refusals.extend(start_refusals(inventory, observed, place));
+    }
+    let unfounded = match &request.target {
+        Target::Servers { cluster, .. } if !is_founded(inventory, observed, cluster) => Some(cluster),
+        _ => None,
+    };
+    if let Some(cluster) = unfounded {
+        refusals.extend(founders_refusal(inventory, observed, cluster, &nodes));
+    }
+    Refused::unless_empty(refusals)?;
+
+    let mut steps = Steps::default();
+    for place in places.iter().filter(|place| !is_running(place)) {
+        steps.node(1, place, start_action(place));
+        steps.node(2, place, Action::WaitReady { dir: place.dir() });
+    }
+    let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
+    if let (Some(cluster), Some(first)) = (unfounded, places.first()) {
+        steps.node(3, first, Action::FoundCluster { dir: first.dir() });
+        plan.impact.push(founding_words(inventory, cluster));
+    }
+    if let Target::Servers { cluster, .. } = &request.target {
+        // A founding that was not written down (the shell was killed) is written down now.
+        plan.generation_after = record_founded(inventory, cluster).inventory.generation;
+    }
+    plan.ring_version = ring_version(observed, &nodes);
+    plan.impact.extend(places.iter().filter(|p| !is_running(p)).filter_map(|p| drift_words(inventory, p)));
+    plan.impact.extend(slave_words(inventory, &places));
+    plan.undo = stop_words(&request.target);
+    plan.steps = steps.numbered();
+    Ok(plan)
+}
+
+pub(super) fn is_running(place: &Place<'_>) -> bool {
+    place.facts.node(&place.node).is_running()
+}
+
+pub(super) fn start_action(place: &Place<'_>) -> Action {
+    Action::StartNode { dir: place.dir(), manager: place.facts.service }
+}
+
+/// Does the ring stand, as far as anybody knows? The inventory may not have heard of it yet.
+pub(super) fn is_founded(inventory: &Inventory, observed: &Observed, cluster: &ClusterName) -> bool {
+    let says_so = |node: &NodeName| {
+        let status = observed.node(node).and_then(|view| view.status.as_ref());
+        matches!(status.map(|s| &s.role), Some(RoleStatus::Server(server)) if server.is_founded)
+    };
+    inventory.clusters.get(cluster).is_some_and(|c| c.founded) || inventory.servers_of(cluster).iter().any(says_so)
+}
+
+/// Why a node that does not run cannot be started.
+pub(super) fn start_refusals(inventory: &Inventory, observed: &Observed, place: &Place<'_>) -> Vec<Refusal> {
+    let (host, node) = (place.host.clone(), place.node.clone());
+    let view = place.facts.node(&node);
+    let uuid = inventory.uuid_of(&node).expect("a place is made of a registered node");
+    if let Some(refusal) = ownership_refusal(&host, &place.dir(), &view, uuid) {
+        return vec![refusal];
+    }
+    if view.identity.is_none() && has_held_data(inventory, &node) {
+        return vec![Refusal::LostData { host, node }];
+    }
+    if !is_installed(&view) {
+        return vec![Refusal::NotInstalled { host, node }];
+    }
+    let mut refusals = port_refusals(inventory, place);
+    if node.is_server() && differs(inventory, place) && !is_founded(inventory, observed, node.cluster()) {
+        refusals.push(Refusal::Drift { host, node });
+    }
+    refusals
+}
+
+fn is_installed(view: &NodeView) -> bool {
+    view.exists && view.identity.is_some() && view.program.is_some() && view.files.contains_key(layout::CONFIG)
+}
+
+fn differs(inventory: &Inventory, place: &Place<'_>) -> bool {
+    let wanted = render::node_config(inventory, &place.node).map(|config| render::config_digest(&config));
+    wanted.as_ref() != place.facts.node(&place.node).files.get(layout::CONFIG)
+}
+
+/// Ports on which this node will listen and somebody else does already; and a slave with none at all.
+fn port_refusals(inventory: &Inventory, place: &Place<'_>) -> Vec<Refusal> {
+    let listeners: Vec<(String, u16)> = match &place.node {
+        NodeName::Server(cluster, number) => {
+            let address = inventory.server(cluster, *number).map(|server| server.address.clone());
+            address.into_iter().map(|address| (address.host.to_string(), address.port)).collect()
+        }
+        NodeName::Slave(_, id) => {
+            let pairs = inventory.slaves.get(id).map(|slave| slave.pairs.as_slice()).unwrap_or_default();
+            if pairs.is_empty() {
+                return vec![Refusal::NoPair { id: id.to_string() }];
+            }
+            let sockets = pairs.iter().filter_map(|pair| pair.listen.parse::<std::net::SocketAddr>().ok());
+            sockets.map(|socket| (socket.ip().to_string(), socket.port())).collect()
+        }
+    };
+    let refusal = |(address, port): (String, u16)| {
+        let by = place.facts.listener_on(&address, port)?.to_owned();
+        Some(Refusal::PortTaken { host: place.host.clone(), node: place.node.clone(), port, by })
+    };
+    listeners.into_iter().filter_map(refusal).collect()
+}
+
+/// All founders must be among those that run or are started now.
+fn founders_refusal(
+    inventory: &Inventory,
+    observed: &Observed,
+    cluster: &ClusterName,
+    nodes: &[NodeName],
+) -> Option<Refusal> {
+    let founders = inventory.clusters.get(cluster)?.servers.iter().filter(|server| server.is_founder);
+    let names = founders.map(|server| NodeName::Server(cluster.clone(), server.number));
+    let is_missing = |node: &NodeName| {
+        !nodes.contains(node) && !observed.node(node).is_some_and(NodeView::is_running)
+    };
+    let missing: Vec<String> = names.filter(is_missing).map(|node| node.to_string()).collect();
+    (!missing.is_empty()).then(|| Refusal::FoundersMissing { cluster: cluster.clone(), missing })
+}
+
+fn founding_words(inventory: &Inventory, name: &ClusterName) -> String {
+    let Some(cluster) = inventory.clusters.get(name) else { return String::new() };
+    let tolerates = cluster.replicas.saturating_sub(1) / 2;
+    format!(
+        "{name} is founded: {} servers, {} tablets, {} replicas each; it then tolerates {tolerates} {}",
+        cluster.servers.len(),
+        cluster.tablets,
+        cluster.replicas,
+        if tolerates == 1 { "failure" } else { "failures" },
+    )
+}
+
+fn drift_words(inventory: &Inventory, place: &Place<'_>) -> Option<String> {
+    let node = &place.node;
+    differs(inventory, place).then(|| format!("{node} starts with an older configuration than the inventory's: deploy"))
+}
+
+fn slave_words(inventory: &Inventory, places: &[Place<'_>]) -> Option<String> {
+    let starts = places.iter().find(|place| !place.node.is_server() && !is_running(place))?;
+    let cluster = starts.node.cluster();
+    let is_founded = inventory.clusters.get(cluster).is_some_and(|c| c.founded);
+    (!is_founded).then(|| format!("{cluster} has not been started yet: until it is, applications get errors"))
+}
+
+fn stop_words(target: &Target) -> String {
+    match target {
+        Target::Servers { cluster, .. } => format!("stop cluster -n {cluster}"),
+        Target::Slaves { ids } if ids.len() == 1 => format!("stop slave --id {}", ids[0]),
+        Target::Slaves { .. } => "stop slave".into(),
+    }
+}

@@ -1,0 +1,181 @@
+//! Stop: of slaves, of a whole cluster, or of some of its servers. A cluster that a running slave uses is not
+//! stopped, and a part of it only as long as the rest keeps its quorum.
+
+use std::collections::BTreeSet;
+
+use dkc_core::control::RoleStatus;
+use dkc_core::ids::{ClusterName, MemberNo};
+
+use super::header::ring_version;
+use super::start::is_founded;
+use super::steps::{Place, Steps, facts, places};
+use super::{Action, Danger, Operation, Plan, Refusal, Refused, Target};
+use crate::model::{Inventory, NodeName};
+use crate::observed::{NodeView, Observed, RunState};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StopRequest {
+    pub operation: Operation,
+    pub target: Target,
+    /// Hosts that do not answer are left as they are (`--allow-silent`).
+    pub allow_silent: bool,
+    /// Some servers are stopped although the rest loses its quorum (`--allow-no-quorum`).
+    pub allow_no_quorum: bool,
+}
+
+pub fn stop(inventory: &Inventory, observed: &Observed, request: &StopRequest) -> Result<Plan, Refused> {
+    let nodes = request.target.nodes(inventory)?;
+    let mut refusals = Vec::new();
+    let places = places(inventory, observed, &nodes, &mut refusals);
+    if request.allow_silent {
+        refusals.retain(|refusal| !matches!(refusal, Refusal::Silent { .. }));
+    }
+    let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
+    let running: Vec<&Place<'_>> = places.iter().filter(|place| is_up(&place.facts.node(&place.node))).collect();
+    let is_whole = match &request.target {
+        Target::Servers { cluster, .. } => stops_all(inventory, observed, cluster, &nodes),
+        Target::Slaves { .. } => false,
+    };
+    if let (Target::Servers { cluster, .. }, false) = (&request.target, running.is_empty()) {
+        match is_whole {
+            true => refusals.extend(slave_refusals(inventory, observed, cluster, request.allow_silent)),
+            false => refusals.extend(quorum(inventory, observed, cluster, &nodes, request, &mut plan)),
+        }
+    }
+    Refused::unless_empty(refusals)?;
+
+    let mut steps = Steps::default();
+    for place in &running {
+        // Leadership is handed away only where somebody stays to take it.
+        if place.node.is_server() && !is_whole && is_founded(inventory, observed, place.node.cluster()) {
+            steps.node(1, place, Action::PrepareStop { dir: place.dir() });
+        }
+        steps.node(2, place, Action::StopNode { dir: place.dir(), manager: place.facts.service });
+    }
+    plan.ring_version = ring_version(observed, &nodes);
+    plan.steps = steps.numbered();
+    if !plan.is_empty() {
+        plan.impact.extend(impact(&request.target, is_whole));
+    }
+    plan.undo = start_words(&request.target);
+    Ok(plan)
+}
+
+/// Runs, or is started again and again by its manager.
+pub(super) fn is_up(view: &NodeView) -> bool {
+    view.run != RunState::Stopped
+}
+
+/// Is nobody left who runs?
+fn stops_all(inventory: &Inventory, observed: &Observed, cluster: &ClusterName, nodes: &[NodeName]) -> bool {
+    let stays = |node: &NodeName| {
+        let NodeName::Server(_, number) = node else { return false };
+        !nodes.contains(node) && members_up(inventory, observed, cluster).contains(number)
+    };
+    !inventory.servers_of(cluster).iter().any(stays)
+}
+
+/// Members that run as their hosts say, or that another member hears.
+pub(super) fn members_up(
+    inventory: &Inventory,
+    observed: &Observed,
+    cluster: &ClusterName,
+) -> BTreeSet<MemberNo> {
+    let mut up = BTreeSet::new();
+    for server in inventory.clusters.get(cluster).map(|c| c.servers.as_slice()).unwrap_or_default() {
+        let name = NodeName::Server(cluster.clone(), server.number);
+        let host_answers = observed.facts(&server.address.host).is_some();
+        let runs = observed.node(&name).is_some_and(NodeView::is_running);
+        if runs || (!host_answers && is_heard(inventory, observed, cluster, server.number)) {
+            up.insert(server.number);
+        }
+    }
+    up
+}
+
+fn is_heard(inventory: &Inventory, observed: &Observed, cluster: &ClusterName, number: MemberNo) -> bool {
+    inventory.servers_of(cluster).iter().any(|node| {
+        let status = observed.node(node).and_then(|view| view.status.as_ref());
+        let Some(RoleStatus::Server(server)) = status.map(|status| &status.role) else { return false };
+        server.members.iter().any(|member| member.node.number == number && member.is_up)
+    })
+}
+
+/// Slaves that run and use the cluster; a slave's host that cannot be asked may run one.
+fn slave_refusals(
+    inventory: &Inventory,
+    observed: &Observed,
+    cluster: &ClusterName,
+    allow_silent: bool,
+) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    let mut ids = Vec::new();
+    for id in inventory.slaves_of(cluster) {
+        let node = NodeName::Slave(cluster.clone(), id);
+        let Some(host) = inventory.host_of(&node) else { continue };
+        match facts(observed, &host) {
+            Ok(facts) if is_up(&facts.node(&node)) => ids.push(id.to_string()),
+            Ok(_) => {}
+            Err(_) if allow_silent || inventory.deployed_of(&node).is_none() => {}
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    if !ids.is_empty() {
+        refusals.push(Refusal::SlavesUse { cluster: cluster.clone(), ids });
+    }
+    refusals
+}
+
+/// What a partial stop leaves: refused below the quorum, otherwise said.
+fn quorum(
+    inventory: &Inventory,
+    observed: &Observed,
+    name: &ClusterName,
+    nodes: &[NodeName],
+    request: &StopRequest,
+    plan: &mut Plan,
+) -> Option<Refusal> {
+    let cluster = inventory.clusters.get(name)?;
+    let stays = |number: &&MemberNo| !nodes.contains(&NodeName::Server(name.clone(), **number));
+    let up_after = members_up(inventory, observed, name).iter().filter(stays).count();
+    let servers = cluster.servers.len();
+    let down = servers - up_after;
+    let tolerates = tolerated(cluster.replicas);
+    if down <= tolerates {
+        plan.impact.push(format!("{name} keeps serving; until the start it tolerates {} failures more", tolerates - down));
+        return None;
+    }
+    if !is_founded(inventory, observed, name) {
+        return None;
+    }
+    if !request.allow_no_quorum {
+        return Some(Refusal::Quorum { cluster: name.clone(), down, servers, tolerates });
+    }
+    plan.danger = Danger::LosesData;
+    plan.confirm = Some(format!("{name}@g{}", inventory.generation));
+    plan.impact.push(format!("{name} loses its quorum: keys of some or all tablets can be neither read nor written"));
+    None
+}
+
+/// Server failures that every tablet survives: a minority of its replicas.
+pub(super) fn tolerated(replicas: u32) -> usize {
+    (replicas.saturating_sub(1) / 2) as usize
+}
+
+fn impact(target: &Target, is_whole: bool) -> Vec<String> {
+    match target {
+        Target::Servers { cluster, .. } if is_whole => {
+            vec![format!("{cluster} stops serving; its data stays on disk")]
+        }
+        Target::Servers { .. } => Vec::new(),
+        Target::Slaves { .. } => vec!["applications on these hosts lose their listener".into()],
+    }
+}
+
+fn start_words(target: &Target) -> String {
+    match target {
+        Target::Servers { cluster, .. } => format!("start cluster -n {cluster}"),
+        Target::Slaves { ids } if ids.len() == 1 => format!("start slave --id {}", ids[0]),
+        Target::Slaves { .. } => "start slave".into(),
+    }
+}
