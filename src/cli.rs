@@ -1,0 +1,224 @@
+//! The words of `dkc`: the parser for the OS shell (`Program`) and the one for a line of the prompt or of a batch
+//! (`Line`), both around the one `enum Command`.
+//!
+//! *Invariant:* a verb is here only when something stands behind it. Words and help of a verb are in its own file
+//! under `commands/`; completions, man pages and `help` are made from what is defined here.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use dkc_core::ids::{ClusterName, MemberNo, SlaveId};
+
+use crate::commands::*;
+use crate::ui::Format;
+
+/// The heading under which the flags that every command has stand in help.
+const EVERYWHERE: &str = "Options of every command";
+
+/// Flags that any command may carry, on the command line and in a line of the prompt.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Settings {
+    /// How to print data: table, yaml, json or jsonl (default: what suits the command)
+    #[arg(short = 'o', long = "output", global = true, value_name = "FORMAT", help_heading = EVERYWHERE)]
+    pub output: Option<Format>,
+    /// Apply without asking (never enough for what loses data)
+    #[arg(short = 'y', long, global = true, help_heading = EVERYWHERE)]
+    pub yes: bool,
+    /// The word that a plan which loses data asks for, such as c0@g42
+    #[arg(long, global = true, value_name = "WORD", help_heading = EVERYWHERE)]
+    pub confirm: Option<String>,
+    /// Make and show the plan with all its checks, and change nothing
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub dry_run: bool,
+    /// With --dry-run: exit 10 when changes are pending
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub exit_code: bool,
+    /// Limit of one answer of a host, such as 5s or 500ms
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration, help_heading = EVERYWHERE)]
+    pub timeout: Option<Duration>,
+}
+
+impl Settings {
+    /// These settings with a line's own flags laid over them. `--yes` and `--confirm` are only ever of one line,
+    /// unless the whole run was started with them.
+    pub fn overlaid(&self, line: &Settings) -> Settings {
+        Settings {
+            output: line.output.or(self.output),
+            yes: line.yes || self.yes,
+            confirm: line.confirm.clone().or_else(|| self.confirm.clone()),
+            dry_run: line.dry_run || self.dry_run,
+            exit_code: line.exit_code || self.exit_code,
+            timeout: line.timeout.or(self.timeout),
+        }
+    }
+}
+
+/// Interactive admin shell for an elastic, replicated key-value ring on plain hosts.
+///
+/// Without a command and on a terminal, dkc opens the prompt "(dkc) ". Without a command and with piped standard
+/// input it runs the commands it reads there, and stops at the first one that fails.
+#[derive(Debug, Parser)]
+#[command(name = "dkc", version, subcommand_required = false, disable_help_subcommand = true)]
+pub struct Program {
+    /// Directory of the inventory (default: dkc in your configuration directory)
+    #[arg(long, value_name = "PATH", env = "DKC_INVENTORY", global = true, help_heading = EVERYWHERE)]
+    pub inventory: Option<PathBuf>,
+    /// Never use colour (as NO_COLOR)
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub no_color: bool,
+    /// Run the commands of a file (- is standard input)
+    #[arg(short = 'f', long = "file", value_name = "FILE", conflicts_with = "commands")]
+    pub file: Option<PathBuf>,
+    /// Run these commands, separated by ';'
+    #[arg(short = 'c', long = "command", value_name = "COMMANDS")]
+    pub commands: Option<String>,
+    #[command(flatten)]
+    pub settings: Settings,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// One line of the prompt or of a batch: a verb and its words, without the program's name.
+#[derive(Debug, Parser)]
+#[command(name = "dkc", no_binary_name = true, disable_help_subcommand = true, disable_version_flag = true)]
+pub struct Line {
+    #[command(flatten)]
+    pub settings: Settings,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Every verb.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    #[command(subcommand)]
+    Register(register::Args),
+    Unregister(unregister::Args),
+    Modify(modify::Args),
+    Show(show::Args),
+    List(list::Args),
+    History(history::Args),
+    Undo(undo::Args),
+    Check(check::Args),
+    Deploy(deploy::Args),
+    #[command(subcommand)]
+    Start(start::Args),
+    #[command(subcommand)]
+    Stop(stop::Args),
+    #[command(subcommand)]
+    Restart(restart::Args),
+    Status(status::Args),
+    Ring(ring::Args),
+    Data(data::Args),
+    Bench(bench::Args),
+    Playground(playground::Args),
+    Exec(exec::Args),
+    Logs(logs::Args),
+    #[command(subcommand)]
+    Trust(trust::Args),
+    Resume(resume::Args),
+    #[command(subcommand)]
+    Use(r#use::Args),
+    Set(set::Args),
+    #[command(subcommand)]
+    Audit(audit::Args),
+    #[command(subcommand)]
+    Lock(lock::Args),
+    Explain(explain::Args),
+    Completion(completion::Args),
+    Help(help::Args),
+    #[command(visible_alias = "exit")]
+    Quit(quit::Args),
+    #[command(hide = true)]
+    Generate(crate::generate::Args),
+}
+
+/// The nouns that a command about running things knows. `css` and `memcache` are the words of the ancestor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Noun {
+    /// Hosts
+    Host,
+    /// Clusters and their servers
+    #[value(alias = "css")]
+    Cluster,
+    /// Slaves
+    #[value(alias = "memcache")]
+    Slave,
+}
+
+/// A cluster, or some of its servers.
+#[derive(Debug, Clone, Args)]
+pub struct ClusterTarget {
+    /// The cluster (default: the one in use)
+    #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
+        add = crate::complete::clusters())]
+    pub name: Option<ClusterName>,
+    /// Only this member; may be given several times
+    #[arg(short = 'N', long = "no", value_name = "NO")]
+    pub no: Vec<MemberNo>,
+}
+
+/// Slaves by their ids.
+#[derive(Debug, Clone, Args)]
+pub struct SlaveTarget {
+    /// The slave's id; may be given several times (default: the slaves of this machine)
+    #[arg(long, value_name = "ID", add = crate::complete::slaves())]
+    pub id: Vec<SlaveId>,
+}
+
+/// The parser for the OS shell, with the sections that every help page has.
+pub fn program() -> clap::Command {
+    help::with_sections(Program::command())
+}
+
+/// The parser for one line.
+pub fn line() -> clap::Command {
+    help::with_sections(Line::command())
+}
+
+/// Parses the words of one line.
+pub fn parse_line(words: &[String]) -> Result<Line, clap::Error> {
+    let mut matches = line().try_get_matches_from(words)?;
+    Line::from_arg_matches_mut(&mut matches)
+}
+
+/// Parses the arguments that the OS shell gave, the program's name first.
+pub fn parse_program(arguments: Vec<std::ffi::OsString>) -> Result<Program, clap::Error> {
+    let mut matches = program().try_get_matches_from(arguments)?;
+    Program::from_arg_matches_mut(&mut matches)
+}
+
+/// `5s`, `500ms`, `2m`, or a bare number of seconds.
+pub fn parse_duration(word: &str) -> Result<Duration, String> {
+    let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| "a time is a number with s, ms or m: 5s".to_owned())?;
+    match &word[digits.len()..] {
+        "ms" => Ok(Duration::from_millis(number)),
+        "" | "s" => Ok(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(|| "too long".to_owned()),
+        unit => Err(format!("unknown unit '{unit}': s, ms or m")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parsers_are_consistent() {
+        program().debug_assert();
+        line().debug_assert();
+    }
+
+    #[test]
+    fn a_time_has_a_unit_or_is_in_seconds() {
+        let table = [("5", Some(5_000)), ("5s", Some(5_000)), ("500ms", Some(500)), ("2m", Some(120_000))];
+        for (word, want) in table {
+            assert_eq!(parse_duration(word).ok().map(|d| d.as_millis()), want, "{word}");
+        }
+        for word in ["", "s", "5h", "-1", "1.5s"] {
+            assert!(parse_duration(word).is_err(), "{word}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `history`: the generations of the inventory that can be gone back to, and which command made each.
+
+use dkc_inventory::model::Inventory;
+use serde::Serialize;
+
+use crate::error::CommandError;
+use crate::session::Session;
+use crate::ui::{Format, Listing};
+
+/// List the generations of the inventory, the newest last
+#[derive(Debug, clap::Args)]
+#[command(after_help = "EXAMPLES\n  history\n  history -o json")]
+pub struct Args {}
+
+#[derive(Serialize)]
+struct Row {
+    generation: u64,
+    hosts: usize,
+    clusters: usize,
+    slaves: usize,
+    is_current: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    made_by: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    time: String,
+}
+
+pub async fn run(session: &mut Session, _args: Args) -> Result<(), CommandError> {
+    let mut inventories: Vec<(Inventory, bool)> = Vec::new();
+    for kept in session.store.generations()? {
+        inventories.push((session.store.load_generation(kept.generation)?, false));
+    }
+    inventories.push((session.inventory()?, true));
+    // A record that was tampered with is a matter of `audit verify`, not of this list.
+    let audit = session.store.audit().unwrap_or_default();
+    let mut listing = Listing::new(&["generation", "hosts", "clusters", "slaves", "time", "made by"]);
+    for (inventory, is_current) in inventories {
+        let maker = audit.iter().rev().find(|entry| {
+            entry.generation_after == inventory.generation && entry.generation_before < inventory.generation
+        });
+        let row = Row {
+            generation: inventory.generation,
+            hosts: inventory.hosts.len(),
+            clusters: inventory.clusters.len(),
+            slaves: inventory.slaves.len(),
+            is_current,
+            made_by: maker.map(|entry| entry.command.clone()).unwrap_or_default(),
+            time: maker.map(|entry| entry.time.clone()).unwrap_or_default(),
+        };
+        let mark = if is_current { " (now)" } else { "" };
+        let cells = vec![
+            format!("{}{mark}", row.generation),
+            row.hosts.to_string(),
+            row.clusters.to_string(),
+            row.slaves.to_string(),
+            row.time.clone(),
+            row.made_by.clone(),
+        ];
+        listing.push(cells, row);
+    }
+    session.show(Format::Table, &listing);
+    Ok(())
+}

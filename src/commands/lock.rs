@@ -1,0 +1,39 @@
+//! `lock`: who is changing the inventory, and taking the lock away from an operation that hangs.
+
+use crate::error::CommandError;
+use crate::session::Session;
+use crate::ui::{Format, Listing};
+
+/// Show who holds the lock of the inventory, or break it
+///
+/// The lock of a process that has died frees itself. Break only one that hangs.
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "EXAMPLES\n  lock show\n  lock break")]
+pub enum Args {
+    /// Show who holds the lock
+    Show,
+    /// Take the lock away: the operation that holds it can no longer write the inventory
+    Break,
+}
+
+pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let Some(owner) = session.store.lock_owner()? else {
+        session.ui.say("nobody holds the lock");
+        return Ok(());
+    };
+    match args {
+        Args::Show => {
+            let mut listing = Listing::new(&["who", "from", "process", "since", "what"]);
+            let row = [&owner.who, &owner.from, &owner.process.to_string(), &owner.since, &owner.what];
+            listing.push(row.map(|cell| cell.to_owned()).to_vec(), &owner);
+            session.show(Format::Table, &listing);
+        }
+        Args::Break => {
+            session.ui.say(&format!("held by {owner}"));
+            session.confirm_word("What it was doing may be left half done.", "break")?;
+            session.store.break_lock()?;
+            session.ui.say("the lock is free");
+        }
+    }
+    Ok(())
+}

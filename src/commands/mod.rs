@@ -1,0 +1,111 @@
+//! One file for each verb: its words, its help, and a short `run`. A verb with several nouns is a folder.
+//! `dispatch` is the only place that lists them all besides `enum Command`.
+
+pub mod audit;
+pub mod bench;
+pub mod check;
+pub mod completion;
+pub mod data;
+pub mod deploy;
+pub mod exec;
+pub mod explain;
+pub mod help;
+pub mod history;
+pub mod list;
+pub mod lock;
+pub mod logs;
+pub mod modify;
+pub mod playground;
+pub mod quit;
+pub mod register;
+pub mod restart;
+pub mod resume;
+pub mod ring;
+pub mod set;
+pub mod show;
+pub mod start;
+pub mod status;
+pub mod stop;
+pub mod trust;
+pub mod undo;
+pub mod unregister;
+pub mod r#use;
+
+use crate::cli::Command;
+use crate::error::CommandError;
+use crate::session::Session;
+
+/// What a command touches, which decides how it is recorded and what Ctrl-C does to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Reads only; Ctrl-C ends it at once. Not in the audit log.
+    Read,
+    /// Changes the inventory on this machine.
+    Local,
+    /// Changes hosts or data; the first Ctrl-C asks it to stop at its next safe point.
+    Remote,
+}
+
+impl Command {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Command::Register(_)
+            | Command::Unregister(_)
+            | Command::Modify(_)
+            | Command::Undo(_)
+            | Command::Trust(trust::Args::Update { .. })
+            | Command::Lock(lock::Args::Break) => Kind::Local,
+            Command::Check(args) if args.fix => Kind::Remote,
+            Command::Data(args) if args.is_changing() => Kind::Remote,
+            Command::Deploy(_)
+            | Command::Start(_)
+            | Command::Stop(_)
+            | Command::Restart(_)
+            | Command::Playground(_)
+            | Command::Exec(_)
+            | Command::Resume(_) => Kind::Remote,
+            _ => Kind::Read,
+        }
+    }
+}
+
+/// Runs one command.
+pub async fn dispatch(session: &mut Session, command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::Register(args) => register::run(session, args).await,
+        Command::Unregister(args) => unregister::run(session, args).await,
+        Command::Modify(args) => modify::run(session, args).await,
+        Command::Show(args) => show::run(session, args).await,
+        Command::List(args) => list::run(session, args).await,
+        Command::History(args) => history::run(session, args).await,
+        Command::Undo(args) => undo::run(session, args).await,
+        Command::Check(args) => check::run(session, args).await,
+        Command::Deploy(args) => deploy::run(session, args).await,
+        Command::Start(args) => start::run(session, args).await,
+        Command::Stop(args) => stop::run(session, args).await,
+        Command::Restart(args) => restart::run(session, args).await,
+        Command::Status(args) => status::run(session, args).await,
+        Command::Ring(args) => ring::run(session, args).await,
+        Command::Data(args) => data::run(session, args).await,
+        Command::Bench(args) => bench::run(session, args).await,
+        Command::Playground(args) => playground::run(session, args).await,
+        Command::Exec(args) => exec::run(session, args).await,
+        Command::Logs(args) => logs::run(session, args).await,
+        Command::Trust(args) => trust::run(session, args).await,
+        Command::Resume(args) => resume::run(session, args).await,
+        Command::Use(args) => r#use::run(session, args).await,
+        Command::Set(args) => set::run(session, args).await,
+        Command::Audit(args) => audit::run(session, args).await,
+        Command::Lock(args) => lock::run(session, args).await,
+        Command::Explain(args) => explain::run(session, args).await,
+        Command::Completion(args) => completion::run(session, args).await,
+        Command::Help(args) => help::run(session, args).await,
+        Command::Quit(args) => quit::run(session, args).await,
+        Command::Generate(args) => crate::generate::run(session, args).await,
+    }
+}
+
+/// For a verb whose words are settled and whose work is not finished.
+pub fn not_built(verb: &str) -> CommandError {
+    CommandError::new(&crate::error::codes::NOT_BUILT, format!("{verb}: not built yet")).now("nothing changed")
+}

@@ -1,0 +1,135 @@
+//! Completion: one engine for the OS shells and for the prompt. Everything that knows `clap_complete` is here.
+//!
+//! *Invariant:* completing only reads the local inventory file; it connects to nothing, takes no lock, and a file
+//! that cannot be read completes nothing rather than disturbing the line that is being typed.
+
+use std::cell::RefCell;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use dkc_inventory::model::Inventory;
+
+use crate::store::Store;
+
+thread_local! {
+    /// The inventory of the session that completes on this thread; the OS shells' completion has none and chooses
+    /// as a command would.
+    static DIRECTORY: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
+}
+
+/// Completions on this thread read this inventory.
+pub fn use_directory(dir: PathBuf) {
+    DIRECTORY.with(|slot| *slot.borrow_mut() = Some(dir));
+}
+
+fn inventory() -> Option<Inventory> {
+    let given = DIRECTORY.with(|slot| slot.borrow().clone());
+    let given = given.or_else(|| std::env::var_os("DKC_INVENTORY").map(PathBuf::from));
+    Store::choose(given).ok()?.load().ok()
+}
+
+/// A completer for an argument: the candidates that `list` finds in the inventory, each with a word about it.
+fn from_inventory(list: fn(&Inventory) -> Vec<(String, String)>) -> ArgValueCandidates {
+    ArgValueCandidates::new(move || {
+        let found = inventory().map(|inventory| list(&inventory)).unwrap_or_default();
+        found.into_iter().map(|(value, help)| CompletionCandidate::new(value).help(Some(help.into()))).collect()
+    })
+}
+
+pub fn hosts() -> ArgValueCandidates {
+    from_inventory(list_hosts)
+}
+
+pub fn clusters() -> ArgValueCandidates {
+    from_inventory(list_clusters)
+}
+
+pub fn slaves() -> ArgValueCandidates {
+    from_inventory(|inventory| {
+        let about = |s: &dkc_inventory::model::Slave| {
+            let host = s.host.as_ref().map_or_else(|| "this machine".to_owned(), |host| host.to_string());
+            format!("slave of {} on {host}", s.cluster)
+        };
+        inventory.slaves.iter().map(|(id, slave)| (id.to_string(), about(slave))).collect()
+    })
+}
+
+pub fn groups() -> ArgValueCandidates {
+    from_inventory(list_groups)
+}
+
+/// `HOST`, `@GROUP`, `CLUSTER`, `CLUSTER/NO`.
+pub fn selectors() -> ArgValueCandidates {
+    from_inventory(|inventory| {
+        let groups = list_groups(inventory).into_iter().map(|(group, help)| (format!("@{group}"), help));
+        let members = inventory.clusters.iter().flat_map(|(name, cluster)| {
+            cluster
+                .servers
+                .iter()
+                .map(move |server| (format!("{name}/{}", server.number), server.address.to_string()))
+        });
+        let mut all = list_hosts(inventory);
+        all.extend(groups);
+        all.extend(list_clusters(inventory));
+        all.extend(members);
+        all
+    })
+}
+
+/// The ids of errors.
+pub fn codes() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let all = crate::error::codes::ALL.iter();
+        all.map(|code| CompletionCandidate::new(code.to_string())).collect()
+    })
+}
+
+fn list_hosts(inventory: &Inventory) -> Vec<(String, String)> {
+    inventory.hosts.iter().map(|(address, host)| (address.to_string(), format!("user {}", host.user))).collect()
+}
+
+fn list_clusters(inventory: &Inventory) -> Vec<(String, String)> {
+    let about = |c: &dkc_inventory::model::Cluster| {
+        let state = if c.founded { "founded" } else { "not started yet" };
+        format!("{} servers, {state}", c.servers.len())
+    };
+    inventory.clusters.iter().map(|(name, cluster)| (name.to_string(), about(cluster))).collect()
+}
+
+fn list_groups(inventory: &Inventory) -> Vec<(String, String)> {
+    let mut count = std::collections::BTreeMap::<&String, usize>::new();
+    for group in inventory.hosts.values().flat_map(|host| &host.group) {
+        *count.entry(group).or_default() += 1;
+    }
+    count.into_iter().map(|(group, hosts)| (group.clone(), format!("{hosts} hosts"))).collect()
+}
+
+/// A word that could stand at the end of a line, and what it means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suggestion {
+    pub word: String,
+    pub help: String,
+}
+
+/// What could stand at the end of a line of the prompt. `words` are those before; `last` is the one being typed.
+pub fn line(words: &[String], last: &str) -> Vec<Suggestion> {
+    let mut arguments: Vec<OsString> = words.iter().map(OsString::from).collect();
+    arguments.push(last.into());
+    let index = arguments.len() - 1;
+    let found = clap_complete::engine::complete(&mut crate::cli::line(), arguments, index, None);
+    let mut suggestions: Vec<Suggestion> = found
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|candidate| !candidate.is_hide_set())
+        .map(|candidate| Suggestion {
+            word: candidate.get_value().to_string_lossy().into_owned(),
+            help: candidate.get_help().map(|help| help.to_string()).unwrap_or_default(),
+        })
+        .collect();
+    // Flags only once a dash is typed: names are what one looks for.
+    if !last.starts_with('-') && suggestions.iter().any(|s| !s.word.starts_with('-')) {
+        suggestions.retain(|s| !s.word.starts_with('-'));
+    }
+    suggestions
+}

@@ -1,0 +1,188 @@
+//! What a command that did not do what was asked gives back, and the one table of exit statuses.
+//!
+//! *Invariant:* every error has a stable id from the registry in `codes`, which `explain` knows in two languages.
+//! Nothing here prints; `src/ui` does.
+
+pub mod codes;
+
+use std::fmt;
+
+pub use codes::Code;
+
+/// The exit statuses of `dkc`. They are part of the contract with scripts and never change their meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    Unknown = 3,
+    Refused = 4,
+    NotConfirmed = 5,
+    Busy = 6,
+    Unreachable = 7,
+    PartlyApplied = 8,
+    OutcomeUnknown = 9,
+    Pending = 10,
+    Degraded = 20,
+    NotServing = 21,
+    StatusUnknown = 22,
+    Bug = 70,
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// Every exit status, in order of its number.
+    pub const ALL: [Exit; 16] = [
+        Exit::Done,
+        Exit::Failed,
+        Exit::Usage,
+        Exit::Unknown,
+        Exit::Refused,
+        Exit::NotConfirmed,
+        Exit::Busy,
+        Exit::Unreachable,
+        Exit::PartlyApplied,
+        Exit::OutcomeUnknown,
+        Exit::Pending,
+        Exit::Degraded,
+        Exit::NotServing,
+        Exit::StatusUnknown,
+        Exit::Bug,
+        Exit::Interrupted,
+    ];
+
+    pub fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// What the status says, for help and man pages.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Exit::Done => "done, or nothing to do",
+            Exit::Failed => "failed; the cause is printed",
+            Exit::Usage => "usage: the command could not be understood",
+            Exit::Unknown => "unknown name or invalid inventory",
+            Exit::Refused => "refused by a safety rule; nothing changed",
+            Exit::NotConfirmed => "confirmation needed or declined; nothing changed",
+            Exit::Busy => "lock held or plan stale; nothing changed",
+            Exit::Unreachable => "host unreachable, login refused, or host key not trusted",
+            Exit::PartlyApplied => "partly applied; continue with resume",
+            Exit::OutcomeUnknown => "outcome unknown",
+            Exit::Pending => "changes pending (--dry-run --exit-code)",
+            Exit::Degraded => "status: degraded",
+            Exit::NotServing => "status: not serving",
+            Exit::StatusUnknown => "status: unknown",
+            Exit::Bug => "a bug in dkc",
+            Exit::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// A command's failure: what failed, why, how things stand now, and what to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandError {
+    pub code: &'static Code,
+    pub what: String,
+    pub cause: Vec<String>,
+    pub now: Option<String>,
+    pub next: Option<String>,
+    pub exit: Exit,
+    /// Nothing to print: the exit status says it all (`status --quiet`), or it was printed already.
+    pub is_silent: bool,
+}
+
+impl CommandError {
+    pub fn new(code: &'static Code, what: impl Into<String>) -> CommandError {
+        CommandError {
+            code,
+            what: what.into(),
+            cause: Vec::new(),
+            now: None,
+            next: None,
+            exit: code.exit,
+            is_silent: false,
+        }
+    }
+
+    /// Only an exit status, with nothing printed: the output said it already.
+    pub fn silent(exit: Exit) -> CommandError {
+        CommandError { exit, is_silent: true, ..CommandError::new(&codes::SEE_OUTPUT, "see the output above") }
+    }
+
+    /// A broken invariant of our own.
+    pub fn bug(what: impl Into<String>) -> CommandError {
+        CommandError::new(&codes::BUG, what)
+    }
+
+    /// Why; may be said several times, for instance once for each host.
+    pub fn cause(mut self, cause: impl Into<String>) -> CommandError {
+        self.cause.push(cause.into());
+        self
+    }
+
+    /// How things stand after the failure.
+    pub fn now(mut self, now: impl Into<String>) -> CommandError {
+        self.now = Some(now.into());
+        self
+    }
+
+    /// What the operator can do next; printed as `try:`.
+    pub fn next(mut self, next: impl Into<String>) -> CommandError {
+        self.next = Some(next.into());
+        self
+    }
+
+    pub fn exit(mut self, exit: Exit) -> CommandError {
+        self.exit = exit;
+        self
+    }
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error[{}]: {}", self.code, indented(&self.what))?;
+        for cause in &self.cause {
+            write!(f, "\n  cause: {}", indented(cause))?;
+        }
+        if let Some(now) = &self.now {
+            write!(f, "\n  now:   {}", indented(now))?;
+        }
+        if let Some(next) = &self.next {
+            write!(f, "\n  try:   {}", indented(next))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+/// Later lines stand under the first one's text.
+fn indented(text: &str) -> String {
+    text.trim_end().replace('\n', "\n         ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_why_now_and_next() {
+        let error = CommandError::new(&codes::LOCK_HELD, "the inventory is being changed")
+            .cause("deploy by dkc@admin")
+            .now("nothing changed")
+            .next("wait, then type the command again");
+        assert_eq!(
+            error.to_string(),
+            "error[DKC-E0810]: the inventory is being changed\n  cause: deploy by dkc@admin\n  \
+             now:   nothing changed\n  try:   wait, then type the command again"
+        );
+    }
+
+    #[test]
+    fn every_exit_status_has_its_own_number_and_meaning() {
+        let numbers: std::collections::BTreeSet<u8> = Exit::ALL.iter().map(|e| e.number()).collect();
+        let meanings: std::collections::BTreeSet<&str> = Exit::ALL.iter().map(|e| e.meaning()).collect();
+        assert_eq!((numbers.len(), meanings.len()), (Exit::ALL.len(), Exit::ALL.len()));
+    }
+}

@@ -1,0 +1,46 @@
+//! Ctrl-C as a value: how often it was pressed since the running command began.
+//!
+//! *Invariant:* only the running command is interrupted; the count goes back to 0 when the next one begins. The
+//! first press asks for a stop at the next safe point, the second one for not waiting any longer.
+
+use tokio::sync::watch;
+
+/// Shared by the signal handler, the running command and the questions it asks.
+#[derive(Clone)]
+pub struct Interrupt {
+    count: watch::Sender<u32>,
+}
+
+impl Default for Interrupt {
+    fn default() -> Self {
+        Interrupt { count: watch::Sender::new(0) }
+    }
+}
+
+impl Interrupt {
+    /// Counts one Ctrl-C.
+    pub fn press(&self) {
+        self.count.send_modify(|count| *count += 1);
+    }
+
+    /// A new command begins.
+    pub fn reset(&self) {
+        self.count.send_replace(0);
+    }
+
+    pub fn count(&self) -> u32 {
+        *self.count.borrow()
+    }
+
+    /// Stop at the next safe point.
+    pub fn is_requested(&self) -> bool {
+        self.count() > 0
+    }
+
+    /// Returns when Ctrl-C was pressed `times` times.
+    pub async fn pressed(&self, times: u32) {
+        let mut receiver = self.count.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = receiver.wait_for(|count| *count >= times).await;
+    }
+}

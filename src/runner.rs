@@ -1,0 +1,211 @@
+//! From a line's words to its exit status: parse, lay its flags over the session's, run, listen for Ctrl-C, record.
+//!
+//! *Invariant:* whatever a command does, its error is printed once, here; and a command that changes something
+//! leaves a line in the audit log, also when it was refused.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::cli::Command;
+use crate::commands::{Kind, dispatch};
+use crate::error::{CommandError, Exit, codes};
+use crate::interrupt::Interrupt;
+use crate::session::Session;
+use crate::ui::Ui;
+
+/// After the second Ctrl-C a command gets this long to say how things stand before it is left behind.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Runs the words of one line. `None`: the line says to leave.
+pub async fn run_words(session: &mut Session, words: Vec<String>) -> Option<Exit> {
+    let line = match crate::cli::parse_line(&words) {
+        Ok(line) => line,
+        Err(error) => return Some(report_parse(&session.ui, error, false)),
+    };
+    if matches!(line.command, Command::Quit(_)) {
+        return None;
+    }
+    session.settings = session.defaults.overlaid(&line.settings);
+    let typed: Vec<OsString> = words.into_iter().map(OsString::from).collect();
+    let exit = run_command(session, line.command, redacted(&typed)).await;
+    session.settings = session.defaults.clone();
+    Some(exit)
+}
+
+/// Runs one command, prints its error, records it.
+pub async fn run_command(session: &mut Session, command: Command, line: String) -> Exit {
+    session.interrupt.reset();
+    session.line = line.clone();
+    let kind = command.kind();
+    let is_recorded = kind != Kind::Read && !session.settings.dry_run;
+    let before = if is_recorded { generation(session) } else { 0 };
+    let result = interruptible(session, kind, command).await;
+    if let Err(error) = &result {
+        session.ui.error(error);
+    }
+    if is_recorded {
+        record(session, &line, &result, before);
+    }
+    result.map_or_else(|error| error.exit, |()| Exit::Done)
+}
+
+/// The command, until it ends or Ctrl-C ends it: at once when it only reads, at the second press otherwise.
+async fn interruptible(session: &mut Session, kind: Kind, command: Command) -> Result<(), CommandError> {
+    let interrupt = session.interrupt.clone();
+    let presses = if kind == Kind::Read { 1 } else { 2 };
+    // A local change writes its file in one step and then it is done: it is not worth leaving half way.
+    let give_up = async {
+        interrupt.pressed(presses).await;
+        if kind != Kind::Read {
+            tokio::time::sleep(LAST_WORDS).await;
+        }
+    };
+    let ui = session.ui.clone();
+    let notice = async {
+        if kind == Kind::Remote {
+            interrupt.pressed(1).await;
+            ui.say("Ctrl-C: stopping at the next safe point; once more stops waiting");
+        }
+        std::future::pending::<()>().await
+    };
+    tokio::select! {
+        biased;
+        result = dispatch(session, command) => result,
+        () = give_up => Err(interrupted(kind)),
+        () = notice => Ok(()),
+    }
+}
+
+fn interrupted(kind: Kind) -> CommandError {
+    let error = CommandError::new(&codes::INTERRUPTED, "interrupted");
+    match kind {
+        Kind::Read => error.now("nothing changed"),
+        Kind::Local => error,
+        Kind::Remote => error
+            .now("steps that were under way on hosts may still end there")
+            .next("status, then: resume     (or type the command again)"),
+    }
+}
+
+fn generation(session: &Session) -> u64 {
+    session.inventory().map(|inventory| inventory.generation).unwrap_or_default()
+}
+
+fn record(session: &Session, line: &str, result: &Result<(), CommandError>, before: u64) {
+    // Nothing was there before and nothing was made: there is no inventory to keep a record of.
+    if !session.store.dir().is_dir() {
+        return;
+    }
+    let (word, exit) = match result {
+        Ok(()) => ("done".to_owned(), Exit::Done),
+        Err(error) => (error.code.to_string(), error.exit),
+    };
+    let recorded = session.store.record(line, &word, exit.number(), (before, generation(session)));
+    if let Err(error) = recorded {
+        session.ui.warn(&format!("the audit log was not written: {}", error.what));
+    }
+}
+
+/// Prints what the parser has to say: help as data, anything else as a usage error.
+pub fn report_parse(ui: &Ui, error: clap::Error, is_from_os_shell: bool) -> Exit {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        ui.data(&error.render().to_string());
+        return Exit::Done;
+    }
+    let error = usage_error(&error, is_from_os_shell);
+    ui.error(&error);
+    error.exit
+}
+
+/// The parser's complaint in the one form that errors have.
+fn usage_error(error: &clap::Error, is_from_os_shell: bool) -> CommandError {
+    if error.kind() == ErrorKind::InvalidSubcommand
+        && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
+    {
+        return unknown_word(error, word);
+    }
+    let text = error.render().to_string();
+    let mut paragraphs = text.trim().split("\n\n");
+    let what = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
+    let mut answer = if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        CommandError::new(&codes::USAGE, "a word is missing")
+    } else {
+        CommandError::new(&codes::USAGE, what.lines().map(str::trim).collect::<Vec<_>>().join(" "))
+    };
+    for paragraph in paragraphs {
+        if let Some(tip) = paragraph.trim().strip_prefix("tip: ") {
+            answer = answer.cause(tip.trim());
+        }
+    }
+    let usage = text.lines().find_map(|line| line.trim().strip_prefix("Usage: ").map(str::to_owned));
+    let help = if is_from_os_shell { "dkc help" } else { "help" };
+    answer.next(usage.unwrap_or_else(|| help.into()))
+}
+
+fn unknown_word(error: &clap::Error, word: &str) -> CommandError {
+    let answer = CommandError::new(&codes::UNKNOWN_COMMAND, format!("there is no command '{word}' here"));
+    let near = match error.get(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::Strings(words)) if !words.is_empty() => words.join(", "),
+        Some(ContextValue::String(word)) => word.clone(),
+        _ => return answer.next("help"),
+    };
+    answer.next(format!("{near}     (help lists all)"))
+}
+
+/// The words as one line for the record, each quoted where it must be. Values of keys are left out: they are the
+/// operator's data, and nobody who reads the record needs them.
+pub fn redacted(words: &[OsString]) -> String {
+    let mut words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    if let Some(data) = words.iter().position(|word| word == "data")
+        && words.get(data + 1).is_some_and(|word| word == "set")
+        && words.len() > data + 3
+        && let Some(last) = words.iter().rposition(|word| !word.starts_with('-'))
+    {
+        words[last] = "…".into();
+    }
+    let quoted = |word: &String| match word.as_str() {
+        "…" => word.clone(),
+        word => shlex::try_quote(word).unwrap_or_default().into_owned(),
+    };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// Ctrl-C counts from now on instead of ending the process. SIGTERM is the same as two of them.
+pub fn listen_to_signals(interrupt: Interrupt) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut ctrl_c), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                Some(()) = ctrl_c.recv() => interrupt.press(),
+                Some(()) = terminate.recv() => {
+                    interrupt.press();
+                    interrupt.press();
+                }
+                else => return,
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(words: &[&str], want: &str) {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        assert_eq!(redacted(&words), want);
+    }
+
+    #[test]
+    fn the_record_of_a_line_has_no_values_of_keys() {
+        check(&["data", "set", "-n", "c0", "key", "secret"], "data set -n c0 key …");
+        check(&["data", "print", "-n", "c0", "key"], "data print -n c0 key");
+        check(&["exec", "@a b", "--", "ls"], "exec '@a b' -- ls");
+    }
+}

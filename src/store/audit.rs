@@ -1,0 +1,135 @@
+//! The audit log: one line of JSON for each command that changed something or was refused, each holding the digest
+//! of the line before it, so that a line that was changed or removed shows.
+//!
+//! *Invariant:* nothing secret is in it; a line is only ever added, and a failed command leaves one as well.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Store, files, state};
+use crate::error::{CommandError, codes};
+
+const AUDIT_FILE: &str = "audit.jsonl";
+/// The `before` of the first line.
+const CHAIN_BEGIN: &str = "begin";
+
+/// What is recorded of one command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub time: String,
+    pub who: String,
+    pub from: String,
+    pub command: String,
+    /// `done`, or the error's id.
+    pub result: String,
+    pub exit: u8,
+    pub generation_before: u64,
+    pub generation_after: u64,
+    /// Digest of the line before.
+    pub before: String,
+}
+
+impl Store {
+    /// Adds a line. The command must be redacted already.
+    pub fn record(&self, command: &str, result: &str, exit: u8, generations: (u64, u64)) -> Result<(), CommandError> {
+        files::make_private_dir(&self.dir)?;
+        let _only_one = AppendLock::take(self)?;
+        let text = files::read(&self.audit_file())?.unwrap_or_default();
+        let entry = Entry {
+            time: state::now_text(),
+            who: state::user_name(),
+            from: std::env::var("SSH_CLIENT")
+                .ok()
+                .and_then(|client| client.split(' ').next().map(str::to_owned))
+                .unwrap_or_else(state::machine_name),
+            command: command.to_owned(),
+            result: result.to_owned(),
+            exit,
+            generation_before: generations.0,
+            generation_after: generations.1,
+            before: text.lines().last().map_or_else(|| CHAIN_BEGIN.to_owned(), digest),
+        };
+        let line = serde_json::to_string(&entry).map_err(|e| CommandError::bug(e.to_string()))?;
+        files::append_line(&self.audit_file(), &line)
+    }
+
+    /// Every entry, oldest first, after checking that the chain holds.
+    pub fn audit(&self) -> Result<Vec<Entry>, CommandError> {
+        let text = files::read(&self.audit_file())?.unwrap_or_default();
+        let mut before = CHAIN_BEGIN.to_owned();
+        let mut entries = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let entry: Entry =
+                serde_json::from_str(line).map_err(|e| self.broken(index, format!("not an entry: {e}")))?;
+            if entry.before != before {
+                return Err(self.broken(index, "does not follow from the line before it".into()));
+            }
+            before = digest(line);
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    fn broken(&self, index: usize, cause: String) -> CommandError {
+        let place = format!("{}:{}", self.audit_file().display(), index + 1);
+        CommandError::new(&codes::AUDIT_BROKEN, format!("the audit log does not hold together at {place}"))
+            .cause(format!("line {} {cause}", index + 1))
+            .next("keep the file for those who must know, and move it away to begin a new one")
+    }
+
+    pub fn audit_file(&self) -> PathBuf {
+        self.dir.join(AUDIT_FILE)
+    }
+}
+
+/// Two commands may end at the same moment; their lines must not take the same predecessor.
+struct AppendLock(#[allow(dead_code)] nix::fcntl::Flock<std::fs::File>);
+
+impl AppendLock {
+    fn take(store: &Store) -> Result<AppendLock, CommandError> {
+        let path = store.dir.join("audit.lock");
+        let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(|e| files::cannot(&codes::INVENTORY_UNWRITABLE, "open", &path, &e))?;
+        // Held only while one line is written, so waiting for it is short.
+        nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive)
+            .map(AppendLock)
+            .map_err(|(_, errno)| files::cannot(&codes::INVENTORY_UNWRITABLE, "lock", &path, &errno.into()))
+    }
+}
+
+fn digest(line: &str) -> String {
+    Sha256::digest(line.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store_with_three() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::at(dir.path().to_owned());
+        for (command, result) in [("register host a", "done"), ("deploy", "DKC-E0151"), ("undo", "done")] {
+            store.record(command, result, 0, (1, 2)).unwrap();
+        }
+        (dir, store)
+    }
+
+    #[test]
+    fn an_untouched_log_holds() {
+        let (_dir, store) = store_with_three();
+        let commands: Vec<String> = store.audit().unwrap().into_iter().map(|e| e.command).collect();
+        assert_eq!(commands, ["register host a", "deploy", "undo"]);
+    }
+
+    #[test]
+    fn a_changed_or_removed_line_shows() {
+        for damage in [|t: &str| t.replace("DKC-E0151", "done"), |t: &str| t.split_inclusive('\n').skip(1).collect()] {
+            let (_dir, store) = store_with_three();
+            let text = std::fs::read_to_string(store.audit_file()).unwrap();
+            std::fs::write(store.audit_file(), damage(&text)).unwrap();
+            assert_eq!(store.audit().unwrap_err().code.number, codes::AUDIT_BROKEN.number);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Files as the store needs them: read as text, replaced as a whole and durably, readable by their owner only.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use crate::error::{Code, CommandError, codes};
+
+/// Mode of everything here: hosts, users and pins are nobody else's business.
+const FILE_MODE: u32 = 0o600;
+const DIR_MODE: u32 = 0o700;
+/// An inventory of ten thousand hosts has a few megabytes; more than this is some other file.
+const FILE_MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The text of a file; `None` when there is no such file.
+pub fn read(path: &Path) -> Result<Option<String>, CommandError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(cannot(&codes::INVENTORY_UNREADABLE, "read", path, &e)),
+    };
+    let mut bytes = Vec::new();
+    file.take(FILE_MAX_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| cannot(&codes::INVENTORY_UNREADABLE, "read", path, &e))?;
+    if bytes.len() as u64 > FILE_MAX_BYTES {
+        return Err(broken(path, format!("larger than {FILE_MAX_BYTES} bytes")));
+    }
+    String::from_utf8(bytes).map(Some).map_err(|e| {
+        let line = 1 + e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+        broken(path, format!("line {line}: not UTF-8 text"))
+    })
+}
+
+fn broken(path: &Path, cause: String) -> CommandError {
+    CommandError::new(&codes::INVENTORY_BROKEN, format!("{}: not a valid inventory", path.display())).cause(cause)
+}
+
+/// Replaces a file as a whole. After this returns, the new text survives a power cut; if it fails, the old text stands.
+pub fn replace(path: &Path, text: &str) -> Result<(), CommandError> {
+    let temporary = path.with_extension(format!("part-{}", std::process::id()));
+    let written = write_and_rename(&temporary, path, text);
+    if written.is_err() {
+        // Best effort: the temporary file would only be in the way.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written.map_err(|e| cannot(&codes::INVENTORY_UNWRITABLE, "write", path, &e))
+}
+
+fn write_and_rename(temporary: &Path, path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(temporary, path)?;
+    sync_dir_of(path)
+}
+
+/// Adds one line at the end of a file, durably.
+pub fn append_line(path: &Path, line: &str) -> Result<(), CommandError> {
+    let append = || -> std::io::Result<()> {
+        let is_new = !path.exists();
+        let mut file = OpenOptions::new().append(true).create(true).mode(FILE_MODE).open(path)?;
+        file.write_all(format!("{line}\n").as_bytes())?;
+        file.sync_data()?;
+        if is_new { sync_dir_of(path) } else { Ok(()) }
+    };
+    append().map_err(|e| cannot(&codes::INVENTORY_UNWRITABLE, "write", path, &e))
+}
+
+/// A directory that only its owner can enter, with its parents.
+pub fn make_private_dir(dir: &Path) -> Result<(), CommandError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIR_MODE)
+        .create(dir)
+        .map_err(|e| cannot(&codes::INVENTORY_UNWRITABLE, "make the directory", dir, &e))
+}
+
+/// Without this a rename may be undone by a power cut.
+fn sync_dir_of(path: &Path) -> std::io::Result<()> {
+    match path.parent() {
+        Some(dir) => File::open(dir)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+pub fn cannot(code: &'static Code, verb: &str, path: &Path, error: &std::io::Error) -> CommandError {
+    CommandError::new(code, format!("cannot {verb} {}", path.display())).cause(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_is_whole_and_private_and_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("inventory.yaml");
+        replace(&path, "one\n").unwrap();
+        replace(&path, "two\n").unwrap();
+        assert_eq!(read(&path).unwrap().as_deref(), Some("two\n"));
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_not_text_names_its_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("inventory.yaml");
+        std::fs::write(&path, b"version: 1\ngeneration: \xff\n").unwrap();
+        let error = read(&path).unwrap_err();
+        assert_eq!(error.cause, ["line 2: not UTF-8 text"]);
+    }
+}

@@ -1,0 +1,208 @@
+//! The lock of an inventory, and the writing that only its holder may do.
+//!
+//! *Invariant:* the kernel holds the lock (`flock`), so it ends with its process and can never be stale. The file's
+//! text names the owner for people only. `lock break` puts a new file in its place; a holder whose file is no longer
+//! the one in the directory has lost the lock and may not write.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+
+use dkc_inventory::model::Inventory;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+
+use super::{Store, files, render};
+use crate::error::{CommandError, codes};
+
+const LOCK_FILE: &str = "lock";
+
+/// Who holds the lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    pub who: String,
+    pub from: String,
+    pub process: u32,
+    pub what: String,
+    pub since: String,
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} on {} (process {}) since {}: {}", self.who, self.from, self.process, self.since, self.what)
+    }
+}
+
+/// The inventory, held for changing until this is dropped.
+pub struct Locked {
+    store: Store,
+    file: Flock<File>,
+}
+
+impl Locked {
+    pub(super) fn take(store: Store, what: &str) -> Result<Locked, CommandError> {
+        let path = lock_path(&store);
+        let open = || {
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)
+        };
+        let file = open().map_err(|e| files::cannot(&codes::INVENTORY_UNWRITABLE, "open", &path, &e))?;
+        let mut file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => file,
+            Err((_, Errno::EWOULDBLOCK)) => return Err(held(&store)),
+            Err((_, errno)) => {
+                return Err(files::cannot(&codes::INVENTORY_UNWRITABLE, "lock", &path, &errno.into()));
+            }
+        };
+        write_owner(&mut file, what)
+            .map_err(|e| files::cannot(&codes::INVENTORY_UNWRITABLE, "write", &path, &e))?;
+        let locked = Locked { store, file };
+        // Another operator may have broken the lock between opening and locking.
+        locked.still_held()?;
+        Ok(locked)
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The inventory as it stands now that nobody else can change it.
+    pub fn load(&self) -> Result<Inventory, CommandError> {
+        self.store.load()
+    }
+
+    /// Makes this the inventory, keeping the generation that was there.
+    pub fn save(&self, inventory: &Inventory) -> Result<(), CommandError> {
+        self.still_held()?;
+        let path = self.store.inventory_file();
+        if let Some(text) = files::read(&path)? {
+            self.store.keep(&text)?;
+        }
+        files::replace(&path, &render(inventory)?)
+    }
+
+    /// Makes this the inventory although what is there cannot be read; the unreadable text is kept beside it.
+    pub fn save_over_broken(&self, inventory: &Inventory) -> Result<PathBuf, CommandError> {
+        self.still_held()?;
+        let path = self.store.inventory_file();
+        let aside = path.with_extension(format!("broken-{}", inventory.generation));
+        std::fs::rename(&path, &aside)
+            .map_err(|e| files::cannot(&codes::INVENTORY_UNWRITABLE, "rename", &path, &e))?;
+        files::replace(&path, &render(inventory)?)?;
+        Ok(aside)
+    }
+
+    fn still_held(&self) -> Result<(), CommandError> {
+        let path = lock_path(&self.store);
+        let same = |a: &std::fs::Metadata, b: &std::fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
+        match (std::fs::metadata(&path), self.file.metadata()) {
+            (Ok(in_dir), Ok(ours)) if same(&in_dir, &ours) => Ok(()),
+            _ => Err(CommandError::new(&codes::LOCK_LOST, "the lock of this operation was broken by somebody else")
+                .now("the inventory was not written")
+                .next("look at it with: show, then type the command again")),
+        }
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // The owner's line is for people; an empty file says that nobody holds it. The kernel frees the lock itself.
+        let _ = self.file.set_len(0);
+    }
+}
+
+impl Store {
+    /// Who holds the lock now; `None` when nobody does.
+    pub fn lock_owner(&self) -> Result<Option<Owner>, CommandError> {
+        let path = lock_path(self);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(files::cannot(&codes::INVENTORY_UNREADABLE, "read", &path, &e)),
+        };
+        match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Ok(_free) => Ok(None),
+            Err((mut file, _)) => Ok(Some(read_owner(&mut file))),
+        }
+    }
+
+    /// Takes the lock away from whoever holds it: that operation can no longer write the inventory.
+    pub fn break_lock(&self) -> Result<(), CommandError> {
+        files::replace(&lock_path(self), "")
+    }
+}
+
+fn lock_path(store: &Store) -> PathBuf {
+    store.dir().join(LOCK_FILE)
+}
+
+fn held(store: &Store) -> CommandError {
+    let error = CommandError::new(&codes::LOCK_HELD, "the inventory is being changed by somebody else")
+        .now("nothing changed")
+        .next("wait until it has ended, then type the command again     (or look: lock show)");
+    match store.lock_owner() {
+        Ok(Some(owner)) => error.cause(owner.to_string()),
+        _ => error,
+    }
+}
+
+fn write_owner(file: &mut File, what: &str) -> std::io::Result<()> {
+    let owner = Owner {
+        who: super::state::user_name(),
+        from: super::state::machine_name(),
+        process: std::process::id(),
+        what: what.to_owned(),
+        since: super::state::now_text(),
+    };
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(serde_json::to_string(&owner).unwrap_or_default().as_bytes())
+}
+
+/// The owner may be in the middle of writing its line; then it is somebody without a name.
+fn read_owner(file: &mut File) -> Owner {
+    let mut text = String::new();
+    let _ = file.read_to_string(&mut text);
+    serde_json::from_str(&text).unwrap_or_else(|_| Owner {
+        who: "somebody".into(),
+        from: "an unknown machine".into(),
+        process: 0,
+        what: "an operation that is just beginning".into(),
+        since: super::state::now_text(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::at(dir.path().join("inventory"));
+        (dir, store)
+    }
+
+    #[test]
+    fn a_second_operator_is_told_who_holds_the_lock() {
+        let (_dir, store) = store();
+        let first = store.lock("deploy c0").unwrap();
+        let error = store.lock("register host a").err().unwrap();
+        assert_eq!(error.exit, crate::error::Exit::Busy);
+        assert!(error.cause[0].ends_with(": deploy c0"), "{error}");
+        drop(first);
+        assert_eq!(store.lock_owner().unwrap(), None);
+        store.lock("register host a").unwrap();
+    }
+
+    #[test]
+    fn whoever_lost_the_lock_cannot_write() {
+        let (_dir, store) = store();
+        let first = store.lock("deploy c0").unwrap();
+        store.break_lock().unwrap();
+        let second = store.lock("register host a").unwrap();
+        let inventory = store.load().unwrap();
+        assert_eq!(first.save(&inventory).unwrap_err().code.number, codes::LOCK_LOST.number);
+        second.save(&inventory).unwrap();
+    }
+}

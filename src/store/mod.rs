@@ -1,0 +1,114 @@
+//! The directory of the inventory: reading it, changing it under a lock, its earlier generations, its audit log.
+//!
+//! *Invariant:* `inventory.yaml` is only ever replaced as a whole, by the holder of the lock, after the generation
+//! it replaces was kept. A file that cannot be read is an error; no older copy is used silently.
+
+pub mod audit;
+mod files;
+mod generations;
+mod lock;
+mod state;
+
+use std::path::{Path, PathBuf};
+
+use dkc_inventory::model::{INVENTORY_VERSION, Inventory};
+
+use crate::error::{CommandError, codes};
+
+pub use generations::Kept;
+pub use lock::{Locked, Owner};
+pub use state::{history_file, state_dir};
+
+/// The inventory's file inside its directory.
+pub const INVENTORY_FILE: &str = "inventory.yaml";
+
+/// Where the inventory lives. Holding one opens no file.
+#[derive(Debug, Clone)]
+pub struct Store {
+    dir: PathBuf,
+}
+
+impl Store {
+    pub fn at(dir: PathBuf) -> Store {
+        Store { dir }
+    }
+
+    /// The directory that was given, else `dkc` in the user's configuration directory.
+    pub fn choose(given: Option<PathBuf>) -> Result<Store, CommandError> {
+        if let Some(dir) = given {
+            return Ok(Store::at(dir));
+        }
+        let directories = directories::ProjectDirs::from("", "", "dkc").ok_or_else(|| {
+            CommandError::new(&codes::INVENTORY_UNREADABLE, "there is no home directory to keep the inventory in")
+                .next("name one with --inventory PATH or $DKC_INVENTORY")
+        })?;
+        Ok(Store::at(directories.config_dir().to_owned()))
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub fn inventory_file(&self) -> PathBuf {
+        self.dir.join(INVENTORY_FILE)
+    }
+
+    /// The keys and certificates of the clusters' authorities: `authority/<cluster>/`.
+    pub fn authority_dir(&self) -> PathBuf {
+        self.dir.join("authority")
+    }
+
+    /// Journals of operations, one file each.
+    pub fn journal_dir(&self) -> PathBuf {
+        self.dir.join("journal")
+    }
+
+    /// Reads the inventory. A directory without one is an empty inventory.
+    pub fn load(&self) -> Result<Inventory, CommandError> {
+        match files::read(&self.inventory_file())? {
+            Some(text) => parse(&text, &self.inventory_file()).map_err(|error| self.with_offer(error)),
+            None => Ok(empty()),
+        }
+    }
+
+    /// Takes the lock for `what` (the line as typed), or says who holds it.
+    pub fn lock(&self, what: &str) -> Result<Locked, CommandError> {
+        files::make_private_dir(&self.dir)?;
+        Locked::take(self.clone(), what)
+    }
+
+    /// A broken file: say which generation could be taken instead.
+    fn with_offer(&self, error: CommandError) -> CommandError {
+        let newest = self.generations().ok().and_then(|kept| kept.last().map(|k| k.generation));
+        let file = self.inventory_file();
+        match newest {
+            Some(generation) => error
+                .now(format!("nothing changed; generation {generation} was kept and is readable"))
+                .next(format!("correct {}, or take generation {generation} with: undo --broken", file.display())),
+            None => error.now("nothing changed; no earlier generation was kept").next("correct the file"),
+        }
+    }
+}
+
+fn empty() -> Inventory {
+    Inventory {
+        version: INVENTORY_VERSION,
+        generation: 0,
+        hosts: Default::default(),
+        clusters: Default::default(),
+        slaves: Default::default(),
+    }
+}
+
+/// The inventory that a file's text means.
+fn parse(text: &str, file: &Path) -> Result<Inventory, CommandError> {
+    serde_yaml::from_str(text).map_err(|e| {
+        CommandError::new(&codes::INVENTORY_BROKEN, format!("{}: not a valid inventory", file.display()))
+            .cause(e.to_string())
+    })
+}
+
+/// The text that a file holds for an inventory.
+fn render(inventory: &Inventory) -> Result<String, CommandError> {
+    serde_yaml::to_string(inventory).map_err(|e| CommandError::bug(format!("the inventory has no text: {e}")))
+}

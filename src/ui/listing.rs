@@ -1,0 +1,115 @@
+//! What a command found, in a form that can be printed as a table, as YAML documents, as JSON or as JSON lines.
+//! The documents are the truth; the table is a view of them for people.
+
+use comfy_table::{ContentArrangement, Table};
+use serde::Serialize;
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Columns for people
+    Table,
+    /// YAML documents, as in `show`
+    Yaml,
+    /// One JSON array
+    Json,
+    /// One JSON object on each line
+    Jsonl,
+}
+
+/// Rows for a table and the same things as documents.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    pub columns: Vec<String>,
+    pub rows: Vec<Vec<String>>,
+    pub documents: Vec<serde_yaml::Value>,
+}
+
+impl Listing {
+    pub fn new(columns: &[&str]) -> Listing {
+        Listing { columns: columns.iter().map(|c| c.to_string()).collect(), ..Listing::default() }
+    }
+
+    /// Adds one thing: its row and its document.
+    pub fn push(&mut self, row: Vec<String>, document: impl Serialize) {
+        // A value that cannot be a document (a map with keys that are maps) does not occur among our types.
+        self.documents.push(serde_yaml::to_value(document).unwrap_or_default());
+        self.rows.push(row);
+    }
+
+    /// The text to print, ending in a line break unless there is nothing.
+    pub fn render(&self, format: Format, is_terminal: bool) -> String {
+        match format {
+            Format::Table => self.render_table(is_terminal),
+            Format::Yaml => self.documents.iter().map(yaml_document).collect(),
+            Format::Json => json(&self.documents, true),
+            Format::Jsonl => self.documents.iter().map(|document| json(document, false)).collect(),
+        }
+    }
+
+    /// Columns that no row fills are left out.
+    fn render_table(&self, is_terminal: bool) -> String {
+        if self.rows.is_empty() {
+            return String::new();
+        }
+        let is_filled = |column: usize| self.rows.iter().any(|r| r.get(column).is_some_and(|c| !c.is_empty()));
+        let kept: Vec<usize> = (0..self.columns.len()).filter(|column| is_filled(*column)).collect();
+        let mut table = Table::new();
+        table.load_style(comfy_table::presets::NOTHING);
+        if is_terminal {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        } else {
+            table.force_no_tty().set_content_arrangement(ContentArrangement::Disabled);
+        }
+        table.set_header(kept.iter().map(|column| self.columns[*column].to_uppercase()));
+        for row in &self.rows {
+            table.add_row(kept.iter().map(|column| row.get(*column).cloned().unwrap_or_default()));
+        }
+        let lines = table.lines().map(|line| format!("{}\n", line.trim_end().strip_prefix(' ').unwrap_or(&line)));
+        lines.map(|line| format!("{}\n", line.trim_end())).collect()
+    }
+}
+
+/// One document with the `---` line that begins it, as the seed prints them.
+fn yaml_document(document: &serde_yaml::Value) -> String {
+    format!("---\n{}", serde_yaml::to_string(document).unwrap_or_default())
+}
+
+fn json(value: &impl Serialize, is_pretty: bool) -> String {
+    let text = if is_pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
+    format!("{}\n", text.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Row {
+        name: &'static str,
+        user: &'static str,
+    }
+
+    fn check(format: Format, want: &str) {
+        let mut listing = Listing::new(&["host", "zone", "user"]);
+        let rows = [Row { name: "10.0.0.1", user: "dkc" }, Row { name: "no", user: "admin" }];
+        for row in rows {
+            listing.push(vec![row.name.into(), String::new(), row.user.into()], row);
+        }
+        assert_eq!(listing.render(format, false), want);
+    }
+
+    #[test]
+    fn a_listing_has_four_faces() {
+        check(Format::Table, "HOST      USER\n10.0.0.1  dkc\nno        admin\n");
+        check(Format::Yaml, "---\nname: 10.0.0.1\nuser: dkc\n---\nname: no\nuser: admin\n");
+        check(Format::Jsonl, "{\"name\":\"10.0.0.1\",\"user\":\"dkc\"}\n{\"name\":\"no\",\"user\":\"admin\"}\n");
+    }
+
+    #[test]
+    fn nothing_found_is_an_empty_array_in_json_and_nothing_elsewhere() {
+        let empty = Listing::new(&["host"]);
+        let faces = [Format::Table, Format::Yaml, Format::Json, Format::Jsonl];
+        assert_eq!(faces.map(|format| empty.render(format, false)), ["", "", "[]\n", ""]);
+    }
+}

@@ -1,0 +1,124 @@
+//! The only place that prints. Data goes to standard output, everything said to the operator goes to standard
+//! error, so that a pipe carries data only.
+//!
+//! *Invariant:* nothing written here contains colour or cursor codes unless that stream is a terminal. A closed
+//! standard output is not an error: what would be written is dropped and the command goes on to its end.
+
+mod ask;
+mod listing;
+mod progress;
+
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use ask::Answer;
+pub use listing::{Format, Listing};
+pub use progress::Progress;
+
+use crate::error::CommandError;
+use crate::interrupt::Interrupt;
+
+/// How the shell talks; cheap to clone, and usable from any thread.
+#[derive(Clone)]
+pub struct Ui {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    interrupt: Interrupt,
+    is_stdout_terminal: bool,
+    is_stderr_terminal: bool,
+    is_stdin_terminal: bool,
+    has_color: bool,
+    is_stdout_closed: AtomicBool,
+}
+
+impl Ui {
+    pub fn new(interrupt: Interrupt, no_color: bool) -> Ui {
+        // https://no-color.org: any value that is not empty turns colour off.
+        let env_says_no = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let is_stderr_terminal = std::io::stderr().is_terminal();
+        Ui {
+            inner: Arc::new(Inner {
+                interrupt,
+                is_stdout_terminal: std::io::stdout().is_terminal(),
+                is_stderr_terminal,
+                is_stdin_terminal: std::io::stdin().is_terminal(),
+                has_color: is_stderr_terminal && !no_color && !env_says_no,
+                is_stdout_closed: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// A person sits at a terminal and can be asked.
+    pub fn is_terminal(&self) -> bool {
+        self.inner.is_stdin_terminal && self.inner.is_stderr_terminal
+    }
+
+    pub fn has_color(&self) -> bool {
+        self.inner.has_color
+    }
+
+    /// Writes data to standard output as it is.
+    pub fn data(&self, text: &str) {
+        self.data_bytes(text.as_bytes());
+    }
+
+    /// Writes one line of data to standard output.
+    pub fn data_line(&self, line: &str) {
+        self.data_bytes(format!("{line}\n").as_bytes());
+    }
+
+    /// Writes data that need not be text, for instance a value from the store.
+    pub fn data_bytes(&self, bytes: &[u8]) {
+        if self.inner.is_stdout_closed.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut stdout = std::io::stdout().lock();
+        if stdout.write_all(bytes).and_then(|()| stdout.flush()).is_err() {
+            // The reader has gone (`dkc list host | head -1`). A command that changes hosts must still end well.
+            self.inner.is_stdout_closed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Says something to the operator.
+    pub fn say(&self, text: &str) {
+        self.talk(&format!("{}\n", text.trim_end_matches('\n')));
+    }
+
+    /// Says something that deserves attention but fails nothing.
+    pub fn warn(&self, text: &str) {
+        self.talk(&format!("{} {}\n", self.paint("33;1", "warning:"), text.trim_end()));
+    }
+
+    /// Prints an error in the one form that errors have.
+    pub fn error(&self, error: &CommandError) {
+        if error.is_silent {
+            return;
+        }
+        let text = error.to_string();
+        let (head, rest) = text.split_once(':').unwrap_or((&text, ""));
+        self.talk(&format!("{}:{rest}\n", self.paint("31;1", head)));
+    }
+
+    /// Prints a listing in the format that was asked for.
+    pub fn show(&self, format: Format, listing: &Listing) {
+        self.data(&listing.render(format, self.inner.is_stdout_terminal));
+    }
+
+    /// The text in a colour, where standard error is a terminal that shows colours.
+    pub fn paint(&self, code: &str, text: &str) -> String {
+        if self.inner.has_color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn talk(&self, text: &str) {
+        // Nobody is left to tell when standard error is closed.
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+/// Rows of the terminal that standard error writes to.
+fn terminal_rows() -> Option<u16> {
+    terminal_size::terminal_size_of(std::io::stderr()).map(|(_, height)| height.0)
+}

@@ -1,0 +1,195 @@
+//! Progress of work on several hosts: bars on a terminal, plain lines without one, events where they were asked for.
+//!
+//! *Invariant:* it never takes more than the terminal's rows less three, and without a terminal it prints a host's
+//! steps at most every five seconds (its beginning and end always).
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Format, Ui, terminal_rows};
+
+/// Rows left free below and above the bars, so that the plan and the prompt stay in view.
+const ROWS_KEPT_FREE: u16 = 3;
+/// Rows when the terminal does not say its size.
+const ROWS_ASSUMED: u16 = 24;
+/// Without a terminal, more lines than this would only fill a log.
+const PLAIN_LINE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What the one who carries out a plan reports to. Called from many tasks at once.
+pub trait Progress: Send + Sync {
+    /// A host begins, with this many steps (or bytes) ahead of it.
+    fn begin(&self, host: &str, total: u64);
+    /// A host has done this much of its total and is now at `text`.
+    fn advance(&self, host: &str, done: u64, text: &str);
+    /// A host has ended: what to say of it, and whether that is good.
+    fn end(&self, host: &str, text: &str, is_good: bool);
+    /// Something to say while the work goes on.
+    fn say(&self, text: &str);
+}
+
+impl Ui {
+    /// The progress that fits where standard error goes to. `format` is what the operator asked for, if anything.
+    pub fn progress(&self, format: Option<Format>) -> Box<dyn Progress> {
+        match format {
+            Some(Format::Jsonl) => Box::new(Events { ui: self.clone() }),
+            _ if self.inner.is_stderr_terminal => Box::new(Bars::new(self.clone())),
+            _ => Box::new(Lines { ui: self.clone(), last: Mutex::default() }),
+        }
+    }
+}
+
+/// One bar for each host that is at work.
+struct Bars {
+    ui: Ui,
+    multi: MultiProgress,
+    rows_max: usize,
+    bars: Mutex<BTreeMap<String, ProgressBar>>,
+}
+
+impl Bars {
+    fn new(ui: Ui) -> Bars {
+        let rows = terminal_rows().unwrap_or(ROWS_ASSUMED).saturating_sub(ROWS_KEPT_FREE).max(1);
+        Bars {
+            ui,
+            multi: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
+            rows_max: usize::from(rows),
+            bars: Mutex::default(),
+        }
+    }
+
+    fn bar(&self, host: &str) -> Option<ProgressBar> {
+        self.bars.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(host).cloned()
+    }
+
+    fn line(&self, text: &str) {
+        if self.multi.println(text).is_err() {
+            self.ui.say(text);
+        }
+    }
+}
+
+impl Progress for Bars {
+    fn begin(&self, host: &str, total: u64) {
+        let mut bars = self.bars.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let active = bars.values().filter(|bar| !bar.is_finished()).count();
+        // Hosts beyond the terminal's rows work unseen; how they end is printed all the same.
+        let bar = if active < self.rows_max {
+            self.multi.add(ProgressBar::new(total))
+        } else {
+            ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden())
+        };
+        // The template is a constant; if it were wrong the default style would do.
+        if let Ok(style) = ProgressStyle::with_template("{prefix:20!} {bar:24} {pos:>3}/{len:3} {wide_msg}") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_prefix(host.to_owned());
+        bars.insert(host.to_owned(), bar);
+    }
+
+    fn advance(&self, host: &str, done: u64, text: &str) {
+        if let Some(bar) = self.bar(host) {
+            bar.set_position(done);
+            bar.set_message(text.to_owned());
+        }
+    }
+
+    fn end(&self, host: &str, text: &str, is_good: bool) {
+        if let Some(bar) = self.bar(host) {
+            bar.finish_and_clear();
+        }
+        self.line(&end_line(&self.ui, host, text, is_good));
+    }
+
+    fn say(&self, text: &str) {
+        self.line(text);
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        // A terminal that has gone needs no clearing.
+        let _ = self.multi.clear();
+    }
+}
+
+/// Plain lines for logs and pipes.
+struct Lines {
+    ui: Ui,
+    last: Mutex<BTreeMap<String, Instant>>,
+}
+
+impl Lines {
+    fn is_due(&self, host: &str) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        match last.get_mut(host) {
+            Some(at) if at.elapsed() < PLAIN_LINE_INTERVAL => false,
+            Some(at) => {
+                *at = Instant::now();
+                true
+            }
+            None => {
+                last.insert(host.to_owned(), Instant::now());
+                true
+            }
+        }
+    }
+}
+
+impl Progress for Lines {
+    fn begin(&self, host: &str, total: u64) {
+        if self.is_due(host) {
+            self.ui.say(&format!("{host}: 0/{total}"));
+        }
+    }
+
+    fn advance(&self, host: &str, done: u64, text: &str) {
+        if self.is_due(host) {
+            self.ui.say(&format!("{host}: {done} {text}"));
+        }
+    }
+
+    fn end(&self, host: &str, text: &str, is_good: bool) {
+        self.ui.say(&end_line(&self.ui, host, text, is_good));
+    }
+
+    fn say(&self, text: &str) {
+        self.ui.say(text);
+    }
+}
+
+/// One JSON object for each event, on standard output among the data.
+struct Events {
+    ui: Ui,
+}
+
+impl Events {
+    fn event(&self, event: serde_json::Value) {
+        self.ui.data_line(&event.to_string());
+    }
+}
+
+impl Progress for Events {
+    fn begin(&self, host: &str, total: u64) {
+        self.event(serde_json::json!({ "event": "begin", "host": host, "total": total }));
+    }
+
+    fn advance(&self, host: &str, done: u64, text: &str) {
+        self.event(serde_json::json!({ "event": "advance", "host": host, "done": done, "text": text }));
+    }
+
+    fn end(&self, host: &str, text: &str, is_good: bool) {
+        self.event(serde_json::json!({ "event": "end", "host": host, "text": text, "is_good": is_good }));
+    }
+
+    fn say(&self, text: &str) {
+        self.ui.say(text);
+    }
+}
+
+fn end_line(ui: &Ui, host: &str, text: &str, is_good: bool) -> String {
+    let mark = if is_good { ui.paint("32", "ok") } else { ui.paint("31", "FAILED") };
+    format!("{host}: {mark} {text}").trim_end().to_owned()
+}
