@@ -140,6 +140,10 @@ impl Link {
         }
     }
 
+    pub fn is_connecting(&self) -> bool {
+        matches!(self.lock().state, State::Connecting(_))
+    }
+
     pub fn state(&self) -> LinkState {
         let inner = self.lock();
         match &inner.state {

@@ -1,1 +1,301 @@
-//! placeholder
+//! Takes a command to the leader of its tablet and brings the reply back, whatever happens in between: leaders
+//! move, servers die, the ring changes. Used inside a slave and by a server's control socket.
+//!
+//! *Invariant:* a write is applied at most once: every sending of it carries the same session and sequence, and
+//! all but the first sending say so if an earlier one may have arrived.
+//! *Invariant:* `RouteError::Unreachable` and `Refused` mean that it did not happen and never will; everything
+//! else that is not a reply is `Unknown`.
+//!
+//! The ring map here is a hint: safety lies with the leader's check and the epoch's check where it is applied.
+
+mod batch;
+mod operation;
+mod retry;
+mod session;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod view;
+mod watch;
+
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant};
+
+use dkc_core::config::ServerEntry;
+use dkc_core::control::ServerLink;
+use dkc_core::ids::{MemberNo, NodeId, RingVersion, TabletId};
+use dkc_core::kv::{Command, Reply};
+use dkc_core::ring::RingMap;
+use dkc_core::wire::Hello;
+
+use crate::net::{Alpn, Peers, Target, Tls};
+use batch::Batch;
+use operation::Operation;
+use retry::Retries;
+use view::{Tablets, View};
+
+/// Why a command got no reply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// Not carried out, and never will be.
+    #[error("{0}")]
+    Refused(String),
+    /// Not carried out: no server took it within the deadline.
+    #[error("no server carried it out within {after_ms} ms: {why}")]
+    Unreachable { after_ms: u64, why: String },
+    /// It may or may not have been carried out.
+    #[error("outcome unknown after {after_ms} ms: {why}")]
+    Unknown { after_ms: u64, why: String },
+}
+
+impl RouteError {
+    pub fn is_outcome_unknown(&self) -> bool {
+        matches!(self, RouteError::Unknown { .. })
+    }
+}
+
+/// A command, and the tablet it is for when it names no key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    pub command: Command,
+    pub tablet: Option<TabletId>,
+}
+impl From<Command> for Call {
+    fn from(command: Command) -> Call {
+        Call { command, tablet: None }
+    }
+}
+
+pub struct RouterOptions {
+    pub tls: Arc<Tls>,
+    /// `Slave` for a slave, `Peer` for a server.
+    pub alpn: Alpn,
+    /// 0 for a slave.
+    pub node_id: NodeId,
+    /// Where to begin when no ring map is known.
+    pub servers: Vec<ServerEntry>,
+    /// The last known ring map.
+    pub ring: Option<RingMap>,
+    pub deadline: Duration,
+    /// Ask the servers for newer ring maps and connect to all of them before they are needed. A server does
+    /// not: it is told by `set_ring`, and routes little.
+    pub is_following: bool,
+}
+
+/// What all parts of the router share.
+pub(crate) struct Shared {
+    peers: Peers,
+    cluster: dkc_core::ids::ClusterId,
+    servers: Vec<ServerEntry>,
+    deadline: Duration,
+    view: RwLock<Option<Arc<View>>>,
+    /// Sessions and leaders outlive a ring map.
+    tablets: Mutex<Tablets>,
+    ring: tokio::sync::watch::Sender<Option<Arc<RingMap>>>,
+    ring_version: Arc<AtomicU64>,
+    /// A server spoke of a newer ring than ours.
+    ring_wanted: tokio::sync::Notify,
+    /// Why no ring map could be got, for errors.
+    ring_trouble: Mutex<String>,
+    retries: Retries,
+    operations: AtomicU64,
+    is_following: bool,
+}
+
+/// Cloned freely; its tasks end with the last clone.
+#[derive(Clone)]
+pub struct Router {
+    shared: Arc<Shared>,
+    _tasks: Arc<Tasks>,
+}
+
+struct Tasks(Vec<tokio::task::JoinHandle<()>>);
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|task| task.abort());
+    }
+}
+
+impl Router {
+    /// Must be called inside a runtime.
+    pub fn new(options: RouterOptions) -> Router {
+        let ring_version = Arc::new(AtomicU64::new(0));
+        let identity = options.tls.identity();
+        let (node_id, version) = (options.node_id, ring_version.clone());
+        let hello = move || Hello {
+            cluster: identity.cluster,
+            node: identity.node,
+            node_id,
+            ring_version: RingVersion(version.load(Ordering::Relaxed)),
+            release: env!("CARGO_PKG_VERSION").into(),
+        };
+        let shared = Arc::new(Shared {
+            peers: Peers::new(options.tls, options.alpn, Arc::new(hello)),
+            cluster: identity.cluster,
+            servers: options.servers,
+            deadline: options.deadline,
+            view: RwLock::default(),
+            tablets: Mutex::default(),
+            ring: tokio::sync::watch::Sender::new(None),
+            ring_version,
+            ring_wanted: tokio::sync::Notify::new(),
+            ring_trouble: Mutex::new("not asked yet".into()),
+            retries: Retries::default(),
+            operations: AtomicU64::new(0),
+            is_following: options.is_following,
+        });
+        if let Some(ring) = options.ring {
+            shared.set_ring(ring);
+        }
+        let mut tasks = vec![tokio::spawn(retry::run(shared.clone()))];
+        if options.is_following {
+            tasks.push(tokio::spawn(watch::follow(shared.clone())));
+        }
+        Router { shared, _tasks: Arc::new(Tasks(tasks)) }
+    }
+
+    /// Carries out one command on a key.
+    pub async fn execute(&self, command: Command) -> Result<Reply, RouteError> {
+        only(self.execute_all(vec![command.into()]).await)
+    }
+
+    /// Carries out one command on a tablet.
+    pub async fn execute_on(&self, tablet: TabletId, command: Command) -> Result<Reply, RouteError> {
+        only(self.execute_all(vec![Call { command, tablet: Some(tablet) }]).await)
+    }
+
+    /// Carries out commands side by side: all of them are on their way when this returns, those to one server in
+    /// one write, and the future wakes once, when every reply is there. In the order of the calls.
+    pub fn execute_all(
+        &self,
+        calls: Vec<Call>,
+    ) -> impl Future<Output = Vec<Result<Reply, RouteError>>> + use<> {
+        let batch = Batch::new(calls.len());
+        self.shared.operations.fetch_add(calls.len() as u64, Ordering::Relaxed);
+        let began = Instant::now();
+        for (index, call) in calls.into_iter().enumerate() {
+            Operation::begin(&self.shared, call, began, batch.clone(), index);
+        }
+        batch::all_done(batch)
+    }
+
+    /// Carries out a command on every tablet, in tablet order. Waits for a ring map if none is known yet.
+    pub async fn execute_everywhere(
+        &self,
+        command: Command,
+    ) -> Result<Vec<Result<Reply, RouteError>>, RouteError> {
+        let tablets = self.tablets().await?;
+        let calls = tablets.into_iter().map(|tablet| Call { command: command.clone(), tablet: Some(tablet) });
+        Ok(self.execute_all(calls.collect()).await)
+    }
+
+    /// The tablets there are. Waits for a ring map if none is known yet.
+    pub async fn tablets(&self) -> Result<Vec<TabletId>, RouteError> {
+        let mut ring = self.shared.ring.subscribe();
+        let known = tokio::time::timeout(self.shared.deadline, ring.wait_for(Option::is_some)).await;
+        match known {
+            Ok(Ok(ring)) => {
+                let ring = ring.as_ref().expect("waited for it");
+                Ok(ring.tablets.iter().map(|place| place.tablet).collect())
+            }
+            _ => Err(RouteError::Unreachable {
+                after_ms: self.shared.deadline.as_millis() as u64,
+                why: self.shared.no_ring(),
+            }),
+        }
+    }
+
+    /// Takes a ring map if it is newer than the one known; true if it was.
+    pub fn set_ring(&self, ring: RingMap) -> bool {
+        self.shared.set_ring(ring)
+    }
+
+    /// The ring map, now and whenever it changes.
+    pub fn ring(&self) -> tokio::sync::watch::Receiver<Option<Arc<RingMap>>> {
+        self.shared.ring.subscribe()
+    }
+
+    /// Commands taken so far.
+    pub fn operations(&self) -> u64 {
+        self.shared.operations.load(Ordering::Relaxed)
+    }
+
+    /// Every server that is known, and whether a connection to it stands.
+    pub fn links(&self) -> Vec<ServerLink> {
+        let link = |number: MemberNo, target: &Target| {
+            let state = self.shared.peers.link(target).state();
+            ServerLink {
+                number,
+                address: target.address.clone(),
+                is_connected: state.is_connected,
+                error: state.error,
+            }
+        };
+        self.shared.targets().iter().map(|(number, target)| link(*number, target)).collect()
+    }
+}
+
+fn only(mut results: Vec<Result<Reply, RouteError>>) -> Result<Reply, RouteError> {
+    results.pop().expect("one call, one result")
+}
+
+impl Shared {
+    fn view(&self) -> Option<Arc<View>> {
+        self.view.read().expect("lock is never poisoned: panic aborts").clone()
+    }
+
+    /// The servers of the ring map, or those of the configuration while there is none.
+    fn targets(&self) -> Vec<(MemberNo, Target)> {
+        match self.view() {
+            Some(view) => {
+                let target = |node: &dkc_core::ring::Node| (node.number, view::target_of(node));
+                view.ring.nodes.iter().map(target).collect()
+            }
+            None => {
+                let target = |server: &ServerEntry| {
+                    let node = Some(server.node_uuid);
+                    (server.number, Target { address: server.address.clone(), node })
+                };
+                self.servers.iter().map(target).collect()
+            }
+        }
+    }
+
+    fn set_ring(&self, ring: RingMap) -> bool {
+        if ring.cluster != self.cluster || ring.tablets.is_empty() {
+            tracing::warn!(cluster = %ring.cluster, "a ring map of another cluster was offered; ignored");
+            return false;
+        }
+        let mut tablets = self.tablets.lock().expect("lock is never poisoned: panic aborts");
+        if ring.version.0 <= self.ring_version.load(Ordering::Relaxed) {
+            return false;
+        }
+        tracing::info!(version = ring.version.0, servers = ring.nodes.len(), "ring map");
+        let ring = Arc::new(ring);
+        let view = View::new(ring.clone(), &self.peers, &mut tablets);
+        if self.is_following {
+            view.connect();
+        }
+        *self.view.write().expect("lock is never poisoned: panic aborts") = Some(Arc::new(view));
+        self.ring_version.store(ring.version.0, Ordering::Relaxed);
+        let wanted: Vec<Target> = ring.nodes.iter().map(view::target_of).collect();
+        self.peers.retain(|target| wanted.contains(target));
+        self.ring.send_replace(Some(ring));
+        true
+    }
+
+    fn no_ring(&self) -> String {
+        let trouble = self.ring_trouble.lock().expect("lock is never poisoned: panic aborts");
+        format!("the ring map is not known yet ({trouble})")
+    }
+
+    /// A server answered from a ring of this version.
+    fn heard_of(&self, version: RingVersion) {
+        if version.0 > self.ring_version.load(Ordering::Relaxed) {
+            self.ring_wanted.notify_one();
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The replies of commands that were begun together. The last one wakes whoever waits, so that sixteen pipelined
+//! commands cost one wake-up.
+
+use std::future::{Future, poll_fn};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+
+use dkc_core::kv::Reply;
+use futures::task::AtomicWaker;
+
+use super::RouteError;
+
+type Outcome = Result<Reply, RouteError>;
+
+pub(super) struct Batch {
+    outcomes: Mutex<Vec<Option<Outcome>>>,
+    remaining: AtomicUsize,
+    waker: AtomicWaker,
+}
+
+impl Batch {
+    pub fn new(size: usize) -> Arc<Batch> {
+        let outcomes = Mutex::new((0..size).map(|_| None).collect());
+        Arc::new(Batch { outcomes, remaining: AtomicUsize::new(size), waker: AtomicWaker::new() })
+    }
+
+    pub fn complete(&self, index: usize, outcome: Outcome) {
+        self.outcomes.lock().expect("lock is never poisoned: panic aborts")[index] = Some(outcome);
+        if self.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.waker.wake();
+        }
+    }
+}
+
+pub(super) fn all_done(batch: Arc<Batch>) -> impl Future<Output = Vec<Outcome>> {
+    poll_fn(move |context| {
+        batch.waker.register(context.waker());
+        if batch.remaining.load(Ordering::Acquire) > 0 {
+            return Poll::Pending;
+        }
+        let outcomes =
+            std::mem::take(&mut *batch.outcomes.lock().expect("lock is never poisoned: panic aborts"));
+        Poll::Ready(
+            outcomes.into_iter().map(|outcome| outcome.expect("every operation completes once")).collect(),
+        )
+    })
+}

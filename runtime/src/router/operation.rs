@@ -1,0 +1,294 @@
+//! One command on its way. The same box travels from the first sending through every retry to its reply; no task
+//! belongs to it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dkc_core::ids::{NodeId, RingVersion, TabletId};
+use dkc_core::kv::{Command, Reply};
+use dkc_core::wire::{Answer, Frame, Kind, Request};
+
+use super::batch::Batch;
+use super::session::TabletState;
+use super::{Call, RouteError, Shared};
+use crate::net::{NetError, Receive};
+
+/// The pause before the second retry; it doubles up to the longest.
+const BACKOFF_MIN: Duration = Duration::from_millis(2);
+/// An election takes some hundred milliseconds; asking every 40 ms finds its end soon and costs little.
+const BACKOFF_MAX: Duration = Duration::from_millis(40);
+/// Redirections that are followed at once; after these, two servers that name each other are asked with pauses.
+const REDIRECTIONS_AT_ONCE_MAX: u32 = 2;
+
+/// Attempts that may find the connection still being made (30 ms in all) before another replica is asked.
+const CONNECTING_FAILURES_MAX: u32 = 4;
+
+pub(super) struct Operation {
+    shared: Arc<Shared>,
+    request: Request,
+    /// For commands without a key.
+    tablet: Option<TabletId>,
+    /// Set by the first sending; writes keep it, because their sequence belongs to its session.
+    state: Option<Arc<TabletState>>,
+    /// Whom it was sent to last.
+    node: NodeId,
+    began: Instant,
+    deadline: Instant,
+    failures: u32,
+    redirections: u32,
+    /// A sending got no definite answer, so that the write may have been applied.
+    is_ambiguous: bool,
+    /// What went wrong last.
+    trouble: Trouble,
+    batch: Arc<Batch>,
+    index: usize,
+}
+
+/// Kept unformatted, because nearly every trouble is forgotten at the next attempt.
+enum Trouble {
+    None,
+    NoRing,
+    NotAMember(NodeId),
+    Net(NodeId, NetError),
+    NoLeader(NodeId),
+    NotHere(NodeId),
+    Busy(NodeId),
+    Unknown(NodeId),
+    BadAnswer(NodeId, String),
+}
+
+enum Next {
+    Done(Result<Reply, RouteError>),
+    AtOnce,
+    Later,
+}
+
+impl Operation {
+    /// Sends a call for the first time.
+    pub fn begin(shared: &Arc<Shared>, call: Call, began: Instant, batch: Arc<Batch>, index: usize) {
+        let deadline = began + shared.deadline;
+        let request = Request {
+            ring_version: RingVersion(0),
+            epoch: 0,
+            session: 0,
+            sequence: 0,
+            answered_below: 0,
+            is_retry: false,
+            patience_ms: shared.deadline.as_millis() as u32,
+            command: call.command,
+        };
+        let operation = Operation {
+            shared: shared.clone(),
+            request,
+            tablet: call.tablet,
+            state: None,
+            node: NodeId(0),
+            began,
+            deadline,
+            failures: 0,
+            redirections: 0,
+            is_ambiguous: false,
+            trouble: Trouble::None,
+            batch,
+            index,
+        };
+        Box::new(operation).send();
+    }
+
+    /// Sends it to whoever is believed to lead, or puts it off.
+    pub fn send(mut self: Box<Self>) {
+        let shared = self.shared.clone();
+        let Some(view) = shared.view() else {
+            self.trouble = Trouble::NoRing;
+            return self.later();
+        };
+        let route = match (self.request.command.key(), self.tablet) {
+            (Some(key), _) => view.of_key(key),
+            (None, Some(tablet)) => match view.of_tablet(tablet) {
+                Some(route) => route,
+                None => return self.finish(Err(RouteError::Refused(format!("there is no tablet {tablet}")))),
+            },
+            (None, None) => {
+                return self
+                    .finish(Err(RouteError::Refused("the command names neither key nor tablet".into())));
+            }
+        };
+        if !self.prepare(route.state, route.place.epoch, route.version) {
+            return self.give_up("its tablet was split meanwhile".into());
+        }
+        let (leader, voters) = (route.state.leader(), &route.place.voters);
+        self.node = leader;
+        let Some(link) = view.link(leader) else {
+            self.trouble = Trouble::NotAMember(leader);
+            route.state.turn_from(leader, voters);
+            return self.later();
+        };
+        match link.current() {
+            Ok(client) => {
+                let (group, deadline) = (route.place.tablet.group(), self.deadline);
+                client
+                    .submit_held(Kind::Request, group, deadline, self, |held, out| held.request.encode(out));
+            }
+            Err(error) => {
+                self.trouble = Trouble::Net(leader, error);
+                if !link.is_connecting() || self.failures >= CONNECTING_FAILURES_MAX {
+                    route.state.turn_from(leader, voters);
+                }
+                self.later();
+            }
+        }
+    }
+
+    /// Fills in what depends on the route. False when a write's session belongs to another tablet by now.
+    fn prepare(&mut self, state: &Arc<TabletState>, epoch: u32, version: RingVersion) -> bool {
+        self.request.epoch = epoch;
+        self.request.ring_version = version;
+        self.request.is_retry = self.is_ambiguous;
+        match &self.state {
+            None => {
+                if matches!(self.request.command, Command::Write(_)) {
+                    let ticket = state.begin();
+                    self.request.session = state.session;
+                    self.request.sequence = ticket.sequence;
+                    self.request.answered_below = ticket.answered_below;
+                }
+                self.state = Some(state.clone());
+            }
+            Some(before) if before.tablet != state.tablet => return false,
+            Some(_) => {
+                let left = self.deadline.saturating_duration_since(Instant::now());
+                self.request.patience_ms = left.as_millis().max(1) as u32;
+                if self.request.session != 0 {
+                    self.request.answered_below = state.answered_below();
+                }
+            }
+        }
+        true
+    }
+
+    /// What an answer means for this command.
+    fn judge(&mut self, answer: Result<Frame, NetError>) -> Next {
+        let node = self.node;
+        let answer = match answer {
+            Ok(frame) => Answer::decode(frame.body),
+            Err(error) => {
+                self.is_ambiguous |= !error.is_never_sent();
+                self.trouble = Trouble::Net(node, error);
+                self.turn_away();
+                return Next::Later;
+            }
+        };
+        match answer {
+            Ok(Answer::Reply(reply)) => return Next::Done(Ok(reply)),
+            Ok(Answer::Refused(why)) if self.may_have_happened() => {
+                return Next::Done(Err(self.unknown(why)));
+            }
+            Ok(Answer::Refused(why)) => return Next::Done(Err(RouteError::Refused(why))),
+            Ok(Answer::NotLeader { leader, ring_version }) => return self.redirect(leader, ring_version),
+            Ok(Answer::NotHere { ring_version }) => {
+                self.shared.heard_of(ring_version);
+                self.trouble = Trouble::NotHere(node);
+                self.turn_away();
+            }
+            Ok(Answer::Busy) => self.trouble = Trouble::Busy(node),
+            Ok(Answer::Unknown) => {
+                self.is_ambiguous = true;
+                self.trouble = Trouble::Unknown(node);
+            }
+            Err(error) => {
+                self.is_ambiguous = true;
+                self.trouble = Trouble::BadAnswer(node, error.to_string());
+            }
+        }
+        Next::Later
+    }
+
+    fn redirect(&mut self, leader: Option<NodeId>, ring_version: RingVersion) -> Next {
+        self.shared.heard_of(ring_version);
+        self.trouble = Trouble::NoLeader(self.node);
+        match (leader, &self.state) {
+            (Some(leader), Some(state)) if leader != self.node => {
+                state.set_leader(leader);
+                self.redirections += 1;
+                if self.redirections <= REDIRECTIONS_AT_ONCE_MAX { Next::AtOnce } else { Next::Later }
+            }
+            _ => {
+                self.turn_away();
+                Next::Later
+            }
+        }
+    }
+
+    /// The next attempt goes to another replica.
+    fn turn_away(&self) {
+        let (Some(state), Some(view)) = (&self.state, self.shared.view()) else { return };
+        if let Some(route) = view.of_tablet(state.tablet) {
+            state.turn_from(self.node, &route.place.voters);
+        }
+    }
+
+    /// Puts the next attempt off, or gives up if the deadline is nearer than that.
+    fn later(mut self: Box<Self>) {
+        let pause = BACKOFF_MIN.saturating_mul(1 << self.failures.min(10)).min(BACKOFF_MAX);
+        self.failures += 1;
+        let due = Instant::now() + pause;
+        if due >= self.deadline {
+            let why = self.why();
+            return self.give_up(why);
+        }
+        let shared = self.shared.clone();
+        shared.retries.put(due, self);
+    }
+
+    fn may_have_happened(&self) -> bool {
+        self.is_ambiguous && matches!(self.request.command, Command::Write(_))
+    }
+
+    fn unknown(&self, why: String) -> RouteError {
+        RouteError::Unknown { after_ms: self.began.elapsed().as_millis() as u64, why }
+    }
+
+    fn give_up(self: Box<Self>, why: String) {
+        let after_ms = self.began.elapsed().as_millis() as u64;
+        let error = match self.may_have_happened() {
+            true => RouteError::Unknown { after_ms, why },
+            false => RouteError::Unreachable { after_ms, why },
+        };
+        self.finish(Err(error));
+    }
+
+    fn finish(self: Box<Self>, outcome: Result<Reply, RouteError>) {
+        if let (Some(state), true) = (&self.state, self.request.session != 0) {
+            state.finish(self.request.sequence);
+        }
+        self.batch.complete(self.index, outcome);
+    }
+
+    fn why(&self) -> String {
+        let name = |node: &NodeId| match self.shared.view().as_ref().and_then(|view| view.link(*node)) {
+            Some(link) => link.target().address.to_string(),
+            None => format!("node {node}"),
+        };
+        match &self.trouble {
+            Trouble::None => "not tried".into(),
+            Trouble::NoRing => self.shared.no_ring(),
+            Trouble::NotAMember(node) => format!("node {node} should lead and is not in the ring"),
+            Trouble::Net(node, error) => format!("{}: {error}", name(node)),
+            Trouble::NoLeader(node) => format!("{} knows of no leader", name(node)),
+            Trouble::NotHere(node) => format!("{} does not hold the tablet", name(node)),
+            Trouble::Busy(node) => format!("{} is busy", name(node)),
+            Trouble::Unknown(node) => format!("{} cannot tell whether it was carried out", name(node)),
+            Trouble::BadAnswer(node, why) => format!("{} sent what is no answer: {why}", name(node)),
+        }
+    }
+}
+
+impl Receive for Operation {
+    fn receive(mut self: Box<Self>, answer: Result<Frame, NetError>) {
+        match self.judge(answer) {
+            Next::Done(outcome) => self.finish(outcome),
+            Next::AtOnce => self.send(),
+            Next::Later => self.later(),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Operations that wait for their next attempt, in the order in which they are due; one task for all of them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use super::Shared;
+use super::operation::Operation;
+
+/// Bounded by the operations under way, which those who ask bound.
+#[derive(Default)]
+pub(super) struct Retries {
+    waiting: Mutex<Waiting>,
+    work: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// The number keeps apart what is due at the same time, in the order in which it came.
+    by_due: BTreeMap<(Instant, u64), Box<Operation>>,
+    count: u64,
+}
+
+impl Retries {
+    pub fn put(&self, due: Instant, operation: Box<Operation>) {
+        let is_next = {
+            let mut waiting = self.waiting.lock().expect("lock is never poisoned: panic aborts");
+            waiting.count += 1;
+            let place = (due, waiting.count);
+            waiting.by_due.insert(place, operation);
+            waiting.by_due.first_key_value().is_some_and(|(first, _)| *first == place)
+        };
+        if is_next {
+            self.work.notify_one();
+        }
+    }
+
+    fn take_due(&self, now: Instant) -> Vec<Box<Operation>> {
+        let mut waiting = self.waiting.lock().expect("lock is never poisoned: panic aborts");
+        let later = waiting.by_due.split_off(&(now, u64::MAX));
+        std::mem::replace(&mut waiting.by_due, later).into_values().collect()
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let waiting = self.waiting.lock().expect("lock is never poisoned: panic aborts");
+        waiting.by_due.first_key_value().map(|((due, _), _)| *due)
+    }
+}
+
+pub(super) async fn run(shared: Arc<Shared>) {
+    loop {
+        let retries = &shared.retries;
+        match retries.next_due() {
+            None => retries.work.notified().await,
+            Some(due) => tokio::select! {
+                () = tokio::time::sleep_until(due.into()) => {}
+                () = retries.work.notified() => {}
+            },
+        }
+        for operation in retries.take_due(Instant::now()) {
+            operation.send();
+        }
+    }
+}

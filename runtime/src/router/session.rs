@@ -1,0 +1,114 @@
+//! What the router remembers of one tablet from one ring map to the next: its session, so that retries apply
+//! once, and who leads it.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dkc_core::ids::{NodeId, TabletId};
+use uuid::Uuid;
+
+pub(super) struct TabletState {
+    pub tablet: TabletId,
+    /// Random, so that no two routers ever share one. Never 0, which means "no session".
+    pub session: u64,
+    sequences: Mutex<Sequences>,
+    leader: AtomicU64,
+}
+
+/// Sequences count from 1. `base` is the lowest that is not answered; `is_answered[i]` is about `base + i`.
+struct Sequences {
+    base: u64,
+    is_answered: VecDeque<bool>,
+}
+
+/// The place of one write in its session.
+pub(super) struct Ticket {
+    pub sequence: u64,
+    pub answered_below: u64,
+}
+
+impl TabletState {
+    pub fn new(tablet: TabletId, leader: NodeId) -> TabletState {
+        let session = Uuid::new_v4().as_u64_pair().0.max(1);
+        let sequences = Mutex::new(Sequences { base: 1, is_answered: VecDeque::new() });
+        TabletState { tablet, session, sequences, leader: AtomicU64::new(leader.0) }
+    }
+
+    /// The next sequence of the session.
+    pub fn begin(&self) -> Ticket {
+        let mut sequences = self.sequences.lock().expect("lock is never poisoned: panic aborts");
+        let sequence = sequences.base + sequences.is_answered.len() as u64;
+        sequences.is_answered.push_back(false);
+        Ticket { sequence, answered_below: sequences.base }
+    }
+
+    /// The application has its answer (or was told that it is unknown): this sequence is never sent again.
+    pub fn finish(&self, sequence: u64) {
+        let mut sequences = self.sequences.lock().expect("lock is never poisoned: panic aborts");
+        let place = (sequence - sequences.base) as usize;
+        sequences.is_answered[place] = true;
+        while sequences.is_answered.front() == Some(&true) {
+            sequences.is_answered.pop_front();
+            sequences.base += 1;
+        }
+    }
+
+    pub fn answered_below(&self) -> u64 {
+        self.sequences.lock().expect("lock is never poisoned: panic aborts").base
+    }
+
+    /// Who is believed to lead.
+    pub fn leader(&self) -> NodeId {
+        NodeId(self.leader.load(Ordering::Relaxed))
+    }
+
+    pub fn set_leader(&self, leader: NodeId) {
+        self.leader.store(leader.0, Ordering::Relaxed);
+    }
+
+    /// `failed` did not serve: believe in the next of `voters`, unless somebody else already knows better.
+    pub fn turn_from(&self, failed: NodeId, voters: &[NodeId]) {
+        let at = voters.iter().position(|voter| *voter == failed).map_or(0, |at| at + 1);
+        if let Some(next) = voters.get(at % voters.len().max(1)) {
+            let _ = self.leader.compare_exchange(failed.0, next.0, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answered_below_is_the_lowest_sequence_that_waits() {
+        let state = TabletState::new(TabletId(0), NodeId(1));
+        let sequences: Vec<u64> = (0..4).map(|_| state.begin().sequence).collect();
+        assert_eq!(sequences, [1, 2, 3, 4]);
+        let check = |finished: u64, want: u64| {
+            state.finish(finished);
+            assert_eq!(state.answered_below(), want, "after {finished}");
+        };
+        check(2, 1);
+        check(3, 1);
+        check(1, 4);
+        check(4, 5);
+        assert_eq!(state.begin().sequence, 5);
+    }
+
+    #[test]
+    fn the_next_voter_is_tried_after_a_failure() {
+        let voters = [NodeId(7), NodeId(8), NodeId(9)];
+        let check = |leader: u64, failed: u64, want: u64| {
+            let state = TabletState::new(TabletId(0), NodeId(leader));
+            state.turn_from(NodeId(failed), &voters);
+            assert_eq!(state.leader(), NodeId(want), "{leader} led, {failed} failed");
+        };
+        check(7, 7, 8);
+        check(9, 9, 7);
+        // Somebody has learnt of another leader in the meantime.
+        check(8, 7, 8);
+        // The leader is not a voter any more.
+        check(3, 3, 7);
+    }
+}

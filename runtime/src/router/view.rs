@@ -1,0 +1,76 @@
+//! One ring map made ready for routing: links and tablet states looked up once instead of for each request.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use dkc_core::ids::{NodeId, RingVersion, TabletId};
+use dkc_core::kv::Key;
+use dkc_core::ring::{Node, RingMap, TabletPlace, slot_of};
+
+use super::session::TabletState;
+use crate::net::{Link, Peers, Target};
+
+/// The states of all tablets that were ever seen.
+pub(super) type Tablets = HashMap<TabletId, Arc<TabletState>>;
+
+pub(super) struct View {
+    pub ring: Arc<RingMap>,
+    /// In the order of `ring.tablets`.
+    states: Vec<Arc<TabletState>>,
+    /// A handful: searched from the front.
+    links: Vec<(NodeId, Arc<Link>)>,
+}
+
+/// Where a command goes.
+pub(super) struct Route<'a> {
+    pub place: &'a TabletPlace,
+    pub state: &'a Arc<TabletState>,
+    pub version: RingVersion,
+}
+
+pub(super) fn target_of(node: &Node) -> Target {
+    Target { address: node.address.clone(), node: Some(node.uuid) }
+}
+
+impl View {
+    pub fn new(ring: Arc<RingMap>, peers: &Peers, tablets: &mut Tablets) -> View {
+        let states = ring.tablets.iter().map(|place| state_of(place, tablets)).collect();
+        let links = ring.nodes.iter().map(|node| (node.node_id, peers.link(&target_of(node)))).collect();
+        View { ring, states, links }
+    }
+
+    /// Begins to connect to every server.
+    pub fn connect(&self) {
+        // Whether it succeeds shows when the link is used.
+        self.links.iter().for_each(|(_, link)| drop(link.current()));
+    }
+
+    pub fn of_key(&self, key: &Key) -> Route<'_> {
+        let slot = slot_of(&key.namespace, &key.bytes);
+        let after = self.ring.tablets.partition_point(|place| place.first_slot <= slot);
+        self.route(after.saturating_sub(1))
+    }
+
+    pub fn of_tablet(&self, tablet: TabletId) -> Option<Route<'_>> {
+        let at = self.ring.tablets.iter().position(|place| place.tablet == tablet)?;
+        Some(self.route(at))
+    }
+
+    fn route(&self, at: usize) -> Route<'_> {
+        Route { place: &self.ring.tablets[at], state: &self.states[at], version: self.ring.version }
+    }
+
+    pub fn link(&self, node: NodeId) -> Option<&Arc<Link>> {
+        self.links.iter().find(|(id, _)| *id == node).map(|(_, link)| link)
+    }
+}
+
+/// A leader that is no replica any more is forgotten.
+fn state_of(place: &TabletPlace, tablets: &mut Tablets) -> Arc<TabletState> {
+    let fresh = || Arc::new(TabletState::new(place.tablet, place.preferred_leader));
+    let state = tablets.entry(place.tablet).or_insert_with(fresh).clone();
+    if !place.voters.contains(&state.leader()) {
+        state.set_leader(place.preferred_leader);
+    }
+    state
+}

@@ -1,0 +1,74 @@
+//! Follows the ring: one server at a time is asked for a map newer than ours, and answers when there is one. Any
+//! server will do; the next one is asked when it fails.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use dkc_core::ids::{GroupId, RingVersion};
+use dkc_core::wire::{Kind, decode_ring, encode_ring_watch};
+
+use super::Shared;
+use crate::net::{NetError, Target};
+
+/// How long a server may hold the question. A dead one is noticed by its silence much earlier.
+const WATCH_MAX: Duration = Duration::from_secs(60);
+/// The pause after a server that failed, or that answered at once without news.
+const PAUSE: Duration = Duration::from_millis(200);
+/// When another server has spoken of a newer ring, the one that is asked has this long to come up with it.
+const NEWS_MAX: Duration = Duration::from_millis(300);
+
+pub(super) async fn follow(shared: Arc<Shared>) {
+    for turn in 0.. {
+        let targets = shared.targets();
+        if targets.is_empty() {
+            set_trouble(&shared, "no server is configured");
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
+        let (_, target) = &targets[turn % targets.len()];
+        if let Err(error) = follow_one(&shared, target).await {
+            set_trouble(&shared, &error.to_string());
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+fn set_trouble(shared: &Shared, why: &str) {
+    *shared.ring_trouble.lock().expect("lock is never poisoned: panic aborts") = why.to_owned();
+}
+
+/// Asks one server for as long as it answers. Ends when it has no news although there are some.
+async fn follow_one(shared: &Shared, target: &Target) -> Result<(), NetError> {
+    let link = shared.peers.link(target);
+    let client = link.client().await?;
+    loop {
+        let newer_than = RingVersion(shared.ring_version.load(Ordering::Relaxed));
+        let body = encode_ring_watch(newer_than);
+        let asked = Instant::now();
+        let asking = client.request(Kind::RingWatch, GroupId::META, &body, WATCH_MAX);
+        tokio::pin!(asking);
+        let answer = tokio::select! {
+            answer = &mut asking => answer,
+            () = shared.ring_wanted.notified() => match tokio::time::timeout(NEWS_MAX, asking).await {
+                Ok(answer) => answer,
+                Err(_) => return Ok(()),
+            },
+        };
+        let has_news = match answer {
+            Ok(frame) if frame.kind == Kind::RingIs => {
+                let ring = decode_ring(&frame.body).map_err(|error| NetError::not_sent(error.to_string()))?;
+                shared.set_ring(ring)
+            }
+            Ok(_) => return Err(NetError::not_sent(format_args!("{} has no ring map yet", target.address))),
+            Err(NetError::NoAnswer { .. }) => false,
+            Err(error) => return Err(error),
+        };
+        if !has_news && asked.elapsed() < PAUSE {
+            tokio::time::sleep(PAUSE).await;
+        }
+        if shared.targets().iter().all(|(_, known)| known != target) {
+            return Ok(());
+        }
+    }
+}
