@@ -74,7 +74,7 @@ impl MetaState {
         if self.founded_ring()?.nodes.iter().filter(stays).count() == 0 {
             return Err(Refused::Illegal {
                 word: "SERVICEOUT".into(),
-                state: format!("{} is the last member in service", notation(&node)),
+                state: format!("{} and the last member in service", notation(&node)),
                 next: "SERVICEIN of another member".into(),
             });
         }

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ClusterId, MemberNo, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId};
 
 mod place;
+#[cfg(test)]
+mod place_tests;
 mod route;
 mod slot;
 

@@ -105,7 +105,8 @@ struct Placement {
     replicas_in_zone_max: usize,
     previous: Vec<BTreeSet<usize>>,
     holders: Vec<BTreeSet<usize>>,
-    load: Vec<usize>,
+    /// The same as `holders`, by node.
+    held: Vec<BTreeSet<usize>>,
 }
 
 impl Placement {
@@ -138,7 +139,7 @@ impl Placement {
         Placement {
             previous: (0..tablets).map(previous_of).collect(),
             holders: vec![BTreeSet::new(); tablets],
-            load: vec![0; nodes.len()],
+            held: vec![BTreeSet::new(); nodes.len()],
             nodes,
             host_of,
             zone_of,
@@ -164,15 +165,17 @@ impl Placement {
     }
 
     fn put(&mut self, tablet: usize, node: usize) {
-        if self.holders[tablet].insert(node) {
-            self.load[node] += 1;
-        }
+        self.holders[tablet].insert(node);
+        self.held[node].insert(tablet);
     }
 
     fn take(&mut self, tablet: usize, node: usize) {
-        if self.holders[tablet].remove(&node) {
-            self.load[node] -= 1;
-        }
+        self.holders[tablet].remove(&node);
+        self.held[node].remove(&tablet);
+    }
+
+    fn load(&self, node: usize) -> usize {
+        self.held[node].len()
     }
 
     /// Takes over the previous holders that still exist; where there are too many, the most loaded one goes.
@@ -186,7 +189,7 @@ impl Placement {
         }
         for tablet in 0..self.holders.len() {
             while self.holders[tablet].len() > self.replicas {
-                let most = self.holders[tablet].iter().copied().max_by_key(|node| self.load[*node]);
+                let most = self.holders[tablet].iter().copied().max_by_key(|node| self.load(*node));
                 self.take(tablet, most.expect("a tablet with too many holders has one"));
             }
         }
@@ -212,7 +215,7 @@ impl Placement {
         };
         (0..self.nodes.len())
             .filter(|node| may(self, *node))
-            .min_by_key(|node| (self.load[*node], scatter(*node)))
+            .min_by_key(|node| (self.load(*node), scatter(*node)))
     }
 
     /// Moves replicas from a node to one that holds at least two fewer, until there is no such pair that a
@@ -228,10 +231,10 @@ impl Placement {
 
     fn improving_chain(&self) -> Option<Vec<(usize, usize, usize)>> {
         let mut by_load: Vec<usize> = (0..self.nodes.len()).collect();
-        by_load.sort_by_key(|node| std::cmp::Reverse(self.load[*node]));
-        let least = self.load.iter().min().copied().unwrap_or(0);
+        by_load.sort_by_key(|node| std::cmp::Reverse(self.load(*node)));
+        let least = self.held.iter().map(BTreeSet::len).min().unwrap_or(0);
         let from_any = |is_free_only: bool| {
-            let high = by_load.iter().take_while(|node| self.load[**node] >= least + 2);
+            let high = by_load.iter().take_while(|node| self.load(**node) >= least + 2);
             high.copied().find_map(|node| self.shortest_chain(node, is_free_only))
         };
         // Chains of moves that cost no copy (of replicas that are moving anyway) come first.
@@ -243,16 +246,16 @@ impl Placement {
         let mut came_by: Vec<Option<(usize, usize)>> = vec![None; self.nodes.len()];
         let mut waiting = VecDeque::from([start]);
         while let Some(from) = waiting.pop_front() {
+            let used = chain_tablets(&came_by, start, from);
             let mut targets: Vec<usize> = (0..self.nodes.len()).collect();
-            targets.sort_by_key(|node| (self.load[*node], *node));
+            targets.sort_by_key(|node| (self.load(*node), *node));
             for to in targets {
                 if to == start || came_by[to].is_some() {
                     continue;
                 }
-                let used = chain_tablets(&came_by, start, from);
                 let Some(tablet) = self.cheapest_move(from, to, is_free_only, &used) else { continue };
                 came_by[to] = Some((tablet, from));
-                if self.load[to] + 2 <= self.load[start] {
+                if self.load(to) + 2 <= self.load(start) {
                     return Some(chain(&came_by, start, to));
                 }
                 waiting.push_back(to);
@@ -268,8 +271,9 @@ impl Placement {
             i32::from(!self.previous[tablet].contains(&to))
                 - i32::from(!self.previous[tablet].contains(&from))
         };
-        (0..self.holders.len())
-            .filter(|tablet| self.holders[*tablet].contains(&from) && !used.contains(tablet))
+        let candidates = self.held[from].iter().copied().filter(|tablet| !used.contains(tablet));
+        candidates
+            .filter(|tablet| !self.holders[*tablet].contains(&to))
             .filter(|tablet| !is_free_only || cost(*tablet) <= 0)
             .filter(|tablet| self.is_allowed(*tablet, to, Some(from)))
             .min_by_key(|tablet| cost(*tablet))
