@@ -1,9 +1,7 @@
 //! incr and decr on the bytes of a value, as memcached 1.6 carries them out (`do_add_delta`).
 //!
-//! A value is a number when, after white space, it begins with digits that make a u64 and end at white space or at
-//! the end. The result keeps the value's length where it fits, filled up with spaces, because memcached writes it in
+//! A value is a number when it begins with one (see `parse`). The result keeps the value's length where it fits, filled up with spaces, because memcached writes it in
 //! place: `10` decremented is `9 `, and a client that reads it back sees that space.
-//! One difference: memcached lets `-0` and some huge negative numbers pass; a sign other than `+` is refused here.
 
 /// memcached keeps larger values in chunks and refuses to count in them.
 pub const NUMBER_MAX_BYTES: usize = 512 * 1024;
@@ -15,42 +13,59 @@ pub fn increment(value: &[u8], by: u64, is_decrement: bool) -> Option<(u64, Vec<
     let old = parse(value)?;
     let new = if is_decrement { old.saturating_sub(by) } else { old.wrapping_add(by) };
     let mut bytes = Vec::with_capacity(value.len().max(DIGITS_MAX));
-    put_decimal(new, &mut bytes);
+    let (digits, start) = decimal(new);
+    bytes.extend_from_slice(&digits[start..]);
     if bytes.len() < value.len() {
         bytes.resize(value.len(), b' ');
     }
     Some((new, bytes))
 }
 
-fn parse(value: &[u8]) -> Option<u64> {
-    if value.len() > NUMBER_MAX_BYTES {
+/// A u64 as memcached reads one (`safe_strtoull`): white space and a sign may stand before the digits, white space or
+/// a NUL must follow if anything does. A negative number counts as what it wraps to, and is refused if that is large.
+pub fn parse(text: &[u8]) -> Option<u64> {
+    if text.len() > NUMBER_MAX_BYTES {
         return None;
     }
-    let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
-    let start = value.iter().position(|byte| !is_space(byte))?;
-    let unsigned = value[start..].strip_prefix(b"+").unwrap_or(&value[start..]);
-    let digits = unsigned.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if digits == 0 || unsigned.get(digits).is_some_and(|byte| !is_space(byte)) {
-        return None;
+    let (is_negative, number) = parse_digits(text)?;
+    if !is_negative {
+        return Some(number);
     }
-    unsigned[..digits]
-        .iter()
-        .try_fold(0u64, |number, digit| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
+    Some(number.wrapping_neg()).filter(|wrapped| *wrapped <= i64::MAX as u64)
 }
 
-/// Appends a number in decimal digits.
-pub fn put_decimal(mut number: u64, out: &mut Vec<u8>) {
+/// An i64, likewise.
+pub fn parse_signed(text: &[u8]) -> Option<i64> {
+    let (is_negative, number) = parse_digits(text)?;
+    if is_negative { 0i64.checked_sub_unsigned(number) } else { i64::try_from(number).ok() }
+}
+
+fn parse_digits(text: &[u8]) -> Option<(bool, u64)> {
+    let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
+    let start = text.iter().position(|byte| !is_space(byte))?;
+    let is_negative = text[start] == b'-';
+    let unsigned = if is_negative || text[start] == b'+' { &text[start + 1..] } else { &text[start..] };
+    let digits = unsigned.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let ends_well = unsigned.get(digits).is_none_or(|byte| is_space(byte) || *byte == 0);
+    if digits == 0 || !ends_well {
+        return None;
+    }
+    let add = |number: u64, digit: &u8| number.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
+    Some((is_negative, unsigned[..digits].iter().try_fold(0, add)?))
+}
+
+/// The decimal digits of a number are those from the second value on.
+pub fn decimal(mut number: u64) -> ([u8; DIGITS_MAX], usize) {
     let mut digits = [0; DIGITS_MAX];
-    let mut at = DIGITS_MAX;
+    let mut start = DIGITS_MAX;
     loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
-            break;
+            return (digits, start);
         }
     }
-    out.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]
@@ -86,11 +101,13 @@ mod tests {
         check("+5", 1, false, Some((6, "6 ")));
         check("5 apples", 1, false, Some((6, "6       ")));
         check("5\r\n", 1, false, Some((6, "6  ")));
+        check("-0", 1, false, Some((1, "1 ")));
+        check("5\0", 1, false, Some((6, "6 ")));
     }
 
     #[test]
     fn what_is_not_a_number_is_refused() {
-        for value in ["", " ", "+", "-1", "-0", "x", "5x", "5.0", "0x5", "18446744073709551616", "+ 5"] {
+        for value in ["", " ", "+", "-", "-1", "x", "5x", "5.0", "0x5", "18446744073709551616", "+ 5"] {
             check(value, 1, false, None);
         }
         assert_eq!(increment(&vec![b'0'; NUMBER_MAX_BYTES + 1], 1, false), None);

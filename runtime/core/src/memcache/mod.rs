@@ -1,0 +1,79 @@
+//! The text protocol of memcached 1.6, the server's side: bytes of an application become requests (`Parser`), and
+//! replies become bytes (`answer`). Words, limits and odd cases are memcached's own, taken from a running 1.6.18 by
+//! comparing answers byte for byte (the tables in the tests); `meta` commands other than `mn` are answered `ERROR`.
+//!
+//! Where we differ on purpose:
+//! - A `set` that is too large leaves the old value; memcached drops it, being a cache. Here a definite error means
+//!   that nothing happened.
+//! - Numbers that do not fit their type (flags above 32 bits, lengths and times above the ranges) are refused or
+//!   taken as they are; memcached cuts off their upper bits.
+//! - A multi-get line is bounded by `MULTIGET_LINE_MAX_BYTES`.
+//! - The delay of `flush_all` is always relative.
+//! - A refused get answers its error only; memcached also drops the answer before it when both came in one piece.
+
+mod answer;
+mod parse;
+
+use bytes::Bytes;
+
+use crate::kv::{Expiry, Key, Write};
+
+pub use answer::{
+    write_end, write_reply, write_server_error, write_stat, write_unknown, write_value, write_version,
+};
+pub use parse::{KEY_MAX_BYTES, LINE_MAX_BYTES, MULTIGET_LINE_MAX_BYTES, Parser};
+
+/// What the parser found at the beginning of the buffer. Everything but `NeedMore` has been taken out of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Parsed {
+    /// Nothing whole yet; at least so many bytes are missing (a hint for reserving room).
+    NeedMore {
+        bytes_min: usize,
+    },
+    Request(Request),
+    /// To be sent in its place among the answers; nothing else is to be done.
+    Answer(&'static [u8]),
+    /// Close the connection once the answers before are sent.
+    Close,
+}
+
+/// A request of an application, in the words of the key-value commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub action: Action,
+    /// Carry it out and answer nothing, not even an error.
+    pub noreply: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Answered with `write_value` for each record found, in the order of the keys, then `write_end`.
+    Get {
+        keys: Vec<Key>,
+        with_version: bool,
+    },
+    /// Likewise; every key is a `Write::GetAndTouch` with this expiry.
+    GetAndTouch {
+        keys: Vec<Key>,
+        expiry: Expiry,
+        with_version: bool,
+    },
+    /// Answered with `write_reply`.
+    Write(Write),
+    /// A `Write::Flush` for every tablet, then `write_reply` of `Reply::Done`.
+    FlushAll {
+        after_ms: u64,
+    },
+    Version,
+    /// Empty for the general statistics: `write_stat` for each, then `write_end`. The listener knows what it has and
+    /// answers `ERROR` for words that it does not.
+    Stats {
+        word: Bytes,
+    },
+}
+
+/// What is answered to words that nobody knows.
+pub const ERROR: &[u8] = b"ERROR\r\n";
+
+#[cfg(test)]
+mod tests;
