@@ -1,1 +1,308 @@
-//! Preflight: see `check`.
+//! Preflight: what the hosts said, judged before anything is done to them. It only reads. Whatever a deploy or start
+//! would refuse is a `fail` here; what works but is weak is a `warn`, with what to do about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dkc_core::config::Role;
+use dkc_core::ids::{HostAddress, NodeAddress};
+use serde::Serialize;
+
+use crate::document::Document;
+use crate::model::{Host, Inventory, NodeName, node_dir};
+use crate::observed::{HostFacts, HostView, Observed, ServiceManager, Silence};
+use crate::plan::{CLOCK_OFFSET_MAX_MS, Refusal};
+use crate::render;
+
+/// Beyond this a clock is worth looking at, although everything works.
+const CLOCK_OFFSET_WARN_MS: i64 = 500;
+/// Below this a busy cluster has filled the disk before anybody looks.
+const DISK_FREE_WARN_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// Below this a server's log cannot even begin.
+const DISK_FREE_FAIL_BYTES: u64 = 300 * 1024 * 1024;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grade {
+    Ok,
+    Warn,
+    Fail,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub host: HostAddress,
+    pub grade: Grade,
+    /// `login`, `host key`, `architecture`, `disk`, `clock`, `directory`, `port`, `mesh`, `machine`, `service`.
+    pub topic: &'static str,
+    pub what: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+}
+
+fn finding(host: &HostAddress, grade: Grade, topic: &'static str, what: impl Into<String>) -> Finding {
+    Finding { host: host.clone(), grade, topic, what: what.into(), advice: None }
+}
+
+impl Finding {
+    fn advise(mut self, advice: impl Into<String>) -> Finding {
+        self.advice = Some(advice.into());
+        self
+    }
+
+    /// As a refusal would put it.
+    fn of(host: &HostAddress, topic: &'static str, refusal: &Refusal) -> Finding {
+        let what = refusal.to_string();
+        let what = what.strip_prefix(&format!("{host}: ")).unwrap_or(&what).to_owned();
+        Finding { advice: refusal.advice().into_iter().next(), ..finding(host, Grade::Fail, topic, what) }
+    }
+}
+
+/// All findings about these hosts, host by host. `architecture` is that of the program that would be deployed.
+pub fn check(
+    inventory: &Inventory,
+    observed: &Observed,
+    hosts: &BTreeSet<HostAddress>,
+    architecture: &str,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for address in hosts {
+        match observed.hosts.get(address) {
+            None => findings.push(finding(address, Grade::Fail, "login", "was not asked")),
+            Some(HostView::Silent { kind, message }) => findings.push(silence(address, *kind, message)),
+            Some(HostView::Facts(facts)) => {
+                let host = inventory.host(address);
+                findings.extend(login(address, facts, host.as_deref()));
+                findings.push(architecture_of(address, facts, architecture));
+                findings.push(clock(address, facts));
+                findings.extend(directory(inventory, address, facts));
+                findings.push(disk(address, facts));
+                findings.push(service(address, facts));
+                findings.extend(ports(inventory, address, facts));
+                findings.extend(mesh(inventory, observed, address, facts));
+                findings.extend(same_machine(observed, address, facts));
+            }
+        }
+    }
+    findings
+}
+
+/// The worst grade; `Ok` for no findings at all.
+pub fn worst(findings: &[Finding]) -> Grade {
+    findings.iter().map(|finding| finding.grade).max().unwrap_or(Grade::Ok)
+}
+
+fn silence(address: &HostAddress, kind: Silence, message: &str) -> Finding {
+    let topic = match kind {
+        Silence::HostKeyUnknown | Silence::HostKeyChanged => "host key",
+        _ => "login",
+    };
+    Finding::of(address, topic, &Refusal::Silent { host: address.clone(), kind, message: message.into() })
+}
+
+fn login(address: &HostAddress, facts: &HostFacts, host: Option<&Host>) -> Vec<Finding> {
+    let is_local = host.is_some_and(|host| host.local);
+    let way = if is_local { "this machine" } else { "by SSH" };
+    let mut findings = vec![finding(address, Grade::Ok, "login", format!("as {}, {way}", facts.user))];
+    if let Some(host) = host.filter(|_| !is_local) {
+        findings.push(match host.host_key.is_empty() {
+            false => finding(address, Grade::Ok, "host key", "pinned"),
+            true => finding(address, Grade::Warn, "host key", "not pinned").advise(format!("trust update {address}")),
+        });
+    }
+    findings
+}
+
+fn architecture_of(address: &HostAddress, facts: &HostFacts, wanted: &str) -> Finding {
+    if facts.architecture == wanted {
+        // The program brings its C library along, so the host's does not matter.
+        return finding(address, Grade::Ok, "architecture", format!("{}, {}", facts.architecture, facts.kernel));
+    }
+    let (host, is) = (address.clone(), facts.architecture.clone());
+    Finding::of(address, "architecture", &Refusal::Architecture { host, is, wanted: wanted.into() })
+}
+
+fn clock(address: &HostAddress, facts: &HostFacts) -> Finding {
+    let offset_ms = facts.clock_offset_ms;
+    match offset_ms.abs() {
+        n if n > CLOCK_OFFSET_MAX_MS => {
+            Finding::of(address, "clock", &Refusal::Clock { host: address.clone(), offset_ms })
+        }
+        n if n > CLOCK_OFFSET_WARN_MS => finding(address, Grade::Warn, "clock", format!("{offset_ms:+} ms from ours"))
+            .advise(format!("set the clock of {address} (chrony or systemd-timesyncd)")),
+        _ => finding(address, Grade::Ok, "clock", format!("{offset_ms:+} ms from ours")),
+    }
+}
+
+fn directory(inventory: &Inventory, address: &HostAddress, facts: &HostFacts) -> Vec<Finding> {
+    let (host, root) = (address.clone(), facts.root.clone());
+    if facts.root_is_foreign {
+        return vec![Finding::of(address, "directory", &Refusal::ForeignRoot { host, root })];
+    }
+    if !facts.root_is_writable {
+        let user = facts.user.clone();
+        return vec![Finding::of(address, "directory", &Refusal::RootNotWritable { host, root, user })];
+    }
+    let mut findings = vec![finding(address, Grade::Ok, "directory", root)];
+    for node in inventory.nodes_on(address) {
+        let dir = node_dir(&facts.root, &node);
+        let path = format!("{dir}/{}", dkc_core::config::layout::CONTROL_SOCKET);
+        if path.len() > render::SOCKET_PATH_MAX_BYTES {
+            let host = address.clone();
+            findings.push(Finding::of(address, "directory", &Refusal::SocketPath { host, path }));
+        }
+        let uuid = inventory.uuid_of(&node).expect("a node of this inventory");
+        let refusal = crate::plan::ownership_refusal(address, &dir, &facts.node(&node), uuid);
+        findings.extend(refusal.map(|refusal| Finding::of(address, "directory", &refusal)));
+    }
+    findings
+}
+
+fn disk(address: &HostAddress, facts: &HostFacts) -> Finding {
+    let free = facts.disk_free_bytes;
+    let what = format!("{:.1} GB free below {}", free as f64 / 1e9, facts.root);
+    let grade = match free {
+        n if n < DISK_FREE_FAIL_BYTES => Grade::Fail,
+        n if n < DISK_FREE_WARN_BYTES => Grade::Warn,
+        _ => Grade::Ok,
+    };
+    let found = finding(address, grade, "disk", what);
+    match grade {
+        Grade::Ok => found,
+        _ => found.advise(format!("free space below {} on {address}", facts.root)),
+    }
+}
+
+fn service(address: &HostAddress, facts: &HostFacts) -> Finding {
+    let ok = |what: &str| finding(address, Grade::Ok, "service", what);
+    match facts.service {
+        ServiceManager::SystemdSystem => ok("systemd"),
+        ServiceManager::SystemdUser => ok("systemd of the user, with linger"),
+        ServiceManager::Supervise => finding(address, Grade::Warn, "service", "no usable systemd: dkcd supervises itself")
+            .advise("nodes do not start by themselves after a reboot: start cluster does it"),
+    }
+}
+
+/// Each port is free, or listened on by the node that should.
+fn ports(inventory: &Inventory, address: &HostAddress, facts: &HostFacts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for node in inventory.nodes_on(address) {
+        for (place, port) in listeners(inventory, &node) {
+            let runs = facts.node(&node).is_running();
+            findings.push(match facts.listener_on(&place, port) {
+                _ if runs => finding(address, Grade::Ok, "port", format!("{port}: {node} listens")),
+                None => finding(address, Grade::Ok, "port", format!("{port}: free for {node}")),
+                Some(by) => {
+                    let (host, by, node) = (address.clone(), by.to_owned(), node.clone());
+                    Finding::of(address, "port", &Refusal::PortTaken { host, node, port, by })
+                }
+            });
+        }
+    }
+    findings
+}
+
+/// The TCP addresses that a node listens on.
+pub(crate) fn listeners(inventory: &Inventory, node: &NodeName) -> Vec<(String, u16)> {
+    match render::node_config(inventory, node).map(|config| config.role) {
+        Some(Role::Server(server)) => vec![(server.listen.host.to_string(), server.listen.port)],
+        Some(Role::Slave(slave)) => {
+            let sockets = slave.pairs.iter().filter_map(|pair| pair.listen.parse::<std::net::SocketAddr>().ok());
+            sockets.map(|socket| (socket.ip().to_string(), socket.port())).collect()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// Who must reach whom: every host of a cluster's nodes must reach each of its servers.
+pub fn wanted_reaches(inventory: &Inventory, host: &HostAddress) -> BTreeSet<NodeAddress> {
+    let clusters: BTreeSet<_> = inventory.nodes_on(host).iter().map(|node| node.cluster().clone()).collect();
+    let servers = clusters.iter().filter_map(|name| inventory.clusters.get(name)).flat_map(|c| &c.servers);
+    servers.map(|server| server.address.clone()).filter(|address| address.host != *host).collect()
+}
+
+/// Could this host open a connection to every server it will need? A port that nobody listens on yet proves nothing.
+fn mesh(
+    inventory: &Inventory,
+    observed: &Observed,
+    address: &HostAddress,
+    facts: &HostFacts,
+) -> Vec<Finding> {
+    let wanted = wanted_reaches(inventory, address);
+    let asked: BTreeMap<&NodeAddress, bool> =
+        wanted.iter().filter_map(|to| Some((to, *facts.reaches.get(&to.to_string())?))).collect();
+    let is_running = |to: &NodeAddress| {
+        let nodes = inventory.nodes_on(&to.host);
+        let node = nodes.iter().find(|node| listeners(inventory, node).contains(&(to.host.to_string(), to.port)));
+        node.and_then(|node| observed.node(node)).is_some_and(|view| view.is_running())
+    };
+    let mut findings: Vec<Finding> = asked
+        .iter()
+        .filter(|(_, reaches)| !**reaches)
+        .map(|(to, _)| {
+            let told = finding(address, Grade::Fail, "mesh", format!("cannot reach {to}"));
+            let running = if is_running(to) { "which listens" } else { "on which nothing listens yet" };
+            told.advise(format!("let {address} through to {to}, {running} (firewall, routing)"))
+        })
+        .collect();
+    if findings.is_empty() && !asked.is_empty() {
+        findings.push(finding(address, Grade::Ok, "mesh", format!("reaches all {} servers", asked.len())));
+    }
+    findings
+}
+
+/// Two addresses of one machine look like two hosts that fail apart, and are not.
+fn same_machine(observed: &Observed, address: &HostAddress, facts: &HostFacts) -> Option<Finding> {
+    let id = facts.machine_id.as_ref().filter(|id| !id.is_empty())?;
+    let is_same = |other: &&HostAddress| {
+        *other != address && observed.facts(other).is_some_and(|facts| facts.machine_id.as_ref() == Some(id))
+    };
+    let others: Vec<String> = observed.hosts.keys().filter(is_same).map(|other| other.to_string()).collect();
+    (!others.is_empty()).then(|| {
+        finding(address, Grade::Warn, "machine", format!("is the same machine as {}", others.join(", ")))
+            .advise("servers on one machine fail together (or the hosts were cloned with one machine-id)")
+    })
+}
+
+/// One line a finding, host by host, and a sum at the end.
+pub fn text(findings: &[Finding]) -> String {
+    let mut out = String::new();
+    let mut host = None;
+    for found in findings {
+        if host != Some(&found.host) {
+            out.push_str(&format!("{}\n", found.host));
+            host = Some(&found.host);
+        }
+        let grade = match found.grade {
+            Grade::Ok => "ok  ",
+            Grade::Warn => "warn",
+            Grade::Fail => "FAIL",
+        };
+        out.push_str(&format!("  {grade} {:<12} {}\n", found.topic, found.what));
+        if let Some(advice) = &found.advice {
+            out.push_str(&format!("       {:<12} → {advice}\n", ""));
+        }
+    }
+    let count = |grade| findings.iter().filter(|finding| finding.grade == grade).count();
+    out.push_str(&format!("{} ok, {} warn, {} fail\n", count(Grade::Ok), count(Grade::Warn), count(Grade::Fail)));
+    out
+}
+
+/// Header and rows for a table.
+pub fn table(findings: &[Finding]) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    let grade = |grade| match grade {
+        Grade::Ok => "ok",
+        Grade::Warn => "warn",
+        Grade::Fail => "fail",
+    };
+    let row = |found: &Finding| {
+        let advice = found.advice.clone().unwrap_or_default();
+        vec![found.host.to_string(), grade(found.grade).into(), found.topic.into(), found.what.clone(), advice]
+    };
+    (vec!["HOST", "GRADE", "TOPIC", "WHAT", "ADVICE"], findings.iter().map(row).collect())
+}
+
+/// The same as documents, one a finding.
+pub fn documents(findings: &[Finding]) -> Vec<Document> {
+    let document = |found: &Finding| serde_yaml::to_value(found).map(Document::from).unwrap_or(Document::Nothing);
+    findings.iter().map(document).collect()
+}

@@ -279,36 +279,8 @@ pub fn node_dir(root: &str, node: &NodeName) -> String {
 }
 
 impl Cluster {
-    /// The operator's values laid over the defaults.
+    /// The operator's values laid over the defaults; the message names the one that is unknown or out of range.
     pub fn effective(&self) -> Result<Parameters, String> {
-        effective_parameters(&self.parameters)
+        Parameters::with_overrides(&self.parameters)
     }
-}
-
-/// Every parameter with its value; the message names the one that is unknown or out of range.
-pub fn effective_parameters(overrides: &BTreeMap<String, serde_yaml::Value>) -> Result<Parameters, String> {
-    let mut all = serde_yaml::to_value(Parameters::default()).map_err(|e| e.to_string())?;
-    let fields = all.as_mapping_mut().ok_or("parameters are a map")?;
-    for (name, value) in overrides {
-        match fields.get_mut(name.as_str()) {
-            Some(field) => *field = value.clone(),
-            None => return Err(format!("unknown parameter '{name}'")),
-        }
-    }
-    let lay = |name: &String| {
-        let mut one = serde_yaml::Mapping::new();
-        one.insert(name.as_str().into(), overrides[name].clone());
-        serde_yaml::from_value::<Parameters>(one.into()).map_err(|e| format!("parameter {name}: {e}"))
-    };
-    for name in overrides.keys() {
-        lay(name)?;
-    }
-    serde_yaml::from_value(all).map_err(|e| e.to_string())
-}
-
-/// The names of all parameters, in the order of the documentation.
-pub fn parameter_names() -> Vec<String> {
-    let all = serde_yaml::to_value(Parameters::default()).unwrap_or_default();
-    let fields = all.as_mapping().cloned().unwrap_or_default();
-    fields.keys().filter_map(|k| k.as_str().map(String::from)).collect()
 }

@@ -147,6 +147,11 @@ impl HostFacts {
 }
 
 impl NodeView {
+    /// Nothing of a node was found in the directory.
+    pub fn looks_empty(&self) -> bool {
+        self.identity.is_none() && self.files.is_empty() && self.program.is_none()
+    }
+
     pub fn is_running(&self) -> bool {
         matches!(self.run, RunState::Running { .. })
     }

@@ -1,7 +1,9 @@
 //! What a deploy writes on a host: the configuration of each node, complete with every parameter, and the systemd
 //! unit. The same inventory always renders to the same bytes, because their digest decides what a deploy does.
 
-use dkc_core::config::{NODE_CONFIG_VERSION, NodeConfig, Role, ServerRole, SlaveRole, layout};
+use std::collections::BTreeSet;
+
+use dkc_core::config::{NODE_CONFIG_VERSION, NodeConfig, Pair, Role, ServerRole, SlaveRole, layout};
 use sha2::{Digest, Sha256};
 
 use crate::document::Document;
@@ -76,8 +78,15 @@ pub fn unit_name(node: &NodeName) -> String {
     format!("dkcd@{node}.service")
 }
 
-/// The unit of one node. `dir` is the node's directory, `user` who runs it (the system's manager only).
-pub fn unit_text(node: &NodeName, dir: &str, user: &str, manager: ServiceManager) -> Option<String> {
+/// The unit of one node. `dir` is the node's directory, `user` who runs it (the system's manager only). `pairs` are
+/// a slave's: their Unix sockets lie outside of its directory, so the walls get a door for each.
+pub fn unit_text(
+    node: &NodeName,
+    dir: &str,
+    user: &str,
+    manager: ServiceManager,
+    pairs: &[Pair],
+) -> Option<String> {
     let install = match manager {
         ServiceManager::Supervise => return None,
         ServiceManager::SystemdSystem => "multi-user.target",
@@ -88,7 +97,7 @@ pub fn unit_text(node: &NodeName, dir: &str, user: &str, manager: ServiceManager
         _ => String::new(),
     };
     let hardening = match manager {
-        ServiceManager::SystemdSystem => format!("{SANDBOX}ReadWritePaths={dir}\n{PROCESS}"),
+        ServiceManager::SystemdSystem => format!("{SANDBOX}{}{PROCESS}", doors(dir, pairs)),
         _ => PROCESS.to_owned(),
     };
     Some(format!(
@@ -121,12 +130,22 @@ pub fn unit_text(node: &NodeName, dir: &str, user: &str, manager: ServiceManager
     ))
 }
 
+/// The directories that the process writes to.
+fn doors(dir: &str, pairs: &[Pair]) -> String {
+    let sockets = pairs.iter().filter(|pair| pair.listen.starts_with('/'));
+    let parents: BTreeSet<&str> = sockets.filter_map(|pair| Some(pair.listen.rsplit_once('/')?.0)).collect();
+    // A /tmp of its own would hide a socket there from the applications.
+    let needs_tmp = parents.iter().any(|parent| parent.starts_with("/tmp") || parent.starts_with("/var/tmp"));
+    let private_tmp = if needs_tmp { "no" } else { "yes" };
+    let paths: Vec<&str> = [dir].into_iter().chain(parents).collect();
+    format!("PrivateTmp={private_tmp}\nReadWritePaths={}\n", paths.join(" "))
+}
+
 /// Walls around the process. They need mount namespaces or capabilities to set up, which the manager of a user does
 /// not have: there, systemd refuses to start the unit or silently ignores the line, so a user's unit leaves them out.
 const SANDBOX: &str = "\
 ProtectSystem=strict
 ProtectHome=read-only
-PrivateTmp=yes
 PrivateDevices=yes
 ProtectKernelTunables=yes
 ProtectKernelModules=yes

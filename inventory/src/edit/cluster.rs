@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dkc_core::config::{PARAMETERS, Parameter, Parameters};
 use dkc_core::ids::{ClusterId, ClusterName, MemberNo, NodeAddress, NodeId, NodeUuid};
 
 use super::error::plural;
 use super::{EditError, Edited, Fresh};
-use crate::model::{Cluster, Host, Inventory, Server, effective_parameters};
+use crate::model::{Cluster, Host, Inventory, Server};
 
 /// Copies of each tablet when nobody says otherwise: one server may be lost while another restarts is more than
 /// most can afford, none is too little.
@@ -139,7 +140,7 @@ pub(crate) fn check_shape(replicas: u32, tablets: u16, servers: usize) -> Result
 
 pub(crate) fn check_parameters(parameters: &BTreeMap<String, serde_yaml::Value>) -> Result<(), EditError> {
     let bad = |rule| EditError::BadValue { what: "a parameter".into(), rule };
-    effective_parameters(parameters).map(|_| ()).map_err(bad)
+    Parameters::with_overrides(parameters).map(|_| ()).map_err(bad)
 }
 
 /// As in the PAXOS shell: a server's host that nobody registered is registered, and all belong to the group that
@@ -221,7 +222,11 @@ pub fn modify_cluster(inventory: &Inventory, request: &ModifyCluster) -> Result<
     }
     check_shape(cluster.replicas, cluster.tablets, cluster.servers.len())?;
     for name in &request.unset {
-        check_parameters(&BTreeMap::from([(name.clone(), default_value(name))]))?;
+        if Parameter::named(name).is_none() {
+            let known: Vec<&str> = PARAMETERS.iter().map(|parameter| parameter.name).collect();
+            let rule = format!("there are {}", known.join(", "));
+            return Err(EditError::BadValue { what: format!("parameter '{name}'"), rule });
+        }
         cluster.parameters.remove(name);
     }
     cluster.parameters.extend(request.set.clone());
@@ -230,11 +235,6 @@ pub fn modify_cluster(inventory: &Inventory, request: &ModifyCluster) -> Result<
         lines.push(format!("cluster {}: the change reaches its nodes with: deploy", request.name));
     }
     Ok(Edited::from(inventory, after, lines))
-}
-
-fn default_value(name: &str) -> serde_yaml::Value {
-    let all = serde_yaml::to_value(dkc_core::config::Parameters::default()).unwrap_or_default();
-    all.get(name).cloned().unwrap_or_default()
 }
 
 pub fn unregister_cluster(inventory: &Inventory, request: &UnregisterCluster) -> Result<Edited, EditError> {

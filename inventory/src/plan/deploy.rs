@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dkc_core::config::{NodeConfig, layout};
+use dkc_core::config::{NodeConfig, Role, layout};
 use dkc_core::ids::{ClusterName, HostAddress};
 
 use super::header::ring_version;
@@ -11,8 +11,7 @@ use super::steps::{Place, Steps, places};
 use super::{Action, Danger, Operation, Plan, Refusal, Refused, Selection, unified};
 use crate::edit::record_deployed;
 use crate::model::{Inventory, NodeName};
-use crate::observed::{HostFacts, NodeView, UNIT_FILE};
-use crate::observed::Observed;
+use crate::observed::{HostFacts, NodeView, Observed, UNIT_FILE};
 use crate::render;
 
 /// Certificates live 90 days at most; below this they are issued anew, so that two missed deploys do no harm.
@@ -157,7 +156,7 @@ fn node_refusal(inventory: &Inventory, request: &DeployRequest, place: &Place<'_
 }
 
 /// A directory that is another node's, nobody's, or holds another's data is never written to.
-pub(super) fn ownership_refusal(
+pub(crate) fn ownership_refusal(
     host: &HostAddress,
     dir: &str,
     view: &NodeView,
@@ -165,7 +164,8 @@ pub(super) fn ownership_refusal(
 ) -> Option<Refusal> {
     let (host, dir) = (host.clone(), dir.to_owned());
     match (view.exists, view.marker, view.identity) {
-        (true, None, _) => Some(Refusal::UnmarkedNode { host, dir }),
+        // An empty one is what a deploy leaves that was killed right after it made the directory.
+        (true, None, _) if !view.looks_empty() => Some(Refusal::UnmarkedNode { host, dir }),
         (true, Some(marker), _) if marker != uuid => Some(Refusal::ForeignNode { host, dir, marker }),
         (_, _, Some(identity)) if identity != uuid => Some(Refusal::ForeignData { host, dir, identity }),
         _ => None,
@@ -204,7 +204,7 @@ fn node_steps(steps: &mut Steps, inventory: &Inventory, request: &DeployRequest,
     let view = place.facts.node(&place.node);
     let dir = place.dir();
     let mut actions = Vec::new();
-    if !request.config_only && !view.exists {
+    if !request.config_only && view.marker != Some(uuid) {
         actions.push(Action::MakeNode { dir: dir.clone(), uuid });
     }
     if !request.config_only && needs_certificate(request, &place.node, &view) {
@@ -222,7 +222,7 @@ fn node_steps(steps: &mut Steps, inventory: &Inventory, request: &DeployRequest,
         actions.push(Action::CheckConfiguration { dir: dir.clone() });
     }
     if !request.config_only {
-        actions.extend(service_step(place, &dir, &view));
+        actions.extend(service_step(place, &dir, &view, &config));
     }
     actions.into_iter().for_each(|action| steps.node(2, place, action));
 }
@@ -246,9 +246,13 @@ fn config_step(dir: &str, config: &NodeConfig, view: &NodeView) -> Option<Action
     })
 }
 
-fn service_step(place: &Place<'_>, dir: &str, view: &NodeView) -> Option<Action> {
+fn service_step(place: &Place<'_>, dir: &str, view: &NodeView, config: &NodeConfig) -> Option<Action> {
     let manager = place.facts.service;
-    let text = render::unit_text(&place.node, dir, &place.facts.user, manager)?;
+    let pairs = match &config.role {
+        Role::Slave(slave) => slave.pairs.as_slice(),
+        Role::Server(_) => &[],
+    };
+    let text = render::unit_text(&place.node, dir, &place.facts.user, manager, pairs)?;
     (view.files.get(UNIT_FILE) != Some(&render::digest(&text))).then(|| Action::InstallService {
         dir: dir.to_owned(),
         manager,

@@ -61,8 +61,9 @@ pub fn destroy(inventory: &Inventory, observed: &Observed, request: &DestroyRequ
     let nodes = request.target.nodes(inventory)?;
     let mut refusals = Vec::new();
     let places = places(inventory, observed, &nodes, &mut refusals);
-    let present: Vec<&Place<'_>> = places.iter().filter(|place| place.facts.node(&place.node).exists).collect();
-    refusals.extend(present.iter().filter_map(|place| {
+    let is_ours = |place: &&Place<'_>| place.facts.node(&place.node).marker == inventory.uuid_of(&place.node);
+    let present: Vec<&Place<'_>> = places.iter().filter(is_ours).collect();
+    refusals.extend(places.iter().filter_map(|place| {
         let uuid = inventory.uuid_of(&place.node)?;
         ownership_refusal(&place.host, &place.dir(), &place.facts.node(&place.node), uuid)
     }));

@@ -17,6 +17,7 @@ use dkc_core::ids::{HostAddress, NodeUuid, RingVersion};
 use serde::{Deserialize, Serialize};
 
 pub use deploy::{CERTIFICATE_RENEW_DAYS, CLOCK_OFFSET_MAX_MS, DeployRequest, Program, deploy};
+pub(crate) use deploy::ownership_refusal;
 pub use destroy::{DestroyRequest, DestroyTarget, destroy};
 pub use diff::unified;
 pub use header::Operation;
@@ -76,7 +77,7 @@ pub enum Action {
     MakeRoot { root: String },
     /// `<root>/bin/<digest>/dkc`; skipped when present.
     UploadProgram { root: String, digest: String, bytes: u64 },
-    /// The node's directory with marker and subdirectories.
+    /// The node's directory with marker and subdirectories. One that is there without the marker must be empty.
     MakeNode { dir: String, uuid: NodeUuid },
     /// A text file, complete. `replaces` is the SHA-256 of what must be there now (`None` = nothing).
     /// `diff` is what the operator is shown of it, secrets masked.

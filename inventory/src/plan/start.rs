@@ -9,6 +9,7 @@ use super::deploy::{has_held_data, ownership_refusal};
 use super::header::ring_version;
 use super::steps::{Place, Steps, places};
 use super::{Action, Danger, Operation, Plan, Refusal, Refused, Target};
+use crate::check::listeners;
 use crate::edit::record_founded;
 use crate::model::{Inventory, NodeName};
 use crate::observed::{NodeView, Observed};
@@ -107,25 +108,16 @@ fn differs(inventory: &Inventory, place: &Place<'_>) -> bool {
 
 /// Ports on which this node will listen and somebody else does already; and a slave with none at all.
 fn port_refusals(inventory: &Inventory, place: &Place<'_>) -> Vec<Refusal> {
-    let listeners: Vec<(String, u16)> = match &place.node {
-        NodeName::Server(cluster, number) => {
-            let address = inventory.server(cluster, *number).map(|server| server.address.clone());
-            address.into_iter().map(|address| (address.host.to_string(), address.port)).collect()
-        }
-        NodeName::Slave(_, id) => {
-            let pairs = inventory.slaves.get(id).map(|slave| slave.pairs.as_slice()).unwrap_or_default();
-            if pairs.is_empty() {
-                return vec![Refusal::NoPair { id: id.to_string() }];
-            }
-            let sockets = pairs.iter().filter_map(|pair| pair.listen.parse::<std::net::SocketAddr>().ok());
-            sockets.map(|socket| (socket.ip().to_string(), socket.port())).collect()
-        }
-    };
+    if let NodeName::Slave(_, id) = &place.node
+        && inventory.slaves.get(id).is_some_and(|slave| slave.pairs.is_empty())
+    {
+        return vec![Refusal::NoPair { id: id.to_string() }];
+    }
     let refusal = |(address, port): (String, u16)| {
         let by = place.facts.listener_on(&address, port)?.to_owned();
         Some(Refusal::PortTaken { host: place.host.clone(), node: place.node.clone(), port, by })
     };
-    listeners.into_iter().filter_map(refusal).collect()
+    listeners(inventory, &place.node).into_iter().filter_map(refusal).collect()
 }
 
 /// All founders must be among those that run or are started now.
