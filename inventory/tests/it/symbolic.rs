@@ -1,0 +1,113 @@
+//! A tiny executor: carries a plan's steps out on `Observed`, as real hosts would look afterwards. Each step checks
+//! what a real one would: a file that is not what the plan says must not be replaced.
+
+use dkc_core::config::layout;
+use dkc_inventory::edit::{forget_deployed, record_deployed, record_founded};
+use dkc_inventory::model::{Inventory, NodeName};
+use dkc_inventory::observed::{HostFacts, HostView, NodeView, Observed, RunState, UNIT_FILE};
+use dkc_inventory::plan::{Action, Plan, Step};
+use dkc_inventory::render;
+
+/// The hosts after the first `count` steps.
+pub fn apply_some(observed: &Observed, plan: &Plan, count: usize) -> Observed {
+    let mut after = observed.clone();
+    for step in plan.steps.iter().take(count) {
+        match after.hosts.get_mut(&step.host) {
+            Some(HostView::Facts(facts)) => carry_out(facts, step),
+            other => panic!("step {} on a host that said nothing: {other:?}", step.number),
+        }
+    }
+    after
+}
+
+pub fn apply(observed: &Observed, plan: &Plan) -> Observed {
+    apply_some(observed, plan, plan.steps.len())
+}
+
+/// What the shell writes down once all steps are done.
+pub fn record(inventory: &Inventory, plan: &Plan) -> Inventory {
+    let is = |want: fn(&Action) -> bool| plan.steps.iter().any(|step| want(&step.action));
+    let mut after = inventory.clone();
+    if is(|action| matches!(action, Action::CheckConfiguration { .. })) {
+        after = record_deployed(&after, &plan.nodes()).inventory;
+    }
+    if is(|action| matches!(action, Action::RemoveNode { .. })) {
+        after = forget_deployed(&after, &plan.nodes()).inventory;
+    }
+    for step in &plan.steps {
+        if let (Action::FoundCluster { .. }, Some(node)) = (&step.action, &step.node) {
+            after = record_founded(&after, node.cluster()).inventory;
+        }
+    }
+    after
+}
+
+fn carry_out(facts: &mut HostFacts, step: &Step) {
+    match &step.action {
+        Action::MakeRoot { .. } => facts.root_has_marker = true,
+        Action::UploadProgram { digest, .. } => {
+            facts.programs.insert(digest.clone());
+        }
+        Action::RemoveRoot { .. } => {
+            assert!(facts.root_has_marker && facts.nodes.values().all(|view| !view.exists));
+            facts.root_has_marker = false;
+            facts.programs.clear();
+        }
+        action => {
+            let node: &NodeName = step.node.as_ref().expect("a step of a node names it");
+            let programs = facts.programs.clone();
+            let view = facts.nodes.entry(node.clone()).or_default();
+            on_node(view, action, |digest| programs.contains(digest));
+        }
+    }
+}
+
+fn on_node(view: &mut NodeView, action: &Action, has_program: impl Fn(&str) -> bool) {
+    match action {
+        Action::MakeNode { uuid, .. } => {
+            view.exists = true;
+            view.marker = Some(*uuid);
+        }
+        Action::WriteFile { text, replaces, .. } => {
+            assert_eq!(view.files.get(layout::CONFIG), replaces.as_ref(), "the file is not the one planned for");
+            view.files.insert(layout::CONFIG.into(), render::digest(text));
+            view.config_text = Some(text.clone());
+        }
+        Action::IssueCertificate { .. } => {
+            assert!(view.exists);
+            view.certificate_days = Some(89);
+            view.files.insert(layout::TLS_CA.into(), "anchors".into());
+            view.files.insert(layout::TLS_CERT.into(), "leaf".into());
+        }
+        Action::LinkProgram { digest, .. } => {
+            assert!(has_program(digest), "linked before it was uploaded");
+            view.program = Some(digest.clone());
+        }
+        Action::InitialiseData { uuid, .. } => {
+            assert!(view.identity.is_none_or(|identity| identity == *uuid));
+            view.identity = Some(*uuid);
+        }
+        Action::CheckConfiguration { .. } | Action::WaitReady { .. } | Action::PrepareStop { .. } => {
+            assert!(view.exists);
+        }
+        Action::FoundCluster { .. } => assert!(matches!(view.run, RunState::Running { .. })),
+        Action::InstallService { text, .. } => {
+            view.files.insert(UNIT_FILE.into(), render::digest(text));
+        }
+        Action::StartNode { .. } => {
+            assert!(view.identity.is_some(), "nothing starts without an identity");
+            view.run = RunState::Running { pid: 1 };
+        }
+        Action::StopNode { .. } => {
+            view.run = RunState::Stopped;
+            view.status = None;
+        }
+        Action::RemoveNode { uuid, .. } => {
+            assert_eq!(view.marker, Some(*uuid), "only what carries our marker is removed");
+            assert_eq!(view.run, RunState::Stopped);
+            *view = NodeView::default();
+        }
+        other => panic!("not a step of a node: {other:?}"),
+    }
+}
+
