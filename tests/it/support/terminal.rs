@@ -1,0 +1,106 @@
+//! A pseudo terminal with a program on it: a test types lines and waits for what appears, as a person would.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nix::pty::{Winsize, openpty};
+
+use super::wait_for;
+
+/// How long a test waits for a text: several times what a loaded machine needs.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+pub struct Terminal {
+    child: Child,
+    master: File,
+    screen: Arc<Mutex<Vec<u8>>>,
+    /// How much of the screen earlier expectations have used up.
+    seen: usize,
+}
+
+impl Terminal {
+    pub fn start(words: &[&str], environment: &[(&str, &str)]) -> Terminal {
+        let size = Winsize { ws_row: 50, ws_col: 140, ws_xpixel: 0, ws_ypixel: 0 };
+        let pty = openpty(Some(&size), None).expect("a pseudo terminal");
+        let end = |fd: &OwnedFd| Stdio::from(fd.try_clone().expect("a copy of the terminal"));
+        // setsid makes the terminal the controlling one of a new session, as a login does.
+        let child = Command::new("setsid")
+            .args(["-c", "-w"])
+            .args(words)
+            .envs(environment.iter().copied())
+            .stdin(end(&pty.slave))
+            .stdout(end(&pty.slave))
+            .stderr(end(&pty.slave))
+            .spawn()
+            .expect("setsid");
+        drop(pty.slave);
+        let master = File::from(pty.master);
+        let screen = Arc::new(Mutex::new(Vec::new()));
+        let (mut reader, sink) = (master.try_clone().expect("a copy of the terminal"), screen.clone());
+        std::thread::spawn(move || {
+            let mut piece = [0; 4096];
+            while let Ok(n @ 1..) = reader.read(&mut piece) {
+                sink.lock().unwrap().extend_from_slice(&piece[..n]);
+            }
+        });
+        Terminal { child, master, screen, seen: 0 }
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
+    }
+
+    /// Waits until `want` appears after everything that was expected before.
+    #[track_caller]
+    pub fn expect(&mut self, want: &str) -> &mut Terminal {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let found = {
+                let screen = self.screen.lock().unwrap();
+                find(&screen[self.seen..], want.as_bytes()).map(|at| self.seen + at + want.len())
+            };
+            if let Some(end) = found {
+                self.seen = end;
+                return self;
+            }
+            assert!(
+                std::time::Instant::now() < deadline,
+                "'{want}' did not appear; the terminal shows:\n{}",
+                self.text()
+            );
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    pub fn type_text(&mut self, text: &str) -> &mut Terminal {
+        self.master.write_all(text.as_bytes()).expect("typing");
+        self
+    }
+
+    pub fn line(&mut self, text: &str) -> &mut Terminal {
+        self.type_text(text).type_text("\r")
+    }
+
+    /// Waits for the program to end and answers its exit status.
+    #[track_caller]
+    pub fn ends(&mut self) -> i32 {
+        let child = &mut self.child;
+        let status = wait_for("the program at the terminal to end", PATIENCE, || child.try_wait().expect("waiting"));
+        status.code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
+    hay.windows(needle.len()).position(|w| w == needle)
+}
