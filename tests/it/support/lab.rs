@@ -103,6 +103,11 @@ impl Lab {
         all
     }
 
+    /// `dkc` with its environment, as a shell line on the admin host begins it.
+    pub fn dkc_line(&self) -> String {
+        self.dkc_words(&[])[2..].join(" ")
+    }
+
     /// `dkc` on the admin host, without a terminal.
     pub fn dkc(&self, line: &str) -> Ran {
         let words = split(line);

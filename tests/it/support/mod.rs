@@ -1,6 +1,7 @@
 //! What the whole-program tests stand on: the lab of real hosts, and a terminal that a test can type into.
 
 pub mod lab;
+pub mod ring;
 pub mod terminal;
 
 use std::process::Output;
