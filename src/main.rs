@@ -3,6 +3,7 @@
 
 mod authority;
 mod batch;
+mod bench;
 mod cli;
 mod commands;
 mod complete;

@@ -110,6 +110,10 @@ codes! {
         "The command's own output says what was found; only the exit status is an error.",
         "詳細はコマンドの出力に示されています。終了ステータスのみがエラーを表します。";
 
+    FAILED_BENCH = 720, Failed,
+        "The load of `bench` could not be begun, or some of its requests failed. The first failure is shown.",
+        "`bench` の負荷を開始できなかったか、一部の要求が失敗しました。最初の失敗が表示されます。";
+
     NOT_BUILT = 901, Bug,
         "This command is known but not finished in this release.",
         "このコマンドはこのリリースではまだ完成していません。";
