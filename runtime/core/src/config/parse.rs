@@ -250,11 +250,11 @@ fn descend<'a, 'b>(block: &'b [Line<'a>], step: &Step) -> Option<((usize, usize)
         }
     };
     let line = block[start];
-    let (first, ends): (usize, Box<dyn Fn(&Line) -> bool>) = match step {
-        // A list may stand at the indent of its key: its dash is two columns before its text.
-        Key(_) => (start + 1, Box::new(move |next| next.indent <= indent)),
-        Entry(_) => (start, Box::new(move |next| next.is_entry && next.indent == indent)),
+    // A list may stand at the indent of its key: its dash is two columns before its text.
+    let (first, ends_at): (usize, fn(&Line, usize) -> bool) = match step {
+        Key(_) => (start + 1, |next, indent| next.indent <= indent),
+        Entry(_) => (start, |next, indent| next.is_entry && next.indent == indent),
     };
-    let length = block[start + 1..].iter().take_while(|next| !ends(next)).count();
+    let length = block[start + 1..].iter().take_while(|next| !ends_at(next, indent)).count();
     Some(((line.number, line.indent + 1), &block[first..start + 1 + length]))
 }

@@ -1,10 +1,21 @@
 //! Questions to a ring map. All are answered without allocation, because a slave asks one for every request.
 
-use super::{Node, RingMap, SlotId, TabletPlace, slot_of};
+use super::{Node, RingMap, SLOTS, SlotId, TabletPlace, slot_of};
 use crate::ids::{MemberNo, NodeId, TabletId};
 use crate::kv::Key;
 
 impl RingMap {
+    /// What every founded ring map does; a map from elsewhere is asked before it is routed by.
+    pub fn covers_every_slot_once(&self) -> bool {
+        let mut next = 0;
+        let is_next = |place: &TabletPlace| {
+            let is_next = u32::from(place.first_slot.0) == next && place.first_slot <= place.last_slot;
+            next = u32::from(place.last_slot.0) + 1;
+            is_next
+        };
+        self.tablets.iter().all(is_next) && next == SLOTS
+    }
+
     /// The tablet that holds a slot. Panics on a map without tablets, which no founded cluster has.
     pub fn tablet_of_slot(&self, slot: SlotId) -> TabletId {
         self.place_of_slot(slot).tablet

@@ -173,6 +173,11 @@ pub fn encode_ring(ring: &RingMap) -> Bytes {
     encode_versioned(ring).into()
 }
 
+/// Only a map that every key can be routed by.
 pub fn decode_ring(body: &[u8]) -> Result<RingMap, BadBody> {
-    Ok(decode_versioned("ring map", body)?)
+    let ring: RingMap = decode_versioned("ring map", body)?;
+    if !ring.covers_every_slot_once() {
+        return Err(BadBody::Layout { what: "ring map", rule: "the tablets do not cover every slot once" });
+    }
+    Ok(ring)
 }
