@@ -1,1 +1,253 @@
-//! placeholder
+//! The state of the groups of a node, kept by fjall: one keyspace for each tablet and one for the meta group.
+//!
+//! *Invariant (D5):* see `TabletStore::commit`: one batch, one applied position.
+//! *Invariant:* commits reach the disk with `persist` only; until then the Raft log holds them, so it is purged
+//! only up to `TabletStore::persisted_applied`.
+//! *Invariant (D3):* a directory opens only if every commit that was persisted is there.
+//!
+//! What is absent: any meaning of the rows. `dkc_core::tablet` gives them theirs.
+
+mod catalog;
+mod error;
+mod install;
+mod tablet;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use dkc_core::ids::{GroupId, TabletId};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use catalog::{Catalog, Entry};
+pub use error::StorageError;
+pub use install::Install;
+pub use tablet::{Chunk, ROW_MAX_BYTES, SYSTEM_KIND, TabletSnapshot, TabletStore};
+
+const ENGINE_DIRECTORY: &str = "fjall";
+/// A memtable smaller than this is flushed so often that compaction takes over the disk; one larger makes
+/// recovery after a crash long (64 tablets with the engine's default of 64 MiB: 6 s, with 1 MiB: 1 s).
+const MEMTABLE_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=16 << 20;
+/// Sealed journals beyond this make the engine flush the tablets that still need the oldest one. The engine's
+/// least; it bounds what recovery reads.
+const JOURNAL_BYTES_MAX: u64 = 64 << 20;
+/// Flushing and compaction. One of them always stays free to flush.
+const WORKER_THREADS: usize = 2;
+/// Open table files: 12 tablets have a few dozen.
+const OPEN_FILES_MAX: usize = 256;
+
+#[derive(Debug, Clone)]
+pub struct StorageOptions {
+    pub cache_bytes: u64,
+    /// Memory for rows that are not in table files yet, of all tablets together.
+    pub memtable_bytes: u64,
+    /// How many tablets are expected on this node: they share `memtable_bytes`.
+    pub tablets: u16,
+}
+
+impl Default for StorageOptions {
+    fn default() -> Self {
+        StorageOptions { cache_bytes: 16 << 20, memtable_bytes: 32 << 20, tablets: 12 }
+    }
+}
+
+/// The state of all groups of a node. A handle.
+#[derive(Clone)]
+pub struct Storage {
+    shared: Arc<Shared>,
+    stores: Arc<Mutex<BTreeMap<GroupId, TabletStore>>>,
+}
+
+struct Shared {
+    directory: PathBuf,
+    database: Database,
+    catalog: Mutex<Catalog>,
+    memtable_bytes: u64,
+}
+
+impl Storage {
+    /// Opens the state in `directory`, or makes an empty one there. Blocks while the engine recovers.
+    pub fn open(directory: &Path, options: StorageOptions) -> Result<Storage, StorageError> {
+        fs::create_dir_all(directory).map_err(StorageError::io("make", directory))?;
+        let engine_directory = directory.join(ENGINE_DIRECTORY);
+        let catalog = read_catalog(directory, &engine_directory)?;
+        let database = Database::builder(&engine_directory)
+            .cache_size(options.cache_bytes)
+            .worker_threads(WORKER_THREADS)
+            .max_cached_files(Some(OPEN_FILES_MAX))
+            .max_journaling_size(JOURNAL_BYTES_MAX)
+            .open()
+            .map_err(StorageError::engine("recover"))?;
+        let per_tablet = options.memtable_bytes / u64::from(options.tablets.max(1));
+        let shared = Arc::new(Shared {
+            directory: directory.into(),
+            database,
+            catalog: Mutex::new(catalog),
+            memtable_bytes: per_tablet.clamp(*MEMTABLE_BYTES.start(), *MEMTABLE_BYTES.end()),
+        });
+        shared.remove_unnamed_keyspaces()?;
+        let storage = Storage { stores: Arc::new(Mutex::new(open_stores(&shared)?)), shared };
+        storage.persist()?;
+        Ok(storage)
+    }
+
+    /// The state of a tablet, made empty if this node has none.
+    pub fn tablet(&self, tablet: TabletId) -> Result<TabletStore, StorageError> {
+        self.group(tablet.group())
+    }
+
+    /// The state of the meta group.
+    pub fn meta(&self) -> Result<TabletStore, StorageError> {
+        self.group(GroupId::META)
+    }
+
+    /// The state of any group, made empty if this node has none.
+    pub fn group(&self, group: GroupId) -> Result<TabletStore, StorageError> {
+        let mut stores = locked(&self.stores);
+        if let Some(store) = stores.get(&group) {
+            return Ok(store.clone());
+        }
+        let (life, keyspace) = self.shared.new_keyspace(group)?;
+        self.shared.name_in_catalog(group, life, 0)?;
+        let store = TabletStore::open(Arc::clone(&self.shared), group, life, keyspace)?;
+        stores.insert(group, store.clone());
+        Ok(store)
+    }
+
+    /// The tablets that have a state here.
+    pub fn tablets(&self) -> Vec<TabletId> {
+        locked(&self.stores).keys().filter_map(|group| group.tablet()).collect()
+    }
+
+    /// Removes a tablet's state. Handles that are still held answer `Dropped`; snapshots live on.
+    pub fn drop_tablet(&self, tablet: TabletId) -> Result<(), StorageError> {
+        let mut stores = locked(&self.stores);
+        let Some(store) = stores.get(&tablet.group()) else { return Ok(()) };
+        self.shared.change_catalog(|catalog| drop(catalog.groups.remove(&tablet.group())))?;
+        if let Some(keyspace) = store.take_keyspace() {
+            self.shared.remove_keyspace(keyspace);
+        }
+        stores.remove(&tablet.group());
+        Ok(())
+    }
+
+    /// Makes all that has been committed so far durable. Commits go on meanwhile. Blocks for an fsync or two.
+    pub fn persist(&self) -> Result<(), StorageError> {
+        let stores: Vec<TabletStore> = locked(&self.stores).values().cloned().collect();
+        let before: Vec<_> = stores.iter().map(|store| store.position()).collect();
+        self.shared.database.persist(PersistMode::SyncAll).map_err(StorageError::engine("sync"))?;
+        self.shared.change_catalog(|catalog| {
+            for (store, (life, position)) in stores.iter().zip(&before) {
+                // A group that was replaced or dropped meanwhile is none of ours.
+                if let Some(entry) =
+                    catalog.groups.get_mut(&store.group()).filter(|entry| entry.life == *life)
+                {
+                    entry.commits = entry.commits.max(position.commits);
+                }
+            }
+        })?;
+        for (store, (_, position)) in stores.iter().zip(before) {
+            store.persisted(position.commits, position.applied);
+        }
+        Ok(())
+    }
+
+    /// Bytes that the disk still has for us. The engine takes no more writes once it has met a full disk, so
+    /// the daemon stops acknowledging well before.
+    pub fn free_bytes(&self) -> Result<u64, StorageError> {
+        let directory = &self.shared.directory;
+        let disk = nix::sys::statvfs::statvfs(directory)
+            .map_err(|errno| StorageError::io("look at the disk of", directory)(errno.into()))?;
+        Ok(disk.blocks_available() as u64 * disk.fragment_size() as u64)
+    }
+}
+
+fn read_catalog(directory: &Path, engine_directory: &Path) -> Result<Catalog, StorageError> {
+    if let Some(catalog) = Catalog::read(directory)? {
+        return Ok(catalog);
+    }
+    if engine_directory.exists() {
+        let why = "there are rows but no catalog that says whose they are".to_owned();
+        return Err(StorageError::Damaged { path: directory.into(), why });
+    }
+    let catalog = Catalog::default();
+    catalog.write(directory)?;
+    Ok(catalog)
+}
+
+fn open_stores(shared: &Arc<Shared>) -> Result<BTreeMap<GroupId, TabletStore>, StorageError> {
+    let catalog = locked(&shared.catalog).clone();
+    let mut stores = BTreeMap::new();
+    for (group, Entry { life, commits }) in catalog.groups {
+        let name = Catalog::keyspace_name(group, life);
+        let is_there = shared.database.keyspace_exists(&name);
+        let damaged = |why: String| StorageError::Damaged { path: shared.directory.clone(), why };
+        if !is_there && commits > 0 {
+            return Err(damaged(format!("the rows of group {group} are missing")));
+        }
+        let keyspace = shared.open_keyspace(&name)?;
+        let store = TabletStore::open(Arc::clone(shared), group, life, keyspace)?;
+        if store.commits() < commits {
+            let why =
+                format!("group {group} has {} commits, but {commits} were on disk before", store.commits());
+            return Err(damaged(why));
+        }
+        stores.insert(group, store);
+    }
+    Ok(stores)
+}
+
+impl Shared {
+    /// A keyspace that the catalog does not name yet.
+    fn new_keyspace(&self, group: GroupId) -> Result<(u64, Keyspace), StorageError> {
+        let life = {
+            let mut catalog = locked(&self.catalog);
+            catalog.lives += 1;
+            catalog.lives
+        };
+        Ok((life, self.open_keyspace(&Catalog::keyspace_name(group, life))?))
+    }
+
+    fn open_keyspace(&self, name: &str) -> Result<Keyspace, StorageError> {
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(self.memtable_bytes);
+        self.database.keyspace(name, options).map_err(StorageError::engine("open a keyspace"))
+    }
+
+    fn name_in_catalog(&self, group: GroupId, life: u64, commits: u64) -> Result<(), StorageError> {
+        self.change_catalog(|catalog| drop(catalog.groups.insert(group, Entry { life, commits })))
+    }
+
+    /// Durable when it returns; on an error the catalog is as before.
+    fn change_catalog(&self, change: impl FnOnce(&mut Catalog)) -> Result<(), StorageError> {
+        let mut catalog = locked(&self.catalog);
+        let mut changed = catalog.clone();
+        change(&mut changed);
+        if changed != *catalog {
+            changed.write(&self.directory)?;
+            *catalog = changed;
+        }
+        Ok(())
+    }
+
+    /// What an interrupted install, creation or removal left behind.
+    fn remove_unnamed_keyspaces(&self) -> Result<(), StorageError> {
+        let catalog = locked(&self.catalog);
+        let named = |(group, entry): (&GroupId, &Entry)| Catalog::keyspace_name(*group, entry.life);
+        let named: Vec<String> = catalog.groups.iter().map(named).collect();
+        for name in self.database.list_keyspace_names() {
+            if !named.iter().any(|named| **named == *name) {
+                tracing::info!("removing keyspace {name}, which was never finished or is given up");
+                let keyspace = self.open_keyspace(&name)?;
+                self.database.delete_keyspace(keyspace).map_err(StorageError::engine("remove a keyspace"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
