@@ -9,7 +9,7 @@ use dkc_core::kv::{Command, Reply};
 use dkc_core::wire::{Answer, Frame, Kind, Request};
 
 use super::batch::Batch;
-use super::session::TabletState;
+use super::session::{Session, TabletState};
 use super::{Call, RouteError, Shared};
 use crate::net::{NetError, Receive};
 
@@ -20,6 +20,9 @@ const BACKOFF_MAX: Duration = Duration::from_millis(40);
 /// Redirections that are followed at once; after these, two servers that name each other are asked with pauses.
 const REDIRECTIONS_AT_ONCE_MAX: u32 = 2;
 
+/// A leader that is losing its office says "unknown" for a moment, and a retry finds out. A tablet that has
+/// forgotten the session says so for ever.
+const UNKNOWNS_MAX: u32 = 10;
 /// Attempts that may find the connection still being made (30 ms in all) before another replica is asked.
 const CONNECTING_FAILURES_MAX: u32 = 4;
 
@@ -30,12 +33,15 @@ pub(super) struct Operation {
     tablet: Option<TabletId>,
     /// Set by the first sending; writes keep it, because their sequence belongs to its session.
     state: Option<Arc<TabletState>>,
+    /// Of a write that was sent.
+    session: Option<Arc<Session>>,
     /// Whom it was sent to last.
     node: NodeId,
     began: Instant,
     deadline: Instant,
     failures: u32,
     redirections: u32,
+    unknowns: u32,
     /// A sending got no definite answer, so that the write may have been applied.
     is_ambiguous: bool,
     /// What went wrong last.
@@ -82,11 +88,13 @@ impl Operation {
             request,
             tablet: call.tablet,
             state: None,
+            session: None,
             node: NodeId(0),
             began,
             deadline,
             failures: 0,
             redirections: 0,
+            unknowns: 0,
             is_ambiguous: false,
             trouble: Trouble::None,
             batch,
@@ -148,9 +156,10 @@ impl Operation {
             None => {
                 if matches!(self.request.command, Command::Write(_)) {
                     let ticket = state.begin();
-                    self.request.session = state.session;
+                    self.request.session = ticket.session.id;
                     self.request.sequence = ticket.sequence;
                     self.request.answered_below = ticket.answered_below;
+                    self.session = Some(ticket.session);
                 }
                 self.state = Some(state.clone());
             }
@@ -158,8 +167,8 @@ impl Operation {
             Some(_) => {
                 let left = self.deadline.saturating_duration_since(Instant::now());
                 self.request.patience_ms = left.as_millis().max(1) as u32;
-                if self.request.session != 0 {
-                    self.request.answered_below = state.answered_below();
+                if let Some(session) = &self.session {
+                    self.request.answered_below = session.answered_below();
                 }
             }
         }
@@ -194,6 +203,10 @@ impl Operation {
             Ok(Answer::Unknown) => {
                 self.is_ambiguous = true;
                 self.trouble = Trouble::Unknown(node);
+                self.unknowns += 1;
+                if self.unknowns > UNKNOWNS_MAX {
+                    return Next::Done(Err(self.unknown(self.why())));
+                }
             }
             Err(error) => {
                 self.is_ambiguous = true;
@@ -258,8 +271,8 @@ impl Operation {
     }
 
     fn finish(self: Box<Self>, outcome: Result<Reply, RouteError>) {
-        if let (Some(state), true) = (&self.state, self.request.session != 0) {
-            state.finish(self.request.sequence);
+        if let Some(session) = &self.session {
+            session.finish(self.request.sequence);
         }
         self.batch.complete(self.index, outcome);
     }

@@ -2,18 +2,27 @@
 //! once, and who leads it.
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use dkc_core::ids::{NodeId, TabletId};
+use dkc_core::tablet::REPLIES_PER_SESSION_MAX;
 use uuid::Uuid;
+
+/// Half of what a tablet remembers, so that it never forgets an answer that may still be asked for.
+const WINDOW_MAX: usize = REPLIES_PER_SESSION_MAX / 2;
 
 pub(super) struct TabletState {
     pub tablet: TabletId,
-    /// Random, so that no two routers ever share one. Never 0, which means "no session".
-    pub session: u64,
-    sequences: Mutex<Sequences>,
+    session: Mutex<Arc<Session>>,
     leader: AtomicU64,
+}
+
+/// One session of this router with one tablet.
+pub(super) struct Session {
+    /// Random, so that no two routers ever share one. Never 0, which means "no session".
+    pub id: u64,
+    sequences: Mutex<Sequences>,
 }
 
 /// Sequences count from 1. `base` is the lowest that is not answered; `is_answered[i]` is about `base + i`.
@@ -24,28 +33,24 @@ struct Sequences {
 
 /// The place of one write in its session.
 pub(super) struct Ticket {
+    pub session: Arc<Session>,
     pub sequence: u64,
     pub answered_below: u64,
 }
 
-impl TabletState {
-    pub fn new(tablet: TabletId, leader: NodeId) -> TabletState {
-        let session = Uuid::new_v4().as_u64_pair().0.max(1);
+impl Session {
+    fn new() -> Arc<Session> {
         let sequences = Mutex::new(Sequences { base: 1, is_answered: VecDeque::new() });
-        TabletState { tablet, session, sequences, leader: AtomicU64::new(leader.0) }
+        Arc::new(Session { id: Uuid::new_v4().as_u64_pair().0.max(1), sequences })
     }
 
-    /// The next sequence of the session.
-    pub fn begin(&self) -> Ticket {
-        let mut sequences = self.sequences.lock().expect("lock is never poisoned: panic aborts");
-        let sequence = sequences.base + sequences.is_answered.len() as u64;
-        sequences.is_answered.push_back(false);
-        Ticket { sequence, answered_below: sequences.base }
+    fn sequences(&self) -> MutexGuard<'_, Sequences> {
+        self.sequences.lock().expect("lock is never poisoned: panic aborts")
     }
 
     /// The application has its answer (or was told that it is unknown): this sequence is never sent again.
     pub fn finish(&self, sequence: u64) {
-        let mut sequences = self.sequences.lock().expect("lock is never poisoned: panic aborts");
+        let mut sequences = self.sequences();
         let place = (sequence - sequences.base) as usize;
         sequences.is_answered[place] = true;
         while sequences.is_answered.front() == Some(&true) {
@@ -55,7 +60,28 @@ impl TabletState {
     }
 
     pub fn answered_below(&self) -> u64 {
-        self.sequences.lock().expect("lock is never poisoned: panic aborts").base
+        self.sequences().base
+    }
+}
+
+impl TabletState {
+    pub fn new(tablet: TabletId, leader: NodeId) -> TabletState {
+        TabletState { tablet, session: Mutex::new(Session::new()), leader: AtomicU64::new(leader.0) }
+    }
+
+    /// A place for a new write. One slow write holds its session's window open; when the window is as wide as the
+    /// tablet remembers, a new session begins and the old one ends with its last answer.
+    pub fn begin(&self) -> Ticket {
+        let mut session = self.session.lock().expect("lock is never poisoned: panic aborts");
+        if session.sequences().is_answered.len() >= WINDOW_MAX {
+            *session = Session::new();
+        }
+        let mut sequences = session.sequences();
+        let sequence = sequences.base + sequences.is_answered.len() as u64;
+        sequences.is_answered.push_back(false);
+        let answered_below = sequences.base;
+        drop(sequences);
+        Ticket { session: session.clone(), sequence, answered_below }
     }
 
     /// Who is believed to lead.
@@ -86,14 +112,31 @@ mod tests {
         let sequences: Vec<u64> = (0..4).map(|_| state.begin().sequence).collect();
         assert_eq!(sequences, [1, 2, 3, 4]);
         let check = |finished: u64, want: u64| {
-            state.finish(finished);
-            assert_eq!(state.answered_below(), want, "after {finished}");
+            let session = state.session.lock().unwrap().clone();
+            session.finish(finished);
+            assert_eq!(session.answered_below(), want, "after {finished}");
         };
         check(2, 1);
         check(3, 1);
         check(1, 4);
         check(4, 5);
-        assert_eq!(state.begin().sequence, 5);
+        let ticket = state.begin();
+        assert_eq!((ticket.sequence, ticket.answered_below), (5, 5));
+    }
+
+    #[test]
+    fn one_slow_write_does_not_make_the_tablet_forget() {
+        let state = TabletState::new(TabletId(0), NodeId(1));
+        let slow = state.begin();
+        for _ in 1..WINDOW_MAX {
+            let ticket = state.begin();
+            assert_eq!(ticket.session.id, slow.session.id);
+            ticket.session.finish(ticket.sequence);
+        }
+        let next = state.begin();
+        assert_ne!(next.session.id, slow.session.id);
+        assert_eq!((next.sequence, next.answered_below), (1, 1));
+        slow.session.finish(slow.sequence);
     }
 
     #[test]

@@ -103,6 +103,7 @@ async fn a_lost_answer_makes_the_next_sending_a_retry_elsewhere() {
 async fn an_unknown_outcome_is_asked_again_as_a_retry() {
     let script = |_, count| if count == 0 { Act::Answer(Answer::Unknown) } else { stored() };
     check(LONG, script, "Stored", "1:1 1:1!").await;
+    check(LONG, |_, _| Act::Answer(Answer::Unknown), "unknown", "1:1 1:1! 1:1!").await;
 }
 
 #[tokio::test]
