@@ -264,6 +264,18 @@ impl Shared {
         }
     }
 
+    /// Whom the ring map may be asked of: the servers of the map, then those of the configuration.
+    fn askable(&self) -> Vec<Target> {
+        let mut all: Vec<Target> = self.targets().into_iter().map(|(_, target)| target).collect();
+        for server in &self.servers {
+            let target = Target { address: server.address.clone(), node: Some(server.node_uuid) };
+            if !all.contains(&target) {
+                all.push(target);
+            }
+        }
+        all
+    }
+
     fn set_ring(&self, ring: RingMap) -> bool {
         if ring.cluster != self.cluster || ring.tablets.is_empty() {
             tracing::warn!(cluster = %ring.cluster, "a ring map of another cluster was offered; ignored");
@@ -281,7 +293,7 @@ impl Shared {
         }
         *self.view.write().expect("lock is never poisoned: panic aborts") = Some(Arc::new(view));
         self.ring_version.store(ring.version.0, Ordering::Relaxed);
-        let wanted: Vec<Target> = ring.nodes.iter().map(view::target_of).collect();
+        let wanted = self.askable();
         self.peers.retain(|target| wanted.contains(target));
         self.ring.send_replace(Some(ring));
         true

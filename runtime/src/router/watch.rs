@@ -20,13 +20,13 @@ const NEWS_MAX: Duration = Duration::from_millis(300);
 
 pub(super) async fn follow(shared: Arc<Shared>) {
     for turn in 0.. {
-        let targets = shared.targets();
+        let targets = shared.askable();
         if targets.is_empty() {
             set_trouble(&shared, "no server is configured");
             tokio::time::sleep(PAUSE).await;
             continue;
         }
-        let (_, target) = &targets[turn % targets.len()];
+        let target = &targets[turn % targets.len()];
         if let Err(error) = follow_one(&shared, target).await {
             set_trouble(&shared, &error.to_string());
             tokio::time::sleep(PAUSE).await;
@@ -67,7 +67,7 @@ async fn follow_one(shared: &Shared, target: &Target) -> Result<(), NetError> {
         if !has_news && asked.elapsed() < PAUSE {
             tokio::time::sleep(PAUSE).await;
         }
-        if shared.targets().iter().all(|(_, known)| known != target) {
+        if !shared.askable().contains(target) {
             return Ok(());
         }
     }

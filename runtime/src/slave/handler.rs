@@ -1,0 +1,95 @@
+//! What a slave answers on its control socket.
+
+use dkc_core::control::{ControlReply, ControlRequest, NodeStatus, RoleStatus, SlaveStatus};
+use dkc_core::ids::RingVersion;
+use futures::future::BoxFuture;
+
+use super::Slave;
+use super::connection::VERSION;
+use crate::control::{Handler, refusal};
+
+impl Handler for Slave {
+    fn handle(&self, request: ControlRequest) -> BoxFuture<'_, ControlReply> {
+        Box::pin(async move {
+            match request {
+                ControlRequest::Status => ControlReply::Status(Box::new(self.status())),
+                ControlRequest::Ring => ControlReply::Ring(self.ring().map(|ring| (*ring).clone())),
+                // A slave leads nothing; that it stops answering new applications comes with the signal.
+                ControlRequest::PrepareStop => ControlReply::Ok,
+                ControlRequest::Metrics => ControlReply::Text(self.statistics.metrics()),
+                ControlRequest::Word { line } => self.word(&line),
+                ControlRequest::Found => refusal("a slave cannot found a cluster; ask a server"),
+                ControlRequest::Data { .. } => refusal("a slave's control socket carries no data; ask a server"),
+            }
+        })
+    }
+}
+
+impl Slave {
+    fn ring(&self) -> Option<std::sync::Arc<dkc_core::ring::RingMap>> {
+        self.router.ring().borrow().clone()
+    }
+
+    fn status(&self) -> NodeStatus {
+        NodeStatus {
+            release: env!("CARGO_PKG_VERSION").into(),
+            cluster: self.config.cluster.clone(),
+            cluster_id: self.config.cluster_id,
+            node_uuid: self.config.node_uuid,
+            pid: std::process::id(),
+            uptime_s: self.started.elapsed().as_secs(),
+            role: RoleStatus::Slave(self.slave_status()),
+            ring_version: self.ring().map_or(RingVersion(0), |ring| ring.version),
+            memory_bytes: resident_bytes(),
+            connections: self.statistics.connections(),
+        }
+    }
+
+    fn slave_status(&self) -> SlaveStatus {
+        SlaveStatus {
+            id: self.role.id,
+            listeners: self.role.pairs.iter().map(|pair| format!("{} (memcache)", pair.listen)).collect(),
+            servers: self.router.links(),
+            operations: self.router.operations(),
+            client_connections: self.statistics.connections(),
+        }
+    }
+
+    fn word(&self, line: &str) -> ControlReply {
+        match line.split_whitespace().next().unwrap_or_default() {
+            "VERSION" => ControlReply::Text(format!("{VERSION}\n")),
+            "SELFSTATUS" => ControlReply::Text(self.self_status()),
+            word => refusal(format!("ERROR: a slave does not know {word}; it knows VERSION and SELFSTATUS")),
+        }
+    }
+
+    /// For people: one line for the slave and one for each server.
+    fn self_status(&self) -> String {
+        let status = self.slave_status();
+        let version = self.ring().map_or("not known yet".to_owned(), |ring| ring.version.to_string());
+        let mut text = format!(
+            "slave {} of cluster {}: ring {version}, {} operations, {} connections, listening on {}\n",
+            status.id,
+            self.config.cluster,
+            status.operations,
+            status.client_connections,
+            status.listeners.join(", "),
+        );
+        for server in status.servers {
+            let state = match (server.is_connected, server.error) {
+                (true, _) => "UP".to_owned(),
+                (false, Some(error)) => format!("DOWN: {error}"),
+                (false, None) => "not connected".to_owned(),
+            };
+            text.push_str(&format!("server {} {} {state}\n", server.number, server.address));
+        }
+        text
+    }
+}
+
+/// Resident memory of this process; 0 where the kernel does not tell.
+fn resident_bytes() -> u64 {
+    let pages = || std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse::<u64>().ok();
+    let page_bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
+    pages().unwrap_or(0) * page_bytes as u64
+}

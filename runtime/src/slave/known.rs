@@ -1,0 +1,178 @@
+//! What a slave knows of its cluster from one start to the next: the last ring map and the servers in it. Written
+//! whenever they change (auto configuration), so that a slave starts even when every server that it was configured
+//! with has been replaced.
+//!
+//! *Invariant:* nothing here is needed: without these files, or with damaged ones, the configuration is enough.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use dkc_core::config::{NodeConfig, ServerEntry, layout};
+use dkc_core::ids::{ClusterId, RingVersion};
+use dkc_core::ring::{Node, RingMap};
+use dkc_core::wire::{decode_ring, encode_ring};
+use serde::{Deserialize, Serialize};
+
+use super::Slave;
+
+/// In the data directory: the last ring map, as it came over the wire.
+const RING_FILE: &str = "ring";
+/// In the data directory: the servers of that map, for people too.
+const SERVERS_FILE: &str = "servers.yaml";
+
+/// The content of `servers.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct ServersFile {
+    cluster_id: ClusterId,
+    ring_version: RingVersion,
+    servers: Vec<ServerEntry>,
+}
+
+pub(super) struct Known {
+    pub servers: Vec<ServerEntry>,
+    pub ring: Option<RingMap>,
+}
+
+impl Known {
+    /// The servers that were known last, then those of the configuration that are not among them.
+    pub fn load(directory: &Path, config: &NodeConfig) -> Known {
+        let data = directory.join(layout::DATA_DIR);
+        let ring = read(&data.join(RING_FILE), |bytes| decode_ring(bytes).map_err(|error| error.to_string()));
+        let file = read(&data.join(SERVERS_FILE), |bytes| {
+            serde_yaml::from_slice::<ServersFile>(bytes).map_err(|error| error.to_string())
+        });
+        let of_ours = file.filter(|file| file.cluster_id == config.cluster_id);
+        let mut servers = of_ours.map(|file| file.servers).unwrap_or_default();
+        for server in &config.servers {
+            if servers.iter().all(|known| known.node_uuid != server.node_uuid) {
+                servers.push(server.clone());
+            }
+        }
+        Known { servers, ring: ring.filter(|ring| ring.cluster == config.cluster_id) }
+    }
+}
+
+fn read<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Option<T> {
+    let parsed = match std::fs::read(path) {
+        Ok(bytes) => parse(&bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        Err(error) => Err(error.to_string()),
+    };
+    parsed
+        .inspect_err(|why| tracing::warn!(path = %path.display(), why, "cannot be used; the configuration will do"))
+        .ok()
+}
+
+/// Writes every new ring map down, for as long as it is polled.
+pub(super) async fn keep(slave: Arc<Slave>) {
+    let mut ring = slave.router.ring();
+    // What was loaded at the start need not be written again.
+    let mut written = ring.borrow_and_update().as_ref().map(|ring| ring.version);
+    loop {
+        let newest = ring.borrow_and_update().clone();
+        if let Some(newest) = newest.filter(|newest| Some(newest.version) != written) {
+            written = Some(newest.version);
+            let data = slave.directory.join(layout::DATA_DIR);
+            let saved = tokio::task::spawn_blocking(move || save(&data, &newest)).await;
+            if let Ok(Err(error)) = saved {
+                tracing::warn!(%error, "cannot write down the ring map; the next start will know less");
+            }
+        }
+        if ring.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn save(data: &Path, ring: &RingMap) -> io::Result<()> {
+    std::fs::create_dir_all(data)?;
+    let servers = ring.nodes.iter().map(entry_of).collect();
+    let file = ServersFile { cluster_id: ring.cluster, ring_version: ring.version, servers };
+    let yaml = serde_yaml::to_string(&file).map_err(io::Error::other)?;
+    replace(&data.join(SERVERS_FILE), yaml.as_bytes())?;
+    replace(&data.join(RING_FILE), &encode_ring(ring))
+}
+
+fn entry_of(node: &Node) -> ServerEntry {
+    ServerEntry {
+        number: node.number,
+        node_id: node.node_id,
+        node_uuid: node.uuid,
+        address: node.address.clone(),
+        zone: node.zone.clone(),
+    }
+}
+
+/// The old content or the new, never a part.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = std::fs::File::create(&temporary)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLUSTER: &str = "0b1e7c1c-6f0f-4f0e-9d55-3f2b8d0c7a11";
+
+    fn config() -> NodeConfig {
+        let text = format!(
+            "version: 1\ncluster: c0\ncluster_id: {CLUSTER}\nnode_uuid: {CLUSTER}\n\
+             role: {{slave: {{id: 0, pairs: []}}}}\n\
+             servers:\n- {{number: 1, node_id: 1, node_uuid: {}, address: 10.0.0.1:8020}}\n\
+             - {{number: 2, node_id: 2, node_uuid: {}, address: 10.0.0.2:8020}}\nparameters: {{}}\n",
+            uuid(1),
+            uuid(2)
+        );
+        serde_yaml::from_str(&text).unwrap()
+    }
+    fn uuid(number: u8) -> String {
+        format!("{}0{number}", &CLUSTER[..34])
+    }
+    fn ring(cluster: &str, numbers: &[u8]) -> RingMap {
+        let node = |number: &u8| {
+            serde_yaml::from_str::<Node>(&format!(
+                "{{node_id: {number}, uuid: {}, number: {number}, address: '10.0.0.{number}:8020', zone: null,\
+                  in_ring: ServiceIn, action: None, operate: Nothing}}",
+                uuid(*number)
+            ))
+            .unwrap()
+        };
+        RingMap {
+            cluster: cluster.parse().unwrap(),
+            version: RingVersion(7),
+            replicas: 3,
+            nodes: numbers.iter().map(node).collect(),
+            tablets: Vec::new(),
+        }
+    }
+    fn check(prepare: impl FnOnce(&Path), want_servers: &[u32], want_ring: bool) {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join(layout::DATA_DIR);
+        std::fs::create_dir(&data).unwrap();
+        prepare(&data);
+        let known = Known::load(directory.path(), &config());
+        let numbers: Vec<u32> = known.servers.iter().map(|server| server.number.0).collect();
+        assert_eq!((numbers.as_slice(), known.ring.is_some()), (want_servers, want_ring));
+    }
+
+    #[test]
+    fn what_was_known_last_comes_first_and_damage_does_not_matter() {
+        check(|_| {}, &[1, 2], false);
+        check(|data| save(data, &ring(CLUSTER, &[3, 2])).unwrap(), &[3, 2, 1], true);
+        check(|data| save(data, &ring(&uuid(9), &[3])).unwrap(), &[1, 2], false);
+        check(
+            |data| {
+                save(data, &ring(CLUSTER, &[3])).unwrap();
+                std::fs::write(data.join(RING_FILE), b"\x01torn").unwrap();
+                std::fs::write(data.join(SERVERS_FILE), b"cluster_id: [").unwrap();
+            },
+            &[1, 2],
+            false,
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! Where applications connect: a port on loopback or a Unix socket.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::connection::{Service, serve};
+
+/// memcached's words for it.
+const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
+/// The pause after `accept` failed (out of file descriptors, say), so that it does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener, PathBuf),
+}
+
+enum Accepted {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+pub(super) struct Listener {
+    socket: Socket,
+    service: Arc<Service>,
+    connections_max: u32,
+}
+
+impl Listener {
+    pub async fn open(listen: &str, service: Service, connections_max: u32) -> io::Result<Listener> {
+        let socket = match listen.starts_with('/') {
+            true => open_unix(Path::new(listen))?,
+            false => Socket::Tcp(TcpListener::bind(listen).await?),
+        };
+        Ok(Listener { socket, service: Arc::new(service), connections_max })
+    }
+
+    /// Accepts until told to stop; then lets those who are in go on until this is dropped.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = told_to_stop(&mut stop) => break,
+                Some(_) = connections.join_next() => {}
+                accepted = self.socket.accept() => match accepted {
+                    Ok(accepted) => drop(connections.spawn(self.connection(accepted))),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection of an application");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        if let Socket::Unix(_, path) = &self.socket {
+            // Gone already is as good.
+            let _ = std::fs::remove_file(path);
+        }
+        drop(self.socket);
+        while connections.join_next().await.is_some() {}
+    }
+
+    /// Serves one connection, or turns it away when there are too many.
+    fn connection(&self, accepted: Accepted) -> impl Future<Output = ()> + Send + use<> {
+        let (service, connections_max) = (self.service.clone(), self.connections_max);
+        async move {
+            let ended = match accepted {
+                Accepted::Tcp(stream) => match stream.set_nodelay(true) {
+                    Ok(()) => enter(stream, &service, connections_max).await,
+                    Err(error) => Err(error),
+                },
+                Accepted::Unix(stream) => enter(stream, &service, connections_max).await,
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "connection of an application ended");
+            }
+        }
+    }
+}
+
+/// An error means that whoever could say stop is gone: stop.
+async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    service: &Service,
+    connections_max: u32,
+) -> io::Result<()> {
+    if service.statistics.connections() >= connections_max {
+        service.statistics.rejected_connections.fetch_add(1, Ordering::Relaxed);
+        stream.write_all(TOO_MANY).await?;
+        return stream.shutdown().await;
+    }
+    serve(stream, service).await
+}
+
+impl Socket {
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Socket::Tcp(listener) => Ok(Accepted::Tcp(listener.accept().await?.0)),
+            Socket::Unix(listener, _) => Ok(Accepted::Unix(listener.accept().await?.0)),
+        }
+    }
+}
+
+/// A socket that was left over is removed only when nobody answers on it.
+fn open_unix(path: &Path) -> io::Result<Socket> {
+    if path.exists() {
+        match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+            Err(error) => return Err(error),
+        }
+    }
+    let listener = UnixListener::bind(path)?;
+    // Like the port on loopback it is for every user of the host; who may not, is kept out by the directory.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
+    Ok(Socket::Unix(listener, path.to_owned()))
+}
