@@ -1,1 +1,208 @@
-//! placeholder
+//! The control socket of a node, for both roles: a Unix socket that only the node's user may open. A line that
+//! begins with `{` is a structured request and is answered with one JSON line; any other line is a CHMPX word and
+//! is answered with text, after which the connection is closed, so that `nc -U` ends by itself.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dkc_core::control::{CONTROL_LINE_MAX_BYTES, ControlReply, ControlRequest};
+use futures::future::BoxFuture;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+/// Connections at once: people and the shell need a handful; bounds the memory that callers can take.
+const CONNECTIONS_MAX: usize = 32;
+/// A caller that says nothing for this long is closed.
+const IDLE_MAX: Duration = Duration::from_secs(600);
+/// Pause after a failed accept (out of descriptors), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Answers control requests. Implemented by the server role and by the slave role.
+pub trait Handler: Send + Sync + 'static {
+    fn handle(&self, request: ControlRequest) -> BoxFuture<'_, ControlReply>;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    #[error("{0}: another process answers on this control socket; is the node running already?")]
+    InUse(PathBuf),
+    #[error("{path}: cannot open the control socket: {source}")]
+    Open { path: PathBuf, source: io::Error },
+}
+
+/// Opens the socket. A left-over socket is removed only when nobody answers on it.
+pub fn open(path: &Path) -> Result<UnixListener, ControlError> {
+    let fail = |source| ControlError::Open { path: path.to_owned(), source };
+    if let Some(folder) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fail)?;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(fail)?;
+    }
+    if path.exists() {
+        match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => return Err(ControlError::InUse(path.to_owned())),
+            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(fail)?,
+            Err(e) => return Err(fail(e)),
+        }
+    }
+    let listener = UnixListener::bind(path).map_err(fail)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(fail)?;
+    Ok(listener)
+}
+
+/// Accepts and answers until the task is dropped.
+pub async fn serve(listener: UnixListener, handler: Arc<dyn Handler>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let handler = handler.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = converse(stream, &*handler).await {
+                        tracing::debug!(%error, "control connection ended");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "control socket: accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One connection: lines in, answers out, in order.
+async fn converse(stream: UnixStream, handler: &dyn Handler) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut reader = BufReader::new(read);
+    loop {
+        let line = match tokio::time::timeout(IDLE_MAX, read_line(&mut reader)).await {
+            Ok(line) => line?,
+            Err(_) => return Ok(()),
+        };
+        let Some(line) = line else { return Ok(()) };
+        if line.trim().is_empty() {
+            continue;
+        }
+        if !line.trim_start().starts_with('{') {
+            let text = answer_word(&line, handler).await;
+            write.write_all(text.as_bytes()).await?;
+            return write.shutdown().await;
+        }
+        let mut json = answer_json(&line, handler).await;
+        json.push(b'\n');
+        write.write_all(&json).await?;
+    }
+}
+
+/// The next line without its end, or `None` at the end of the stream.
+async fn read_line(reader: &mut (impl AsyncBufReadExt + Unpin)) -> io::Result<Option<String>> {
+    let mut line = Vec::new();
+    let count = reader.take(CONTROL_LINE_MAX_BYTES as u64 + 1).read_until(b'\n', &mut line).await?;
+    if count == 0 {
+        return Ok(None);
+    }
+    if line.len() > CONTROL_LINE_MAX_BYTES {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a line longer than the protocol allows"));
+    }
+    let line = String::from_utf8(line).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+    Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned()))
+}
+
+async fn answer_word(line: &str, handler: &dyn Handler) -> String {
+    let mut text = match handler.handle(ControlRequest::Word { line: line.trim().to_owned() }).await {
+        ControlReply::Text(text) => text,
+        ControlReply::Error { message, .. } => message,
+        other => format!("ERROR: a word was answered with {other:?}"),
+    };
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+async fn answer_json(line: &str, handler: &dyn Handler) -> Vec<u8> {
+    let reply = match serde_json::from_str(line) {
+        Ok(request) => handler.handle(request).await,
+        Err(e) => refusal(format!("the request is not understood: {e}")),
+    };
+    serde_json::to_vec(&reply).unwrap_or_else(|e| format!("{{\"error\":{{\"message\":\"{e}\"}}}}").into_bytes())
+}
+
+/// A reply for what was refused and changed nothing.
+pub fn refusal(message: impl Into<String>) -> ControlReply {
+    ControlReply::Error { message: message.into(), is_outcome_unknown: false }
+}
+
+/// Asks the control socket at `path` one line and returns the whole answer.
+pub fn ask(path: &Path, line: &str, patience: Duration) -> io::Result<String> {
+    use std::io::{BufRead, Read, Write};
+    let mut stream = std::os::unix::net::UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.write_all(format!("{line}\n").as_bytes())?;
+    stream.shutdown(std::net::Shutdown::Write)?;
+    let mut answer = String::new();
+    if line.trim_start().starts_with('{') {
+        std::io::BufReader::new(stream).read_line(&mut answer)?;
+    } else {
+        stream.read_to_string(&mut answer)?;
+    }
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Echo;
+    impl Handler for Echo {
+        fn handle(&self, request: ControlRequest) -> BoxFuture<'_, ControlReply> {
+            Box::pin(async move {
+                match request {
+                    ControlRequest::Word { line } => ControlReply::Text(format!("said {line}")),
+                    _ => ControlReply::Ok,
+                }
+            })
+        }
+    }
+
+    async fn check(line: &str, want: &str) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("run/control.sock");
+        let server = tokio::spawn(serve(open(&path).expect("the socket opens"), Arc::new(Echo)));
+        let asked = line.to_owned();
+        let answer = tokio::task::spawn_blocking(move || ask(&path, &asked, Duration::from_secs(10))).await;
+        assert_eq!(answer.expect("no panic").expect("an answer"), want);
+        server.abort();
+    }
+
+    #[tokio::test]
+    async fn words_get_text_and_requests_get_one_line_of_json() {
+        check("VERSION", "said VERSION\n").await;
+        check(r#"{"do":"prepare_stop"}"#, "\"ok\"\n").await;
+        check(
+            r#"{"do":"dance"}"#,
+            "{\"error\":{\"message\":\"the request is not understood: unknown variant `dance`, expected one of \
+             `status`, `ring`, `found`, `prepare_stop`, `data`, `metrics`, `word`\",\"is_outcome_unknown\":false}}\n",
+        )
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_left_over_socket_is_removed_and_a_living_one_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("control.sock");
+        drop(open(&path).expect("opens the first time"));
+        assert!(path.exists(), "dropping a listener leaves the file");
+        let living = open(&path).expect("the left-over is replaced");
+        assert!(matches!(open(&path), Err(ControlError::InUse(_))));
+        assert_eq!(fs::metadata(&path).expect("the socket").permissions().mode() & 0o777, 0o600);
+        drop(living);
+    }
+}

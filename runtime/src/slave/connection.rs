@@ -155,7 +155,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let _under_way = service.statistics.wave();
         service.statistics.cmd_flush.fetch_add(1, Ordering::Relaxed);
         let outcomes = service.router.execute_everywhere(flush(&service.namespace, after_ms)).await;
-        match outcomes.and_then(|outcomes| outcomes.into_iter().find(Result::is_err).unwrap_or(Ok(Reply::Done))) {
+        match outcomes
+            .and_then(|outcomes| outcomes.into_iter().find(Result::is_err).unwrap_or(Ok(Reply::Done)))
+        {
             Ok(_) => write_reply(&mut self.output, &Reply::Done),
             Err(error) => answer_error(&partly_done(error), &service.statistics, &mut self.output),
         }
@@ -182,20 +184,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
     }
 
     async fn general_stats(&mut self) {
-        let service = self.service;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let uptime = service.started.elapsed().as_secs();
-        let facts: [(&str, &dyn Display); 6] = [
-            ("pid", &std::process::id()),
-            ("uptime", &uptime),
-            ("time", &now),
-            ("version", &VERSION),
-            ("pointer_size", &usize::BITS),
-            ("threads", &std::thread::available_parallelism().map_or(1, usize::from)),
-        ];
-        service.statistics.write(&mut self.output, &facts);
+        write_facts(self.service, &mut self.output);
         // A cluster that cannot be asked just now must not keep anybody from the rest.
-        if let Some((records, bytes)) = count(service).await {
+        if let Some((records, bytes)) = count(self.service).await {
             write_stat(&mut self.output, "curr_items", &records);
             write_stat(&mut self.output, "bytes", &bytes);
         }
@@ -228,6 +219,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         self.output.clear();
         Ok(())
     }
+}
+
+/// The statistics of this process.
+fn write_facts(service: &Service, out: &mut BytesMut) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let facts: [(&str, &dyn Display); 6] = [
+        ("pid", &std::process::id()),
+        ("uptime", &service.started.elapsed().as_secs()),
+        ("time", &now),
+        ("version", &VERSION),
+        ("pointer_size", &usize::BITS),
+        ("threads", &std::thread::available_parallelism().map_or(1, usize::from)),
+    ];
+    service.statistics.write(out, &facts);
 }
 
 /// Some tablets may be flushed when one failed, so that a definite error would not be the truth.

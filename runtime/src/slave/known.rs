@@ -60,7 +60,9 @@ fn read<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Optio
         Err(error) => Err(error.to_string()),
     };
     parsed
-        .inspect_err(|why| tracing::warn!(path = %path.display(), why, "cannot be used; the configuration will do"))
+        .inspect_err(
+            |why| tracing::warn!(path = %path.display(), why, "cannot be used; the configuration will do"),
+        )
         .ok()
 }
 

@@ -126,10 +126,13 @@ impl Statistics {
 
     /// Prometheus text.
     pub fn metrics(&self) -> String {
-        let mut text = format!("# TYPE dkc_slave_connections gauge\ndkc_slave_connections {}\n", self.connections());
+        let mut text =
+            format!("# TYPE dkc_slave_connections gauge\ndkc_slave_connections {}\n", self.connections());
         for (name, counter) in self.counters() {
             let count = counter.load(Ordering::Relaxed);
-            text.push_str(&format!("# TYPE dkc_slave_{name}_total counter\ndkc_slave_{name}_total {count}\n"));
+            text.push_str(&format!(
+                "# TYPE dkc_slave_{name}_total counter\ndkc_slave_{name}_total {count}\n"
+            ));
         }
         text
     }

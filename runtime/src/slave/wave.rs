@@ -7,7 +7,9 @@
 use bytes::{Bytes, BytesMut};
 use dkc_core::ids::Namespace;
 use dkc_core::kv::{Command, Key, Read, Reply, Write};
-use dkc_core::memcache::{Action, Request, write_end, write_reply, write_server_error, write_unknown, write_value};
+use dkc_core::memcache::{
+    Action, Request, write_end, write_reply, write_server_error, write_unknown, write_value,
+};
 
 use super::statistics::{Statistics, WriteKind};
 use crate::router::{Call, RouteError};
@@ -63,7 +65,9 @@ impl Wave {
     }
 
     pub fn is_full(&self) -> bool {
-        self.steps.len() >= CALLS_MAX || self.calls.len() >= self.reads_max || self.written_bytes >= WRITES_MAX_BYTES
+        self.steps.len() >= CALLS_MAX
+            || self.calls.len() >= self.reads_max
+            || self.written_bytes >= WRITES_MAX_BYTES
     }
 
     pub fn text(&mut self, text: &'static [u8]) {
@@ -116,7 +120,13 @@ impl Wave {
         keys.split_off(keys.len().min(self.reads_max - self.calls.len()))
     }
 
-    fn read(&mut self, keys: Vec<Key>, with_version: bool, touch: Option<dkc_core::kv::Expiry>, is_last: bool) {
+    fn read(
+        &mut self,
+        keys: Vec<Key>,
+        with_version: bool,
+        touch: Option<dkc_core::kv::Expiry>,
+        is_last: bool,
+    ) {
         let first = self.calls.len();
         let names = keys.iter().map(|key| key.bytes.clone()).collect();
         for key in keys {
@@ -165,7 +175,9 @@ impl Wave {
         for step in self.steps {
             match step {
                 Step::Text(text) => out.extend_from_slice(text),
-                Step::Write { at, kind, noreply } => answer_write(&outcomes[at], kind, noreply, statistics, out),
+                Step::Write { at, kind, noreply } => {
+                    answer_write(&outcomes[at], kind, noreply, statistics, out)
+                }
                 Step::Get { first, keys, with_version, is_touch, is_last } => {
                     let outcomes = &mut outcomes[first..first + keys.len()];
                     let is_fine = answer_get(&keys, outcomes, with_version, is_touch, statistics, out);
