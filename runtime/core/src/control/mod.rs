@@ -8,6 +8,12 @@ use crate::ids::{
 };
 use crate::ring::{Node, RingMap};
 
+mod blob;
+#[cfg(test)]
+mod tests;
+
+pub use blob::BadBase64;
+
 /// Longest request line.
 pub const CONTROL_LINE_MAX_BYTES: usize = 96 * 1024 * 1024;
 
