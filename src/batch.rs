@@ -123,13 +123,19 @@ fn statements(bytes: &[u8], has_semicolons: bool) -> Vec<Statement> {
 /// The line as text, or why it is none.
 pub fn line_text(line: &[u8], before: usize) -> Result<&str, CommandError> {
     if line.len() + before > LINE_MAX_BYTES {
-        return Err(CommandError::new(&codes::BAD_LINE, format!("the line is longer than {LINE_MAX_BYTES} bytes"))
-            .now("nothing of it was executed"));
+        return Err(CommandError::new(
+            &codes::BAD_LINE,
+            format!("the line is longer than {LINE_MAX_BYTES} bytes"),
+        )
+        .now("nothing of it was executed"));
     }
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     std::str::from_utf8(line).map_err(|e| {
-        CommandError::new(&codes::BAD_LINE, format!("the line is not UTF-8 text from byte {} on", e.valid_up_to() + 1))
-            .now("nothing of it was executed")
+        CommandError::new(
+            &codes::BAD_LINE,
+            format!("the line is not UTF-8 text from byte {} on", e.valid_up_to() + 1),
+        )
+        .now("nothing of it was executed")
     })
 }
 
@@ -229,9 +235,17 @@ mod tests {
 
     #[test]
     fn lines_become_commands() {
-        check("show host\n\n# a comment\nlist host # the end\n", false, &[(1, &["show", "host"]), (4, &["list", "host"])]);
+        check(
+            "show host\n\n# a comment\nlist host # the end\n",
+            false,
+            &[(1, &["show", "host"]), (4, &["list", "host"])],
+        );
         check("show \\\n  host\nquit", false, &[(1, &["show", "host"]), (3, &["quit"])]);
-        check("data set k 'two\nlines'\r\nquit\r\n", false, &[(1, &["data", "set", "k", "two\nlines"]), (3, &["quit"])]);
+        check(
+            "data set k 'two\nlines'\r\nquit\r\n",
+            false,
+            &[(1, &["data", "set", "k", "two\nlines"]), (3, &["quit"])],
+        );
         check("don#t stop", false, &[(1, &["don#t", "stop"])]);
     }
 
@@ -251,6 +265,9 @@ mod tests {
         };
         assert_eq!(refused(b"show\n\xff\xfe\n"), (2, "the line is not UTF-8 text from byte 1 on".into()));
         assert_eq!(refused(&[b'a'; LINE_MAX_BYTES + 1]), (1, "the line is longer than 1048576 bytes".into()));
-        assert_eq!(refused(b"show 'host\nmore"), (1, "a quote is open at the end, or a \\ stands last".into()));
+        assert_eq!(
+            refused(b"show 'host\nmore"),
+            (1, "a quote is open at the end, or a \\ stands last".into())
+        );
     }
 }

@@ -94,8 +94,11 @@ pub struct Line {
 pub enum Command {
     #[command(subcommand)]
     Register(register::Args),
+    #[command(subcommand)]
     Unregister(unregister::Args),
+    #[command(subcommand)]
     Modify(modify::Args),
+    #[command(subcommand)]
     Show(show::Args),
     List(list::Args),
     History(history::Args),

@@ -33,7 +33,10 @@ fn inventory() -> Option<Inventory> {
 fn from_inventory(list: fn(&Inventory) -> Vec<(String, String)>) -> ArgValueCandidates {
     ArgValueCandidates::new(move || {
         let found = inventory().map(|inventory| list(&inventory)).unwrap_or_default();
-        found.into_iter().map(|(value, help)| CompletionCandidate::new(value).help(Some(help.into()))).collect()
+        found
+            .into_iter()
+            .map(|(value, help)| CompletionCandidate::new(value).help(Some(help.into())))
+            .collect()
     })
 }
 
@@ -77,6 +80,15 @@ pub fn selectors() -> ArgValueCandidates {
     })
 }
 
+/// `KEY=` of every parameter of a cluster.
+pub fn parameters() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let all = dkc_core::config::PARAMETERS.iter();
+        all.map(|p| CompletionCandidate::new(format!("{}=", p.name)).help(Some(p.explanation.into())))
+            .collect()
+    })
+}
+
 /// The ids of errors.
 pub fn codes() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
@@ -86,7 +98,11 @@ pub fn codes() -> ArgValueCandidates {
 }
 
 fn list_hosts(inventory: &Inventory) -> Vec<(String, String)> {
-    inventory.hosts.iter().map(|(address, host)| (address.to_string(), format!("user {}", host.user))).collect()
+    inventory
+        .hosts
+        .iter()
+        .map(|(address, host)| (address.to_string(), format!("user {}", host.user)))
+        .collect()
 }
 
 fn list_clusters(inventory: &Inventory) -> Vec<(String, String)> {

@@ -33,7 +33,8 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     let files = files().map_err(|e| CommandError::bug(format!("cannot be generated: {e}")))?;
     for (path, text) in &files {
         write(&args.dir.join(path), text).map_err(|e| {
-            CommandError::new(&codes::INVENTORY_UNWRITABLE, format!("cannot write {path}")).cause(e.to_string())
+            CommandError::new(&codes::INVENTORY_UNWRITABLE, format!("cannot write {path}"))
+                .cause(e.to_string())
         })?;
     }
     session.ui.say(&format!("{} files written below {}", files.len(), args.dir.display()));

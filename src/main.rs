@@ -116,7 +116,8 @@ impl Mode {
             (Some(path), None) if path.as_os_str() == "-" => Ok(Mode::Batch(batch::Source::Standard)),
             (Some(path), None) => Ok(Mode::Batch(batch::Source::File(path.clone()))),
             (Some(_), Some(_)) => {
-                Err(CommandError::new(&error::codes::USAGE, "-f and a command exclude each other").next("dkc -f FILE"))
+                Err(CommandError::new(&error::codes::USAGE, "-f and a command exclude each other")
+                    .next("dkc -f FILE"))
             }
             (None, Some(_)) => Ok(Mode::Single),
             (None, None) if std::io::stdin().is_terminal() => Ok(Mode::Prompt),

@@ -175,7 +175,8 @@ pub fn redacted(words: &[OsString]) -> String {
 /// Ctrl-C counts from now on instead of ending the process. SIGTERM is the same as two of them.
 pub fn listen_to_signals(interrupt: Interrupt) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut ctrl_c), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut ctrl_c), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return;
     };

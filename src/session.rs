@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dkc_core::ids::ClusterName;
+use dkc_inventory::edit::{EditError, Edited};
 use dkc_inventory::model::Inventory;
 
 use crate::cli::Settings;
-use crate::error::{CommandError, codes};
+use crate::error::{CommandError, Exit, codes};
 use crate::interrupt::Interrupt;
 use crate::store::{Locked, Store};
 use crate::ui::{Answer, Format, Listing, Ui};
@@ -37,7 +38,13 @@ pub struct Session {
 }
 
 impl Session {
-    pub fn new(store: Store, ui: Ui, settings: Settings, interrupt: Interrupt, is_interactive: bool) -> Session {
+    pub fn new(
+        store: Store,
+        ui: Ui,
+        settings: Settings,
+        interrupt: Interrupt,
+        is_interactive: bool,
+    ) -> Session {
         Session {
             store,
             world: World::new(Arc::new(ui.clone())),
@@ -65,6 +72,27 @@ impl Session {
     /// Takes the inventory for changing; the other operator sees who holds it.
     pub fn lock(&self) -> Result<Locked, CommandError> {
         self.store.lock(&self.line)
+    }
+
+    /// Changes the inventory on this machine by one edit, and tells what came of it.
+    pub fn edit(
+        &self,
+        edit: impl FnOnce(&Inventory) -> Result<Edited, EditError>,
+    ) -> Result<(), CommandError> {
+        let locked = self.lock()?;
+        let edited = edit(&locked.load()?)?;
+        if edited.is_changed && !self.settings.dry_run {
+            locked.save(&edited.inventory)?;
+        }
+        edited.lines.iter().for_each(|line| self.ui.say(line));
+        if self.settings.dry_run {
+            let would = if edited.is_changed { "would make" } else { "nothing to change at" };
+            self.ui.say(&format!("{would} generation {}", edited.inventory.generation));
+            if edited.is_changed && self.settings.exit_code {
+                return Err(CommandError::silent(Exit::Pending));
+            }
+        }
+        Ok(())
     }
 
     /// Prints data in the format of this line, or in `usual` when none was asked for.

@@ -7,7 +7,9 @@ use crate::session::Session;
 ///
 /// The script asks dkc itself, so it also completes the names in your inventory.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "EXAMPLES\n  completion bash > ~/.local/share/bash-completion/completions/dkc\n  completion zsh > ~/.zfunc/_dkc\n  completion fish > ~/.config/fish/completions/dkc.fish")]
+#[command(
+    after_help = "EXAMPLES\n  completion bash > ~/.local/share/bash-completion/completions/dkc\n  completion zsh > ~/.zfunc/_dkc\n  completion fish > ~/.config/fish/completions/dkc.fish"
+)]
 pub struct Args {
     pub shell: crate::generate::Shell,
 }

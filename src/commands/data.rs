@@ -8,7 +8,9 @@ use crate::session::Session;
 
 /// Read and write keys of a cluster
 #[derive(Debug, clap::Args)]
-#[command(after_help = "EXAMPLES\n  data set -n c0 test-key test-value\n  data print -n c0 test-key\n  data keys -n c0 --prefix user: --limit 20\n  data incr -n c0 counter 5")]
+#[command(
+    after_help = "EXAMPLES\n  data set -n c0 test-key test-value\n  data print -n c0 test-key\n  data keys -n c0 --prefix user: --limit 20\n  data incr -n c0 counter 5"
+)]
 pub struct Args {
     #[command(subcommand)]
     pub action: Action,

@@ -9,7 +9,9 @@ use crate::session::Session;
 ///
 /// Shows a plan first and asks. Nothing that runs is restarted. Typing it again continues what was left.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "EXAMPLES\n  deploy\n  deploy --dry-run\n  deploy -n c0 --config-only\n  deploy 10.0.0.10 @rack1")]
+#[command(
+    after_help = "EXAMPLES\n  deploy\n  deploy --dry-run\n  deploy -n c0 --config-only\n  deploy 10.0.0.10 @rack1"
+)]
 pub struct Args {
     /// Only these hosts: HOST, @GROUP, CLUSTER or CLUSTER/NO (default: all that a cluster or slave needs)
     #[arg(value_name = "HOST", add = crate::complete::selectors())]

@@ -30,12 +30,7 @@ const TASKS: &[(&str, &[(&str, &str)])] = &[
     ),
     (
         "Bring it to the hosts",
-        &[
-            ("check", "check"),
-            ("trust", "trust show"),
-            ("deploy", "deploy --dry-run"),
-            ("resume", "resume"),
-        ],
+        &[("check", "check"), ("trust", "trust show"), ("deploy", "deploy --dry-run"), ("resume", "resume")],
     ),
     (
         "Run it",
@@ -83,7 +78,8 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
 }
 
 fn unknown_topic(word: &str, within: &clap::Command) -> CommandError {
-    let topics: Vec<&str> = within.get_subcommands().filter(|s| !s.is_hide_set()).map(|s| s.get_name()).collect();
+    let topics: Vec<&str> =
+        within.get_subcommands().filter(|s| !s.is_hide_set()).map(|s| s.get_name()).collect();
     CommandError::new(&codes::UNKNOWN_COMMAND, format!("there is no help on '{word}'"))
         .next(if topics.is_empty() { "help".into() } else { format!("one of {}", topics.join(", ")) })
 }
@@ -183,19 +179,31 @@ mod tests {
         assert_eq!(told, there);
     }
 
+    /// An example's line without where its output goes, and without the remark behind it.
+    fn command_of(line: &str) -> String {
+        let line = line.trim().split(" > ").next().unwrap_or_default();
+        line.split("     ").next().unwrap_or_default().to_owned()
+    }
+
     /// The commands that help texts show must be commands.
     #[test]
     fn every_example_is_understood() {
-        let overview = TASKS.iter().flat_map(|(_, verbs)| verbs.iter()).map(|(_, example)| example.to_string());
+        let overview =
+            TASKS.iter().flat_map(|(_, verbs)| verbs.iter()).map(|(_, example)| example.to_string());
         let mut examples: Vec<String> = overview.collect();
         for sub in crate::cli::line().get_subcommands() {
             let page = sub.get_after_help().map(|text| text.to_string()).unwrap_or_default();
-            let lines = page.lines().skip_while(|l| *l != "EXAMPLES").skip(1).take_while(|l| l.starts_with("  "));
-            examples.extend(lines.map(|l| l.trim().split(" > ").next().unwrap_or_default().to_owned()));
+            let lines =
+                page.lines().skip_while(|l| *l != "EXAMPLES").skip(1).take_while(|l| l.starts_with("  "));
+            examples.extend(lines.map(|l| command_of(l)));
         }
         for example in examples {
             let words = shlex::split(&example).unwrap();
-            assert!(crate::cli::parse_line(&words).is_ok(), "{example}: {:?}", crate::cli::parse_line(&words).err());
+            assert!(
+                crate::cli::parse_line(&words).is_ok(),
+                "{example}: {:?}",
+                crate::cli::parse_line(&words).err()
+            );
         }
     }
 }

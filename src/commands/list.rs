@@ -1,15 +1,37 @@
-//! `list`: being written.
+//! `list`: the names of what is registered, one on each line, for people and loops; with `-o` the same as `show`.
 
+use dkc_core::config::PARAMETERS;
+use dkc_inventory::show;
+
+use super::show::Args as What;
 use crate::error::CommandError;
 use crate::session::Session;
+use crate::ui::Format;
 
-/// list
+/// List the names of what is registered, one on each line
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "EXAMPLES\n  list host\n  list host --group c0\n  list host -o table\n  list cluster\n  list slave --cluster c0\n  list pair"
+)]
 pub struct Args {
-    #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
-    pub words: Vec<String>,
+    #[command(subcommand)]
+    pub what: What,
 }
 
-pub async fn run(_session: &mut Session, _args: Args) -> Result<(), CommandError> {
-    Err(super::not_built("list"))
+pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let inventory = session.inventory()?;
+    if let Some(format) = session.settings.output {
+        let listing = super::show::listing(session, &inventory, &args.what)?;
+        session.ui.show(format, &listing);
+        return Ok(());
+    }
+    let names = match &args.what {
+        What::Host(words) => show::list_hosts(&inventory, &words.filter())?,
+        What::Cluster(words) => show::list_clusters(&inventory, &words.filter())?,
+        What::Slave(words) => show::list_slaves(&inventory, &words.filter())?,
+        What::Pair(words) => show::list_pairs(&inventory, &words.filter())?,
+        What::Config(_) => PARAMETERS.iter().map(|parameter| parameter.name.to_owned()).collect(),
+    };
+    names.iter().for_each(|name| session.ui.data_line(name));
+    Ok(())
 }

@@ -107,5 +107,6 @@ pub async fn dispatch(session: &mut Session, command: Command) -> Result<(), Com
 
 /// For a verb whose words are settled and whose work is not finished.
 pub fn not_built(verb: &str) -> CommandError {
-    CommandError::new(&crate::error::codes::NOT_BUILT, format!("{verb}: not built yet")).now("nothing changed")
+    CommandError::new(&crate::error::codes::NOT_BUILT, format!("{verb}: not built yet"))
+        .now("nothing changed")
 }

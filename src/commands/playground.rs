@@ -6,7 +6,9 @@ use crate::session::Session;
 
 /// Try dkc: servers and a slave on this machine, removed again on quit
 #[derive(Debug, clap::Args)]
-#[command(after_help = "EXAMPLES\n  playground\n  playground --servers 5 --keep\n  playground list\n  playground down")]
+#[command(
+    after_help = "EXAMPLES\n  playground\n  playground --servers 5 --keep\n  playground list\n  playground down"
+)]
 pub struct Args {
     #[command(subcommand)]
     pub action: Option<Action>,

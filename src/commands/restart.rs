@@ -8,7 +8,9 @@ use crate::session::Session;
 ///
 /// With --rolling one server after the other, each only when the one before serves again.
 #[derive(Debug, clap::Subcommand)]
-#[command(after_help = "EXAMPLES\n  restart cluster -n c0 --rolling\n  restart cluster -n c0 --no 2\n  restart slave --id 0")]
+#[command(
+    after_help = "EXAMPLES\n  restart cluster -n c0 --rolling\n  restart cluster -n c0 --no 2\n  restart slave --id 0"
+)]
 pub enum Args {
     /// Restart the servers of a cluster
     #[command(alias = "css")]

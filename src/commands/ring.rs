@@ -7,7 +7,9 @@ use crate::session::Session;
 
 /// Ask the servers of a cluster about the ring
 #[derive(Debug, clap::Args)]
-#[command(after_help = "EXAMPLES\n  ring version -n c0\n  ring selfstatus -n c0 --no 1\n  ring allstatus -n c0\n  ring dump -n c0 --no 0")]
+#[command(
+    after_help = "EXAMPLES\n  ring version -n c0\n  ring selfstatus -n c0 --no 1\n  ring allstatus -n c0\n  ring dump -n c0 --no 0"
+)]
 pub struct Args {
     /// What to ask
     pub word: Word,

@@ -38,7 +38,9 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
                 .map_err(|_| bad("it is one of table, yaml, json, jsonl, default".into()))?;
             session.defaults.output = Some(format);
         }
-        (Key::Timeout, word) => session.defaults.timeout = Some(crate::cli::parse_duration(word).map_err(bad)?),
+        (Key::Timeout, word) => {
+            session.defaults.timeout = Some(crate::cli::parse_duration(word).map_err(bad)?)
+        }
     }
     Ok(())
 }

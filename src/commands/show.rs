@@ -1,15 +1,178 @@
-//! `show`: being written.
+//! `show`: what is registered, as YAML documents in the shape of the ancestor (or as a table or JSON with `-o`).
+
+use dkc_core::config::PARAMETERS;
+use dkc_core::ids::{ClusterName, HostAddress, Namespace, SlaveId};
+use dkc_inventory::model::Inventory;
+use dkc_inventory::show::{self, ClusterFilter, HostFilter, PairFilter, SlaveFilter};
 
 use crate::error::CommandError;
 use crate::session::Session;
+use crate::ui::{Format, Listing};
 
-/// show
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
-    pub words: Vec<String>,
+/// Show what is registered
+#[derive(Debug, clap::Subcommand)]
+#[command(
+    after_help = "EXAMPLES\n  show host\n  show host 10.0.0.10 -o json\n  show host --group c0\n  show cluster c0\n  show slave --id 0\n  show pair\n  show config -n c0 -o table"
+)]
+pub enum Args {
+    /// Show hosts
+    Host(HostWords),
+    /// Show clusters with their servers
+    #[command(alias = "css")]
+    Cluster(ClusterWords),
+    /// Show slaves with their pairs
+    #[command(alias = "memcache")]
+    Slave(SlaveWords),
+    /// Show where slaves listen
+    Pair(PairWords),
+    /// Show every parameter of a cluster with its value
+    Config(ConfigWords),
 }
 
-pub async fn run(_session: &mut Session, _args: Args) -> Result<(), CommandError> {
-    Err(super::not_built("show"))
+#[derive(Debug, clap::Args)]
+pub struct HostWords {
+    /// Only these (default: all)
+    #[arg(value_name = "HOST", add = crate::complete::hosts())]
+    pub hosts: Vec<HostAddress>,
+    /// Only those of this group; may be given several times
+    #[arg(short = 'g', long, value_name = "GROUP", add = crate::complete::groups())]
+    pub group: Vec<String>,
+    /// Only those with this user
+    #[arg(short = 'u', long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Only those with this SSH port
+    #[arg(short = 'p', long, value_name = "PORT")]
+    pub port: Option<u16>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ClusterWords {
+    /// Only this one (default: all)
+    #[arg(value_name = "NAME", conflicts_with = "named", add = crate::complete::clusters())]
+    pub name: Option<ClusterName>,
+    /// The same
+    #[arg(id = "named", short = 'n', long = "name", value_name = "NAME", hide = true,
+        add = crate::complete::clusters())]
+    pub named: Option<ClusterName>,
+    /// Only those with a server on this host
+    #[arg(long, value_name = "HOST", add = crate::complete::hosts())]
+    pub host: Option<HostAddress>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct SlaveWords {
+    /// Only this one (default: all)
+    #[arg(long, value_name = "ID", add = crate::complete::slaves())]
+    pub id: Option<SlaveId>,
+    /// Only those of this cluster
+    #[arg(short = 'n', long, value_name = "NAME", aliases = ["name", "css"], add = crate::complete::clusters())]
+    pub cluster: Option<ClusterName>,
+    /// Only those on this host
+    #[arg(long, value_name = "HOST", add = crate::complete::hosts())]
+    pub host: Option<HostAddress>,
+    /// Only those that give applications this namespace
+    #[arg(long, value_name = "NS")]
+    pub namespace: Option<Namespace>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct PairWords {
+    /// Only those of this slave
+    #[arg(long, value_name = "ID", add = crate::complete::slaves())]
+    pub id: Option<SlaveId>,
+    /// Only the one that listens there
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+    /// Only those with this namespace
+    #[arg(long, value_name = "NS")]
+    pub namespace: Option<Namespace>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ConfigWords {
+    /// The cluster (default: the one in use)
+    #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"], add = crate::complete::clusters())]
+    pub name: Option<ClusterName>,
+}
+
+pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let inventory = session.inventory()?;
+    let listing = listing(session, &inventory, &args)?;
+    session.show(Format::Yaml, &listing);
+    Ok(())
+}
+
+/// Args the words select, as documents and rows.
+pub fn listing(session: &Session, inventory: &Inventory, what: &Args) -> Result<Listing, CommandError> {
+    Ok(match what {
+        Args::Host(words) => show::show_hosts(inventory, &words.filter())?.into(),
+        Args::Cluster(words) => show::show_clusters(inventory, &words.filter())?.into(),
+        Args::Slave(words) => show::show_slaves(inventory, &words.filter())?.into(),
+        Args::Pair(words) => show::show_pairs(inventory, &words.filter())?.into(),
+        Args::Config(words) => parameters(inventory, &session.cluster_name(words.name.as_ref())?)?,
+    })
+}
+
+impl HostWords {
+    pub fn filter(&self) -> HostFilter {
+        HostFilter {
+            hosts: self.hosts.clone(),
+            user: self.user.clone(),
+            port: self.port,
+            group: self.group.clone(),
+        }
+    }
+}
+
+impl ClusterWords {
+    pub fn filter(&self) -> ClusterFilter {
+        ClusterFilter { name: self.name.clone().or(self.named.clone()), host: self.host.clone() }
+    }
+}
+
+impl SlaveWords {
+    pub fn filter(&self) -> SlaveFilter {
+        SlaveFilter {
+            id: self.id,
+            cluster: self.cluster.clone(),
+            host: self.host.clone(),
+            namespace: self.namespace.clone(),
+        }
+    }
+}
+
+impl PairWords {
+    pub fn filter(&self) -> PairFilter {
+        PairFilter { id: self.id, listen: self.listen.clone(), namespace: self.namespace.clone() }
+    }
+}
+
+/// Every parameter with the value that nodes of the cluster get, and whether the operator set it.
+fn parameters(inventory: &Inventory, name: &ClusterName) -> Result<Listing, CommandError> {
+    let shown = show::show_clusters(inventory, &ClusterFilter { name: Some(name.clone()), host: None });
+    shown?;
+    let cluster = inventory.clusters.get(name).ok_or_else(|| CommandError::bug("a cluster went away"))?;
+    let effective =
+        cluster.effective().map_err(|e| CommandError::bug(format!("parameters of {name}: {e}")))?;
+    let mut listing = Listing::new(&["parameter", "value", "unit", "allowed", "set", "meaning"]);
+    for parameter in PARAMETERS {
+        let value = effective.value_of(parameter.name).unwrap_or_default();
+        let is_set = cluster.parameters.contains_key(parameter.name);
+        let text = serde_yaml::to_string(&value).unwrap_or_default().trim().to_owned();
+        let row = vec![
+            parameter.name.to_owned(),
+            text,
+            parameter.unit.to_owned(),
+            parameter.range.to_string(),
+            if is_set { "yes".into() } else { String::new() },
+            parameter.explanation.to_owned(),
+        ];
+        let document = serde_json::json!({
+            "parameter": parameter.name,
+            "value": serde_json::to_value(&value).unwrap_or_default(),
+            "is_set": is_set,
+        });
+        listing.push(row, document);
+    }
+    Ok(listing)
 }

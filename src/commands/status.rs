@@ -10,7 +10,9 @@ use crate::session::Session;
 ///
 /// States: running, stopped, error, degraded, merging, unknown. A host that does not answer in time is unknown.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "EXAMPLES\n  status\n  status cluster --short\n  status cluster -n c0 --long\n  status slave --id 0\n  status cluster -n c0 --watch=2s")]
+#[command(
+    after_help = "EXAMPLES\n  status\n  status cluster --short\n  status cluster -n c0 --long\n  status slave --id 0\n  status cluster -n c0 --watch=2s"
+)]
 pub struct Args {
     /// What to ask about: host, cluster or slave (default: clusters and slaves)
     #[arg(value_name = "NOUN")]

@@ -7,7 +7,9 @@ use crate::session::Session;
 
 /// Show or change the pinned keys of hosts
 #[derive(Debug, clap::Subcommand)]
-#[command(after_help = "EXAMPLES\n  trust show\n  trust show 10.0.0.10\n  trust update 10.0.0.10 --host-key SHA256:…")]
+#[command(
+    after_help = "EXAMPLES\n  trust show\n  trust show 10.0.0.10\n  trust update 10.0.0.10 --host-key SHA256:…"
+)]
 pub enum Args {
     /// Show the keys that are pinned
     Show {

@@ -30,7 +30,8 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         Some(generation) => generation,
         None => before(session, current.generation)?,
     };
-    let inventory = Inventory { generation: current.generation + 1, ..session.store.load_generation(target)? };
+    let inventory =
+        Inventory { generation: current.generation + 1, ..session.store.load_generation(target)? };
     let summary = summary(&current, &inventory);
     if session.settings.dry_run {
         session.ui.say(&format!("would go back to generation {target}: {summary}"));
@@ -45,7 +46,8 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
 fn before(session: &Session, current: u64) -> Result<u64, CommandError> {
     let kept = session.store.generations()?;
     kept.iter().rev().map(|k| k.generation).find(|generation| *generation < current).ok_or_else(|| {
-        CommandError::new(&codes::GENERATION_UNKNOWN, "there is no earlier generation to go back to").next("history")
+        CommandError::new(&codes::GENERATION_UNKNOWN, "there is no earlier generation to go back to")
+            .next("history")
     })
 }
 

@@ -24,8 +24,11 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         Args::None => None,
         Args::Cluster { name } if session.inventory()?.clusters.contains_key(&name) => Some(name),
         Args::Cluster { name } => {
-            return Err(CommandError::new(&codes::UNKNOWN_CLUSTER, format!("no cluster {name} is registered"))
-                .next("list cluster"));
+            return Err(CommandError::new(
+                &codes::UNKNOWN_CLUSTER,
+                format!("no cluster {name} is registered"),
+            )
+            .next("list cluster"));
         }
     };
     Ok(())

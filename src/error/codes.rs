@@ -1,8 +1,9 @@
 //! The registry of error ids: number, usual exit status, and what `explain` says in English and Japanese.
 //!
 //! *Invariant:* an id is never reused and never changes its meaning; a row is only ever added. The hundreds group
-//! them: 01 typing and confirming, 02 words of edits, 03 unknown names, 04 edits refused, 05 plans and their
-//! execution, 06 hosts and SSH, 07 clusters, daemons and data, 08 files of the inventory, 09 our own mistakes.
+//! them: 01 typing and confirming, 02 words of edits, 03 unknown names, 04 edits and plans refused, 05 execution of
+//! plans, 06 stale plans, 07 hosts, daemons and data, 08 files of the inventory, 09 our own mistakes. Some are named
+//! by text in the pure crates, which know no exit statuses; a test looks for them there.
 
 use std::fmt;
 
@@ -61,16 +62,149 @@ codes! {
         "The file with commands could not be read.",
         "コマンドファイルを読み込めませんでした。";
 
-    UNKNOWN_CLUSTER = 302, Unknown,
-        "No cluster of this name is registered. `list cluster` shows those that are.",
-        "その名前のクラスタは登録されていません。`list cluster` で登録済みのクラスタを確認できます。";
     UNKNOWN_CODE = 107, Unknown,
         "There is no error id of this number. `explain` without a number lists them all.",
         "その番号のエラーはありません。番号なしの `explain` で一覧を表示できます。";
 
+    BAD_VALUE = 210, Usage,
+        "A value cannot be what was given; the rule it breaks is shown. Nothing was changed.",
+        "指定された値は使用できません。違反した規則が表示されます。何も変更されていません。";
+    NOTHING_GIVEN = 211, Usage,
+        "The command was given nothing to work on.",
+        "対象が指定されていません。";
+    ADDRESS_TWICE = 212, Usage,
+        "The same address is given more than once; every server needs its own.",
+        "同じアドレスが重複して指定されています。サーバごとに異なるアドレスが必要です。";
+    LOCAL_WITH_LOGIN = 213, Usage,
+        "--local means this machine without SSH, so it cannot have a user, port or key of SSH.",
+        "--local は SSH を使わずこのマシンを操作する指定のため、SSH のユーザ、ポート、鍵とは併用できません。";
+    UNKNOWN_HOST = 301, Unknown,
+        "No host of this name is registered. `list host` shows those that are; `register host` adds one.",
+        "その名前のホストは登録されていません。`list host` で登録済みのホストを確認し、`register host` で追加してください。";
+    UNKNOWN_CLUSTER = 302, Unknown,
+        "No cluster of this name is registered. `list cluster` shows those that are.",
+        "その名前のクラスタは登録されていません。`list cluster` で登録済みのクラスタを確認できます。";
+    UNKNOWN_SLAVE = 303, Unknown,
+        "No slave has this id. `list slave` shows those that are registered.",
+        "その ID のスレーブは登録されていません。`list slave` で登録済みのスレーブを確認できます。";
+    UNKNOWN_PAIR = 304, Unknown,
+        "The slave has no pair that listens there. `show slave` shows its pairs.",
+        "そのスレーブには該当する待ち受けアドレスのペアがありません。`show slave` で確認できます。";
+    UNKNOWN_NAME = 305, Unknown,
+        "Nothing of this name is registered. The nearest names are suggested.",
+        "その名前のものは登録されていません。近い名前が候補として表示されます。";
     INVENTORY_BROKEN = 310, Unknown,
         "The inventory file is not valid: it was cut off, edited by hand with a mistake, or has a field that this version does not know. The line is shown. dkc never uses an older copy on its own: correct the line, or take the previous generation with `undo --broken`.",
         "インベントリファイルが不正です。途中で切れている、手作業での編集に誤りがある、または未知の項目があります。該当行が表示されます。古い世代が自動的に使われることはありません。その行を修正するか、`undo --broken` で前の世代に戻してください。";
+    ALREADY_REGISTERED = 401, Refused,
+        "It is registered already, with other values, which are shown. `modify` changes it. Registering the same thing with the same values is no error.",
+        "すでに異なる内容で登録されています。差異が表示されます。変更には `modify` を使用してください。同じ内容での再登録はエラーになりません。";
+    IN_USE = 402, Refused,
+        "It cannot be removed because something else still uses it, which is named. Remove that first.",
+        "他から使用されているため削除できません。使用元が表示されますので、先にそちらを削除してください。";
+    ADDRESS_TAKEN = 403, Refused,
+        "Another server of the inventory has this address already.",
+        "そのアドレスはすでに他のサーバに割り当てられています。";
+    LISTEN_TAKEN = 404, Refused,
+        "Another slave on the same host listens there already.",
+        "同じホストの他のスレーブがすでにそのアドレスで待ち受けています。";
+    NOT_LOOPBACK = 405, Refused,
+        "A slave may listen on loopback or a Unix socket only: whoever reaches its port needs no password and reads and writes everything.",
+        "スレーブが待ち受けできるのはループバックまたは Unix ソケットのみです。そのポートに接続できれば、パスワードなしで全データを読み書きできるためです。";
+    TOO_MANY_REPLICAS = 406, Refused,
+        "Copies of the same data never lie on one server, so there cannot be more copies than servers.",
+        "同じデータの複製が同一サーバに置かれることはないため、複製数はサーバ数を超えられません。";
+    FIXED = 407, Refused,
+        "This cannot change any more once the cluster has been founded or the node installed; the reason is shown.",
+        "クラスタの形成後、またはノードの配置後は変更できません。理由が表示されます。";
+    DEPLOYED = 408, Refused,
+        "It is installed on its hosts: forgetting it would leave files there and programs running. Remove it from the hosts first, or add --forget and clean up by hand.",
+        "ホストに配置済みです。登録だけを消すとファイルと実行中のプログラムが残ります。先にホストから削除するか、--forget を付けて手作業で片付けてください。";
+    FOREIGN_ROOT = 420, Refused,
+        "The directory on the host holds files that are not dkc's. dkc writes and removes only what carries its own marker. Choose another directory with `modify host --data-dir`.",
+        "ホストのディレクトリに dkc 以外のファイルがあります。dkc は自身の印があるものだけを書き込み、削除します。`modify host --data-dir` で別のディレクトリを指定してください。";
+    ROOT_NOT_WRITABLE = 421, Refused,
+        "The login user may not write to the directory on the host. Give it to that user, or choose another with `modify host --data-dir`.",
+        "ログインユーザにディレクトリへの書き込み権限がありません。所有者を変更するか、`modify host --data-dir` で別のディレクトリを指定してください。";
+    ARCHITECTURE = 422, Refused,
+        "The host's processor is not the one that this program was built for. Deploy from a program built for it.",
+        "ホストの CPU アーキテクチャがこのプログラムと異なります。対応するプログラムから配布してください。";
+    DISK_SPACE = 423, Refused,
+        "The host has too little free disk space below the directory; how much is free and needed is shown.",
+        "ホストの空きディスク容量が不足しています。空き容量と必要な容量が表示されます。";
+    CLOCK = 424, Refused,
+        "The host's clock is too far from this machine's: certificates and expiry times would go wrong. Set it, for instance with chrony.",
+        "ホストの時計がこのマシンと大きくずれています。証明書や有効期限が正しく扱えません。chrony などで時刻を合わせてください。";
+    FOREIGN_NODE = 425, Refused,
+        "The directory on the host is marked as that of another node. Look at it; move it away when nobody needs it.",
+        "ホストのディレクトリには別のノードの印があります。内容を確認し、不要であれば移動してください。";
+    UNMARKED_NODE = 426, Refused,
+        "The directory on the host holds files but no marker of dkc, so it is somebody else's.",
+        "ホストのディレクトリに dkc の印のないファイルがあります。他の用途のものとみなします。";
+    FOREIGN_DATA = 427, Refused,
+        "The data on the host is that of another node. It must not be overwritten: a data directory belongs to one node for ever.",
+        "ホスト上のデータは別のノードのものです。データディレクトリは一つのノードに固有であり、上書きできません。";
+    LOST_DATA = 428, Refused,
+        "A server of a running ring has lost its data. It took part in votes; started empty it could undo what was acknowledged. Put the data back (was a disk not mounted?) or replace the server.",
+        "稼働中のリングのサーバがデータを失っています。投票に参加していたため、空のまま起動すると応答済みの書き込みが失われる恐れがあります。データを復元する（ディスクの未マウントを確認する）か、サーバを交代してください。";
+    SOCKET_PATH = 429, Refused,
+        "The path of the control socket would be longer than the system allows. Choose a shorter data directory.",
+        "制御ソケットのパスが長すぎます。より短いデータディレクトリを指定してください。";
+    PORT_TAKEN = 430, Refused,
+        "Another program on the host listens on the port already. Stop it, or register another port.",
+        "ホスト上の別のプログラムがそのポートを使用しています。停止するか、別のポートを登録してください。";
+    NOT_INSTALLED = 431, Refused,
+        "The node is not installed on its host yet. `deploy` installs it.",
+        "ノードがホストに配置されていません。`deploy` で配置してください。";
+    DRIFT = 432, Refused,
+        "The configuration on the host is not what the inventory says. `deploy` brings it there; `deploy --dry-run` shows the difference.",
+        "ホスト上の設定がインベントリと異なります。`deploy` で反映してください。差分は `deploy --dry-run` で確認できます。";
+    SLAVES_USE = 433, Refused,
+        "A running slave still uses the cluster: its applications would fail. Stop the slave first.",
+        "実行中のスレーブがクラスタを使用しています。先にスレーブを停止してください。";
+    QUORUM = 434, Refused,
+        "So many servers would be down that the cluster could not serve. Bring the others back first, or stop the whole cluster.",
+        "停止するサーバが多すぎ、クラスタがサービスを継続できなくなります。先に他のサーバを復旧するか、クラスタ全体を停止してください。";
+    FOUNDERS_MISSING = 435, Refused,
+        "A ring is founded once, by all of the servers that the cluster was registered with together. Start the whole cluster.",
+        "リングの形成には登録時の全サーバが必要です。クラスタ全体を起動してください。";
+    PARAMETERS = 436, Refused,
+        "A parameter of the cluster is not valid; which one and why is shown. `modify cluster` or `register config` changes it.",
+        "クラスタの設定項目が不正です。項目と理由が表示されます。`modify cluster` または `register config` で変更してください。";
+    NO_PAIR = 437, Refused,
+        "The slave has no pair, so no application could reach it. `register pair` adds one.",
+        "スレーブにペアが登録されていないため、アプリケーションから接続できません。`register pair` で追加してください。";
+    SLAVES_LEFT = 438, Refused,
+        "Slaves are still registered for the cluster that would be destroyed.",
+        "削除しようとするクラスタのスレーブがまだ登録されています。";
+    STALE_GENERATION = 601, Busy,
+        "The inventory has changed since the plan was made, so the plan no longer says what would happen. Nothing was changed. Type the command again: it makes a new plan.",
+        "計画の作成後にインベントリが変更されたため、計画は無効です。何も変更されていません。もう一度コマンドを実行すると新しい計画が作成されます。";
+    STALE_RING = 602, Busy,
+        "The ring has changed since the plan was made. Nothing was changed. Type the command again: it makes a new plan.",
+        "計画の作成後にリングが変更されました。何も変更されていません。もう一度コマンドを実行してください。";
+    NOT_ASKED = 700, Unreachable,
+        "The host was not asked, so nothing is known about it.",
+        "ホストへの問い合わせが行われていないため、状態が不明です。";
+    UNREACHABLE = 701, Unreachable,
+        "The host could not be reached: it is down, the address or port is wrong, or a firewall is between.",
+        "ホストに接続できません。停止しているか、アドレスやポートの誤り、またはファイアウォールが考えられます。";
+    HOST_TIMEOUT = 702, Unreachable,
+        "The host did not answer in time. Its state is unknown; it may be overloaded or cut off.",
+        "ホストが時間内に応答しませんでした。状態は不明です。過負荷またはネットワークの切断が考えられます。";
+    LOGIN = 703, Unreachable,
+        "The host refused the login. Check the user with `show host`, and that your key or password is right.",
+        "ホストにログインできませんでした。`show host` でユーザを、また鍵やパスワードが正しいかを確認してください。";
+    HOST_KEY_UNKNOWN = 704, Unreachable,
+        "The host's key is not known yet and nobody could confirm it. Compare the fingerprint with the one printed on the host's own console, then pin it with `trust update` or `modify host --host-key`.",
+        "ホスト鍵が未登録で、確認できる人もいませんでした。ホストのコンソールで指紋を確認し、`trust update` または `modify host --host-key` で登録してください。";
+    HOST_KEY_CHANGED = 705, Unreachable,
+        "The host shows another key than the pinned one: it was installed anew, or somebody is between. Nothing was sent to it. Find out why; when it is right, `trust update HOST`.",
+        "ホスト鍵が登録済みのものと異なります。再インストールされたか、第三者が介在している恐れがあります。何も送信されていません。原因を確認し、正当であれば `trust update ホスト` を実行してください。";
+    HOST_TROUBLE = 706, Unreachable,
+        "The host answered, but not as it should; what it said is shown. `check HOST` looks closer.",
+        "ホストの応答が正常ではありません。応答内容が表示されます。`check ホスト` で詳しく調べてください。";
+
     INVENTORY_UNREADABLE = 802, Failed,
         "A file of the inventory directory could not be read. Check that it exists and belongs to you.",
         "インベントリディレクトリのファイルを読み込めません。存在と所有者を確認してください。";
@@ -134,6 +268,34 @@ mod tests {
             assert!(code.english.len() > 20, "{code} lacks English");
             assert!(code.japanese.chars().any(|c| !c.is_ascii()), "{code} lacks Japanese");
         }
+    }
+
+    /// The pure crates name ids as text; each must be a row here.
+    #[test]
+    fn every_id_that_the_sources_name_is_in_the_registry() {
+        for dir in ["inventory/src", "src"] {
+            for (file, text) in sources(std::path::Path::new(dir)) {
+                for word in text.split("DKC-E").skip(1) {
+                    let digits: String = word.chars().take_while(char::is_ascii_digit).collect();
+                    let is_known = digits.len() != 4 || digits == "9999" || find(&digits).is_some();
+                    assert!(is_known, "{}: DKC-E{digits} is not in the registry", file.display());
+                }
+            }
+        }
+    }
+
+    fn sources(dir: &std::path::Path) -> Vec<(std::path::PathBuf, String)> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(dir).expect("a directory of sources") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                found.extend(sources(&path));
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = std::fs::read_to_string(&path).expect("text");
+                found.push((path, text));
+            }
+        }
+        found
     }
 
     #[test]

@@ -7,6 +7,10 @@ pub mod codes;
 
 use std::fmt;
 
+use dkc_inventory::edit::EditError;
+use dkc_inventory::problem::{Problem, ProblemKind};
+use dkc_inventory::yaml::YamlError;
+
 pub use codes::Code;
 
 /// The exit statuses of `dkc`. They are part of the contract with scripts and never change their meaning.
@@ -107,7 +111,11 @@ impl CommandError {
 
     /// Only an exit status, with nothing printed: the output said it already.
     pub fn silent(exit: Exit) -> CommandError {
-        CommandError { exit, is_silent: true, ..CommandError::new(&codes::SEE_OUTPUT, "see the output above") }
+        CommandError {
+            exit,
+            is_silent: true,
+            ..CommandError::new(&codes::SEE_OUTPUT, "see the output above")
+        }
     }
 
     /// A broken invariant of our own.
@@ -156,6 +164,37 @@ impl fmt::Display for CommandError {
 }
 
 impl std::error::Error for CommandError {}
+
+/// A refusal of the pure parts. Nothing has been changed when one comes.
+impl From<Problem> for CommandError {
+    fn from(problem: Problem) -> CommandError {
+        let Some(code) = codes::find(problem.code) else {
+            return CommandError::bug(format!("{} is not in the registry: {}", problem.code, problem.what));
+        };
+        let exit = match problem.kind {
+            ProblemKind::Usage => Exit::Usage,
+            ProblemKind::UnknownName => Exit::Unknown,
+            ProblemKind::Refused => Exit::Refused,
+            ProblemKind::Stale => Exit::Busy,
+            ProblemKind::Unreachable => Exit::Unreachable,
+        };
+        let error = CommandError { cause: problem.cause, exit, ..CommandError::new(code, problem.what) };
+        let error = error.now("nothing changed");
+        if problem.advice.is_empty() { error } else { error.next(problem.advice.join("\n")) }
+    }
+}
+
+impl From<EditError> for CommandError {
+    fn from(error: EditError) -> CommandError {
+        error.problem().into()
+    }
+}
+
+impl From<YamlError> for CommandError {
+    fn from(error: YamlError) -> CommandError {
+        error.problem().into()
+    }
+}
 
 /// Later lines stand under the first one's text.
 fn indented(text: &str) -> String {

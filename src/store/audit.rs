@@ -33,7 +33,13 @@ pub struct Entry {
 
 impl Store {
     /// Adds a line. The command must be redacted already.
-    pub fn record(&self, command: &str, result: &str, exit: u8, generations: (u64, u64)) -> Result<(), CommandError> {
+    pub fn record(
+        &self,
+        command: &str,
+        result: &str,
+        exit: u8,
+        generations: (u64, u64),
+    ) -> Result<(), CommandError> {
         files::make_private_dir(&self.dir)?;
         let _only_one = AppendLock::take(self)?;
         let text = files::read(&self.audit_file())?.unwrap_or_default();
@@ -125,7 +131,9 @@ mod tests {
 
     #[test]
     fn a_changed_or_removed_line_shows() {
-        for damage in [|t: &str| t.replace("DKC-E0151", "done"), |t: &str| t.split_inclusive('\n').skip(1).collect()] {
+        for damage in
+            [|t: &str| t.replace("DKC-E0151", "done"), |t: &str| t.split_inclusive('\n').skip(1).collect()]
+        {
             let (_dir, store) = store_with_three();
             let text = std::fs::read_to_string(store.audit_file()).unwrap();
             std::fs::write(store.audit_file(), damage(&text)).unwrap();

@@ -34,7 +34,8 @@ pub fn read(path: &Path) -> Result<Option<String>, CommandError> {
 }
 
 fn broken(path: &Path, cause: String) -> CommandError {
-    CommandError::new(&codes::INVENTORY_BROKEN, format!("{}: not a valid inventory", path.display())).cause(cause)
+    CommandError::new(&codes::INVENTORY_BROKEN, format!("{}: not a valid inventory", path.display()))
+        .cause(cause)
 }
 
 /// Replaces a file as a whole. After this returns, the new text survives a power cut; if it fails, the old text stands.

@@ -41,8 +41,11 @@ impl Store {
     pub fn load_generation(&self, generation: u64) -> Result<Inventory, CommandError> {
         let file = self.generation_file(generation);
         let text = files::read(&file)?.ok_or_else(|| {
-            CommandError::new(&codes::GENERATION_UNKNOWN, format!("there is no generation {generation} to go back to"))
-                .next("history")
+            CommandError::new(
+                &codes::GENERATION_UNKNOWN,
+                format!("there is no generation {generation} to go back to"),
+            )
+            .next("history")
         })?;
         parse(&text, &file)
     }

@@ -10,11 +10,12 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use dkc_inventory::model::Inventory;
+use dkc_inventory::yaml;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
-use super::{Store, files, render};
+use super::{Store, files};
 use crate::error::{CommandError, codes};
 
 const LOCK_FILE: &str = "lock";
@@ -31,7 +32,11 @@ pub struct Owner {
 
 impl std::fmt::Display for Owner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} on {} (process {}) since {}: {}", self.who, self.from, self.process, self.since, self.what)
+        write!(
+            f,
+            "{} on {} (process {}) since {}: {}",
+            self.who, self.from, self.process, self.since, self.what
+        )
     }
 }
 
@@ -44,9 +49,8 @@ pub struct Locked {
 impl Locked {
     pub(super) fn take(store: Store, what: &str) -> Result<Locked, CommandError> {
         let path = lock_path(&store);
-        let open = || {
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)
-        };
+        let open =
+            || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = open().map_err(|e| files::cannot(&codes::INVENTORY_UNWRITABLE, "open", &path, &e))?;
         let mut file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => file,
@@ -79,7 +83,7 @@ impl Locked {
         if let Some(text) = files::read(&path)? {
             self.store.keep(&text)?;
         }
-        files::replace(&path, &render(inventory)?)
+        files::replace(&path, &yaml::to_text(inventory))
     }
 
     /// Makes this the inventory although what is there cannot be read; the unreadable text is kept beside it.
@@ -89,7 +93,7 @@ impl Locked {
         let aside = path.with_extension(format!("broken-{}", inventory.generation));
         std::fs::rename(&path, &aside)
             .map_err(|e| files::cannot(&codes::INVENTORY_UNWRITABLE, "rename", &path, &e))?;
-        files::replace(&path, &render(inventory)?)?;
+        files::replace(&path, &yaml::to_text(inventory))?;
         Ok(aside)
     }
 
@@ -98,9 +102,12 @@ impl Locked {
         let same = |a: &std::fs::Metadata, b: &std::fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
         match (std::fs::metadata(&path), self.file.metadata()) {
             (Ok(in_dir), Ok(ours)) if same(&in_dir, &ours) => Ok(()),
-            _ => Err(CommandError::new(&codes::LOCK_LOST, "the lock of this operation was broken by somebody else")
-                .now("the inventory was not written")
-                .next("look at it with: show, then type the command again")),
+            _ => Err(CommandError::new(
+                &codes::LOCK_LOST,
+                "the lock of this operation was broken by somebody else",
+            )
+            .now("the inventory was not written")
+            .next("look at it with: show, then type the command again")),
         }
     }
 }

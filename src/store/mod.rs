@@ -11,7 +11,8 @@ mod state;
 
 use std::path::{Path, PathBuf};
 
-use dkc_inventory::model::{INVENTORY_VERSION, Inventory};
+use dkc_inventory::model::Inventory;
+use dkc_inventory::yaml;
 
 use crate::error::{CommandError, codes};
 
@@ -39,8 +40,11 @@ impl Store {
             return Ok(Store::at(dir));
         }
         let directories = directories::ProjectDirs::from("", "", "dkc").ok_or_else(|| {
-            CommandError::new(&codes::INVENTORY_UNREADABLE, "there is no home directory to keep the inventory in")
-                .next("name one with --inventory PATH or $DKC_INVENTORY")
+            CommandError::new(
+                &codes::INVENTORY_UNREADABLE,
+                "there is no home directory to keep the inventory in",
+            )
+            .next("name one with --inventory PATH or $DKC_INVENTORY")
         })?;
         Ok(Store::at(directories.config_dir().to_owned()))
     }
@@ -67,7 +71,7 @@ impl Store {
     pub fn load(&self) -> Result<Inventory, CommandError> {
         match files::read(&self.inventory_file())? {
             Some(text) => parse(&text, &self.inventory_file()).map_err(|error| self.with_offer(error)),
-            None => Ok(empty()),
+            None => Ok(Inventory::empty()),
         }
     }
 
@@ -84,31 +88,16 @@ impl Store {
         match newest {
             Some(generation) => error
                 .now(format!("nothing changed; generation {generation} was kept and is readable"))
-                .next(format!("correct {}, or take generation {generation} with: undo --broken", file.display())),
+                .next(format!(
+                    "correct {}, or take generation {generation} with: undo --broken",
+                    file.display()
+                )),
             None => error.now("nothing changed; no earlier generation was kept").next("correct the file"),
         }
     }
 }
 
-fn empty() -> Inventory {
-    Inventory {
-        version: INVENTORY_VERSION,
-        generation: 0,
-        hosts: Default::default(),
-        clusters: Default::default(),
-        slaves: Default::default(),
-    }
-}
-
 /// The inventory that a file's text means.
 fn parse(text: &str, file: &Path) -> Result<Inventory, CommandError> {
-    serde_yaml::from_str(text).map_err(|e| {
-        CommandError::new(&codes::INVENTORY_BROKEN, format!("{}: not a valid inventory", file.display()))
-            .cause(e.to_string())
-    })
-}
-
-/// The text that a file holds for an inventory.
-fn render(inventory: &Inventory) -> Result<String, CommandError> {
-    serde_yaml::to_string(inventory).map_err(|e| CommandError::bug(format!("the inventory has no text: {e}")))
+    Ok(yaml::parse(text, &file.display().to_string())?)
 }

@@ -24,7 +24,9 @@ pub(super) fn user_name() -> String {
 }
 
 pub(super) fn machine_name() -> String {
-    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_else(|_| "unknown".into())
+    nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_else(|_| "unknown".into())
 }
 
 /// Now, to the second, in universal time.

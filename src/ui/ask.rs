@@ -42,7 +42,9 @@ impl Ui {
             return Answer::Nobody;
         }
         match self.ask_line(&format!("{question} [Y/n] ")) {
-            Some(line) if matches!(line.trim().to_ascii_lowercase().as_str(), "" | "y" | "yes") => Answer::Yes,
+            Some(line) if matches!(line.trim().to_ascii_lowercase().as_str(), "" | "y" | "yes") => {
+                Answer::Yes
+            }
             _ => Answer::No,
         }
     }

@@ -2,6 +2,8 @@
 //! The documents are the truth; the table is a view of them for people.
 
 use comfy_table::{ContentArrangement, Table};
+use dkc_inventory::document::Document;
+use dkc_inventory::show::Shown;
 use serde::Serialize;
 
 /// How data is printed.
@@ -22,7 +24,7 @@ pub enum Format {
 pub struct Listing {
     pub columns: Vec<String>,
     pub rows: Vec<Vec<String>>,
-    pub documents: Vec<serde_yaml::Value>,
+    pub documents: Vec<Document>,
 }
 
 impl Listing {
@@ -33,7 +35,7 @@ impl Listing {
     /// Adds one thing: its row and its document.
     pub fn push(&mut self, row: Vec<String>, document: impl Serialize) {
         // A value that cannot be a document (a map with keys that are maps) does not occur among our types.
-        self.documents.push(serde_yaml::to_value(document).unwrap_or_default());
+        self.documents.push(serde_yaml::to_value(document).unwrap_or_default().into());
         self.rows.push(row);
     }
 
@@ -41,7 +43,7 @@ impl Listing {
     pub fn render(&self, format: Format, is_terminal: bool) -> String {
         match format {
             Format::Table => self.render_table(is_terminal),
-            Format::Yaml => self.documents.iter().map(yaml_document).collect(),
+            Format::Yaml => self.documents.iter().map(Document::shown).collect(),
             Format::Json => json(&self.documents, true),
             Format::Jsonl => self.documents.iter().map(|document| json(document, false)).collect(),
         }
@@ -52,7 +54,8 @@ impl Listing {
         if self.rows.is_empty() {
             return String::new();
         }
-        let is_filled = |column: usize| self.rows.iter().any(|r| r.get(column).is_some_and(|c| !c.is_empty()));
+        let is_filled =
+            |column: usize| self.rows.iter().any(|r| r.get(column).is_some_and(|c| !c.is_empty()));
         let kept: Vec<usize> = (0..self.columns.len()).filter(|column| is_filled(*column)).collect();
         let mut table = Table::new();
         table.load_style(comfy_table::presets::NOTHING);
@@ -65,14 +68,19 @@ impl Listing {
         for row in &self.rows {
             table.add_row(kept.iter().map(|column| row.get(*column).cloned().unwrap_or_default()));
         }
-        let lines = table.lines().map(|line| format!("{}\n", line.trim_end().strip_prefix(' ').unwrap_or(&line)));
-        lines.map(|line| format!("{}\n", line.trim_end())).collect()
+        let lines = table.lines();
+        lines
+            .map(|line| format!("{}\n", line.trim_end().strip_prefix(' ').unwrap_or(line.trim_end())))
+            .collect()
     }
 }
 
-/// One document with the `---` line that begins it, as the seed prints them.
-fn yaml_document(document: &serde_yaml::Value) -> String {
-    format!("---\n{}", serde_yaml::to_string(document).unwrap_or_default())
+/// What `show` says of the inventory.
+impl From<Shown> for Listing {
+    fn from(shown: Shown) -> Listing {
+        let columns = shown.header.iter().map(|name| name.to_string()).collect();
+        Listing { columns, rows: shown.rows, documents: shown.documents }
+    }
 }
 
 fn json(value: &impl Serialize, is_pretty: bool) -> String {
@@ -102,8 +110,11 @@ mod tests {
     #[test]
     fn a_listing_has_four_faces() {
         check(Format::Table, "HOST      USER\n10.0.0.1  dkc\nno        admin\n");
-        check(Format::Yaml, "---\nname: 10.0.0.1\nuser: dkc\n---\nname: no\nuser: admin\n");
-        check(Format::Jsonl, "{\"name\":\"10.0.0.1\",\"user\":\"dkc\"}\n{\"name\":\"no\",\"user\":\"admin\"}\n");
+        check(Format::Yaml, "---\nname: 10.0.0.1\nuser: dkc\n---\nname: \"no\"\nuser: admin\n");
+        check(
+            Format::Jsonl,
+            "{\"name\":\"10.0.0.1\",\"user\":\"dkc\"}\n{\"name\":\"no\",\"user\":\"admin\"}\n",
+        );
     }
 
     #[test]

@@ -1,0 +1,56 @@
+//! `modify cluster` and `modify config`.
+
+use dkc_core::ids::ClusterName;
+use dkc_inventory::edit::{self, ModifyCluster};
+
+use crate::commands::register::parse_parameters;
+use crate::error::CommandError;
+use crate::session::Session;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The cluster (default: the one in use)
+    #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"], add = crate::complete::clusters())]
+    pub name: Option<ClusterName>,
+    /// Copies of each part of the data; only before the first start
+    #[arg(long, value_name = "COUNT")]
+    pub replicas: Option<u32>,
+    /// Parts that the data is divided into; only before the first start
+    #[arg(long, value_name = "COUNT")]
+    pub tablets: Option<u16>,
+    /// A parameter; may be given several times
+    #[arg(long = "config", value_name = "KEY=VALUE", add = crate::complete::parameters())]
+    pub parameters: Vec<String>,
+    /// A parameter to take back to its default; may be given several times
+    #[arg(long, value_name = "KEY")]
+    pub reset: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ConfigArgs {
+    /// The cluster (default: the one in use)
+    #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"], add = crate::complete::clusters())]
+    pub name: Option<ClusterName>,
+    /// Parameters with their values
+    #[arg(value_name = "KEY=VALUE", required_unless_present = "reset", add = crate::complete::parameters())]
+    pub parameters: Vec<String>,
+    /// A parameter to take back to its default; may be given several times
+    #[arg(long, value_name = "KEY")]
+    pub reset: Vec<String>,
+}
+
+pub fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let request = ModifyCluster {
+        name: session.cluster_name(args.name.as_ref())?,
+        replicas: args.replicas,
+        tablets: args.tablets,
+        set: parse_parameters(&args.parameters)?,
+        unset: args.reset,
+    };
+    session.edit(|inventory| edit::modify_cluster(inventory, &request))
+}
+
+pub fn run_config(session: &mut Session, args: ConfigArgs) -> Result<(), CommandError> {
+    let ConfigArgs { name, parameters, reset } = args;
+    run(session, Args { name, replicas: None, tablets: None, parameters, reset })
+}

@@ -1,0 +1,69 @@
+//! `modify host`.
+
+use dkc_core::ids::HostAddress;
+use dkc_inventory::edit::{self, ModifyHost};
+
+use super::change;
+use crate::error::CommandError;
+use crate::session::Session;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The hosts
+    #[arg(required = true, value_name = "HOST", add = crate::complete::hosts())]
+    pub hosts: Vec<HostAddress>,
+    /// The user to log in as
+    #[arg(short = 'u', long, value_name = "USER")]
+    pub user: Option<String>,
+    /// The port of SSH
+    #[arg(short = 'p', long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// The groups it is in, instead of those it was in; may be given several times
+    #[arg(short = 'g', long, value_name = "GROUP", add = crate::complete::groups())]
+    pub group: Vec<String>,
+    /// The fingerprints of its keys, instead of those that were pinned
+    #[arg(long, value_name = "SHA256:…")]
+    pub host_key: Vec<String>,
+    /// Pin whatever key it shows at first contact, without asking
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub accept_new: Option<bool>,
+    /// Where nodes live on it
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// The failure domain it is in
+    #[arg(long, value_name = "ZONE")]
+    pub zone: Option<String>,
+    /// This machine: the same steps without SSH
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub local: Option<bool>,
+    /// A field to take back to its default; may be given several times
+    #[arg(long, value_name = "FIELD")]
+    pub reset: Vec<Field>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Field {
+    User,
+    Port,
+    Group,
+    HostKey,
+    DataDir,
+    Zone,
+}
+
+pub fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let is_reset = |field| args.reset.contains(&field);
+    let list = |words: Vec<String>| (!words.is_empty()).then_some(words);
+    let request = ModifyHost {
+        user: change(args.user, is_reset(Field::User)),
+        port: change(args.port, is_reset(Field::Port)),
+        group: change(list(args.group), is_reset(Field::Group)),
+        host_key: change(list(args.host_key), is_reset(Field::HostKey)),
+        accept_new: change(args.accept_new, false),
+        data_dir: change(args.data_dir, is_reset(Field::DataDir)),
+        zone: change(args.zone, is_reset(Field::Zone)),
+        local: change(args.local, false),
+        hosts: args.hosts,
+    };
+    session.edit(|inventory| edit::modify_host(inventory, &request))
+}

@@ -1,0 +1,52 @@
+//! `modify`: changes what is registered. What is not named stays as it is; `--reset FIELD` goes back to a default.
+
+mod cluster;
+mod host;
+mod pair;
+mod slave;
+
+use dkc_inventory::edit::Change;
+
+use crate::error::CommandError;
+use crate::session::Session;
+
+/// Change what is registered
+///
+/// What is not named stays as it is. Hosts see the change with the next deploy.
+#[derive(Debug, clap::Subcommand)]
+#[command(
+    after_help = "EXAMPLES\n  modify host --user admin 10.0.0.10\n  modify host --group rack1 10.0.0.10 10.0.0.11\n  modify host --reset zone 10.0.0.10\n  modify cluster -n c0 --config log_level=debug\n  modify slave --id 0 --host 10.0.0.22\n  modify pair --id 0 --new-listen 127.0.0.1:11212\n  modify config -n c0 log_level=debug"
+)]
+pub enum Args {
+    /// Change how hosts are reached
+    Host(host::Args),
+    /// Change a cluster's parameters and, before its first start, its shape
+    #[command(alias = "css")]
+    Cluster(cluster::Args),
+    /// Change where a slave runs, before it is deployed
+    #[command(alias = "memcache")]
+    Slave(slave::Args),
+    /// Change where a slave listens for applications
+    Pair(pair::Args),
+    /// Change parameters of a cluster
+    Config(cluster::ConfigArgs),
+}
+
+pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    match args {
+        Args::Host(args) => host::run(session, args),
+        Args::Cluster(args) => cluster::run(session, args),
+        Args::Slave(args) => slave::run(session, args),
+        Args::Pair(args) => pair::run(session, args),
+        Args::Config(args) => cluster::run_config(session, args),
+    }
+}
+
+/// What a flag and `--reset` together say of a field.
+fn change<T>(given: Option<T>, is_reset: bool) -> Change<T> {
+    match given {
+        Some(value) => Change::Set(value),
+        None if is_reset => Change::Reset,
+        None => Change::Keep,
+    }
+}

@@ -1,0 +1,38 @@
+//! `modify pair`.
+
+use dkc_core::ids::{Namespace, SlaveId};
+use dkc_inventory::edit::{self, ModifyPair};
+
+use crate::commands::register::Protocol;
+use crate::error::CommandError;
+use crate::session::Session;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The slave
+    #[arg(long, value_name = "ID", add = crate::complete::slaves())]
+    pub id: SlaveId,
+    /// Which pair, by where it listens (default: its only one)
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+    /// Where it will listen
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub new_listen: Option<String>,
+    /// What applications speak
+    #[arg(long, value_name = "PROTOCOL")]
+    pub protocol: Option<Protocol>,
+    /// The namespace that applications get
+    #[arg(long, value_name = "NS")]
+    pub namespace: Option<Namespace>,
+}
+
+pub fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let request = ModifyPair {
+        id: args.id,
+        listen: args.listen,
+        new_listen: args.new_listen,
+        protocol: args.protocol.map(Into::into),
+        namespace: args.namespace,
+    };
+    session.edit(|inventory| edit::modify_pair(inventory, &request))
+}

@@ -1,0 +1,29 @@
+//! `modify slave`.
+
+use dkc_core::ids::{ClusterName, HostAddress, SlaveId};
+use dkc_inventory::edit::{self, ModifySlave};
+
+use super::change;
+use crate::error::CommandError;
+use crate::session::Session;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The slave
+    #[arg(long, value_name = "ID", add = crate::complete::slaves())]
+    pub id: SlaveId,
+    /// The cluster it uses
+    #[arg(short = 'n', long, value_name = "NAME", aliases = ["name", "css"], add = crate::complete::clusters())]
+    pub cluster: Option<ClusterName>,
+    /// Where it runs
+    #[arg(long, value_name = "HOST", conflicts_with = "here", add = crate::complete::hosts())]
+    pub host: Option<HostAddress>,
+    /// It runs on this machine
+    #[arg(long)]
+    pub here: bool,
+}
+
+pub fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let request = ModifySlave { id: args.id, cluster: args.cluster, host: change(args.host, args.here) };
+    session.edit(|inventory| edit::modify_slave(inventory, &request))
+}

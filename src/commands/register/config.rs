@@ -1,0 +1,56 @@
+//! `register config`: parameters of a cluster. They reach its nodes with the next deploy.
+
+use std::collections::BTreeMap;
+
+use dkc_core::ids::ClusterName;
+use dkc_inventory::edit::{self, ModifyCluster};
+use serde_yaml::Value;
+
+use crate::error::{CommandError, codes};
+use crate::session::Session;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The cluster (default: the one in use)
+    #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"], add = crate::complete::clusters())]
+    pub name: Option<ClusterName>,
+    /// Parameters with their values
+    #[arg(required = true, value_name = "KEY=VALUE", add = crate::complete::parameters())]
+    pub parameters: Vec<String>,
+}
+
+pub fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let name = session.cluster_name(args.name.as_ref())?;
+    let set = parse_parameters(&args.parameters)?;
+    let request = ModifyCluster { name, replicas: None, tablets: None, set, unset: Vec::new() };
+    session.edit(|inventory| edit::modify_cluster(inventory, &request))
+}
+
+/// `KEY=VALUE` words as a map. A value that is a number is one; everything else is text.
+pub fn parse_parameters(words: &[String]) -> Result<BTreeMap<String, Value>, CommandError> {
+    words.iter().map(|word| parse_parameter(word)).collect()
+}
+
+fn parse_parameter(word: &str) -> Result<(String, Value), CommandError> {
+    let (key, value) = word.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
+        CommandError::new(&codes::USAGE, format!("'{word}' is not a parameter with its value"))
+            .next("KEY=VALUE, for instance log_level=debug")
+    })?;
+    let value = value.parse::<u64>().map_or_else(|_| Value::from(value), Value::from);
+    Ok((key.to_owned(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_is_a_number_or_text() {
+        let parsed = |word: &str| parse_parameter(word).map(|(key, value)| format!("{key} {value:?}")).ok();
+        assert_eq!(parsed("heartbeat_ms=75").as_deref(), Some("heartbeat_ms Number(75)"));
+        assert_eq!(parsed("log_level=debug").as_deref(), Some("log_level String(\"debug\")"));
+        assert_eq!(parsed("log_level=a=b").as_deref(), Some("log_level String(\"a=b\")"));
+        assert_eq!(parsed("=5"), None);
+        assert_eq!(parsed("log_level"), None);
+    }
+}

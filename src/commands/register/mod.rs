@@ -1,0 +1,46 @@
+//! `register`: adds hosts, clusters, slaves, pairs and parameters to the inventory. Registering the same thing again
+//! with the same values changes nothing and is no error.
+
+mod cluster;
+mod config;
+mod host;
+mod pair;
+mod slave;
+
+pub use config::parse_parameters;
+pub use pair::Protocol;
+
+use crate::error::CommandError;
+use crate::session::Session;
+
+/// Add hosts, clusters, slaves and pairs to the inventory
+///
+/// Nothing leaves this machine: check looks at the hosts, deploy brings it to them.
+#[derive(Debug, clap::Subcommand)]
+#[command(
+    after_help = "EXAMPLES\n  register host --user dkc 10.0.0.10 10.0.0.11 10.0.0.12\n  register cluster --name c0 10.0.0.10:8020 10.0.0.11:8020 10.0.0.12:8020\n  register slave --cluster c0 --host 10.0.0.21\n  register pair --id 0 --listen 127.0.0.1:11211\n  register config -n c0 log_level=debug"
+)]
+pub enum Args {
+    /// Register hosts: where to log in, and as whom
+    Host(host::Args),
+    /// Register a cluster of servers; hosts not yet known are registered with the user dkc
+    #[command(alias = "css")]
+    Cluster(cluster::Args),
+    /// Register a slave, through which the applications on a host use a cluster
+    #[command(alias = "memcache")]
+    Slave(slave::Args),
+    /// Register where a slave listens for applications
+    Pair(pair::Args),
+    /// Set parameters of a cluster
+    Config(config::Args),
+}
+
+pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    match args {
+        Args::Host(args) => host::run(session, args),
+        Args::Cluster(args) => cluster::run(session, args),
+        Args::Slave(args) => slave::run(session, args),
+        Args::Pair(args) => pair::run(session, args),
+        Args::Config(args) => config::run(session, args),
+    }
+}

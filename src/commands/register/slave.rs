@@ -1,0 +1,27 @@
+//! `register slave`.
+
+use dkc_core::ids::{ClusterName, HostAddress, SlaveId};
+use dkc_inventory::edit::{self, RegisterSlave};
+use uuid::Uuid;
+
+use crate::error::CommandError;
+use crate::session::Session;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The cluster it uses (default: the one in use)
+    #[arg(short = 'n', long, value_name = "NAME", aliases = ["name", "css"], add = crate::complete::clusters())]
+    pub cluster: Option<ClusterName>,
+    /// Its id (default: the smallest free one)
+    #[arg(long, value_name = "ID")]
+    pub id: Option<SlaveId>,
+    /// Where it runs (default: this machine)
+    #[arg(long, value_name = "HOST", add = crate::complete::hosts())]
+    pub host: Option<HostAddress>,
+}
+
+pub fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let cluster = session.cluster_name(args.cluster.as_ref())?;
+    let request = RegisterSlave { cluster, id: args.id, host: args.host };
+    session.edit(|inventory| edit::register_slave(inventory, &request, &mut Uuid::new_v4))
+}
