@@ -5,6 +5,7 @@
 
 pub mod codec;
 pub mod number;
+mod reader;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
