@@ -1,7 +1,161 @@
-//! The command line of `dkcd`.
+//! The command line of `dkcd`, and its exit statuses: 0 done, 1 failed, 2 misused, 70 a bug, 74 the disk, 78 the
+//! configuration.
 
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-pub fn run(_arguments: Vec<std::ffi::OsString>) -> ExitCode {
-    ExitCode::SUCCESS
+use clap::{Parser, Subcommand};
+use dkc_core::config::{LogFormat, NodeConfig, layout};
+use dkc_core::ids::NodeUuid;
+use tracing_subscriber::EnvFilter;
+
+use crate::daemon::{self, StartError};
+use crate::{control, supervise};
+
+/// Founding may take a minute; nothing else takes longer.
+const CTL_PATIENCE: Duration = Duration::from_secs(90);
+
+#[derive(Parser)]
+#[command(name = "dkcd", version, about = "The daemon of dkc: a server node or a slave node")]
+#[command(after_help = "EXIT STATUS: 0 done, 1 failed, 2 misused, 70 a bug, 74 the disk failed, 78 the configuration was refused.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the node in the foreground until SIGTERM
+    Run(Directory),
+    /// Run the node in the background, start it again when it fails
+    Supervise {
+        #[command(flatten)]
+        directory: Directory,
+        /// Stay in the foreground
+        #[arg(long)]
+        foreground: bool,
+    },
+    /// End the node and its supervisor, and wait for it
+    Stop(Directory),
+    /// Make the data directory of a new node
+    Init {
+        #[command(flatten)]
+        directory: Directory,
+        #[arg(long)]
+        uuid: NodeUuid,
+    },
+    /// Read and check the configuration
+    CheckConfig(Directory),
+    /// Ask the running node: a CHMPX word, or a request in JSON
+    Ctl {
+        #[command(flatten)]
+        directory: Directory,
+        #[arg(required = true, value_name = "WORD", trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
+    /// Say which release this is
+    Version,
+}
+
+#[derive(clap::Args)]
+struct Directory {
+    /// The node's directory
+    #[arg(long = "dir", value_name = "DIR")]
+    path: PathBuf,
+}
+
+/// Runs `dkcd` with the arguments after the program's name.
+pub fn run(arguments: Vec<OsString>) -> ExitCode {
+    let named = std::iter::once(OsString::from("dkcd")).chain(arguments);
+    let command = match Arguments::try_parse_from(named) {
+        Ok(arguments) => arguments.command,
+        Err(error) => {
+            // Help and version are printed this way too, with status 0.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    match carry_out(command) {
+        Ok(status) => status,
+        Err(failure) => {
+            eprintln!("dkcd: {}", failure.message);
+            ExitCode::from(failure.status as u8)
+        }
+    }
+}
+
+/// One line for a person, and the exit status.
+struct Failure {
+    message: String,
+    status: i32,
+}
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Failure {
+        Failure { status: error.exit_status(), message: error.to_string() }
+    }
+}
+impl From<supervise::SuperviseError> for Failure {
+    fn from(error: supervise::SuperviseError) -> Failure {
+        Failure { status: 1, message: error.to_string() }
+    }
+}
+
+fn carry_out(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Run(directory) => run_node(&directory.path)?,
+        Command::Supervise { directory, foreground } => {
+            daemon::check_config(&directory.path)?;
+            if foreground { supervise::run(&directory.path)? } else { supervise::start(&directory.path)? }
+        }
+        Command::Stop(directory) => supervise::stop(&directory.path)?,
+        Command::Init { directory, uuid } => {
+            let is_new = daemon::initialise(&directory.path, uuid)?;
+            println!("{}", if is_new { "made" } else { "already there" });
+        }
+        Command::CheckConfig(directory) => {
+            for warning in daemon::check_config(&directory.path)?.warnings() {
+                println!("warning: {warning}");
+            }
+            println!("ok");
+        }
+        Command::Ctl { directory, words } => return ctl(&directory.path, &words.join(" ")),
+        Command::Version => println!("dkcd {}", env!("CARGO_PKG_VERSION")),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_node(directory: &Path) -> Result<(), Failure> {
+    let config = daemon::check_config(directory)?;
+    begin_logging(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure { message: format!("no threads: {error}"), status: 1 })?;
+    let result = runtime.block_on(daemon::run(directory.to_owned(), config));
+    // Blocking work that is still under way must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(result?)
+}
+
+/// One line for each event, to stderr: journald or the supervisor's log file takes it from there.
+fn begin_logging(config: &NodeConfig) {
+    let level = &config.parameters.log_level;
+    // The consensus library tells each round at `info`; what matters of it comes as warnings.
+    let filter = EnvFilter::try_new(format!("{level},openraft=error")).unwrap_or_else(|_| EnvFilter::new("info,openraft=error"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let begun = match config.parameters.log_format {
+        LogFormat::Text => builder.with_ansi(false).try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    // Begun already: only in tests that run several daemons in one process.
+    drop(begun);
+}
+
+fn ctl(directory: &Path, line: &str) -> Result<ExitCode, Failure> {
+    let path = directory.join(layout::CONTROL_SOCKET);
+    let answer = control::ask(&path, line, CTL_PATIENCE)
+        .map_err(|error| Failure { message: format!("{}: {error}; does the node run?", path.display()), status: 1 })?;
+    print!("{answer}");
+    let is_error = answer.starts_with("{\"error\"") || answer.starts_with("ERROR");
+    Ok(if is_error { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

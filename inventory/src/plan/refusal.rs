@@ -47,9 +47,7 @@ pub enum Refusal {
     SlavesUse { cluster: ClusterName, ids: Vec<String> },
     #[error("slave {} is still registered for {cluster}", ids.join(", "))]
     SlavesLeft { cluster: ClusterName, ids: Vec<String> },
-    #[error(
-        "{cluster} would lose its quorum: {down} of {servers} servers would be down, it tolerates {tolerates}"
-    )]
+    #[error("{cluster} would lose its quorum: {down} of {servers} servers would be down, it tolerates {tolerates}")]
     Quorum { cluster: ClusterName, down: usize, servers: usize, tolerates: usize },
     #[error("{cluster} cannot be founded without all of its founders: {} is not among those to start", missing.join(", "))]
     FoundersMissing { cluster: ClusterName, missing: Vec<String> },
@@ -136,15 +134,11 @@ impl Refusal {
             ],
             Architecture { is, .. } => one(format!("deploy from a program built for {is}")),
             DiskSpace { host, root, .. } => one(format!("free space below {root} on {host}, then retype")),
-            Clock { host, .. } => {
-                one(format!("set the clock of {host} (chrony or systemd-timesyncd), then retype"))
-            }
-            ForeignNode { host, dir, .. } | UnmarkedNode { host, dir } => {
-                one(format!("look at {dir} on {host}; move it away when nobody needs it, then retype"))
-            }
-            ForeignData { host, dir, .. } => {
-                one(format!("look at {dir}/data on {host}: it must not be overwritten"))
-            }
+            Clock { host, .. } => one(format!("set the clock of {host} (chrony or systemd-timesyncd), then retype")),
+            ForeignNode { host, dir, .. } | UnmarkedNode { host, dir } => one(format!(
+                "look at {dir} on {host}; move it away when nobody needs it, then retype"
+            )),
+            ForeignData { host, dir, .. } => one(format!("look at {dir}/data on {host}: it must not be overwritten")),
             LostData { host, node } => match node {
                 NodeName::Server(cluster, number) => vec![
                     format!("put the data back (was a disk not mounted on {host}?), then retype"),
@@ -168,9 +162,7 @@ impl Refusal {
             FoundersMissing { cluster, .. } => one(format!("start cluster -n {cluster}")),
             Parameters { cluster, .. } => one(format!("modify cluster -n {cluster} …")),
             NoPair { id } => one(format!("register pair --id {id} --listen 127.0.0.1:11211")),
-            StaleGeneration { .. } | StaleRing { .. } => {
-                one("retype the command: it makes a new plan".into())
-            }
+            StaleGeneration { .. } | StaleRing { .. } => one("retype the command: it makes a new plan".into()),
         }
     }
 
@@ -248,13 +240,7 @@ impl Refused {
             cause.extend(reason.reason().map(String::from));
             advice.extend(reason.advice());
         }
-        Problem {
-            code: self.leading().code(),
-            kind: self.kind(),
-            what,
-            cause: once(cause),
-            advice: once(advice),
-        }
+        Problem { code: self.leading().code(), kind: self.kind(), what, cause: once(cause), advice: once(advice) }
     }
 }
 

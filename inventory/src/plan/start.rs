@@ -73,8 +73,7 @@ pub(super) fn is_founded(inventory: &Inventory, observed: &Observed, cluster: &C
         let status = observed.node(node).and_then(|view| view.status.as_ref());
         matches!(status.map(|s| &s.role), Some(RoleStatus::Server(server)) if server.is_founded)
     };
-    inventory.clusters.get(cluster).is_some_and(|c| c.founded)
-        || inventory.servers_of(cluster).iter().any(says_so)
+    inventory.clusters.get(cluster).is_some_and(|c| c.founded) || inventory.servers_of(cluster).iter().any(says_so)
 }
 
 /// Why a node that does not run cannot be started.
@@ -99,10 +98,7 @@ pub(super) fn start_refusals(inventory: &Inventory, observed: &Observed, place: 
 }
 
 fn is_installed(view: &NodeView) -> bool {
-    view.exists
-        && view.identity.is_some()
-        && view.program.is_some()
-        && view.files.contains_key(layout::CONFIG)
+    view.exists && view.identity.is_some() && view.program.is_some() && view.files.contains_key(layout::CONFIG)
 }
 
 fn differs(inventory: &Inventory, place: &Place<'_>) -> bool {
@@ -133,8 +129,9 @@ fn founders_refusal(
 ) -> Option<Refusal> {
     let founders = inventory.clusters.get(cluster)?.servers.iter().filter(|server| server.is_founder);
     let names = founders.map(|server| NodeName::Server(cluster.clone(), server.number));
-    let is_missing =
-        |node: &NodeName| !nodes.contains(node) && !observed.node(node).is_some_and(NodeView::is_running);
+    let is_missing = |node: &NodeName| {
+        !nodes.contains(node) && !observed.node(node).is_some_and(NodeView::is_running)
+    };
     let missing: Vec<String> = names.filter(is_missing).map(|node| node.to_string()).collect();
     (!missing.is_empty()).then(|| Refusal::FoundersMissing { cluster: cluster.clone(), missing })
 }
@@ -153,8 +150,7 @@ fn founding_words(inventory: &Inventory, name: &ClusterName) -> String {
 
 fn drift_words(inventory: &Inventory, place: &Place<'_>) -> Option<String> {
     let node = &place.node;
-    differs(inventory, place)
-        .then(|| format!("{node} starts with an older configuration than the inventory's: deploy"))
+    differs(inventory, place).then(|| format!("{node} starts with an older configuration than the inventory's: deploy"))
 }
 
 fn slave_words(inventory: &Inventory, places: &[Place<'_>]) -> Option<String> {

@@ -66,11 +66,7 @@ fn line() -> impl Strategy<Value = Line> {
     ]
 }
 
-fn carry_out(
-    inventory: &Inventory,
-    line: &Line,
-    fresh: &mut dyn FnMut() -> Uuid,
-) -> Result<Edited, EditError> {
+fn carry_out(inventory: &Inventory, line: &Line, fresh: &mut dyn FnMut() -> Uuid) -> Result<Edited, EditError> {
     let cluster = |index: usize| NAMES[index].parse().unwrap();
     let host = |index: usize| lab::host(HOSTS[index]);
     match line {
@@ -93,11 +89,7 @@ fn carry_out(
                 })
                 .collect();
             let request = lab::cluster_request(NAMES[*name], &words.join(" "));
-            edit::register_cluster(
-                inventory,
-                &edit::RegisterCluster { replicas: *replicas, ..request },
-                fresh,
-            )
+            edit::register_cluster(inventory, &edit::RegisterCluster { replicas: *replicas, ..request }, fresh)
         }
         Line::Slave { cluster: name, host: index } => {
             let request = lab::slave_request(NAMES[*name], index.map(|index| HOSTS[index]));
@@ -138,10 +130,9 @@ fn carry_out(
             },
         ),
         Line::DropHost { host: index } => edit::unregister_hosts(inventory, &[host(*index)]),
-        Line::DropCluster { name } => edit::unregister_cluster(
-            inventory,
-            &edit::UnregisterCluster { name: cluster(*name), forget: false },
-        ),
+        Line::DropCluster { name } => {
+            edit::unregister_cluster(inventory, &edit::UnregisterCluster { name: cluster(*name), forget: false })
+        }
         Line::DropSlave { id } => {
             edit::unregister_slave(inventory, &edit::UnregisterSlave { id: SlaveId(*id), forget: false })
         }

@@ -1,1 +1,20 @@
-//! The daemon.
+//! The daemon: from a node's directory to a running node of either role, and its orderly end.
+
+pub mod fatal;
+mod balance;
+mod data;
+mod found;
+mod groups;
+mod handler;
+mod lock;
+mod metrics;
+mod peers;
+mod persist;
+mod requests;
+mod serve;
+pub mod server;
+mod start;
+mod status;
+
+pub use lock::{DirectoryLock, LockError};
+pub use start::{StartError, check_config, initialise, run};

@@ -217,11 +217,12 @@ impl GroupLog {
         loop {
             let mut notified = std::pin::pin!(shared.has_room.notified());
             notified.as_mut().enable();
-            let queue = locked(&shared.queue);
-            if queue.bytes < shared.options.queue_bytes_max || queue.is_closing {
-                return;
+            {
+                let queue = locked(&shared.queue);
+                if queue.bytes < shared.options.queue_bytes_max || queue.is_closing {
+                    return;
+                }
             }
-            drop(queue);
             notified.await;
         }
     }

@@ -17,6 +17,8 @@ use super::types::{Entry, LogId, Membership, Payload, Proposal, SnapshotMeta, St
 const VERSION: u8 = 1;
 /// More members than any group can have; bounds what a damaged count can make us allocate.
 const MEMBERS_MAX: usize = 1024;
+/// The smallest entry in an append request: index, length, version, kind, term.
+const ENTRY_MIN_BYTES: usize = 8 + 4 + 1 + 1 + 8;
 /// A membership in transition has two configurations; a little room.
 const CONFIGURATIONS_MAX: usize = 8;
 
@@ -197,27 +199,31 @@ pub fn decode_stored_membership(bytes: Bytes) -> Decoded<StoredMembership> {
     Ok(stored)
 }
 
-/// The body of an entry as it lies in the log and travels: term and index stand outside of it.
-pub fn encode_payload(payload: &Payload) -> Bytes {
-    match payload {
-        Payload::Blank => Bytes::from_static(&[VERSION, 0]),
-        Payload::Normal(Proposal(body)) => {
-            let mut out = versioned(1 + body.len());
-            out.put_u8(1);
-            out.put_slice(body);
-            out.freeze()
-        }
-        Payload::Membership(membership) => {
-            let mut out = versioned(64);
-            out.put_u8(2);
-            put_membership(&mut out, membership);
-            out.freeze()
-        }
+/// An entry as it lies in the log and travels; its index stands outside of it.
+pub fn encode_entry(entry: &Entry) -> Bytes {
+    let body_bytes = if let Payload::Normal(Proposal(body)) = &entry.payload { body.len() } else { 64 };
+    let mut out = versioned(9 + body_bytes);
+    put_entry(&mut out, entry);
+    out.freeze()
+}
+fn put_entry(out: &mut BytesMut, entry: &Entry) {
+    let kind = match &entry.payload {
+        Payload::Blank => 0,
+        Payload::Normal(_) => 1,
+        Payload::Membership(_) => 2,
+    };
+    out.put_u8(kind);
+    out.put_u64(entry.log_id.leader_id.term);
+    match &entry.payload {
+        Payload::Blank => {}
+        Payload::Normal(Proposal(body)) => out.put_slice(body),
+        Payload::Membership(membership) => put_membership(out, membership),
     }
 }
-pub fn decode_payload(bytes: Bytes) -> Decoded<Payload> {
+pub fn decode_entry(index: u64, bytes: Bytes) -> Decoded<Entry> {
     let mut reader = Reader::versioned("log entry", bytes)?;
-    let payload = match reader.u8()? {
+    let (kind, term) = (reader.u8()?, reader.u64()?);
+    let payload = match kind {
         0 => Payload::Blank,
         1 => {
             let body = reader.slice(reader.bytes.remaining())?;
@@ -227,7 +233,7 @@ pub fn decode_payload(bytes: Bytes) -> Decoded<Payload> {
         found => return Err(CodecError::Kind { what: "log entry", found }),
     };
     reader.end()?;
-    Ok(payload)
+    Ok(Entry { log_id: log_id(term, index), payload })
 }
 
 pub fn encode_append(request: &AppendEntriesRequest<Types>) -> Bytes {
@@ -235,7 +241,7 @@ pub fn encode_append(request: &AppendEntriesRequest<Types>) -> Bytes {
         .entries
         .iter()
         .map(|entry| match &entry.payload {
-            Payload::Normal(Proposal(body)) => body.len() + 22,
+            Payload::Normal(Proposal(body)) => body.len() + ENTRY_MIN_BYTES,
             _ => 128,
         })
         .sum();
@@ -245,11 +251,13 @@ pub fn encode_append(request: &AppendEntriesRequest<Types>) -> Bytes {
     put_log_id(&mut out, request.leader_commit.as_ref());
     out.put_u32(request.entries.len() as u32);
     for entry in &request.entries {
-        let payload = encode_payload(&entry.payload);
-        out.put_u64(entry.log_id.leader_id.term);
         out.put_u64(entry.log_id.index);
-        out.put_u32(payload.len() as u32);
-        out.put_slice(&payload);
+        let length_at = out.len();
+        out.put_u32(0);
+        out.put_u8(VERSION);
+        put_entry(&mut out, entry);
+        let length = (out.len() - length_at - 4) as u32;
+        out[length_at..length_at + 4].copy_from_slice(&length.to_be_bytes());
     }
     out.freeze()
 }
@@ -259,12 +267,11 @@ pub fn decode_append(bytes: Bytes) -> Decoded<AppendEntriesRequest<Types>> {
     let prev_log_id = reader.log_id()?;
     let leader_commit = reader.log_id()?;
     let count = reader.u32()? as usize;
-    // The smallest entry takes 22 bytes, so that a damaged count cannot reserve more than the frame's size.
-    let mut entries = Vec::with_capacity(count.min(reader.bytes.remaining() / 22 + 1));
+    // A damaged count cannot reserve more than the frame's size.
+    let mut entries = Vec::with_capacity(count.min(reader.bytes.remaining() / ENTRY_MIN_BYTES + 1));
     for _ in 0..count {
-        let (term, index, length) = (reader.u64()?, reader.u64()?, reader.u32()? as usize);
-        let payload = decode_payload(reader.slice(length)?)?;
-        entries.push(Entry { log_id: log_id(term, index), payload });
+        let (index, length) = (reader.u64()?, reader.u32()? as usize);
+        entries.push(decode_entry(index, reader.slice(length)?)?);
     }
     reader.end()?;
     Ok(AppendEntriesRequest { vote, prev_log_id, entries, leader_commit })
@@ -440,25 +447,24 @@ mod tests {
         check(none.clone(), encode_stored_membership(&none), decode_stored_membership, "01 00 0000 0000");
     }
 
+    fn entry(payload: Payload) -> Entry {
+        Entry { log_id: log_id(7, 9), payload }
+    }
+
     #[test]
-    fn payloads_keep_their_bytes() {
-        assert_eq!(hex(&encode_payload(&Payload::Blank)), "0100");
-        assert_eq!(hex(&encode_payload(&Payload::Normal(Proposal(Bytes::from_static(b"ab"))))), "01016162");
-        for payload in [
-            Payload::Blank,
-            Payload::Normal(Proposal(Bytes::from_static(b"ab"))),
-            Payload::Membership(membership()),
-        ] {
-            assert_eq!(decode_payload(encode_payload(&payload)), Ok(payload));
-        }
-        assert_eq!(
-            decode_payload(Bytes::from_static(&[1, 9])),
-            Err(CodecError::Kind { what: "log entry", found: 9 })
-        );
-        assert_eq!(
-            decode_payload(Bytes::from_static(&[2, 0])),
-            Err(CodecError::Version { what: "log entry", found: 2 })
-        );
+    fn entries_keep_their_bytes() {
+        let decode = |bytes| decode_entry(9, bytes);
+        let blank = entry(Payload::Blank);
+        check(blank.clone(), encode_entry(&blank), decode, "01 00 0000000000000007");
+        let normal = entry(Payload::Normal(Proposal(Bytes::from_static(b"ab"))));
+        assert_eq!(hex(&encode_entry(&normal)), "010100000000000000076162");
+        assert_eq!(decode(encode_entry(&normal)), Ok(normal));
+        let membership = entry(Payload::Membership(membership()));
+        assert_eq!(decode(encode_entry(&membership)), Ok(membership));
+        let unknown = Bytes::from_static(&[1, 9, 0, 0, 0, 0, 0, 0, 0, 7]);
+        assert_eq!(decode(unknown), Err(CodecError::Kind { what: "log entry", found: 9 }));
+        let newer = Bytes::from_static(&[2, 0]);
+        assert_eq!(decode(newer), Err(CodecError::Version { what: "log entry", found: 2 }));
     }
 
     #[test]
@@ -471,7 +477,7 @@ mod tests {
         };
         let bytes = encode_append(&request);
         let golden = "01 0000000000000007 0000000000000002 01 01 0000000000000006 0000000000000008 00 00000001 \
-                      0000000000000007 0000000000000009 00000003 010178";
+                      0000000000000009 0000000b 01 01 0000000000000007 78";
         assert_eq!(hex(&bytes), golden.replace(' ', ""));
         let back = decode_append(bytes).expect("what was written is read");
         assert_eq!((back.vote, back.prev_log_id, back.leader_commit), (vote(), Some(log_id(6, 8)), None));

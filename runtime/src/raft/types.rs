@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use dkc_core::meta::MetaReply;
 use dkc_core::tablet::Outcome;
 use openraft::type_config::alias;
 
@@ -29,8 +30,8 @@ pub enum Applied {
     Nothing,
     /// A batch: one outcome for each item, in order.
     Batch(Vec<Outcome>),
-    /// A meta command: what the meta state machine answered, encoded by it.
-    Meta(Result<(), String>),
+    /// A meta command.
+    Meta(MetaReply),
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]

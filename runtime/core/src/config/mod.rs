@@ -169,7 +169,12 @@ pub mod layout {
     pub const STATE_DIR: &str = "data/state";
     pub const RUN_DIR: &str = "run";
     pub const CONTROL_SOCKET: &str = "run/control.sock";
+    /// Of the supervisor, where there is no systemd.
     pub const PID_FILE: &str = "run/dkcd.pid";
+    /// Held by the daemon while it runs; holds its process number.
+    pub const DAEMON_LOCK: &str = "run/daemon.lock";
+    /// Why the supervisor gave up restarting the daemon; absent while all is well.
+    pub const GAVE_UP: &str = "run/gave-up";
     pub const LOG_DIR: &str = "log";
     pub const LOG_FILE: &str = "log/dkcd.log";
     /// One file for each finished step of an operation: `receipts/<operation>-<step>`.

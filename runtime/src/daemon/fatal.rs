@@ -1,0 +1,43 @@
+//! The ends that cannot be avoided: a disk that failed, an invariant that does not hold. The process says which
+//! version, node and step, and exits; what is on disk decides what the next start finds. Nothing is retried here,
+//! because after a failed fsync nobody knows what the kernel still holds.
+
+use std::fmt::Display;
+use std::sync::OnceLock;
+
+use dkc_core::ids::GroupId;
+
+/// The exit status for a broken invariant.
+pub const EXIT_BUG: i32 = 70;
+/// The exit status for a disk that failed.
+pub const EXIT_DISK: i32 = 74;
+/// The exit status for a configuration that was refused.
+pub const EXIT_CONFIG: i32 = 78;
+
+static WHO: OnceLock<String> = OnceLock::new();
+
+/// Names this node in the last words.
+pub fn set_who(who: String) {
+    // Set once by the daemon; a second daemon in one process only exists in tests.
+    let _ = WHO.set(who);
+}
+
+fn who() -> &'static str {
+    WHO.get().map_or("dkcd", |who| who)
+}
+
+fn end(status: i32, words: &str) -> ! {
+    tracing::error!(release = env!("CARGO_PKG_VERSION"), node = who(), "{words}");
+    std::process::exit(status)
+}
+
+/// The state store or the log failed.
+pub fn disk(error: &dyn Display) -> ! {
+    end(EXIT_DISK, &format!("the disk failed and this node ends: {error}"))
+}
+
+/// The consensus library gave up a group.
+pub fn group(group: GroupId, error: &dyn Display) -> ! {
+    let status = if error.to_string().contains("panicked") { EXIT_BUG } else { EXIT_DISK };
+    end(status, &format!("group {group} failed and this node ends: {error}"))
+}

@@ -1,0 +1,38 @@
+//! Makes the applied state durable from time to time and then lets the log go. Between two rounds only the log holds
+//! what was acknowledged, which is why nothing is purged that a round has not covered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::fatal;
+use super::server::Server;
+
+/// More than this in the log makes every group purge all it can, however few its entries: values may be large.
+const LOG_PRESSED_BYTES: u64 = 128 * 1024 * 1024;
+
+impl Server {
+    pub async fn keep_persisted(self: Arc<Self>) {
+        let interval = Duration::from_millis(self.parameters().persist_interval_ms);
+        loop {
+            tokio::time::sleep(interval).await;
+            let store = self.store.clone();
+            match tokio::task::spawn_blocking(move || store.persist()).await {
+                Ok(Ok(())) => self.purge().await,
+                Ok(Err(error)) => fatal::disk(&error),
+                // The runtime is being shut down.
+                Err(_) => return,
+            }
+        }
+    }
+
+    async fn purge(&self) {
+        let is_pressed = self.log.usage().live_bytes > LOG_PRESSED_BYTES;
+        for group in self.all_groups() {
+            match group.machine.persisted() {
+                Ok(Some(persisted)) => group.purge(persisted, is_pressed).await,
+                Ok(None) => {}
+                Err(error) => fatal::disk(&error),
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What this node says of itself and of what it sees, without asking anybody.
+
+use std::sync::atomic::Ordering;
+
+use dkc_core::control::{MemberView, NodeStatus, RoleStatus, ServerStatus, TabletStatus};
+use dkc_core::ids::{NodeId, TabletId};
+use dkc_core::kv::{Read, Reply};
+use dkc_core::ring::{Node, RingMap};
+
+use super::server::Server;
+use crate::raft::Group;
+
+impl Server {
+    pub fn status(&self) -> NodeStatus {
+        NodeStatus {
+            release: env!("CARGO_PKG_VERSION").into(),
+            cluster: self.config.cluster.clone(),
+            cluster_id: self.config.cluster_id,
+            node_uuid: self.config.node_uuid,
+            pid: std::process::id(),
+            uptime_s: self.started.elapsed().as_secs(),
+            role: RoleStatus::Server(self.server_status()),
+            ring_version: self.ring_version(),
+            memory_bytes: resident_bytes(),
+            connections: self.connections.load(Ordering::Relaxed),
+        }
+    }
+
+    fn server_status(&self) -> ServerStatus {
+        let ring = self.ring();
+        let tablets_without_leader = ring.as_deref().map(|ring| self.without_leader(ring)).unwrap_or_default();
+        ServerStatus {
+            number: self.role.number,
+            node_id: self.node,
+            address: self.role.listen.clone(),
+            is_founded: self.meta().is_founded(),
+            meta_leader: self.meta_group.leader(),
+            members: ring.as_deref().map(|ring| self.members(ring)).unwrap_or_default(),
+            tablets: self.tablet_groups().iter().filter_map(|group| tablet_status(group)).collect(),
+            tablets_without_leader,
+            tolerates: ring.as_deref().map_or(0, |ring| self.tolerates(ring)),
+            disk_free_bytes: self.store.free_bytes().unwrap_or(0),
+            trouble: self.log.trouble(),
+        }
+    }
+
+    /// Every server of the ring map as this node sees it.
+    pub fn members(&self, ring: &RingMap) -> Vec<MemberView> {
+        let count = |is_counted: &dyn Fn(TabletId, NodeId) -> bool, node: NodeId| {
+            ring.tablets.iter().filter(|place| is_counted(place.tablet, node)).count() as u32
+        };
+        let leads = |tablet: TabletId, node: NodeId| self.leader_of(ring, tablet) == Some(node);
+        let holds = |tablet: TabletId, node: NodeId| {
+            ring.place_of(tablet).is_some_and(|place| place.replicas().any(|replica| replica == node))
+        };
+        let view = |node: &Node| MemberView {
+            node: node.clone(),
+            is_up: self.is_up(node.node_id),
+            leaders: count(&leads, node.node_id),
+            replicas: count(&holds, node.node_id),
+        };
+        ring.nodes.iter().map(view).collect()
+    }
+
+    /// Known for the tablets that are held here; of others the preferred leader is the best guess.
+    fn leader_of(&self, ring: &RingMap, tablet: TabletId) -> Option<NodeId> {
+        match self.group(tablet.group()) {
+            Some(group) => group.leader(),
+            None => ring.place_of(tablet).map(|place| place.preferred_leader).filter(|node| self.is_up(*node)),
+        }
+    }
+
+    fn without_leader(&self, ring: &RingMap) -> Vec<TabletId> {
+        let is_leaderless = |tablet: &TabletId| match self.group(tablet.group()) {
+            Some(group) => group.leader().is_none(),
+            None => ring.place_of(*tablet).is_some_and(|place| {
+                let up = place.voters.iter().filter(|node| self.is_up(**node)).count();
+                up <= place.voters.len() / 2
+            }),
+        };
+        ring.tablets.iter().map(|place| place.tablet).filter(is_leaderless).collect()
+    }
+
+    /// The failures that the tablet with the least room would survive from here on.
+    fn tolerates(&self, ring: &RingMap) -> u32 {
+        let room = |voters: &Vec<NodeId>| {
+            let up = voters.iter().filter(|node| self.is_up(**node)).count();
+            up.saturating_sub(voters.len() / 2 + 1) as u32
+        };
+        ring.tablets.iter().map(|place| room(&place.voters)).min().unwrap_or(0)
+    }
+}
+
+fn tablet_status(group: &Group) -> Option<TabletStatus> {
+    let progress = group.progress();
+    let (counted, _) = group.machine.read([Read::Count { namespace: Default::default() }].iter());
+    let records = match counted.first() {
+        Some(Reply::Count { records, .. }) => *records,
+        _ => 0,
+    };
+    Some(TabletStatus {
+        tablet: group.id.tablet()?,
+        leader: group.leader(),
+        term: progress.term,
+        last_index: progress.last_index,
+        applied_index: progress.applied_index,
+        records,
+    })
+}
+
+/// Resident memory of this process; 0 where the kernel does not say.
+pub fn resident_bytes() -> u64 {
+    let kilobytes = || -> Option<u64> {
+        let text = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse().ok()
+    };
+    kilobytes().unwrap_or(0) * 1024
+}

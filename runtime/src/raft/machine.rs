@@ -1,0 +1,261 @@
+//! The replicated state of one group on this node: a tablet or the meta state, in memory what must be fast, in the
+//! state store what must last. openraft drives it through `StateMachine`; readers come in beside it.
+//!
+//! *Invariant (D5):* rows, applied log id and membership of an entry go to the store in one commit.
+//! *Invariant:* readers see the state of one applied index, because applying holds the lock from the first change
+//! in memory until the commit stands.
+
+use std::io;
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::Bytes;
+use dkc_core::ids::GroupId;
+use dkc_core::kv::{Read, Reply};
+use dkc_core::meta::{MetaCommand, MetaReply, MetaState};
+use dkc_core::tablet::{Batch, Changes, Rows, Tablet};
+use futures::{Stream, TryStreamExt};
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::type_config::alias::SnapshotOf;
+use tokio::sync::watch;
+
+use super::codec;
+use super::snapshot::SnapshotData;
+use super::types::{Applied, Entry, LogId, Payload, SnapshotMeta, StoredMembership, Types};
+use crate::storage::{Install, StorageError, TabletStore};
+
+/// The row of group 0's keyspace that holds the whole meta state: a few kilobytes, written with each meta command.
+const META_ROW: &[u8] = b"meta";
+
+enum Kind {
+    Tablet(Tablet),
+    Meta(Box<MetaState>),
+}
+
+struct State {
+    kind: Kind,
+    applied: Option<LogId>,
+    membership: StoredMembership,
+}
+
+/// Shared between the group's Raft task and its readers.
+pub struct Machine {
+    group: GroupId,
+    store: TabletStore,
+    value_max_bytes: usize,
+    state: RwLock<State>,
+    /// Of the meta group: told after every change.
+    meta: watch::Sender<Arc<MetaState>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error("group {group}: {source}")]
+    Codec { group: GroupId, source: codec::CodecError },
+    #[error("group {group}: {source}")]
+    Meta { group: GroupId, source: dkc_core::meta::BadBytes },
+}
+
+impl Machine {
+    /// Takes up the state that the store holds.
+    pub fn open(group: GroupId, store: TabletStore, value_max_bytes: usize) -> Result<Machine, MachineError> {
+        let state = load(group, &store, value_max_bytes)?;
+        let meta = match &state.kind {
+            Kind::Meta(meta) => Arc::new((**meta).clone()),
+            Kind::Tablet(_) => Arc::default(),
+        };
+        Ok(Machine { group, store, value_max_bytes, state: RwLock::new(state), meta: watch::channel(meta).0 })
+    }
+
+    fn read_state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().expect("lock is never poisoned: panic aborts")
+    }
+    fn write_state(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().expect("lock is never poisoned: panic aborts")
+    }
+
+    pub fn applied(&self) -> Option<LogId> {
+        self.read_state().applied
+    }
+
+    /// The meta state, and a signal for each change. Empty for ever in a tablet's group.
+    pub fn meta(&self) -> watch::Receiver<Arc<MetaState>> {
+        self.meta.subscribe()
+    }
+
+    pub fn next_expiry_ms(&self) -> Option<u64> {
+        match &self.read_state().kind {
+            Kind::Tablet(tablet) => tablet.next_expiry_ms(),
+            Kind::Meta(_) => None,
+        }
+    }
+
+    /// Answers from one applied state, which is named. Whether it may be told is the caller's to find out.
+    pub fn read<'a>(&self, reads: impl Iterator<Item = &'a Read>) -> (Vec<Reply>, Option<LogId>) {
+        let state = self.read_state();
+        let Kind::Tablet(tablet) = &state.kind else { panic!("group {} has no records to read", self.group) };
+        let replies = reads
+            .map(|read| tablet.read(&self.store, read).unwrap_or_else(|error| crate::daemon::fatal::disk(&error)))
+            .collect();
+        (replies, state.applied)
+    }
+
+    fn apply(&self, entry: &Entry) -> Result<Applied, MachineError> {
+        let mut state = self.write_state();
+        let (result, changes) = match &entry.payload {
+            Payload::Blank => (Applied::Nothing, Changes::new()),
+            Payload::Membership(membership) => {
+                state.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
+                (Applied::Nothing, Changes::new())
+            }
+            Payload::Normal(proposal) => self.carry_out(&mut state.kind, &proposal.0)?,
+        };
+        state.applied = Some(entry.log_id);
+        let membership = matches!(entry.payload, Payload::Membership(_))
+            .then(|| codec::encode_stored_membership(&state.membership));
+        self.store.commit(changes, codec::encode_log_id(Some(&entry.log_id)), membership)?;
+        if let (Kind::Meta(meta), Applied::Meta(_)) = (&state.kind, &result) {
+            self.meta.send_replace(Arc::new((**meta).clone()));
+        }
+        Ok(result)
+    }
+
+    fn carry_out(&self, kind: &mut Kind, proposal: &Bytes) -> Result<(Applied, Changes), MachineError> {
+        match kind {
+            Kind::Tablet(tablet) => {
+                let batch = Batch::decode(proposal).map_err(StorageError::from)?;
+                let (outcomes, changes) = tablet.apply(&self.store, &batch)?;
+                Ok((Applied::Batch(outcomes), changes))
+            }
+            Kind::Meta(meta) => {
+                let command = MetaCommand::decode(proposal)
+                    .map_err(|source| MachineError::Meta { group: self.group, source })?;
+                let reply = meta.apply(&command);
+                if let MetaReply::Refused(why) = &reply {
+                    tracing::info!(?command, %why, "meta command refused");
+                }
+                let row = (META_ROW.to_vec(), Some(Bytes::from(meta.encode())));
+                Ok((Applied::Meta(reply), Changes::from([row])))
+            }
+        }
+    }
+
+    /// Replaces everything by what a snapshot brought, and only returns once that is durable: the log before it
+    /// may be purged right away.
+    fn install(&self, meta: &SnapshotMeta, data: SnapshotData) -> Result<(), MachineError> {
+        let mut state = self.write_state();
+        let applied = codec::encode_log_id(meta.last_log_id.as_ref());
+        let membership = codec::encode_stored_membership(&meta.last_membership);
+        data.install(applied, membership)?;
+        *state = load(self.group, &self.store, self.value_max_bytes)?;
+        if let Kind::Meta(meta) = &state.kind {
+            self.meta.send_replace(Arc::new((**meta).clone()));
+        }
+        Ok(())
+    }
+
+    /// The state at one applied index, to be streamed while applying goes on.
+    fn snapshot(&self) -> Result<(SnapshotMeta, SnapshotData), MachineError> {
+        let state = self.read_state();
+        let meta = SnapshotMeta { last_log_id: state.applied, last_membership: state.membership.clone() };
+        Ok((meta, SnapshotData::outgoing(self.store.snapshot()?)))
+    }
+
+    /// Begins to receive a snapshot beside the present state.
+    pub fn begin_install(&self) -> Result<Install, StorageError> {
+        self.store.begin_install()
+    }
+
+    /// The applied position that survives a power cut: up to here the log may be purged.
+    pub fn persisted(&self) -> Result<Option<LogId>, MachineError> {
+        let group = self.group;
+        let decode = |bytes| codec::decode_log_id(bytes).map_err(|source| MachineError::Codec { group, source });
+        Ok(self.store.persisted_applied().map(decode).transpose()?.flatten())
+    }
+
+    fn snapshot_meta(&self) -> SnapshotMeta {
+        let state = self.read_state();
+        SnapshotMeta { last_log_id: state.applied, last_membership: state.membership.clone() }
+    }
+}
+
+fn load(group: GroupId, store: &TabletStore, value_max_bytes: usize) -> Result<State, MachineError> {
+    let broken = |source| MachineError::Codec { group, source };
+    let applied = match store.applied() {
+        Some(bytes) => codec::decode_log_id(bytes).map_err(broken)?,
+        None => None,
+    };
+    let membership = match store.membership() {
+        Some(bytes) => codec::decode_stored_membership(bytes).map_err(broken)?,
+        None => StoredMembership::default(),
+    };
+    let kind = if group == GroupId::META {
+        let meta = match store.get(META_ROW)? {
+            Some(bytes) => MetaState::decode(&bytes).map_err(|source| MachineError::Meta { group, source })?,
+            None => MetaState::default(),
+        };
+        Kind::Meta(Box::new(meta))
+    } else {
+        Kind::Tablet(Tablet::open(store, value_max_bytes)?)
+    };
+    Ok(State { kind, applied, membership })
+}
+
+/// The handle that openraft owns.
+pub struct StateMachine(pub Arc<Machine>);
+
+fn io_error(error: MachineError) -> io::Error {
+    io::Error::other(error)
+}
+
+impl RaftStateMachine<Types> for StateMachine {
+    type SnapshotData = SnapshotData;
+    type SnapshotBuilder = SnapshotPoint;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        let state = self.0.read_state();
+        Ok((state.applied, state.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + Send,
+    {
+        while let Some((entry, responder)) = entries.try_next().await? {
+            let applied = self.0.apply(&entry).map_err(io_error)?;
+            if let Some(responder) = responder {
+                responder.send(applied);
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> SnapshotPoint {
+        SnapshotPoint(self.0.clone())
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: SnapshotData) -> io::Result<()> {
+        let (machine, meta) = (self.0.clone(), meta.clone());
+        let installing = tokio::task::spawn_blocking(move || machine.install(&meta, data));
+        installing.await.map_err(io::Error::other)?.map_err(io_error)
+    }
+
+    /// Any moment's state is as good as a stored snapshot: taking it costs nothing, and it is never older than what
+    /// has been purged.
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<Types, SnapshotData>>> {
+        let (meta, snapshot) = self.0.snapshot().map_err(io_error)?;
+        Ok(meta.last_log_id.is_some().then_some(openraft::storage::Snapshot { meta, snapshot }))
+    }
+}
+
+/// "Building" a snapshot only names the point up to which the log may be purged; no byte is copied.
+pub struct SnapshotPoint(Arc<Machine>);
+
+impl RaftSnapshotBuilder<Types> for SnapshotPoint {
+    type SnapshotData = SnapshotData;
+
+    async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<Types, SnapshotData>> {
+        Ok(openraft::storage::Snapshot { meta: self.0.snapshot_meta(), snapshot: SnapshotData::none() })
+    }
+}

@@ -1,0 +1,105 @@
+//! Linearizable reads of one group. The rows are read FIRST and the leadership is checked AFTERWARDS, once for all
+//! reads that came together.
+//!
+//! Why that is enough: if, after reading, this node still holds the lease (or a fresh round of heartbeats
+//! confirms it), no other leader can have acknowledged a write that the read should have seen. And if the newest
+//! entry applied at the time of reading was of this very term, then everything earlier leaders acknowledged had been
+//! applied, and everything this leader had acknowledged too, because it acknowledges after applying. A process that
+//! was paused between reading and answering fails the check; checking only before reading would not notice it.
+
+use std::time::{Duration, Instant};
+
+use dkc_core::config::ReadPolicy;
+use dkc_core::ids::NodeId;
+use dkc_core::kv::Read;
+use dkc_core::wire::Answer;
+use openraft::errors::{ForwardReason, LinearizableReadError, RaftError};
+use openraft::raft::ReadPolicy as Policy;
+
+use super::group::Group;
+use super::respond::Respond;
+use super::types::{LogId, Types};
+
+/// Pause before a check is repeated that a fresh leader could not pass yet.
+const AGAIN_PAUSE: Duration = Duration::from_millis(5);
+
+/// A read and whom to tell.
+pub struct QueuedRead {
+    pub read: Read,
+    pub until: Instant,
+    pub respond: Respond,
+}
+
+/// What stands in the way of answering.
+enum Obstacle {
+    /// Another node leads, or none that is known.
+    NotLeader(Option<NodeId>),
+    /// This node leads, or will in a moment: try again.
+    NotYet,
+}
+
+impl Group {
+    /// Answers reads that arrived together.
+    pub async fn read(&self, reads: Vec<QueuedRead>) {
+        let Some(until) = reads.iter().map(|read| read.until).max() else { return };
+        let answers = loop {
+            match self.try_read(&reads).await {
+                Ok(answers) => break answers,
+                Err(Obstacle::NotYet) if Instant::now() < until => tokio::time::sleep(AGAIN_PAUSE).await,
+                Err(Obstacle::NotYet) => break vec![self.not_leader(None); reads.len()],
+                Err(Obstacle::NotLeader(leader)) => break vec![self.not_leader(leader); reads.len()],
+            }
+        };
+        for (read, answer) in reads.into_iter().zip(answers) {
+            read.respond.send(answer);
+        }
+    }
+
+    async fn try_read(&self, reads: &[QueuedRead]) -> Result<Vec<Answer>, Obstacle> {
+        self.look_for_leader()?;
+        let (replies, applied) = self.machine.read(reads.iter().map(|read| &read.read));
+        let leading_term = self.check_leadership().await?;
+        match applied {
+            Some(LogId { leader_id, .. }) if leader_id.term == leading_term => {
+                Ok(replies.into_iter().map(Answer::Reply).collect())
+            }
+            // Elected a moment ago: the first entry of the term has not been applied.
+            _ => Err(Obstacle::NotYet),
+        }
+    }
+
+    /// A cheap look, so that a node that does not lead reads nothing in vain.
+    fn look_for_leader(&self) -> Result<(), Obstacle> {
+        match self.leader() {
+            Some(leader) if leader == self.node => Ok(()),
+            other => Err(Obstacle::NotLeader(other)),
+        }
+    }
+
+    /// The term in which this node certainly leads at this moment.
+    async fn check_leadership(&self) -> Result<u64, Obstacle> {
+        let policy = match self.read_policy {
+            ReadPolicy::Lease => Policy::LeaseRead,
+            ReadPolicy::Index => Policy::ReadIndex,
+        };
+        match self.raft.get_read_linearizer(policy).await {
+            Ok(linearizer) => Ok(linearizer.read_log_id().committed_leader_id().term),
+            Err(error) => Err(obstacle(error)),
+        }
+    }
+
+    pub fn not_leader(&self, leader: Option<NodeId>) -> Answer {
+        Answer::NotLeader { leader, ring_version: self.ring_version.get() }
+    }
+}
+
+fn obstacle(error: RaftError<Types, LinearizableReadError<Types>>) -> Obstacle {
+    match error {
+        RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => match forward.reason {
+            ForwardReason::LeaseExpired => Obstacle::NotYet,
+            _ => Obstacle::NotLeader(forward.leader_id.map(NodeId)),
+        },
+        RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)) => Obstacle::NotYet,
+        RaftError::Fatal(_) => Obstacle::NotLeader(None),
+    }
+}

@@ -1,0 +1,66 @@
+//! The receiving side of Raft's messages: from a frame of another server to the group it is for, and back.
+//! Messages of one connection are handed to each group in the order in which they arrived.
+
+use bytes::Bytes;
+use dkc_core::wire::Kind;
+use openraft::raft::TransferLeaderError;
+
+use super::codec;
+use super::group::Group;
+use super::types::{LogId, Types};
+
+/// Why a message got no answer. The sender's own time limit tells it.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(transparent)]
+    Codec(#[from] codec::CodecError),
+    #[error("the group has stopped: {0}")]
+    Stopped(String),
+}
+
+fn stopped(error: impl std::fmt::Display) -> ServeError {
+    ServeError::Stopped(error.to_string())
+}
+
+/// True for the kinds that `answer` understands.
+pub fn is_for_raft(kind: Kind) -> bool {
+    matches!(kind, Kind::RaftAppend | Kind::RaftVote | Kind::RaftTransfer)
+}
+
+/// Gives a message to the group and returns the body of its answer. The message is in the group's queue once the
+/// future has been polled for the first time; that is what keeps the order.
+pub async fn answer(group: &Group, kind: Kind, body: Bytes, is_stopping: bool) -> Result<Bytes, ServeError> {
+    match kind {
+        Kind::RaftAppend => append(group, body).await,
+        Kind::RaftVote => vote(group, body).await,
+        Kind::RaftTransfer => transfer(group, body, is_stopping).await,
+        other => Err(ServeError::Stopped(format!("{other:?} is not a message for a group"))),
+    }
+}
+
+async fn append(group: &Group, body: Bytes) -> Result<Bytes, ServeError> {
+    let request = codec::decode_append(body)?;
+    let answer = group.raft.append_entries(request).await.map_err(stopped)?;
+    Ok(codec::encode_append_answer(&answer))
+}
+
+async fn vote(group: &Group, body: Bytes) -> Result<Bytes, ServeError> {
+    let (request, is_pre_vote) = codec::decode_vote_request(body)?;
+    let answer = match is_pre_vote {
+        true => group.raft.pre_vote(request).await,
+        false => group.raft.vote(request).await,
+    };
+    Ok(codec::encode_vote_answer(&answer.map_err(stopped)?))
+}
+
+/// A node that is about to stop takes no leadership: it would only have to hand it on.
+async fn transfer(group: &Group, body: Bytes, is_stopping: bool) -> Result<Bytes, ServeError> {
+    let request = codec::decode_transfer(body)?;
+    let answer = if is_stopping {
+        let expected: Option<LogId> = request.last_log_id().copied();
+        Err(TransferLeaderError::<Types>::LogNotFlushed { expected, actual: None })
+    } else {
+        group.raft.handle_transfer_leader(request).await.map_err(stopped)?
+    };
+    Ok(codec::encode_transfer_answer(&answer))
+}

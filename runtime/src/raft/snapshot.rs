@@ -1,0 +1,280 @@
+//! Snapshots on their way: the sender streams the rows of a state as it was at one moment, in chunks, a few of them
+//! under way at once; the receiver writes each chunk into a new keyspace as it comes, which becomes the state when
+//! all is there. Neither side ever holds more than a few chunks in memory, and nothing that is applied meanwhile
+//! waits.
+//!
+//! ```text
+//! each request   u8 step | 0 head: vote, log id, membership (`codec`) | 1 chunk: rows | 2 end: u64 chunks
+//! rows           u32 length of row | row | u32 length of value | value …
+//! each answer    u8 0 = go on | u8 1, vote = installed (or refused by a higher vote) | u8 2, text = failed
+//! ```
+//!
+//! *Invariant (D6):* a snapshot is installed whole or not at all; a broken stream leaves the old state.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use dkc_core::ids::GroupId;
+use dkc_core::wire::{Frame, Kind};
+use openraft::errors::{ErrorSource, NetworkError, StreamingError};
+use openraft::raft::SnapshotResponse;
+use openraft::type_config::alias::SnapshotOf;
+
+use super::codec;
+use super::group::Group;
+use super::types::{SnapshotMeta, Types, Vote};
+use crate::net::{Client, Connection, NetError};
+use crate::storage::{Install, StorageError, TabletSnapshot};
+
+/// Bytes of one chunk, unless a single row is larger.
+const CHUNK_BYTES: usize = 1024 * 1024;
+/// Chunks under way at once: hides the round trip, bounds the memory of both sides.
+const CHUNKS_IN_FLIGHT: usize = 4;
+/// A chunk waits for the receiver's disk.
+const CHUNK_MAX: Duration = Duration::from_secs(30);
+/// Installing waits for a whole tablet to be written and synced.
+const INSTALL_MAX: Duration = Duration::from_secs(600);
+
+mod step {
+    pub const HEAD: u8 = 0;
+    pub const CHUNK: u8 = 1;
+    pub const END: u8 = 2;
+}
+mod answer {
+    pub const GO_ON: u8 = 0;
+    pub const VOTE: u8 = 1;
+    pub const FAILED: u8 = 2;
+}
+
+/// What openraft passes around as "the snapshot".
+pub struct SnapshotData(Data);
+
+enum Data {
+    /// Only names a point in the log.
+    None,
+    Outgoing(TabletSnapshot),
+    Incoming(Box<Install>),
+}
+
+impl SnapshotData {
+    pub fn none() -> SnapshotData {
+        SnapshotData(Data::None)
+    }
+    pub fn outgoing(state: TabletSnapshot) -> SnapshotData {
+        SnapshotData(Data::Outgoing(state))
+    }
+
+    /// Makes what was received the state of its group. Blocks until that is durable.
+    pub fn install(self, applied: Bytes, membership: Bytes) -> Result<(), StorageError> {
+        let Data::Incoming(install) = self.0 else { panic!("only a received snapshot can be installed") };
+        install.finish(applied, Some(membership))
+    }
+}
+
+/// The next chunk behind the row `after` as a request's body, and where to go on. `None` when there are no rows.
+fn chunk_after(state: &TabletSnapshot, after: Option<&[u8]>) -> Result<Option<(Bytes, Option<Bytes>)>, StorageError> {
+    let chunk = state.chunk(after, CHUNK_BYTES)?;
+    if chunk.rows.is_empty() {
+        return Ok(None);
+    }
+    let bytes: usize = chunk.rows.iter().map(|(row, value)| row.len() + value.len() + 8).sum();
+    let mut body = BytesMut::with_capacity(bytes + 1);
+    body.put_u8(step::CHUNK);
+    for part in chunk.rows.iter().flat_map(|(row, value)| [row, value]) {
+        body.put_u32(part.len() as u32);
+        body.put_slice(part);
+    }
+    Ok(Some((body.freeze(), chunk.next)))
+}
+
+/// The rows of a chunk; `None` when it ends inside one.
+fn rows_of(mut chunk: Bytes) -> Option<Vec<(Bytes, Bytes)>> {
+    let mut rows = Vec::new();
+    while !chunk.is_empty() {
+        rows.push((take_part(&mut chunk)?, take_part(&mut chunk)?));
+    }
+    Some(rows)
+}
+
+fn take_part(chunk: &mut Bytes) -> Option<Bytes> {
+    let count = chunk.try_get_u32().ok()? as usize;
+    (chunk.len() >= count).then(|| chunk.split_to(count))
+}
+
+/// Streams a snapshot and returns what the receiver says once it is installed.
+pub async fn send(
+    client: &Client,
+    group: GroupId,
+    vote: Vote,
+    snapshot: SnapshotOf<Types, SnapshotData>,
+) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+    let Data::Outgoing(state) = snapshot.snapshot.0 else { panic!("only the state of this node can be sent") };
+    tracing::info!(%group, upto = ?snapshot.meta.last_log_id, "sending a snapshot");
+    let mut head = vec![step::HEAD];
+    head.extend_from_slice(&codec::encode_snapshot_head(&vote, &snapshot.meta));
+    if let Some(vote) = ask(client, group, head.into(), CHUNK_MAX).await? {
+        return Ok(SnapshotResponse::new(vote));
+    }
+    let chunks = send_chunks(client, group, state).await?;
+    let mut end = vec![step::END];
+    end.extend_from_slice(&chunks.to_be_bytes());
+    match ask(client, group, end.into(), INSTALL_MAX).await? {
+        Some(vote) => Ok(SnapshotResponse::new(vote)),
+        None => Err(broken("the receiver did not say that it installed the snapshot")),
+    }
+}
+
+async fn send_chunks(client: &Client, group: GroupId, state: TabletSnapshot) -> Result<u64, StreamingError<Types>> {
+    let mut in_flight = VecDeque::new();
+    let mut chunks = 0_u64;
+    let mut after: Option<Bytes> = None;
+    loop {
+        let (from, state) = (after.take(), state.clone());
+        let reading = tokio::task::spawn_blocking(move || chunk_after(&state, from.as_deref()));
+        let chunk = reading.await.map_err(|error| broken(&error.to_string()))?;
+        let Some((body, next)) = chunk.map_err(|error| read_failed(&error))? else { break };
+        client.ready().await;
+        let client = client.clone();
+        in_flight.push_back(tokio::spawn(async move { ask(&client, group, body, CHUNK_MAX).await }));
+        chunks += 1;
+        if in_flight.len() >= CHUNKS_IN_FLIGHT
+            && let Some(oldest) = in_flight.pop_front()
+        {
+            oldest.await.map_err(|error| broken(&error.to_string()))??;
+        }
+        after = next;
+        if after.is_none() {
+            break;
+        }
+    }
+    for waiting in in_flight {
+        waiting.await.map_err(|error| broken(&error.to_string()))??;
+    }
+    Ok(chunks)
+}
+
+/// One request; `Some` is the receiver's final word.
+async fn ask(client: &Client, group: GroupId, body: Bytes, patience: Duration) -> Result<Option<Vote>, StreamingError<Types>> {
+    let answered = client.request(Kind::RaftSnapshot, group, &body, patience).await;
+    let mut body = answered.map_err(|error: NetError| StreamingError::Network(NetworkError::new(&error)))?.body;
+    match body.try_get_u8() {
+        Ok(answer::GO_ON) => Ok(None),
+        Ok(answer::VOTE) => codec::decode_vote(body).map(Some).map_err(|error| broken(&error.to_string())),
+        Ok(answer::FAILED) => Err(broken(&String::from_utf8_lossy(&body))),
+        _ => Err(broken("the receiver's answer is not understood")),
+    }
+}
+
+fn broken(why: &str) -> StreamingError<Types> {
+    StreamingError::Network(NetworkError::from_string(why))
+}
+fn read_failed(error: &StorageError) -> StreamingError<Types> {
+    let source = openraft::impls::BoxedErrorSource::from_string(error);
+    StreamingError::StorageError(openraft::StorageError::read_snapshot(None, source))
+}
+
+/// A snapshot that is being received.
+struct Incoming {
+    group: Arc<Group>,
+    vote: Vote,
+    meta: SnapshotMeta,
+    install: Box<Install>,
+    chunks: u64,
+}
+
+/// Serves one snapshot connection until it ends. One snapshot at a time comes on it; a new head drops an unfinished
+/// one.
+pub async fn receive(mut connection: Connection, group_of: impl Fn(GroupId) -> Option<Arc<Group>>) {
+    let mut incoming: Option<Incoming> = None;
+    while let Ok(batch) = connection.frames.next_batch().await {
+        for frame in batch {
+            let (id, group) = (frame.id, frame.group);
+            let body = match take_step(&mut incoming, frame, &group_of).await {
+                Ok(None) => vec![answer::GO_ON],
+                Ok(Some(vote)) => [&[answer::VOTE], &codec::encode_vote(&vote)[..]].concat(),
+                Err(why) => {
+                    tracing::warn!(%group, peer = %connection.peer, %why, "a snapshot was not received");
+                    incoming = None;
+                    [&[answer::FAILED], why.as_bytes()].concat()
+                }
+            };
+            if connection.sender.send(Kind::PeerAnswer, id, group, &body).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn take_step(
+    incoming: &mut Option<Incoming>,
+    frame: Frame,
+    group_of: &impl Fn(GroupId) -> Option<Arc<Group>>,
+) -> Result<Option<Vote>, String> {
+    let mut body = frame.body;
+    if frame.kind != Kind::RaftSnapshot {
+        return Err(format!("{:?} does not belong on a snapshot connection", frame.kind));
+    }
+    match body.try_get_u8() {
+        Ok(step::HEAD) => {
+            *incoming = None;
+            let group = group_of(frame.group).ok_or("that group is not open here")?;
+            let (vote, meta) = codec::decode_snapshot_head(body).map_err(|error| error.to_string())?;
+            let install = group.machine.begin_install().map_err(|error| error.to_string())?;
+            tracing::info!(group = %frame.group, upto = ?meta.last_log_id, "receiving a snapshot");
+            *incoming = Some(Incoming { group, vote, meta, install: Box::new(install), chunks: 0 });
+            Ok(None)
+        }
+        Ok(step::CHUNK) => {
+            let current = incoming.take().ok_or("a chunk without a head")?;
+            *incoming = Some(add_chunk(current, body).await?);
+            Ok(None)
+        }
+        Ok(step::END) => install(incoming.take().ok_or("an end without a head")?, body).await.map(Some),
+        _ => Err("a step that is not known".into()),
+    }
+}
+
+/// Writes a chunk; waits for the disk.
+async fn add_chunk(mut incoming: Incoming, chunk: Bytes) -> Result<Incoming, String> {
+    let rows = rows_of(chunk).ok_or("the chunk ends inside a row")?;
+    let adding = tokio::task::spawn_blocking(move || {
+        incoming.install.add_chunk(rows)?;
+        incoming.chunks += 1;
+        Ok::<_, StorageError>(incoming)
+    });
+    adding.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}
+
+async fn install(incoming: Incoming, mut end: Bytes) -> Result<Vote, String> {
+    let chunks = end.try_get_u64().map_err(|_| "the end does not say how many chunks there were")?;
+    if chunks != incoming.chunks {
+        return Err(format!("{} of {chunks} chunks arrived", incoming.chunks));
+    }
+    let snapshot = SnapshotData(Data::Incoming(incoming.install));
+    let snapshot = openraft::storage::Snapshot { meta: incoming.meta, snapshot };
+    let answer = incoming.group.raft.install_full_snapshot(incoming.vote, snapshot).await;
+    answer.map(|response| response.vote).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(chunk: &'static [u8], want: Option<&[(&'static [u8], &'static [u8])]>) {
+        let rows = rows_of(Bytes::from_static(chunk));
+        let want = want.map(|rows| rows.iter().map(|(r, v)| (Bytes::from_static(r), Bytes::from_static(v))).collect());
+        assert_eq!(rows, want);
+    }
+
+    #[test]
+    fn a_chunk_is_rows_one_after_the_other_or_nothing() {
+        check(b"", Some(&[]));
+        check(b"\0\0\0\x01a\0\0\0\x02bc", Some(&[(b"a", b"bc")]));
+        check(b"\0\0\0\x01a\0\0\0\0\0\0\0\x01b\0\0\0\x01c", Some(&[(b"a", b""), (b"b", b"c")]));
+        check(b"\0\0\0\x01a", None);
+        check(b"\0\0\0\x01a\0\0\0\x02b", None);
+        check(b"\xff\xff\xff\xffa", None);
+    }
+}

@@ -1,0 +1,283 @@
+//! Servers of one cluster as real processes on loopback, each in a directory of its own with certificates made the
+//! way the shell makes them. Whatever a test starts ends with the test.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use dkc_core::config::{NODE_CONFIG_VERSION, NodeConfig, Parameters, Role, ServerEntry, ServerRole, layout};
+use dkc_core::control::{Blob, ControlReply, ControlRequest, DataMode, DataOperation, DataReply, NodeStatus, RoleStatus, ServerStatus};
+use dkc_core::ids::{ClusterId, MemberNo, NodeId, NodeUuid};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// Nothing in these tests takes this long on a machine that also builds.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(20);
+
+pub struct Server {
+    pub directory: PathBuf,
+    pub entry: ServerEntry,
+    process: Option<Child>,
+}
+
+pub struct Lab {
+    pub servers: Vec<Server>,
+    pub root: TempDir,
+    pub cluster: ClusterId,
+}
+
+/// Waits for a condition; says what it waited for when it does not come.
+pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "waited in vain for: {what}");
+        std::thread::sleep(LOOK);
+    }
+}
+
+impl Lab {
+    pub fn new(servers: usize, tablets: u16, change: impl Fn(&mut Parameters)) -> Lab {
+        let root = TempDir::new().expect("a folder");
+        let cluster = ClusterId(Uuid::new_v4());
+        let entries: Vec<ServerEntry> = (1..=servers as u32).map(entry).collect();
+        let authority = Authority::new();
+        let make = |entry: &ServerEntry| {
+            let directory = root.path().join(format!("c0-{}", entry.number));
+            fs::create_dir_all(directory.join(layout::TLS_DIR)).expect("a folder");
+            authority.write(&directory, cluster, entry.node_uuid);
+            let mut parameters = Parameters { log_segment_bytes: 4 << 20, ..Parameters::default() };
+            change(&mut parameters);
+            let config = config(cluster, entry, &entries, tablets, parameters);
+            fs::write(directory.join(layout::CONFIG), config.to_yaml()).expect("the configuration is written");
+            let server = Server { directory, entry: entry.clone(), process: None };
+            let (status, text) = server.dkcd(&["init", "--uuid", &entry.node_uuid.to_string()]);
+            assert_eq!((status, text.trim()), (0, "made"));
+            server
+        };
+        let servers = entries.iter().map(make).collect();
+        Lab { servers, root, cluster }
+    }
+
+    /// All servers running and the cluster founded.
+    pub fn founded(servers: usize, tablets: u16, change: impl Fn(&mut Parameters)) -> Lab {
+        let mut lab = Lab::new(servers, tablets, change);
+        lab.start_all();
+        assert_eq!(lab.servers[0].ask(&ControlRequest::Found), ControlReply::Ok);
+        lab
+    }
+
+    pub fn start_all(&mut self) {
+        self.servers.iter_mut().for_each(Server::start);
+        self.servers.iter().for_each(Server::wait_until_it_answers);
+    }
+
+    pub fn kill_all(&mut self) {
+        self.servers.iter_mut().for_each(Server::kill);
+    }
+
+    /// Waits until the running servers see a leader for every tablet.
+    pub fn wait_for_leaders(&self) {
+        for server in self.servers.iter().filter(|server| server.is_running()) {
+            wait_for("every tablet has a leader", || {
+                server.try_status().is_some_and(|status| {
+                    !status.tablets.is_empty() && status.tablets_without_leader.is_empty()
+                })
+            });
+        }
+    }
+}
+
+fn entry(number: u32) -> ServerEntry {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+    ServerEntry {
+        number: MemberNo(number),
+        node_id: NodeId(u64::from(number)),
+        node_uuid: NodeUuid(Uuid::new_v4()),
+        address: format!("127.0.0.1:{port}").parse().expect("an address"),
+        zone: None,
+    }
+}
+
+fn config(
+    cluster_id: ClusterId,
+    entry: &ServerEntry,
+    servers: &[ServerEntry],
+    tablets: u16,
+    parameters: Parameters,
+) -> NodeConfig {
+    let role = ServerRole {
+        number: entry.number,
+        node_id: entry.node_id,
+        listen: entry.address.clone(),
+        zone: None,
+        tablets,
+        replicas: 3,
+        is_founder: true,
+    };
+    NodeConfig {
+        version: NODE_CONFIG_VERSION,
+        cluster: "c0".parse().expect("a name"),
+        cluster_id,
+        node_uuid: entry.node_uuid,
+        role: Role::Server(role),
+        servers: servers.to_vec(),
+        parameters,
+    }
+}
+
+impl Server {
+    /// Runs `dkcd WORDS --dir DIR` to its end: exit status, and what it said (errors where there are some).
+    pub fn dkcd(&self, words: &[&str]) -> (i32, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_dkcd"))
+            .arg(words[0])
+            .arg("--dir")
+            .arg(&self.directory)
+            .args(&words[1..])
+            .stdin(Stdio::null())
+            .output()
+            .expect("dkcd starts");
+        let said = if output.stderr.is_empty() { output.stdout } else { output.stderr };
+        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    pub fn start(&mut self) {
+        let log = fs::File::options().create(true).append(true).open(self.directory.join("out.log")).expect("a log");
+        let process = Command::new(env!("CARGO_BIN_EXE_dkcd"))
+            .args(["run", "--dir"])
+            .arg(&self.directory)
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("dkcd starts");
+        self.process = Some(process);
+    }
+
+    pub fn wait_until_it_answers(&self) {
+        wait_for(&format!("server {} answers\n{}", self.entry.number, self.log()), || self.try_status().is_some());
+    }
+
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("out.log")).unwrap_or_default()
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.process.is_some()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("it runs").id()
+    }
+
+    /// As `kill -9` does.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().expect("it can be killed");
+            process.wait().expect("it ends");
+        }
+    }
+
+    /// As `kill` does; the exit status.
+    pub fn stop(&mut self) -> i32 {
+        let mut process = self.process.take().expect("it runs");
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.id() as i32), nix::sys::signal::Signal::SIGTERM)
+            .expect("a signal");
+        process.wait().expect("it ends").code().unwrap_or(-1)
+    }
+
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid() as i32), signal).expect("a signal");
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.directory.join(layout::CONTROL_SOCKET)
+    }
+
+    pub fn word(&self, word: &str) -> String {
+        dkcd::control::ask(&self.socket(), word, PATIENCE).expect("an answer")
+    }
+
+    pub fn try_ask(&self, request: &ControlRequest) -> Option<ControlReply> {
+        let line = serde_json::to_string(request).expect("a request is JSON");
+        let answer = dkcd::control::ask(&self.socket(), &line, PATIENCE).ok()?;
+        serde_json::from_str(&answer).ok()
+    }
+
+    pub fn ask(&self, request: &ControlRequest) -> ControlReply {
+        self.try_ask(request).unwrap_or_else(|| panic!("server {} gave no answer\n{}", self.entry.number, self.log()))
+    }
+
+    pub fn try_node_status(&self) -> Option<NodeStatus> {
+        match self.try_ask(&ControlRequest::Status)? {
+            ControlReply::Status(status) => Some(*status),
+            _ => None,
+        }
+    }
+
+    pub fn try_status(&self) -> Option<ServerStatus> {
+        match self.try_node_status()?.role {
+            RoleStatus::Server(server) => Some(server),
+            RoleStatus::Slave(_) => None,
+        }
+    }
+
+    pub fn status(&self) -> ServerStatus {
+        self.try_status().expect("a status")
+    }
+
+    pub fn data(&self, operation: DataOperation) -> ControlReply {
+        self.ask(&ControlRequest::Data { namespace: Default::default(), operation })
+    }
+
+    pub fn set(&self, key: &str, value: &str) -> ControlReply {
+        let (key, value) = (Blob::Text(key.into()), Blob::Text(value.into()));
+        self.data(DataOperation::Set { key, value, flags: 0, expires_in_ms: None, mode: DataMode::Set })
+    }
+
+    pub fn get(&self, key: &str) -> Option<String> {
+        match self.data(DataOperation::Get { key: Blob::Text(key.into()) }) {
+            ControlReply::Data(DataReply::Value { value: Blob::Text(value), .. }) => Some(value),
+            ControlReply::Data(DataReply::NotFound) => None,
+            other => panic!("get {key}: {other:?}"),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("--- server {}\n{}", self.entry.number, self.log());
+        }
+    }
+}
+
+struct Authority {
+    ca_pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Authority {
+        let key = KeyPair::generate().expect("a key");
+        let mut parameters = CertificateParams::default();
+        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let ca_pem = parameters.self_signed(&key).expect("a certificate").pem();
+        Authority { ca_pem, issuer: Issuer::new(parameters, key) }
+    }
+
+    fn write(&self, directory: &Path, cluster: ClusterId, node: NodeUuid) {
+        let mut parameters = CertificateParams::new(vec!["dkc".to_owned()]).expect("a name");
+        let uri = format!("dkc://{cluster}/server/{node}");
+        parameters.subject_alt_names.push(SanType::URI(uri.try_into().expect("a URI")));
+        let key = KeyPair::generate().expect("a key");
+        let leaf = parameters.signed_by(&key, &self.issuer).expect("a certificate");
+        let write = |name: &str, text: String| fs::write(directory.join(name), text).expect("a file");
+        write(layout::TLS_CA, self.ca_pem.clone());
+        write(layout::TLS_CERT, leaf.pem());
+        write(layout::TLS_KEY, key.serialize_pem());
+    }
+}
