@@ -1,5 +1,5 @@
-//! What the rows of a tablet look like. The first byte is the kind; kind 0 is left to the storage for its own rows
-//! (applied index, membership), which are no part of the tablet's state.
+//! What the rows of a tablet look like. The first byte is the kind; all other kinds are left to the storage for its
+//! own rows (applied index, membership), which are no part of the tablet's state.
 //!
 //! ```text
 //! system   1 's'                                       → format, u64 clock_ms, u64 session_clock_ms, u64 version
@@ -226,6 +226,9 @@ pub fn try_scan<R: Rows>(
 pub fn state_hash<R: Rows>(rows: &R) -> Result<u64, R::Error> {
     let mut hash = xxhash_rust::xxh3::Xxh3::new();
     rows.scan(&[KIND_SYSTEM], &mut |row, value| {
+        if row.first().is_none_or(|kind| *kind > KIND_DATA) {
+            return false;
+        }
         hash.update(&(row.len() as u64).to_be_bytes());
         hash.update(row);
         hash.update(&(value.len() as u64).to_be_bytes());

@@ -409,6 +409,18 @@ fn a_session_keeps_a_bounded_number_of_answers() {
 }
 
 #[test]
+fn rows_of_the_storage_are_no_part_of_the_state() {
+    let mut replica = Replica::new();
+    replica.at(1, &[set("k", "v")]);
+    let hash = state_hash(&replica.rows);
+    for kind in [0, KIND_DATA + 1, 0xff] {
+        replica.rows.insert(vec![kind, b'a'], Bytes::from_static(b"applied index"));
+    }
+    replica.reopen();
+    assert_eq!((state_hash(&replica.rows), replica.value("k").as_deref()), (hash, Some("v")));
+}
+
+#[test]
 fn a_damaged_row_is_an_error_and_no_guess() {
     let mut replica = Replica::new();
     replica.apply(&Batch { now_ms: 1, items: vec![item(5, 1, 1, false, set("k", "v"))] });
