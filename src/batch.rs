@@ -83,14 +83,14 @@ pub async fn run(session: &mut Session, source: Source) -> Exit {
 
 /// One command of a batch.
 #[derive(Debug, PartialEq, Eq)]
-struct Statement {
+pub struct Statement {
     /// The line it begins on, counting from 1.
-    line: usize,
-    words: Result<Vec<String>, CommandError>,
+    pub line: usize,
+    pub words: Result<Vec<String>, CommandError>,
 }
 
 /// The commands in a text. A trailing `\` and an open quote continue on the next line; `#` begins a comment.
-fn statements(bytes: &[u8], has_semicolons: bool) -> Vec<Statement> {
+pub fn statements(bytes: &[u8], has_semicolons: bool) -> Vec<Statement> {
     let mut found = Vec::new();
     let mut gathered = String::new();
     let mut first_line = 1;

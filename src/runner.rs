@@ -145,13 +145,23 @@ fn usage_error(error: &clap::Error, is_from_os_shell: bool) -> CommandError {
 }
 
 fn unknown_word(error: &clap::Error, word: &str) -> CommandError {
-    let answer = CommandError::new(&codes::UNKNOWN_COMMAND, format!("there is no command '{word}' here"));
-    let near = match error.get(ContextKind::SuggestedSubcommand) {
-        Some(ContextValue::Strings(words)) if !words.is_empty() => words.join(", "),
-        Some(ContextValue::String(word)) => word.clone(),
-        _ => return answer.next("help"),
+    let suggested = match error.get(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::Strings(words)) => words.clone(),
+        Some(ContextValue::String(word)) => vec![word.clone()],
+        _ => Vec::new(),
     };
-    answer.next(format!("{near}     (help lists all)"))
+    let verbs = crate::cli::line();
+    let known =
+        verbs.get_subcommands().filter(|verb| !verb.is_hide_set()).map(|verb| verb.get_name().to_owned());
+    let mut near = dkc_inventory::names::nearest(word, known.chain(suggested.iter().cloned()));
+    near.retain(|name| suggested.is_empty() || suggested.contains(name));
+    near.dedup();
+    let near = if near.is_empty() { suggested } else { near };
+    let answer = CommandError::new(&codes::UNKNOWN_COMMAND, format!("there is no command '{word}' here"));
+    match near.as_slice() {
+        [] => answer.next("help"),
+        names => answer.next(format!("{}     (help lists all)", names.join(", "))),
+    }
 }
 
 /// The words as one line for the record, each quoted where it must be. Values of keys are left out: they are the

@@ -1,0 +1,79 @@
+//! Shortened words: in the prompt a unique beginning of a verb or noun stands for the whole word, and is shown in
+//! full before it runs. A batch never comes here.
+
+use crate::error::{CommandError, codes};
+
+/// Words with shortened verbs and nouns written out.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Expanded {
+    pub words: Vec<String>,
+    pub is_changed: bool,
+}
+
+/// Writes out the verb and the nouns behind it. What fits nothing is left for the parser to complain about.
+pub fn expand(mut words: Vec<String>) -> Result<Expanded, CommandError> {
+    let mut command = crate::cli::line();
+    let mut is_changed = false;
+    for index in 0..words.len() {
+        let Some(full) = full_word(&command, &words[index])? else { break };
+        if words[index] != full {
+            words[index].clone_from(&full);
+            is_changed = true;
+        }
+        match command.find_subcommand(&full) {
+            Some(next) => command = next.clone(),
+            None => break,
+        }
+    }
+    Ok(Expanded { words, is_changed })
+}
+
+/// The word that this one stands for among the subcommands: itself, or the only one that begins so.
+fn full_word(command: &clap::Command, word: &str) -> Result<Option<String>, CommandError> {
+    if word.starts_with('-') || word.is_empty() {
+        return Ok(None);
+    }
+    if command.find_subcommand(word).is_some() {
+        return Ok(Some(word.to_owned()));
+    }
+    let visible = command.get_subcommands().filter(|sub| !sub.is_hide_set());
+    let names = visible.flat_map(|sub| std::iter::once(sub.get_name()).chain(sub.get_visible_aliases()));
+    let fitting: Vec<&str> = names.filter(|name| name.starts_with(word)).collect();
+    match fitting.as_slice() {
+        [] => Ok(None),
+        [one] => Ok(Some((*one).to_owned())),
+        several => Err(CommandError::new(
+            &codes::AMBIGUOUS,
+            format!("'{word}' may be any of {}", several.join(", ")),
+        )
+        .next("type one more letter")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(line: &str, want: &str) {
+        let words = line.split(' ').map(str::to_owned).collect();
+        let got = match expand(words) {
+            Ok(expanded) => {
+                format!("{}{}", if expanded.is_changed { "= " } else { "" }, expanded.words.join(" "))
+            }
+            Err(error) => error.what,
+        };
+        assert_eq!(got, want, "{line}");
+    }
+
+    #[test]
+    fn a_unique_beginning_stands_for_the_word() {
+        check("reg h 10.0.0.1", "= register host 10.0.0.1");
+        check("show host", "show host");
+        check("sho c c0", "'c' may be any of cluster, config");
+        check("data s -n c0 k v", "= data set -n c0 k v");
+        check("show css", "show css");
+        check("st", "'st' may be any of start, stop, status");
+        check("xyz host", "xyz host");
+        check("exi", "= exit");
+    }
+}

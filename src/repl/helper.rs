@@ -1,0 +1,162 @@
+//! What the line editor asks while a line is typed: completions, a grey hint of what may come next, and whether the
+//! line is complete. The hint is for reading only: accepting it types nothing.
+
+use std::borrow::Cow;
+
+use rustyline::completion::{Completer, Pair};
+use rustyline::highlight::Highlighter;
+use rustyline::hint::{Hint, Hinter};
+use rustyline::validate::{ValidationContext, ValidationResult, Validator};
+use rustyline::{Context, Helper};
+
+use super::expand::expand;
+use crate::batch::is_quote_open;
+
+/// Columns of a candidate before the words about it.
+const CANDIDATE_WIDTH: usize = 24;
+/// Longest text about a candidate, so that it stays on its line.
+const ABOUT_MAX_CHARS: usize = 50;
+
+pub struct LineHelper {
+    pub has_color: bool,
+}
+
+impl Helper for LineHelper {}
+
+impl Completer for LineHelper {
+    type Candidate = Pair;
+
+    fn complete(
+        &self,
+        line: &str,
+        position: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<Pair>)> {
+        let (words, last, begin) = typed_words(&line[..position]);
+        let found = crate::complete::line(&words, last);
+        let is_single = found.len() == 1;
+        let pairs = found.into_iter().map(|suggestion| {
+            // `KEY=` wants its value right behind it.
+            let space = if is_single && !suggestion.word.ends_with('=') { " " } else { "" };
+            Pair {
+                display: display(&suggestion),
+                replacement: format!("{}{space}", quoted(&suggestion.word)),
+            }
+        });
+        Ok((begin, pairs.collect()))
+    }
+}
+
+/// The words before the one that is being typed, that one, and where it begins.
+fn typed_words(line: &str) -> (Vec<String>, &str, usize) {
+    let begin = line.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+    let words = shlex::split(&line[..begin]).unwrap_or_default();
+    // The grammar knows words in full; those that stay ambiguous complete nothing further.
+    let words = expand(words).map(|expanded| expanded.words).unwrap_or_default();
+    (words, &line[begin..], begin)
+}
+
+fn quoted(word: &str) -> Cow<'_, str> {
+    shlex::try_quote(word).unwrap_or(Cow::Borrowed(word))
+}
+
+fn display(suggestion: &crate::complete::Suggestion) -> String {
+    let about: String =
+        suggestion.help.lines().next().unwrap_or_default().chars().take(ABOUT_MAX_CHARS).collect();
+    if about.is_empty() {
+        return suggestion.word.clone();
+    }
+    format!("{:<CANDIDATE_WIDTH$} {about}", suggestion.word)
+}
+
+/// A hint that can be read and not accepted.
+pub struct Usage(String);
+
+impl Hint for Usage {
+    fn display(&self) -> &str {
+        &self.0
+    }
+
+    fn completion(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl Hinter for LineHelper {
+    type Hint = Usage;
+
+    fn hint(&self, line: &str, position: usize, _: &Context<'_>) -> Option<Usage> {
+        if position < line.len() {
+            return None;
+        }
+        usage_after(line).map(Usage)
+    }
+}
+
+/// What may follow the words of a line that ends in a space: nouns, or the words of the command.
+fn usage_after(line: &str) -> Option<String> {
+    if !line.ends_with(' ') || line.trim().is_empty() {
+        return None;
+    }
+    let words = expand(shlex::split(line)?).ok()?.words;
+    let mut page = crate::cli::line();
+    page.build();
+    for word in &words {
+        page = page.find_subcommand(word)?.clone();
+    }
+    let nouns: Vec<&str> =
+        page.get_subcommands().filter(|sub| !sub.is_hide_set()).map(|sub| sub.get_name()).collect();
+    if !nouns.is_empty() {
+        return Some(nouns.join("|"));
+    }
+    let usage = page.render_usage().to_string();
+    let tail = usage.split_once(page.get_name())?.1.trim();
+    let own = tail.replace("[OPTIONS]", "[--help]");
+    (!own.is_empty()).then_some(own)
+}
+
+impl Highlighter for LineHelper {
+    fn highlight_hint<'h>(&self, hint: &'h str) -> Cow<'h, str> {
+        if self.has_color { Cow::Owned(format!("\x1b[90m{hint}\x1b[0m")) } else { Cow::Borrowed(hint) }
+    }
+}
+
+impl Validator for LineHelper {
+    fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
+        let is_open = context.input().ends_with('\\') || is_quote_open(context.input());
+        Ok(if is_open { ValidationResult::Incomplete } else { ValidationResult::Valid(None) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_hint(line: &str, want: Option<&str>) {
+        assert_eq!(usage_after(line).as_deref(), want, "{line:?}");
+    }
+
+    #[test]
+    fn the_hint_says_what_may_come_next() {
+        check_hint("register ", Some("host|cluster|slave|pair|config"));
+        check_hint("register host ", Some("[--help] <HOST>..."));
+        check_hint("register cluster ", Some("[--help] --name <NAME> <HOST:PORT>..."));
+        check_hint("regis", None);
+        check_hint("nonsense ", None);
+        check_hint(" ", None);
+    }
+
+    #[test]
+    fn completion_knows_verbs_nouns_and_flags() {
+        let complete = |line: &str| {
+            let (words, last, _) = typed_words(line);
+            let found = crate::complete::line(&words, last);
+            found.into_iter().map(|s| s.word).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(complete("unreg"), "unregister");
+        assert_eq!(complete("register "), "host cluster slave pair config");
+        assert_eq!(complete("reg cl"), "cluster");
+        assert_eq!(complete("start cluster --ro"), "--rolling");
+        assert_eq!(complete("-o j"), "json jsonl");
+    }
+}

@@ -1,0 +1,122 @@
+//! The prompt: reads lines on their own thread, runs them one after the other, and leaves at Ctrl-D or `quit`.
+//!
+//! *Invariant:* drawing the prompt reads the local inventory file and nothing else. A paste of several commands runs
+//! only after it was shown and agreed to as a whole.
+
+mod expand;
+mod helper;
+mod reader;
+
+use reader::{Reader, Typed};
+
+use crate::batch::{Statement, statements};
+use crate::error::{CommandError, Exit, codes};
+use crate::runner::{redacted, run_words};
+use crate::session::Session;
+use crate::ui::Answer;
+
+/// Unreadable lines in a row after which the terminal is taken for broken.
+const BAD_LINES_MAX: u32 = 20;
+
+/// Reads and runs lines until the operator leaves. The exit status is that of leaving, not of the last command: each
+/// command has said itself how it ended.
+pub async fn interact(session: &mut Session) -> Exit {
+    let reader = match Reader::start(session.store.dir(), session.ui.has_color()) {
+        Ok(reader) => reader,
+        Err(error) => {
+            session.ui.error(&error);
+            return error.exit;
+        }
+    };
+    greet(session);
+    let mut bad_lines = 0;
+    loop {
+        match reader.read(prompt(session)).await {
+            Typed::Line(text) => {
+                bad_lines = 0;
+                if run_text(session, &text).await.is_break() {
+                    return Exit::Done;
+                }
+            }
+            Typed::Interrupted => bad_lines = 0,
+            Typed::Unreadable(cause) if bad_lines < BAD_LINES_MAX => {
+                bad_lines += 1;
+                let error = CommandError::new(&codes::BAD_LINE, "the line cannot be read").cause(cause);
+                session.ui.error(&error.now("nothing of it was executed"));
+            }
+            Typed::Unreadable(cause) => {
+                session
+                    .ui
+                    .error(&CommandError::new(&codes::BAD_LINE, "the terminal cannot be read").cause(cause));
+                return Exit::Failed;
+            }
+            Typed::End => return Exit::Done,
+        }
+    }
+}
+
+/// A first user learns where to begin; an inventory that cannot be read is said before anything is typed.
+fn greet(session: &Session) {
+    match session.inventory() {
+        Ok(inventory) if inventory.generation == 0 => session.ui.say(
+            "Nothing is registered yet. `help` shows the commands by task, `playground` lets you try them here, \
+             Ctrl-D leaves.",
+        ),
+        Ok(_) => {}
+        Err(error) => session.ui.error(&error),
+    }
+}
+
+/// `(dkc) `, `(dkc:c0) ` with a cluster in use, `(dkc*) ` with changes that no deploy has carried to the hosts,
+/// `(dkc play) ` in a playground.
+pub fn prompt(session: &Session) -> String {
+    let play = if session.is_playground { " play" } else { "" };
+    let cluster = session.current_cluster.as_ref().map(|name| format!(":{name}")).unwrap_or_default();
+    let is_dirty = session.inventory().is_ok_and(|inventory| inventory.is_dirty());
+    let mark = if is_dirty && !session.is_playground { "*" } else { "" };
+    format!("(dkc{play}{cluster}{mark}) ")
+}
+
+/// Runs what was typed or pasted.
+async fn run_text(session: &mut Session, text: &str) -> std::ops::ControlFlow<()> {
+    use std::ops::ControlFlow::{Break, Continue};
+    let found = statements(text.as_bytes(), false);
+    if found.len() > 1 && !agreed_to(session, &found) {
+        return Continue(());
+    }
+    let is_alone = found.len() == 1;
+    for statement in found {
+        let words = match statement.words.and_then(expand::expand) {
+            Ok(expanded) => {
+                if expanded.is_changed || !is_alone {
+                    let typed: Vec<_> = expanded.words.iter().map(Into::into).collect();
+                    session.ui.say(&format!("{}{}", prompt(session), redacted(&typed)));
+                }
+                expanded.words
+            }
+            Err(error) => {
+                session.ui.error(&error);
+                return Continue(());
+            }
+        };
+        match Box::pin(run_words(session, words)).await {
+            None => return Break(()),
+            Some(Exit::Done) => {}
+            // What follows in a paste was meant to build on this.
+            Some(_) => return Continue(()),
+        }
+    }
+    Continue(())
+}
+
+fn agreed_to(session: &Session, found: &[Statement]) -> bool {
+    session.ui.say(&format!("{} commands:", found.len()));
+    for statement in found {
+        let line = match &statement.words {
+            Ok(words) => redacted(&words.iter().map(Into::into).collect::<Vec<_>>()),
+            Err(error) => error.what.clone(),
+        };
+        session.ui.say(&format!("  {line}"));
+    }
+    session.ui.ask_yes("Run them, up to the first that fails?") == Answer::Yes
+}

@@ -1,0 +1,126 @@
+//! The line editor on its own thread, so that a person's thinking holds up nothing.
+//!
+//! *Invariant:* the thread touches the terminal only while a line is asked for; in between the running command owns
+//! it. The history file is readable by its owner only and grows by each command as it is typed.
+
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+
+use rustyline::error::ReadlineError;
+use rustyline::history::FileHistory;
+use rustyline::{CompletionType, Config, Editor};
+use tokio::sync::oneshot;
+
+use super::helper::LineHelper;
+use crate::error::CommandError;
+
+/// Lines of history that are kept.
+const HISTORY_MAX: usize = 10_000;
+/// A list of more candidates than this is asked for first.
+const CANDIDATES_MAX: usize = 60;
+
+/// What came of asking for a line.
+pub enum Typed {
+    /// A line, or several when they were continued or pasted.
+    Line(String),
+    /// Ctrl-C: the line was thrown away.
+    Interrupted,
+    /// Ctrl-D, or the terminal has gone.
+    End,
+    Unreadable(String),
+}
+
+struct Request {
+    prompt: String,
+    answer: oneshot::Sender<Typed>,
+}
+
+/// The asking side. The thread ends when this is dropped.
+pub struct Reader {
+    requests: mpsc::Sender<Request>,
+}
+
+impl Reader {
+    pub fn start(inventory_dir: &Path, has_color: bool) -> Result<Reader, CommandError> {
+        let broken = |e: ReadlineError| CommandError::bug(format!("the line editor does not start: {e}"));
+        let mut editor =
+            Editor::<LineHelper, FileHistory>::with_config(config().map_err(broken)?).map_err(broken)?;
+        editor.set_helper(Some(LineHelper { has_color }));
+        let history = history_file();
+        if let Some(file) = &history {
+            // A history that cannot be read is a history that begins today.
+            let _ = editor.load_history(file);
+        }
+        let (requests, inbox) = mpsc::channel::<Request>();
+        let dir = inventory_dir.to_owned();
+        std::thread::Builder::new()
+            .name("prompt".into())
+            .spawn(move || {
+                crate::complete::use_directory(dir);
+                while let Ok(request) = inbox.recv() {
+                    let typed = read(&mut editor, &request.prompt, history.as_deref());
+                    if request.answer.send(typed).is_err() {
+                        return;
+                    }
+                }
+            })
+            .map_err(|e| CommandError::bug(format!("no thread for the prompt: {e}")))?;
+        Ok(Reader { requests })
+    }
+
+    /// Asks for one line.
+    pub async fn read(&self, prompt: String) -> Typed {
+        let (answer, typed) = oneshot::channel();
+        if self.requests.send(Request { prompt, answer }).is_err() {
+            return Typed::End;
+        }
+        typed.await.unwrap_or(Typed::End)
+    }
+}
+
+fn config() -> rustyline::Result<Config> {
+    Ok(Config::builder()
+        .max_history_size(HISTORY_MAX)?
+        .history_ignore_space(true)
+        .completion_type(CompletionType::List)
+        .completion_prompt_limit(CANDIDATES_MAX)
+        .auto_add_history(false)
+        .build())
+}
+
+fn read(editor: &mut Editor<LineHelper, FileHistory>, prompt: &str, history: Option<&Path>) -> Typed {
+    match editor.readline(prompt) {
+        Ok(line) => {
+            remember(editor, &line, history);
+            Typed::Line(line)
+        }
+        Err(ReadlineError::Interrupted) => Typed::Interrupted,
+        Err(ReadlineError::Eof) => Typed::End,
+        Err(ReadlineError::Io(e)) if e.kind() == std::io::ErrorKind::InvalidData => {
+            Typed::Unreadable(e.to_string())
+        }
+        // The terminal has gone; there is nobody to tell.
+        Err(_) => Typed::End,
+    }
+}
+
+fn remember(editor: &mut Editor<LineHelper, FileHistory>, line: &str, history: Option<&Path>) {
+    if line.trim().is_empty() {
+        return;
+    }
+    let is_new = editor.add_history_entry(line).unwrap_or(false);
+    if let Some(file) = history.filter(|_| is_new) {
+        // The command matters more than its memory.
+        let _ = editor.append_history(file);
+    }
+}
+
+/// The history file, made private before the editor first writes it.
+fn history_file() -> Option<PathBuf> {
+    let file = crate::store::history_file()?;
+    let dir = file.parent()?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).ok()?;
+    std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&file).ok()?;
+    Some(file)
+}
