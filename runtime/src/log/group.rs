@@ -37,22 +37,17 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// After a restart: everything is on disk, only the last payload is in memory.
-    pub fn recovered(back: &Back, last_payload: Option<Bytes>) -> Front {
-        let mut payloads = VecDeque::from(vec![None; back.places.len()]);
-        let next = back.first + payloads.len() as u64;
-        let cached_bytes = last_payload.as_ref().map_or(0, |p| p.len());
-        if let Some(last) = payloads.back_mut() {
-            *last = last_payload;
-        }
+    /// After a restart: every entry is on disk and none is in memory.
+    pub fn recovered(back: &Back) -> Front {
+        let next = back.first + back.places.len() as u64;
         Front {
             vote: back.vote.clone(),
             committed: back.committed.clone(),
             purged: back.purged.clone(),
             first: back.first,
-            cached_from: next.saturating_sub(1).max(back.first),
-            payloads,
-            cached_bytes,
+            payloads: VecDeque::from(vec![None; back.places.len()]),
+            cached_from: next,
+            cached_bytes: 0,
             written_below: next,
             truncations: 0,
         }
@@ -120,13 +115,12 @@ impl Front {
         self.purged = Some((index, marker));
     }
 
-    /// The writer has written all up to `index`; payloads beyond `cache_bytes` go, the last one never.
+    /// The writer has written all up to `index`; the oldest payloads beyond `cache_bytes` go.
     pub fn written(&mut self, truncations: u64, index: u64, cache_bytes: usize) {
         if truncations == self.truncations {
             self.written_below = self.written_below.max(index + 1).min(self.next());
         }
-        let keep_from = self.written_below.min(self.next().saturating_sub(1));
-        while self.cached_bytes > cache_bytes && self.cached_from < keep_from {
+        while self.cached_bytes > cache_bytes && self.cached_from < self.written_below {
             let place = (self.cached_from - self.first) as usize;
             self.cached_bytes -= self.payloads[place].take().map_or(0, |p| p.len());
             self.cached_from += 1;
@@ -147,7 +141,6 @@ impl Front {
             purged: self.purged.clone(),
             first_index: last.map(|_| self.first),
             last_index: last,
-            last_payload: self.payloads.back().cloned().flatten(),
         }
     }
 }
@@ -168,10 +161,6 @@ impl Back {
 
     pub fn first(&self) -> Option<u64> {
         (!self.places.is_empty()).then_some(self.first)
-    }
-
-    pub fn last(&self) -> Option<(u64, Place)> {
-        self.places.back().map(|place| (self.first + self.places.len() as u64 - 1, *place))
     }
 
     pub fn push(&mut self, index: u64, place: Place) {

@@ -65,7 +65,6 @@ pub struct GroupState {
     pub purged: Option<(u64, Bytes)>,
     pub first_index: Option<u64>,
     pub last_index: Option<u64>,
-    pub last_payload: Option<Bytes>,
 }
 
 /// What the log takes, for status and metrics.
@@ -197,11 +196,7 @@ impl SharedLog {
     /// Writes and syncs all that was handed over, then lets go of the directory. Blocks for that long. What
     /// waits for space on a full disk is given back with an error.
     pub fn close(self) {
-        self.open.begin_close();
-        for thread in std::mem::take(&mut *locked(&self.open.threads)) {
-            // A panic there has been reported by its own message.
-            let _ = thread.join();
-        }
+        self.open.close();
     }
 }
 
@@ -377,17 +372,24 @@ impl Locations {
 }
 
 impl Open {
-    fn begin_close(&self) {
+    fn close(&self) {
         locked(&self.shared.queue).is_closing = true;
         self.shared.has_work.notify_one();
         self.shared.has_room.notify_waiters();
         self.shared.yard.close();
+        for thread in std::mem::take(&mut *locked(&self.threads)) {
+            // The last handle may be dropped by a callback, which runs on the writer's own thread. A panic of
+            // the other thread has been reported by its own message.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
+        }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.begin_close();
+        self.close();
     }
 }
 

@@ -14,7 +14,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::format::{self, Ending, HEADER_BYTES, Kind, Record, SegmentHeader};
 use super::group::{Back, Front, Place};
 use super::segment::{SegmentFile, Yard, corrupt};
-use super::writer::{Writer, new_salt, read_entry};
+use super::writer::{Writer, new_salt};
 use super::{Life, Locations, LogError, LogOptions, Queue, Shared};
 
 const LOCK_FILE: &str = "lock";
@@ -210,19 +210,9 @@ fn settle(
         replay.entries.values().for_each(|place| locations.add_live(*place));
         let mut back = Back::new(first, replay.entries.into_values().collect());
         (back.vote, back.committed, back.purged) = (replay.vote, replay.committed, replay.purged);
-        let front =
-            front_of(group, &back, locations).map_err(LogError::io("read the last entries in", directory))?;
+        let front = Front::recovered(&back);
         locations.backs.insert(group, back);
         fronts.insert(group, Arc::new(Mutex::new(front)));
     }
     Ok(fronts)
-}
-
-fn front_of(group: GroupId, back: &Back, locations: &Locations) -> std::io::Result<Front> {
-    let mut last_payload = None;
-    if let Some((index, place)) = back.last() {
-        let life = locations.segments.get(&place.generation);
-        last_payload = life.map(|life| read_entry(&life.file, group, index, place)).transpose()?;
-    }
-    Ok(Front::recovered(back, last_payload))
 }
