@@ -74,9 +74,9 @@ pub struct AuthorityAge {
 }
 
 impl Authority {
-    /// Opens the cluster's authority below `root`, or makes it when there is none.
+    /// Opens the cluster's authority below `root` (`<root>/<cluster>/`), or makes it when there is none.
     pub fn open_or_make(root: &Path, cluster: &ClusterName, id: ClusterId) -> Result<Self, AuthorityError> {
-        let dir = root.join("authority").join(cluster.as_str());
+        let dir = root.join(cluster.as_str());
         let (certificate, key) = (dir.join("ca.pem"), dir.join("ca.key"));
         match (certificate.exists(), key.exists()) {
             (true, true) => Self::open(&certificate, &key, cluster, id),
@@ -134,7 +134,7 @@ impl Authority {
 
 /// Every authority below `root` with the days it has left.
 pub fn ages(root: &Path) -> Result<Vec<AuthorityAge>, AuthorityError> {
-    let Ok(entries) = std::fs::read_dir(root.join("authority")) else { return Ok(Vec::new()) };
+    let Ok(entries) = std::fs::read_dir(root) else { return Ok(Vec::new()) };
     let mut ages = Vec::new();
     for entry in entries.flatten() {
         let path = entry.path().join("ca.pem");
@@ -147,6 +147,11 @@ pub fn ages(root: &Path) -> Result<Vec<AuthorityAge>, AuthorityError> {
     }
     ages.sort_by(|a, b| a.cluster.cmp(&b.cluster));
     Ok(ages)
+}
+
+/// The trust anchors of a cluster as nodes should have them; `None` before its authority is made.
+pub fn anchors(root: &Path, cluster: &ClusterName) -> Option<String> {
+    std::fs::read_to_string(root.join(cluster.as_str()).join("ca.pem")).ok()
 }
 
 /// Whole days until the first certificate of a PEM text ends; negative when it has ended.
@@ -211,7 +216,7 @@ mod tests {
         let first = Authority::open_or_make(root.path(), &name, id(1)).unwrap();
         let again = Authority::open_or_make(root.path(), &name, id(1)).unwrap();
         assert_eq!(first.anchors_pem, again.anchors_pem);
-        let key = root.path().join("authority/c0/ca.key");
+        let key = root.path().join("c0/ca.key");
         assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(ages(root.path()).unwrap(), [AuthorityAge { cluster: "c0".into(), days_left: 3649 }]);
     }
@@ -245,7 +250,7 @@ mod tests {
             assert!(error.contains(want), "{error}");
         };
         check("belongs to another cluster id");
-        std::fs::remove_file(root.path().join("authority/c0/ca.pem")).unwrap();
+        std::fs::remove_file(root.path().join("c0/ca.pem")).unwrap();
         check("is not complete");
     }
 }

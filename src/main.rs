@@ -1,6 +1,7 @@
 //! `dkc`: which mode (one command, batch, interactive) and which exit status. Invoked as `dkcd`, or as
 //! `dkc daemon`, it is the daemon, so that what is deployed is what runs.
 
+mod apply;
 mod authority;
 mod batch;
 mod bench;
@@ -8,11 +9,13 @@ mod cli;
 mod commands;
 mod complete;
 mod error;
+mod execute;
 mod gather;
 mod generate;
 mod interrupt;
 mod repl;
 mod runner;
+mod selector;
 mod session;
 mod store;
 mod ui;

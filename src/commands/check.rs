@@ -1,14 +1,23 @@
 //! `check`: looks at hosts before anything is changed on them. It only reads, unless `--fix` is given.
 
-use dkc_core::ids::ClusterName;
+use std::collections::BTreeSet;
 
+use dkc_core::ids::{ClusterName, HostAddress};
+use dkc_inventory::check::{self, Finding, Grade};
+use dkc_inventory::model::{Inventory, NodeName};
+
+use crate::apply;
+use crate::authority;
 use crate::cli::Noun;
-use crate::error::CommandError;
+use crate::error::{CommandError, Exit, codes};
+use crate::gather::Scope;
+use crate::selector::Selected;
 use crate::session::Session;
+use crate::ui::{Format, Listing};
 
 /// Look whether hosts are ready: login, host key, disk, clock, ports, connections between members
 ///
-/// Reads only. With --fix it repairs what is safe to repair (directories and their permissions).
+/// Reads only. Whatever deploy or start would refuse is found here, with what to do about it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES\n  check\n  check host 10.0.0.10 @rack1\n  check cluster -n c0")]
 pub struct Args {
@@ -24,12 +33,68 @@ pub struct Args {
     pub name: Option<ClusterName>,
     /// Only hosts of this group
     #[arg(short = 'g', long, value_name = "GROUP", add = crate::complete::groups())]
-    pub group: Vec<String>,
-    /// Repair what is safe to repair
-    #[arg(long)]
-    pub fix: bool,
+    pub group: Vec<String>,}
+
+pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let hosts = hosts(&session.inventory()?, &args)?;
+    if hosts.is_empty() {
+        session.ui.say("check: nothing is registered that runs on a host; see: help register");
+        return Ok(());
+    }
+    let scope = Scope { wants_reaches: true, ..Scope::of(hosts.clone(), session.timeout()) };
+    let (inventory, observed) = apply::observe_scope(session, scope).await?;
+    let findings = check::check(&inventory, &observed, &hosts, std::env::consts::ARCH);
+    show(session, &findings);
+    warn_of_authorities(session)?;
+    let is_unreachable = findings.iter().any(|f| f.grade == Grade::Fail && matches!(f.topic, "login" | "host key"));
+    match check::worst(&findings) {
+        Grade::Fail if is_unreachable => Err(CommandError::silent(Exit::Unreachable)),
+        Grade::Fail => Err(CommandError::silent(Exit::Failed)),
+        Grade::Ok | Grade::Warn => Ok(()),
+    }
 }
 
-pub async fn run(_session: &mut Session, _args: Args) -> Result<(), CommandError> {
-    Err(super::not_built("check"))
+/// The hosts that were named; without a name every registered host, and those of the noun's nodes.
+fn hosts(inventory: &Inventory, args: &Args) -> Result<BTreeSet<HostAddress>, CommandError> {
+    let mut words = args.selectors.clone();
+    words.extend(args.group.iter().map(|group| format!("@{group}")));
+    words.extend(args.name.iter().map(|name| name.to_string()));
+    let selected = Selected::parse(inventory, &words)?;
+    let is_meant = |node: &NodeName| match args.noun {
+        Some(Noun::Cluster) => node.is_server(),
+        Some(Noun::Slave) => !node.is_server(),
+        Some(Noun::Host) | None => true,
+    };
+    let named = words.is_empty();
+    let nodes = inventory.node_names().into_iter().filter(|node| is_meant(node));
+    let of_nodes = nodes.filter(|node| named || selected.means(inventory, node));
+    let mut hosts: BTreeSet<HostAddress> = of_nodes.filter_map(|node| inventory.host_of(&node)).collect();
+    if matches!(args.noun, Some(Noun::Host) | None) {
+        hosts.extend(selected.hosts);
+        hosts.extend(inventory.hosts.keys().filter(|_| named).cloned());
+    }
+    Ok(hosts)
+}
+
+fn show(session: &Session, findings: &[Finding]) {
+    if session.settings.output.is_none() {
+        session.ui.data(&check::text(findings));
+        return;
+    }
+    let (columns, rows) = check::table(findings);
+    let mut listing = Listing::new(&columns);
+    for (row, finding) in rows.into_iter().zip(findings) {
+        listing.push(row, finding);
+    }
+    session.show(Format::Table, &listing);
+}
+
+/// A cluster whose authority ends cannot renew its certificates any more.
+fn warn_of_authorities(session: &Session) -> Result<(), CommandError> {
+    let ages = authority::ages(&session.store.authority_dir());
+    let ages = ages.map_err(|error| CommandError::new(&codes::AUTHORITY, error.to_string()))?;
+    for age in ages.iter().filter(|age| age.days_left < authority::LEAF_DAYS) {
+        session.ui.warn(&format!("the authority of {} ends in {} days", age.cluster, age.days_left));
+    }
+    Ok(())
 }

@@ -1,9 +1,18 @@
 //! `deploy`: brings programs, certificates and configuration to the hosts, as the inventory wants them.
 
-use dkc_core::ids::ClusterName;
+use std::collections::BTreeMap;
 
-use crate::error::CommandError;
+use dkc_core::ids::ClusterName;
+use dkc_inventory::model::Inventory;
+use dkc_inventory::plan::{self, DeployRequest, Program, Selection};
+use dkc_inventory::render;
+
+use crate::apply::{self, Record};
+use crate::authority::{self, Authority};
+use crate::error::{CommandError, codes};
+use crate::selector::Selected;
 use crate::session::Session;
+use crate::world::files;
 
 /// Install programs and configuration on the hosts, as registered
 ///
@@ -28,6 +37,74 @@ pub struct Args {
     pub config_only: bool,
 }
 
-pub async fn run(_session: &mut Session, _args: Args) -> Result<(), CommandError> {
-    Err(super::not_built("deploy"))
+pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let inventory = session.inventory()?;
+    let selection = selection(&inventory, &args)?;
+    run_selection(session, selection, args.config_only).await
+}
+
+/// A deploy of what is selected; the playground uses it too.
+pub async fn run_selection(
+    session: &mut Session,
+    selection: Selection,
+    config_only: bool,
+) -> Result<(), CommandError> {
+    let inventory = session.inventory()?;
+    let hosts = selection.hosts(&inventory).map_err(apply::refused("deploy"))?;
+    if hosts.is_empty() {
+        session.ui.say("deploy: nothing is registered that needs a host; see: help register");
+        return Ok(());
+    }
+    let (inventory, observed) = apply::observe(session, hosts).await?;
+    let request = DeployRequest {
+        operation: apply::operation(session),
+        program: own_program()?,
+        authorities: authorities(session, &inventory, &selection)?,
+        selection,
+        config_only,
+    };
+    let plan = plan::deploy(&inventory, &observed, &request).map_err(apply::refused("deploy"))?;
+    let deployed = request.selection.nodes(&inventory).map_err(apply::refused("deploy"))?;
+    apply::carry_out(session, plan, Record { deployed, ..Record::default() }).await
+}
+
+fn selection(inventory: &Inventory, args: &Args) -> Result<Selection, CommandError> {
+    let selected = Selected::parse(inventory, &args.hosts)?;
+    Ok(Selection {
+        clusters: args.cluster.iter().cloned().collect(),
+        groups: args.group.clone(),
+        hosts: selected.all_hosts(inventory).into_iter().collect(),
+    })
+}
+
+/// This very program: what runs here is what is deployed.
+fn own_program() -> Result<Program, CommandError> {
+    let own = files::Program::own().map_err(apply::world_error)?;
+    Ok(Program {
+        digest: own.short_digest().to_owned(),
+        bytes: own.bytes,
+        architecture: std::env::consts::ARCH.to_owned(),
+    })
+}
+
+/// The digest of each cluster's trust anchors. A missing authority is made now, except in a dry run.
+fn authorities(
+    session: &Session,
+    inventory: &Inventory,
+    selection: &Selection,
+) -> Result<BTreeMap<ClusterName, String>, CommandError> {
+    let root = session.store.authority_dir();
+    let nodes = selection.nodes(inventory).map_err(apply::refused("deploy"))?;
+    let mut digests = BTreeMap::new();
+    for name in nodes.iter().map(|node| node.cluster()) {
+        let Some(cluster) = inventory.clusters.get(name) else { continue };
+        if !session.settings.dry_run && !digests.contains_key(name) {
+            let made = Authority::open_or_make(&root, name, cluster.id);
+            made.map_err(|error| CommandError::new(&codes::AUTHORITY, error.to_string()).now("nothing changed"))?;
+        }
+        if let Some(text) = authority::anchors(&root, name) {
+            digests.insert(name.clone(), render::digest(&text));
+        }
+    }
+    Ok(digests)
 }

@@ -1,9 +1,17 @@
 //! `logs`: the last lines of nodes' logs, and where the logs are.
 
 use dkc_core::ids::{ClusterName, MemberNo, SlaveId};
+use dkc_inventory::model::{Inventory, NodeName, node_dir};
+use dkc_inventory::plan::Target;
+use serde::Serialize;
 
-use crate::error::CommandError;
+use crate::apply;
+use crate::error::{CommandError, codes};
+use crate::execute;
+use crate::gather;
 use crate::session::Session;
+use crate::ui::{Format, Listing};
+use crate::world::{World, WorldError};
 
 /// Show the last lines of the logs of a cluster's servers or of slaves
 #[derive(Debug, clap::Args)]
@@ -24,6 +32,54 @@ pub struct Args {
     pub lines: u32,
 }
 
-pub async fn run(_session: &mut Session, _args: Args) -> Result<(), CommandError> {
-    Err(super::not_built("logs"))
+#[derive(Serialize)]
+struct Log {
+    node: String,
+    host: String,
+    /// Where the whole log is on that host.
+    place: String,
+    lines: Vec<String>,
+}
+
+pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let target = match args.id.is_empty() {
+        true => Target::Servers { cluster: session.cluster_name(args.name.as_ref())?, numbers: args.no.clone() },
+        false => Target::Slaves { ids: args.id.clone() },
+    };
+    let inventory = session.inventory()?;
+    let nodes = target.nodes(&inventory).map_err(apply::refused("logs"))?;
+    session.world.expect(inventory.hosts.iter());
+    let asked = nodes.iter().map(|node| read(&session.world, &inventory, node, args.lines));
+    let logs = futures::future::join_all(asked).await;
+    apply::pin_learned(session)?;
+    let mut listing = Listing::new(&["node", "host", "log", "lines"]);
+    let mut failures = Vec::new();
+    for (node, log) in nodes.iter().zip(logs) {
+        match log {
+            Ok(log) => {
+                let row = vec![log.node.clone(), log.host.clone(), log.place.clone(), log.lines.join("\n")];
+                listing.push(row, log);
+            }
+            Err(error) => failures.push(format!("{node}: {error}")),
+        }
+    }
+    match session.settings.output {
+        Some(_) => session.show(Format::Table, &listing),
+        None => listing.rows.iter().for_each(|row| {
+            session.ui.say(&format!("[{}] {}: {}", row[0], row[1], row[2]));
+            session.ui.data_line(&row[3]);
+        }),
+    }
+    if failures.is_empty() {
+        return Ok(());
+    }
+    let error = CommandError::new(&codes::UNREACHABLE, format!("logs: {} hosts did not answer", failures.len()));
+    Err(failures.into_iter().fold(error, |error, cause| error.cause(cause)))
+}
+
+async fn read(world: &World, inventory: &Inventory, node: &NodeName, lines: u32) -> Result<Log, WorldError> {
+    let address = inventory.host_of(node).unwrap_or_else(dkc_inventory::model::this_machine);
+    let (host, root) = gather::root_of(world, inventory, &address).await?;
+    let (lines, place) = execute::log(&host, &node_dir(&root, node), lines).await;
+    Ok(Log { node: node.to_string(), host: address.to_string(), place, lines })
 }

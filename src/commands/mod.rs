@@ -55,7 +55,6 @@ impl Command {
             | Command::Undo(_)
             | Command::Trust(trust::Args::Update { .. })
             | Command::Lock(lock::Args::Break) => Kind::Local,
-            Command::Check(args) if args.fix => Kind::Remote,
             Command::Data(args) if args.is_changing() => Kind::Remote,
             Command::Deploy(_)
             | Command::Start(_)

@@ -1,5 +1,8 @@
 //! `restart`: stops and starts nodes, with --rolling one server after the other so that the cluster serves on.
 
+use dkc_inventory::plan::{self, RestartRequest, Target};
+
+use crate::apply::{self, Record};
 use crate::cli::{ClusterTarget, SlaveTarget};
 use crate::error::CommandError;
 use crate::session::Session;
@@ -27,8 +30,19 @@ pub struct ClusterArgs {
     /// One server after the other, so that the cluster serves on
     #[arg(long)]
     pub rolling: bool,
+    /// Rolling although some servers are down already
+    #[arg(long, requires = "rolling")]
+    pub allow_no_quorum: bool,
 }
 
-pub async fn run(_session: &mut Session, _args: Args) -> Result<(), CommandError> {
-    Err(super::not_built("restart"))
+pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let (target, rolling, allow_no_quorum) = match args {
+        Args::Cluster(args) => (super::start::servers(session, &args.target)?, args.rolling, args.allow_no_quorum),
+        Args::Slave(target) => (Target::Slaves { ids: target.id }, false, false),
+    };
+    let hosts = target.hosts(&session.inventory()?).map_err(apply::refused("restart"))?;
+    let (inventory, observed) = apply::observe(session, hosts).await?;
+    let request = RestartRequest { operation: apply::operation(session), target, rolling, allow_no_quorum };
+    let plan = plan::restart(&inventory, &observed, &request).map_err(apply::refused("restart"))?;
+    apply::carry_out(session, plan, Record::default()).await
 }

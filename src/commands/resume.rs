@@ -1,6 +1,8 @@
 //! `resume`: goes on with an operation that stopped half way, from its journal.
 
-use crate::error::CommandError;
+use crate::apply;
+use crate::error::{CommandError, codes};
+use crate::execute::Recorded;
 use crate::session::Session;
 
 /// Continue an operation that was interrupted
@@ -12,6 +14,12 @@ pub struct Args {
     pub operation: Option<String>,
 }
 
-pub async fn run(_session: &mut Session, _args: Args) -> Result<(), CommandError> {
-    Err(super::not_built("resume"))
+pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let operation = match args.operation {
+        Some(operation) => operation,
+        None => Recorded::last_open(&session.store.journal_dir()).ok_or_else(|| {
+            CommandError::new(&codes::UNKNOWN_OPERATION, "no operation was left half way").now("nothing changed")
+        })?,
+    };
+    apply::resume(session, &operation).await
 }

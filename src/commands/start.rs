@@ -1,5 +1,8 @@
 //! `start`: brings deployed nodes up and waits until they serve. What runs already is left alone.
 
+use dkc_inventory::plan::{self, Plan, StartRequest, Target};
+
+use crate::apply::{self, Record};
 use crate::cli::{ClusterTarget, SlaveTarget};
 use crate::error::CommandError;
 use crate::session::Session;
@@ -28,6 +31,34 @@ pub struct ClusterArgs {
     pub rolling: bool,
 }
 
-pub async fn run(_session: &mut Session, _args: Args) -> Result<(), CommandError> {
-    Err(super::not_built("start"))
+pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let target = match args {
+        Args::Cluster(args) => servers(session, &args.target)?,
+        Args::Slave(target) => Target::Slaves { ids: target.id },
+    };
+    run_target(session, target).await
+}
+
+/// A start of what is targeted; the playground uses it too.
+pub async fn run_target(session: &mut Session, target: Target) -> Result<(), CommandError> {
+    let hosts = target.hosts(&session.inventory()?).map_err(apply::refused("start"))?;
+    let (inventory, observed) = apply::observe(session, hosts).await?;
+    let request = StartRequest { operation: apply::operation(session), target };
+    let plan = plan::start(&inventory, &observed, &request).map_err(apply::refused("start"))?;
+    let record = Record { founded: founded(&request.target, &plan), ..Record::default() };
+    apply::carry_out(session, plan, record).await
+}
+
+/// The servers that a command about a cluster means.
+pub fn servers(session: &Session, target: &ClusterTarget) -> Result<Target, CommandError> {
+    let cluster = session.cluster_name(target.name.as_ref())?;
+    Ok(Target::Servers { cluster, numbers: target.no.clone() })
+}
+
+/// Founded by this plan, or found to be founded already although nobody wrote it down.
+fn founded(target: &Target, plan: &Plan) -> Vec<dkc_core::ids::ClusterName> {
+    match target {
+        Target::Servers { cluster, .. } if plan.generation_after != plan.generation => vec![cluster.clone()],
+        _ => Vec::new(),
+    }
 }

@@ -1,5 +1,8 @@
 //! `stop`: ends running nodes in good order. A cluster that a running slave uses is refused.
 
+use dkc_inventory::plan::{self, StopRequest, Target};
+
+use crate::apply::{self, Record};
 use crate::cli::{ClusterTarget, SlaveTarget};
 use crate::error::CommandError;
 use crate::session::Session;
@@ -22,8 +25,25 @@ pub enum Args {
 pub struct ClusterArgs {
     #[command(flatten)]
     pub target: ClusterTarget,
+    /// Leave hosts that do not answer as they are
+    #[arg(long)]
+    pub allow_silent: bool,
+    /// Stop some servers although the rest loses its quorum
+    #[arg(long)]
+    pub allow_no_quorum: bool,
 }
 
-pub async fn run(_session: &mut Session, _args: Args) -> Result<(), CommandError> {
-    Err(super::not_built("stop"))
+pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let (target, allow_silent, allow_no_quorum) = match args {
+        Args::Cluster(args) => {
+            (super::start::servers(session, &args.target)?, args.allow_silent, args.allow_no_quorum)
+        }
+        Args::Slave(target) => (Target::Slaves { ids: target.id }, false, false),
+    };
+    let hosts = target.hosts(&session.inventory()?).map_err(apply::refused("stop"))?;
+    let (inventory, observed) = apply::observe(session, hosts).await?;
+    let operation = apply::operation(session);
+    let request = StopRequest { operation, target, allow_silent, allow_no_quorum };
+    let plan = plan::stop(&inventory, &observed, &request).map_err(apply::refused("stop"))?;
+    apply::carry_out(session, plan, Record::default()).await
 }

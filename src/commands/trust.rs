@@ -1,9 +1,15 @@
 //! `trust`: the pinned keys of hosts. A pin only changes here, never by itself.
 
 use dkc_core::ids::HostAddress;
+use dkc_inventory::edit;
+use dkc_inventory::model::{Host, Inventory};
+use serde::Serialize;
 
-use crate::error::CommandError;
+use crate::apply;
+use crate::error::{CommandError, codes};
 use crate::session::Session;
+use crate::ui::{Format, Listing};
+use crate::world::login::KeyVerdict;
 
 /// Show or change the pinned keys of hosts
 #[derive(Debug, clap::Subcommand)]
@@ -26,6 +32,63 @@ pub enum Args {
     },
 }
 
-pub async fn run(_session: &mut Session, _args: Args) -> Result<(), CommandError> {
-    Err(super::not_built("trust"))
+#[derive(Serialize)]
+struct Pins<'a> {
+    hostname: &'a HostAddress,
+    host_key: &'a [String],
+}
+
+pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    match args {
+        Args::Show { hosts } => show(session, &hosts),
+        Args::Update { host, host_key } => update(session, host, host_key).await,
+    }
+}
+
+fn show(session: &Session, hosts: &[HostAddress]) -> Result<(), CommandError> {
+    let inventory = session.inventory()?;
+    for address in hosts {
+        entry(&inventory, address)?;
+    }
+    let mut listing = Listing::new(&["host", "pinned host key"]);
+    for (address, host) in inventory.hosts.iter().filter(|(a, h)| !h.local && (hosts.is_empty() || hosts.contains(a))) {
+        let keys = if host.host_key.is_empty() { "none yet".to_owned() } else { host.host_key.join("\n") };
+        listing.push(vec![address.to_string(), keys], Pins { hostname: address, host_key: &host.host_key });
+    }
+    session.show(Format::Table, &listing);
+    Ok(())
+}
+
+fn entry<'a>(inventory: &'a Inventory, address: &HostAddress) -> Result<&'a Host, CommandError> {
+    inventory.hosts.get(address).ok_or_else(|| {
+        CommandError::new(&codes::UNKNOWN_HOST, format!("no host {address} is registered")).next("list host")
+    })
+}
+
+/// Looks which key the host shows, shows both, and pins the new one only when it was named or confirmed.
+async fn update(session: &mut Session, address: HostAddress, wanted: Option<String>) -> Result<(), CommandError> {
+    let inventory = session.inventory()?;
+    let host = entry(&inventory, &address)?.clone();
+    let shown = match session.world.shown_key(&address, &host).await {
+        Ok(KeyVerdict::Trusted) => {
+            session.ui.say(&format!("{address}: the pinned key is the one it shows; nothing changed"));
+            return Ok(());
+        }
+        Ok(KeyVerdict::Changed(shown) | KeyVerdict::Unknown(shown)) => shown,
+        Err(error) => return Err(apply::world_error(error)),
+    };
+    let pinned = if host.host_key.is_empty() { "none".to_owned() } else { host.host_key.join(" or ") };
+    session.ui.say(&format!("{address}\n  pinned: {pinned}\n  shown:  {shown}"));
+    match wanted {
+        Some(wanted) if wanted == shown => {}
+        Some(wanted) => {
+            return Err(CommandError::new(&codes::HOST_KEY_CHANGED, format!("{address} does not show that key"))
+                .cause(format!("wanted {wanted}, shown {shown}"))
+                .now("nothing changed"));
+        }
+        None => session.confirm("Pin the shown key?")?,
+    }
+    let locked = session.lock()?;
+    let edited = edit::set_pins(&locked.load()?, &address, &[shown])?;
+    locked.save(&edited.inventory)
 }

@@ -240,6 +240,40 @@ codes! {
         "The command was interrupted with Ctrl-C. If it had begun to change hosts, it says how to continue.",
         "Ctrl-C によりコマンドが中断されました。ホストの変更を始めていた場合は、続行方法が表示されます。";
 
+    STEP_FAILED = 510, Failed,
+        "A step of a plan failed on a host, so no further step was begun. The cause, what is done, and how things stand are shown. When the cause is gone, `resume` goes on where it stopped; typing the command again makes a new plan of what is left.",
+        "計画の手順がホスト上で失敗したため、以降の手順は開始されていません。原因、完了した手順、現在の状態が表示されます。原因を取り除いた後、`resume` で続きから再開するか、同じコマンドをもう一度実行してください。";
+    JOURNAL_UNWRITABLE = 511, Failed,
+        "The journal of the operation could not be written, and nothing is ever changed without one. Check the free space and permissions of the inventory directory.",
+        "操作のジャーナルを書き込めませんでした。ジャーナルなしに変更が行われることはありません。インベントリディレクトリの空き容量と権限を確認してください。";
+    UNKNOWN_OPERATION = 512, Unknown,
+        "There is no journal of such an operation on this machine. `audit list` shows what was done; typing the command again continues it from any machine.",
+        "その操作のジャーナルはこのマシンにありません。`audit list` で履歴を確認できます。同じコマンドをもう一度実行すれば、どのマシンからでも続行できます。";
+    AUTHORITY = 520, Failed,
+        "The certificate authority of the cluster, which lies beside the inventory, could not be used. Without it no node gets a certificate. Put the directory back from a copy; it cannot be made again for a cluster that runs.",
+        "インベントリの隣にあるクラスタの認証局を使用できません。認証局がなければノードに証明書を発行できません。控えから復元してください。稼働中のクラスタの認証局は作り直せません。";
+    NO_DAEMON = 725, Unreachable,
+        "The daemon did not answer on its control socket. `status` shows whether it runs, `logs` what it said last.",
+        "デーモンが制御ソケットに応答しません。`status` で稼働状態を、`logs` で直近のログを確認してください。";
+    NO_SERVER = 721, Unreachable,
+        "No server of the cluster answers, so nothing can be read or written. `status` shows what each of them does.",
+        "クラスタのどのサーバも応答しないため、読み書きできません。`status` で各サーバの状態を確認してください。";
+    DATA_REFUSED = 722, Failed,
+        "The cluster refused the operation; the reason is shown. Nothing was changed.",
+        "クラスタが操作を拒否しました。理由が表示されます。何も変更されていません。";
+    OUTCOME_UNKNOWN = 723, OutcomeUnknown,
+        "The request was sent, but no answer came: it may have been carried out or not. Read the key before writing it again.",
+        "要求は送信されましたが応答がありません。実行されたかどうか不明です。再度書き込む前にキーの値を確認してください。";
+    NO_KEY = 724, Failed,
+        "There is no such key in the namespace, or it has expired.",
+        "その名前空間に該当するキーはありません。または有効期限が切れています。";
+    EXEC_FAILED = 730, Failed,
+        "The program did not end with status 0 on every host; each host and its status is shown.",
+        "一部のホストでプログラムが正常終了しませんでした。ホストごとの終了ステータスが表示されます。";
+    PLAYGROUND = 740, Failed,
+        "The playground could not be made or removed; the cause is shown. What is left of it lies in the directory shown and is removed with `playground down`.",
+        "プレイグラウンドの作成または削除に失敗しました。原因が表示されます。残りは表示されたディレクトリにあり、`playground down` で削除できます。";
+
     SEE_OUTPUT = 170, Failed,
         "The command's own output says what was found; only the exit status is an error.",
         "詳細はコマンドの出力に示されています。終了ステータスのみがエラーを表します。";

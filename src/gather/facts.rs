@@ -9,8 +9,6 @@ use dkc_inventory::observed::{HostFacts, NodeView, RunState, ServiceManager};
 
 use crate::authority;
 
-/// The unit's digest stands among the files of a node under this name.
-pub const UNIT_FILE: &str = "unit";
 
 /// The facts of one host, or why the text is not complete.
 pub fn parse(text: &str, nodes: &[NodeName]) -> Result<HostFacts, String> {

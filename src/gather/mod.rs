@@ -13,7 +13,6 @@ use dkc_inventory::model::{Inventory, NodeName, node_dir};
 use dkc_inventory::observed::{HostFacts, HostView, NodeView, Observed, RunState, Silence};
 use futures::StreamExt;
 
-pub use facts::UNIT_FILE;
 
 use crate::world::{Host, Input, Script, World, WorldError};
 
@@ -23,7 +22,7 @@ pub const WIDTH: usize = 16;
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
 const CLOCK_LIMIT: Duration = Duration::from_secs(5);
 
-const PROBE: &str = include_str!("probe.sh");
+const PROBE: &str = concat!(include_str!("root.sh"), include_str!("probe.sh"));
 /// Nanoseconds since 1970; where `date` has no %N, seconds and a warning's worth of precision.
 const CLOCK: &str = r#"n=$(date +%s%N); case $n in *N) echo "$(date +%s)500000000";; *) echo "$n";; esac"#;
 
@@ -121,6 +120,38 @@ async fn facts_of(
     facts.clock_offset_ms = clock_offset(&host).await?;
     ask_daemons(&host, &mut facts, scope.limit).await;
     Ok(facts)
+}
+
+/// Opens a host of the inventory.
+pub async fn open(world: &World, inventory: &Inventory, address: &HostAddress) -> Result<Host, WorldError> {
+    let unknown = || WorldError::Silent {
+        host: address.clone(),
+        kind: Silence::Other,
+        message: "it is not in the inventory".into(),
+    };
+    let entry = inventory.host(address).ok_or_else(unknown)?;
+    world.host(address, &entry).await
+}
+
+/// Where a host's nodes lie: for commands that need no other fact.
+pub async fn root_of(
+    world: &World,
+    inventory: &Inventory,
+    address: &HostAddress,
+) -> Result<(Host, String), WorldError> {
+    let host = open(world, inventory, address).await?;
+    if let Some(root) = inventory.host(address).and_then(|entry| entry.data_dir.clone()) {
+        return Ok((host, root));
+    }
+    let script = Script {
+        what: "the probe",
+        text: concat!(include_str!("root.sh"), "printf '%s' \"$root\"\n"),
+        arguments: &["-"],
+        input: Input::Nothing,
+        limit: CLOCK_LIMIT,
+    };
+    let root = host.must(script).await?.text();
+    Ok((host, root))
 }
 
 /// The host's clock minus ours. Half of the round trip lies between its answer and now.

@@ -1,5 +1,5 @@
 # Asked of every host: facts, one a line, a word and a value with a tab between them. It changes nothing.
-# $1 the root or "-", $2 "supervise" when systemd shall be left alone, $3 how many nodes follow, then the nodes,
+# After root.sh. $1 the root or "-", $2 "supervise" when systemd shall be left alone, $3 how many nodes follow, then the nodes,
 # then HOST:PORT words to try to reach.
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/sbin:/sbin
@@ -8,7 +8,7 @@ digest() {
   if command -v sha256sum >/dev/null 2>&1; then sha256sum; elif command -v shasum >/dev/null 2>&1; then shasum -a 256
   else openssl dgst -sha256 -r; fi 2>/dev/null | cut -d' ' -f1
 }
-root=$1 service=$2 count=$3; shift 3
+service=$2 count=$3; shift 3
 
 say architecture "$(uname -m)"
 say kernel "$(uname -sr)"
@@ -16,11 +16,6 @@ say libc "$( (ldd --version 2>&1 || echo unknown) | head -n 1)"
 say machine "$(cat /etc/machine-id 2>/dev/null)"
 say user "$(id -un)"
 
-if [ "$root" = - ]; then
-  if [ -d /var/lib/dkc ] && [ -w /var/lib/dkc ]; then root=/var/lib/dkc
-  elif [ ! -e /var/lib/dkc ] && [ -w /var/lib ]; then root=/var/lib/dkc
-  else root=$HOME/.local/share/dkc; fi
-fi
 say root "$root"
 [ -e "$root/.dkc-root" ] && say marker yes
 if [ ! -e "$root/.dkc-root" ] && [ -n "$(ls -A "$root" 2>/dev/null)" ]; then say foreign yes; fi

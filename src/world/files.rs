@@ -28,7 +28,6 @@ settle() { sync "$1" 2>/dev/null || sync; }
         )
     };
 }
-pub(crate) use with_digest;
 
 /// $1 path, $2 operation, $3 mode, $4 digest of the new text, $5 digest that must be there: `-` nothing, `*` anything.
 const WRITE: &str = with_digest!(

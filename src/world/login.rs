@@ -61,6 +61,8 @@ struct Known {
     refused: BTreeSet<HostAddress>,
     /// Hosts that have yet to be opened, with their users.
     expected: BTreeMap<HostAddress, String>,
+    /// Keys accepted for the first time in this session: from then on they count as pinned.
+    accepted_keys: BTreeMap<HostAddress, String>,
     learned_keys: BTreeMap<HostAddress, String>,
 }
 
@@ -75,6 +77,12 @@ impl Desk {
 
     pub fn take_learned_keys(&self) -> BTreeMap<HostAddress, String> {
         std::mem::take(&mut self.known().learned_keys)
+    }
+
+    fn accept_key(&self, address: &HostAddress, fingerprint: &str) {
+        let mut known = self.known();
+        known.accepted_keys.insert(address.clone(), fingerprint.into());
+        known.learned_keys.insert(address.clone(), fingerprint.into());
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -116,6 +124,8 @@ pub struct Login {
     pub user: String,
     pins: Vec<String>,
     accept_new: bool,
+    /// Only the key is wanted: the login ends before it begins.
+    is_look: bool,
     desk: Arc<Desk>,
     /// Questions that wait for a person: while there are any, no time limit runs.
     waiting: AtomicUsize,
@@ -140,17 +150,29 @@ struct Given {
 
 impl Login {
     pub fn new(address: HostAddress, host: &model::Host, desk: Arc<Desk>) -> Arc<Self> {
-        Arc::new(Login {
+        Arc::new(Self::with(address, host, desk, false))
+    }
+
+    /// A login that stops once the host has shown its key.
+    pub fn look(address: HostAddress, host: &model::Host, desk: Arc<Desk>) -> Arc<Self> {
+        Arc::new(Self::with(address, host, desk, true))
+    }
+
+    fn with(address: HostAddress, host: &model::Host, desk: Arc<Desk>, is_look: bool) -> Self {
+        let accepted = desk.known().accepted_keys.get(&address).cloned();
+        let pins = if host.host_key.is_empty() { accepted.into_iter().collect() } else { host.host_key.clone() };
+        Login {
             address,
             user: host.user.clone(),
-            pins: host.host_key.clone(),
+            pins,
             accept_new: host.accept_new,
+            is_look,
             desk,
             waiting: AtomicUsize::new(0),
             has_failed: AtomicBool::new(false),
             failed: Notify::new(),
             state: Mutex::default(),
-        })
+        }
     }
 
     pub fn is_interactive(&self) -> bool {
@@ -187,14 +209,18 @@ impl Login {
             let is_pinned = self.pins.iter().any(|pin| pin == fingerprint);
             let verdict = if is_pinned { KeyVerdict::Trusted } else { KeyVerdict::Changed(fingerprint.into()) };
             self.state().verdict = Some(verdict);
-            return is_pinned;
+            return is_pinned && !self.is_look;
+        }
+        if self.is_look {
+            self.state().verdict = Some(KeyVerdict::Unknown(fingerprint.into()));
+            return false;
         }
         if let Some(verdict) = self.verdict() {
             return verdict == KeyVerdict::Trusted;
         }
         let is_trusted = self.accept_new || self.person_trusts(kind, fingerprint).await;
         if is_trusted {
-            self.desk.known().learned_keys.insert(self.address.clone(), fingerprint.into());
+            self.desk.accept_key(&self.address, fingerprint);
         }
         let verdict = if is_trusted { KeyVerdict::Trusted } else { KeyVerdict::Unknown(fingerprint.into()) };
         self.state().verdict = Some(verdict);

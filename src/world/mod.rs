@@ -195,6 +195,16 @@ impl World {
         Ok(Host::Ssh(Arc::new(ssh::connect(place, login, host.port).await?)))
     }
 
+    /// Which key a host shows, judged by what is pinned. Nobody logs in.
+    pub async fn shown_key(
+        &self,
+        address: &HostAddress,
+        host: &model::Host,
+    ) -> Result<login::KeyVerdict, WorldError> {
+        let place = ssh::Place { dir: self.private_dir()?, serial: self.next_serial.fetch_add(1, Ordering::Relaxed) };
+        ssh::look_at_key(place, login::Login::look(address.clone(), host, self.desk.clone()), host.port).await
+    }
+
     /// Keys that were seen and accepted for the first time: the caller pins them in the inventory.
     pub fn take_learned_keys(&self) -> BTreeMap<HostAddress, String> {
         self.desk.take_learned_keys()

@@ -67,6 +67,18 @@ pub async fn connect(place: Place, login: Arc<Login>, port: u16) -> Result<SshHo
     Ok(SshHost { address: login.address.clone(), session, master, channels, next_forward: AtomicU64::new(0) })
 }
 
+/// Lets the host show its key and goes away again. Fails when no key was shown.
+pub async fn look_at_key(place: Place, login: Arc<Login>, port: u16) -> Result<KeyVerdict, WorldError> {
+    let result = log_in(&place, &login, port).await;
+    login.gave_up();
+    let _ = std::fs::remove_file(place.path(".ask"));
+    match (login.verdict(), result) {
+        (Some(verdict), _) => Ok(verdict),
+        (None, Err(error)) => Err(error),
+        (None, Ok(())) => Err(silent(&login, Silence::Other, "ssh asked nothing about its key".into())),
+    }
+}
+
 async fn log_in(place: &Place, login: &Arc<Login>, port: u16) -> Result<(), WorldError> {
     let here = |source| WorldError::Here { what: "start ssh".into(), source };
     let ask = place.path(".ask");
@@ -169,15 +181,17 @@ fn own_program() -> std::io::Result<PathBuf> {
 
 /// ssh may exit with 0 without a working socket; only `-O check` proves that the master stands.
 async fn verify(master: &Path, login: &Login) -> Result<(), WorldError> {
-    if control_master(master, "check").await {
+    if control_master(master, "check", &login.address).await {
         return Ok(());
     }
+    control_master(master, "exit", &login.address).await;
     Err(silent(login, Silence::Other, "ssh logged in but left no control master".into()))
 }
 
-async fn control_master(master: &Path, word: &str) -> bool {
+/// The address is only there because ssh wants one: with `-O` it talks to the socket.
+async fn control_master(master: &Path, word: &str, address: &HostAddress) -> bool {
     let mut command = tokio::process::Command::new("ssh");
-    command.arg("-S").arg(master).args(["-O", word, "--", "-"]).kill_on_drop(true);
+    command.arg("-S").arg(master).args(["-O", word, "--", address.as_str()]).kill_on_drop(true);
     command.stdin(ProcessStdio::null()).stdout(ProcessStdio::null()).stderr(ProcessStdio::null());
     let status = tokio::time::timeout(MASTER_LIMIT, command.status()).await;
     status.is_ok_and(|status| status.is_ok_and(|status| status.success()))
@@ -189,7 +203,7 @@ pub fn end_masters_in(dir: &Path) {
     let is_master = |path: &PathBuf| path.extension().is_none();
     for path in entries.flatten().map(|entry| entry.path()).filter(is_master) {
         let mut command = std::process::Command::new("ssh");
-        command.arg("-S").arg(path).args(["-O", "exit", "--", "-"]);
+        command.arg("-S").arg(path).args(["-O", "exit", "--", "any"]);
         command.stdin(ProcessStdio::null()).stdout(ProcessStdio::null()).stderr(ProcessStdio::null());
         let _ = command.status();
     }
@@ -307,7 +321,7 @@ impl SshHost {
     }
 
     pub async fn close(&self) {
-        control_master(&self.master, "exit").await;
+        control_master(&self.master, "exit", &self.address).await;
     }
 }
 

@@ -1,0 +1,226 @@
+//! `status`: asks hosts and daemons how they are, all at once, each with a limit.
+
+mod judge;
+
+use std::collections::BTreeSet;
+
+use dkc_core::ids::{ClusterName, HostAddress, MemberNo, SlaveId};
+use dkc_inventory::model::{Inventory, NodeName};
+use dkc_inventory::observed::{HostView, Observed};
+use dkc_inventory::plan::Target;
+
+use judge::{ClusterReport, NodeReport, State};
+
+use crate::apply;
+use crate::cli::Noun;
+use crate::error::{CommandError, Exit};
+use crate::selector::Selected;
+use crate::session::Session;
+use crate::ui::{Format, Listing};
+
+/// Show how clusters, slaves and hosts are
+///
+/// States: running, stopped, error, degraded, merging, unknown. A host that does not answer in time is unknown.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "EXAMPLES\n  status\n  status cluster --short\n  status cluster -n c0 --long\n  status slave --id 0\n  status cluster -n c0 --watch=2s"
+)]
+pub struct Args {
+    /// What to ask about: host, cluster or slave (default: clusters and slaves)
+    #[arg(value_name = "NOUN")]
+    pub noun: Option<Noun>,
+    /// Only these: HOST, @GROUP, CLUSTER or CLUSTER/NO
+    #[arg(value_name = "SELECTOR", add = crate::complete::selectors())]
+    pub selectors: Vec<String>,
+    /// Only this cluster
+    #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
+        add = crate::complete::clusters())]
+    pub name: Option<ClusterName>,
+    /// Only this member of the cluster
+    #[arg(short = 'N', long = "no", value_name = "NO")]
+    pub no: Vec<MemberNo>,
+    /// Only this slave
+    #[arg(long, value_name = "ID", add = crate::complete::slaves())]
+    pub id: Vec<SlaveId>,
+    /// One line for each: `c0: running`
+    #[arg(long, conflicts_with_all = ["quiet", "long"])]
+    pub short: bool,
+    /// Print nothing; the exit status says it
+    #[arg(short = 'q', long, conflicts_with = "long")]
+    pub quiet: bool,
+    /// With tablets, leaders, memory and log positions
+    #[arg(long)]
+    pub long: bool,
+    /// Ask again and again until Ctrl-C, every 2 s or as often as given
+    #[arg(long, value_name = "TIME", value_parser = crate::cli::parse_duration, num_args = 0..=1,
+        default_missing_value = "2s", require_equals = true)]
+    pub watch: Option<std::time::Duration>,
+}
+
+/// What is asked about, after names were looked up.
+struct Wanted {
+    clusters: Vec<ClusterName>,
+    /// Servers of those clusters that are shown; empty = all.
+    numbers: Vec<MemberNo>,
+    slaves: Vec<SlaveId>,
+    hosts: BTreeSet<HostAddress>,
+}
+
+pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let Some(interval) = args.watch else { return once(session, &args).await };
+    // Ctrl-C ends a command that reads, wherever it is.
+    loop {
+        match once(session, &args).await {
+            Err(error) if !error.is_silent => return Err(error),
+            _ => session.ui.data_line(""),
+        }
+        tokio::time::sleep(interval).await;
+    }
+}
+
+async fn once(session: &mut Session, args: &Args) -> Result<(), CommandError> {
+    let inventory = session.inventory()?;
+    let wanted = wanted(&inventory, args)?;
+    let asked = hosts_of(&inventory, &wanted);
+    let (inventory, observed) = apply::observe(session, asked).await?;
+    let clusters: Vec<_> = wanted
+        .clusters
+        .iter()
+        .filter_map(|name| judge::cluster(&inventory, &observed, name))
+        .map(|report| report.only(&wanted.numbers))
+        .collect();
+    let slaves: Vec<_> = wanted.slaves.iter().filter_map(|id| judge::slave(&inventory, &observed, *id)).collect();
+    let states = clusters.iter().map(|c| c.status).chain(slaves.iter().map(|s| s.status));
+    let worst = states.max_by_key(|state| state.weight());
+    if args.quiet {
+        let silent = wanted.hosts.iter().any(|host| matches!(observed.hosts.get(host), Some(HostView::Silent { .. })));
+        let exit = if silent { Exit::StatusUnknown } else { worst.map_or(Exit::Done, State::exit) };
+        return if exit == Exit::Done { Ok(()) } else { Err(CommandError::silent(exit)) };
+    }
+    if args.short {
+        show_short(session, &clusters, &slaves, &observed, &wanted);
+        return Ok(());
+    }
+    show(session, args, &clusters, &slaves, &observed, &wanted);
+    Ok(())
+}
+
+fn wanted(inventory: &Inventory, args: &Args) -> Result<Wanted, CommandError> {
+    let selected = Selected::parse(inventory, &args.selectors)?;
+    check_names(inventory, args)?;
+    let is_everything = args.selectors.is_empty() && args.name.is_none() && args.id.is_empty();
+    let wants = |noun: Noun| args.noun.is_none_or(|asked| asked == noun);
+    let is_meant = |node: &NodeName| {
+        let is_named = args.name.as_ref() == Some(node.cluster());
+        let is_slave = matches!(node, NodeName::Slave(_, id) if args.id.contains(id));
+        is_everything || is_named || is_slave || selected.means(inventory, node)
+    };
+    let nodes: Vec<NodeName> = inventory.node_names().into_iter().filter(is_meant).collect();
+    let mut wanted =
+        Wanted { clusters: Vec::new(), numbers: args.no.clone(), slaves: Vec::new(), hosts: BTreeSet::new() };
+    for node in &nodes {
+        match node {
+            NodeName::Server(name, _) if wants(Noun::Cluster) && !wanted.clusters.contains(name) => {
+                wanted.clusters.push(name.clone());
+            }
+            NodeName::Slave(_, id) if wants(Noun::Slave) => wanted.slaves.push(*id),
+            _ => {}
+        }
+    }
+    if args.noun == Some(Noun::Host) {
+        wanted.hosts = selected.hosts;
+        wanted.hosts.extend(nodes.iter().filter_map(|node| inventory.host_of(node)));
+        wanted.hosts.extend(inventory.hosts.keys().filter(|_| is_everything).cloned());
+    }
+    Ok(wanted)
+}
+
+/// Names that nobody registered are an error, not an empty answer.
+fn check_names(inventory: &Inventory, args: &Args) -> Result<(), CommandError> {
+    let refused = apply::refused("status");
+    if let Some(cluster) = &args.name {
+        let target = Target::Servers { cluster: cluster.clone(), numbers: args.no.clone() };
+        target.nodes(inventory).map_err(&refused)?;
+    }
+    if !args.id.is_empty() {
+        Target::Slaves { ids: args.id.clone() }.nodes(inventory).map_err(&refused)?;
+    }
+    Ok(())
+}
+
+fn hosts_of(inventory: &Inventory, wanted: &Wanted) -> BTreeSet<HostAddress> {
+    let servers = wanted.clusters.iter().flat_map(|name| inventory.servers_of(name));
+    let slaves = wanted.slaves.iter().filter_map(|id| inventory.slave_node(*id));
+    let of_nodes = servers.chain(slaves).filter_map(|node| inventory.host_of(&node));
+    of_nodes.chain(wanted.hosts.iter().cloned()).collect()
+}
+
+/// The seed's form, for scripts: `c0: running`, `0: stopped`.
+fn show_short(
+    session: &Session,
+    clusters: &[ClusterReport],
+    slaves: &[NodeReport],
+    observed: &Observed,
+    wanted: &Wanted,
+) {
+    let line = |name: &str, state: State| session.ui.data_line(&format!("{name}: {state}"));
+    clusters.iter().for_each(|cluster| line(&cluster.name, cluster.status));
+    slaves.iter().for_each(|slave| line(&slave.number.to_string(), slave.status));
+    for host in &wanted.hosts {
+        let is_silent = matches!(observed.hosts.get(host), Some(HostView::Silent { .. }) | None);
+        line(host.as_str(), if is_silent { State::Unknown } else { State::Running });
+    }
+}
+
+fn show(
+    session: &Session,
+    args: &Args,
+    clusters: &[ClusterReport],
+    slaves: &[NodeReport],
+    observed: &Observed,
+    wanted: &Wanted,
+) {
+    let usual = if args.noun.is_some_and(|noun| noun != Noun::Host) { Format::Yaml } else { Format::Table };
+    if args.noun == Some(Noun::Host) {
+        return show_hosts(session, observed, wanted);
+    }
+    let mut listing =
+        Listing::new(&["name", "status", "address", "leads", "records", "memory", "uptime", "what"]);
+    for cluster in clusters {
+        listing.rows.push(cluster.row());
+        listing.rows.extend(cluster.server.iter().map(NodeReport::row));
+        listing.documents.push(judge::document(cluster, args.long).into());
+    }
+    for slave in slaves {
+        listing.rows.push(slave.row());
+        listing.documents.push(judge::document(slave, args.long).into());
+    }
+    session.show(usual, &listing);
+}
+
+fn show_hosts(session: &Session, observed: &Observed, wanted: &Wanted) {
+    let mut listing = Listing::new(&["host", "status", "system", "free", "clock", "service", "nodes"]);
+    for address in &wanted.hosts {
+        match observed.hosts.get(address) {
+            Some(HostView::Facts(facts)) => {
+                let nodes: Vec<String> = facts.nodes.iter().map(judge::node_words).collect();
+                let row = [
+                    address.to_string(),
+                    "running".into(),
+                    format!("{} {}", facts.kernel, facts.architecture),
+                    judge::bytes(facts.disk_free_bytes),
+                    format!("{:+} ms", facts.clock_offset_ms),
+                    facts.service.words().into(),
+                    nodes.join(", "),
+                ];
+                listing.push(row.to_vec(), judge::HostDocument::of(address, facts));
+            }
+            Some(HostView::Silent { message, .. }) => {
+                let words = format!("unknown ({message})");
+                listing.push(vec![address.to_string(), words.clone()], judge::HostDocument::silent(address, &words));
+            }
+            None => {}
+        }
+    }
+    session.show(Format::Table, &listing);
+}

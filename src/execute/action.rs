@@ -1,0 +1,350 @@
+//! One step on one host: each action of a plan as a fixed script or a word to a daemon. *Invariant:* an action done
+//! twice changes nothing the second time, and nothing is removed or written that does not carry the right marker.
+
+use std::path::Path;
+use std::time::Duration;
+
+use dkc_core::config::layout;
+use dkc_core::control::{ControlReply, ControlRequest, NodeStatus, RoleStatus};
+use dkc_core::ids::{HostAddress, NodeUuid};
+use dkc_inventory::model::Inventory;
+use dkc_inventory::observed::ServiceManager;
+use dkc_inventory::plan::{Action, Plan, Step};
+
+use super::journal::JournalError;
+use super::service;
+use crate::authority::{Authority, AuthorityError, Subject};
+use crate::interrupt::Interrupt;
+use crate::world::files::{NewFile, Program, Replaces, Upload};
+use crate::world::{Host, Input, STEP_LIMIT, Script, WorldError};
+
+/// A node replays its log before it answers; a power cut of a full cluster takes the longest.
+const READY_LIMIT: Duration = Duration::from_secs(120);
+/// Founding waits until every tablet has a leader.
+const FOUND_LIMIT: Duration = Duration::from_secs(60);
+const PREPARE_LIMIT: Duration = Duration::from_secs(30);
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(150);
+/// A starting node may be seen stopped this often (its supervisor has not written the pid yet); then it has ended.
+const STOPPED_SEEN_MAX: u32 = 8;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    #[error(transparent)]
+    World(#[from] WorldError),
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    #[error(transparent)]
+    Journal(JournalError),
+    #[error("the host is not in the inventory any more")]
+    UnknownHost,
+    #[error("the node is not in the inventory any more")]
+    UnknownNode,
+    #[error("{dir} on {host} is not ours: {reason}")]
+    NotOurs { host: HostAddress, dir: String, reason: String },
+    #[error("this program has the digest {own}, the plan wants {wanted}; retype the command")]
+    OtherProgram { own: String, wanted: String },
+    #[error("{0}")]
+    Refused(String),
+    /// A node that did not come up: what it said last, and where the rest is.
+    #[error("{reason}")]
+    NotReady { reason: String, log_tail: Vec<String>, log_place: String },
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Status of a script that found something that is not ours.
+const STATUS_NOT_OURS: i32 = 69;
+
+/// $1 root. The marker is written first of all, so that a half-made root is ours too.
+const MAKE_ROOT: &str = r#"set -eu
+umask 022
+if [ ! -e "$1/.dkc-root" ] && [ -n "$(ls -A "$1" 2>/dev/null)" ]; then
+  echo "it holds files that are not dkc's" >&2; exit 69
+fi
+mkdir -p "$1"
+[ -e "$1/.dkc-root" ] || echo "made by dkc; what lies here is removed by dkc only" > "$1/.dkc-root"
+mkdir -p "$1/bin" "$1/receipts"
+sync"#;
+
+/// $1 directory, $2 uuid, $3 operation. Made beside and renamed: the directory appears with its marker or not at all.
+const MAKE_NODE: &str = r#"set -eu
+umask 077
+if [ -e "$1" ]; then
+  [ "$(head -n 1 "$1/.dkc-node" 2>/dev/null)" = "$2" ] || { echo "it carries another marker" >&2; exit 69; }
+  mkdir -p "$1/tls" "$1/run" "$1/log"
+  exit 0
+fi
+part="$1.part-$3"
+rm -rf "$part"
+mkdir -p "$part/tls" "$part/run" "$part/log"
+echo "$2" > "$part/.dkc-node"
+sync
+mv "$part" "$1""#;
+
+/// $1 directory, $2 digest, $3 operation.
+const LINK: &str = r#"set -eu
+target="../bin/$2/dkc"
+[ -x "$1/$target" ] || { echo "$1/$target is not there" >&2; exit 1; }
+rm -f "$1/dkcd.part-$3"
+ln -s "$target" "$1/dkcd.part-$3"
+mv -f "$1/dkcd.part-$3" "$1/dkcd"
+sync "$1" 2>/dev/null || sync"#;
+
+const INITIALISE: &str = r#"exec "$1/dkcd" init --dir "$1" --uuid "$2""#;
+const CHECK_CONFIGURATION: &str = r#"exec "$1/dkcd" check-config --dir "$1""#;
+
+/// $1 directory, $2 uuid: only what carries the marker of this very node goes.
+const REMOVE_NODE: &str = r#"set -eu
+[ -e "$1" ] || exit 0
+[ "$(head -n 1 "$1/.dkc-node" 2>/dev/null)" = "$2" ] || { echo "it carries another marker" >&2; exit 69; }
+rm -rf "$1/data" "$1/run" "$1/log" "$1/tls"
+rm -rf "$1""#;
+
+/// $1 root. Nodes that are left keep it.
+const REMOVE_ROOT: &str = r#"set -eu
+[ -e "$1" ] || exit 0
+[ -e "$1/.dkc-root" ] || { echo "it carries no marker of dkc" >&2; exit 69; }
+for left in "$1"/*/.dkc-node; do
+  [ ! -e "$left" ] || { echo "a node is left in it: ${left%/.dkc-node}" >&2; exit 69; }
+done
+rm -rf "$1/bin" "$1/receipts"
+rm -f "$1/.dkc-root"
+rmdir "$1" 2>/dev/null || true"#;
+
+/// $1 root, $2 name, $3 text. Old ones go, so that a host that is deployed to for years does not fill up.
+const RECEIPT: &str = r#"set -eu
+[ -d "$1" ] || exit 0
+umask 022
+mkdir -p "$1/receipts"
+echo "$3" > "$1/receipts/$2"
+ls -t "$1/receipts" | tail -n +301 | while read -r old; do rm -f "$1/receipts/$old"; done"#;
+
+/// A step and what it needs.
+pub struct Doing<'a> {
+    pub host: &'a Host,
+    pub step: &'a Step,
+    pub plan: &'a Plan,
+    pub inventory: &'a Inventory,
+    pub authority_dir: &'a Path,
+    pub interrupt: &'a Interrupt,
+    pub on_words: &'a (dyn Fn(&str) + Send + Sync),
+}
+
+impl Doing<'_> {
+    pub async fn run(&self) -> Result<(), StepError> {
+        let operation = self.plan.operation.as_str();
+        match &self.step.action {
+            Action::MakeRoot { root } => self.ours("make directory", MAKE_ROOT, root, &[root]).await,
+            Action::UploadProgram { root, digest, bytes } => self.upload(root, digest, *bytes).await,
+            Action::MakeNode { dir, uuid } => {
+                self.ours("make directory", MAKE_NODE, dir, &[dir, &uuid.to_string(), operation]).await
+            }
+            Action::WriteFile { path, text, mode, replaces, .. } => {
+                let replaces = replaces.as_deref().map_or(Replaces::Nothing, Replaces::Digest);
+                Ok(self.write(path, text, *mode, replaces).await?)
+            }
+            Action::IssueCertificate { dir, uuid, is_server } => self.issue(dir, *uuid, *is_server).await,
+            Action::LinkProgram { dir, digest } => self.must("link program", LINK, &[dir, digest, operation]).await,
+            Action::InitialiseData { dir, uuid } => {
+                self.must("initialise data", INITIALISE, &[dir, &uuid.to_string()]).await
+            }
+            Action::CheckConfiguration { dir } => self.must("check configuration", CHECK_CONFIGURATION, &[dir]).await,
+            Action::InstallService { manager, unit, text, .. } => {
+                Ok(service::install(self.host, *manager, unit, text, operation).await?)
+            }
+            Action::StartNode { dir, manager } => self.start(dir, *manager).await,
+            Action::WaitReady { dir } => self.wait_ready(dir).await,
+            Action::FoundCluster { dir } => self.found(dir).await,
+            Action::PrepareStop { dir } => self.prepare_stop(dir).await,
+            Action::StopNode { dir, manager } => Ok(service::stop(self.host, *manager, dir).await?),
+            Action::RemoveNode { dir, uuid, manager } => {
+                service::remove(self.host, *manager, dir).await?;
+                self.ours("remove directory", REMOVE_NODE, dir, &[dir, &uuid.to_string()]).await
+            }
+            Action::RemoveRoot { root } => self.ours("remove directory", REMOVE_ROOT, root, &[root]).await,
+        }
+    }
+
+    /// Leaves on the host that this step is done: for whoever looks there, from whichever machine.
+    pub async fn leave_receipt(&self) -> Result<(), StepError> {
+        let Some(root) = self.root() else { return Ok(()) };
+        let name = format!("{}-{}", self.plan.operation, self.step.number);
+        let text = format!("{} {}", self.plan.digest(), self.step.action.words());
+        self.must("leave receipt", RECEIPT, &[&root, &name, &text]).await
+    }
+
+    fn root(&self) -> Option<String> {
+        match &self.step.action {
+            Action::RemoveRoot { .. } => None,
+            Action::MakeRoot { root } | Action::UploadProgram { root, .. } => Some(root.clone()),
+            Action::WriteFile { path, .. } => parent(&parent(path)?),
+            Action::MakeNode { dir, .. }
+            | Action::IssueCertificate { dir, .. }
+            | Action::LinkProgram { dir, .. }
+            | Action::InitialiseData { dir, .. }
+            | Action::CheckConfiguration { dir }
+            | Action::InstallService { dir, .. }
+            | Action::StartNode { dir, .. }
+            | Action::WaitReady { dir }
+            | Action::FoundCluster { dir }
+            | Action::PrepareStop { dir }
+            | Action::StopNode { dir, .. }
+            | Action::RemoveNode { dir, .. } => parent(dir),
+        }
+    }
+
+    async fn must(&self, what: &'static str, text: &str, arguments: &[&str]) -> Result<(), StepError> {
+        let script = Script { what, text, arguments, input: Input::Nothing, limit: STEP_LIMIT };
+        self.host.must(script).await?;
+        Ok(())
+    }
+
+    /// A script that refuses to touch what is not ours.
+    async fn ours(&self, what: &'static str, text: &str, dir: &str, arguments: &[&str]) -> Result<(), StepError> {
+        let script = Script { what, text, arguments, input: Input::Nothing, limit: STEP_LIMIT };
+        let output = self.host.run(script).await?;
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        match output.status {
+            0 => Ok(()),
+            STATUS_NOT_OURS => {
+                Err(StepError::NotOurs { host: self.step.host.clone(), dir: dir.to_owned(), reason: said })
+            }
+            status => Err(self.host.failed(what, status, &output.stderr).into()),
+        }
+    }
+
+    async fn upload(&self, root: &str, digest: &str, bytes: u64) -> Result<(), StepError> {
+        let program = Program::own()?;
+        if program.short_digest() != digest {
+            let own = program.short_digest().to_owned();
+            return Err(StepError::OtherProgram { own, wanted: digest.to_owned() });
+        }
+        let total = bytes.max(1);
+        let on_bytes = |sent: u64| (self.on_words)(&format!("upload dkcd: {} %", sent * 100 / total));
+        let dir = format!("{root}/{}/{digest}", layout::BIN_DIR);
+        let upload = Upload { program, dir: &dir, name: layout::PROGRAM, operation: &self.plan.operation };
+        self.host.upload_program(upload, &on_bytes).await?;
+        Ok(())
+    }
+
+    async fn write(&self, path: &str, text: &str, mode: u32, replaces: Replaces<'_>) -> Result<(), WorldError> {
+        let operation = self.plan.operation.as_str();
+        self.host.write_file(NewFile { path, bytes: text.as_bytes(), mode, operation, replaces }).await
+    }
+
+    /// Anchors, key, certificate, in this order: a daemon that reads in between finds a certificate that still fits
+    /// nothing new, and reads again.
+    async fn issue(&self, dir: &str, node: NodeUuid, is_server: bool) -> Result<(), StepError> {
+        let name = self.step.node.as_ref().ok_or(StepError::UnknownNode)?.cluster();
+        let cluster_id = self.inventory.clusters.get(name).ok_or(StepError::UnknownNode)?.id;
+        let authority = Authority::open_or_make(self.authority_dir, name, cluster_id)?;
+        let leaf = authority.issue(Subject { cluster_id, is_server, node })?;
+        let files = [
+            (layout::TLS_CA, &leaf.anchors_pem, 0o644),
+            (layout::TLS_KEY, &leaf.key_pem, 0o600),
+            (layout::TLS_CERT, &leaf.certificate_pem, 0o644),
+        ];
+        for (name, text, mode) in files {
+            self.write(&format!("{dir}/{name}"), text, mode, Replaces::Anything).await?;
+        }
+        Ok(())
+    }
+
+    async fn start(&self, dir: &str, manager: ServiceManager) -> Result<(), StepError> {
+        match service::start(self.host, manager, dir).await {
+            Ok(()) => Ok(()),
+            Err(WorldError::Failed { status, stderr, .. }) => {
+                let (log_tail, log_place) = service::log(self.host, manager, dir, service::LAST_LINES).await;
+                let said = stderr.lines().last().unwrap_or_default().trim();
+                let reason = format!("it did not start (status {status}) {said}").trim_end().to_owned();
+                Err(StepError::NotReady { reason, log_tail, log_place })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Polls until the daemon answers and is of use; ends early when its process has ended.
+    async fn wait_ready(&self, dir: &str) -> Result<(), StepError> {
+        let deadline = tokio::time::Instant::now() + READY_LIMIT;
+        let mut stopped_seen = 0;
+        let mut waits_for = "it does not answer on its control socket".to_owned();
+        while tokio::time::Instant::now() < deadline {
+            match self.status(dir).await {
+                Some(status) => match not_ready(&status) {
+                    None => return Ok(()),
+                    Some(reason) => waits_for = reason,
+                },
+                None => match service::state(self.host, dir).await? {
+                    service::NodeState::Stopped(reason) => {
+                        stopped_seen += 1;
+                        waits_for = reason;
+                        if stopped_seen >= STOPPED_SEEN_MAX {
+                            break;
+                        }
+                    }
+                    service::NodeState::Running => stopped_seen = 0,
+                },
+            }
+            (self.on_words)(&format!("wait until {} is ready: {waits_for}", last(dir)));
+            if self.interrupt.count() > 1 {
+                return Err(StepError::Interrupted);
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+        let (log_tail, log_place) = service::log_anywhere(self.host, dir, service::LAST_LINES).await;
+        let reason = format!("{} did not become ready: {waits_for}", last(dir));
+        Err(StepError::NotReady { reason, log_tail, log_place })
+    }
+
+    async fn status(&self, dir: &str) -> Option<Box<NodeStatus>> {
+        let mut control = self.host.control(dir).await.ok()?;
+        match control.ask(&ControlRequest::Status, ANSWER_LIMIT).await.ok()? {
+            ControlReply::Status(status) => Some(status),
+            _ => None,
+        }
+    }
+
+    async fn found(&self, dir: &str) -> Result<(), StepError> {
+        let mut control = self.host.control(dir).await?;
+        accepted(control.ask(&ControlRequest::Found, FOUND_LIMIT).await?)
+    }
+
+    /// A daemon that does not run has nothing to hand away.
+    async fn prepare_stop(&self, dir: &str) -> Result<(), StepError> {
+        let Ok(mut control) = self.host.control(dir).await else { return Ok(()) };
+        match control.ask(&ControlRequest::PrepareStop, PREPARE_LIMIT).await {
+            Ok(reply) => accepted(reply),
+            Err(WorldError::NoDaemon { .. }) if self.status(dir).await.is_none() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn accepted(reply: ControlReply) -> Result<(), StepError> {
+    match reply {
+        ControlReply::Error { message, .. } => Err(StepError::Refused(message)),
+        _ => Ok(()),
+    }
+}
+
+/// Why a node that answers is of no use yet.
+fn not_ready(status: &NodeStatus) -> Option<String> {
+    match &status.role {
+        RoleStatus::Server(server) => match &server.trouble {
+            Some(trouble) => Some(trouble.clone()),
+            None if !server.is_founded || server.tablets_without_leader.is_empty() => None,
+            None => Some(format!("{} tablets have no leader", server.tablets_without_leader.len())),
+        },
+        RoleStatus::Slave(slave) if slave.listeners.is_empty() => Some("it does not listen yet".into()),
+        RoleStatus::Slave(_) => None,
+    }
+}
+
+fn parent(path: &str) -> Option<String> {
+    path.rsplit_once('/').map(|(parent, _)| parent.to_owned()).filter(|parent| !parent.is_empty())
+}
+
+fn last(dir: &str) -> &str {
+    dir.rsplit('/').next().unwrap_or(dir)
+}

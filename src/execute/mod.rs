@@ -1,0 +1,177 @@
+//! Carries out a plan: phases are barriers, hosts work side by side, steps of one host in order. *Invariants:* the
+//! journal is on disk before the first step and after every step; after the first failure no host begins another
+//! step; every step may be done again. Absent: any decision about which steps there are.
+
+mod action;
+mod journal;
+mod service;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dkc_core::ids::HostAddress;
+use dkc_inventory::model::Inventory;
+use dkc_inventory::plan::{Plan, Step};
+use futures::StreamExt;
+
+pub use action::StepError;
+pub use journal::{Journal, JournalError, Recorded};
+pub use service::log_anywhere as log;
+
+use crate::interrupt::Interrupt;
+use crate::ui::Progress;
+use crate::world::World;
+
+/// Hosts that work at the same time.
+const WIDTH: usize = 16;
+
+/// Everything that carrying out needs.
+pub struct Execution<'a> {
+    pub plan: &'a Plan,
+    pub inventory: &'a Inventory,
+    pub world: &'a World,
+    pub progress: &'a dyn Progress,
+    pub interrupt: &'a Interrupt,
+    /// Where the authorities of the clusters are.
+    pub authority_dir: &'a Path,
+}
+
+/// How it went.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Steps that are done, those of an earlier attempt included.
+    pub done: BTreeSet<u32>,
+    pub failures: Vec<Failure>,
+    pub was_interrupted: bool,
+}
+
+#[derive(Debug)]
+pub struct Failure {
+    pub step: Step,
+    pub error: StepError,
+}
+
+impl Report {
+    pub fn is_complete(&self, plan: &Plan) -> bool {
+        self.failures.is_empty() && self.done.len() == plan.steps.len()
+    }
+}
+
+impl Execution<'_> {
+    /// Does what is not done yet. The journal says what is, and learns every step.
+    pub async fn run(&self, journal: Journal, done: BTreeSet<u32>) -> Report {
+        let state = State { journal, report: Mutex::new(Report { done, ..Report::default() }), stop: AtomicBool::new(false) };
+        let phases: BTreeSet<u32> = self.plan.steps.iter().map(|step| step.phase).collect();
+        self.begin_hosts();
+        for phase in phases {
+            if self.must_stop(&state) {
+                break;
+            }
+            self.run_phase(phase, &state).await;
+        }
+        let mut report = state.report.into_inner().expect("no holder panics");
+        report.was_interrupted = self.interrupt.is_requested() && !report.is_complete(self.plan);
+        self.end_hosts(&report);
+        state.journal.end(report.is_complete(self.plan));
+        report
+    }
+
+    fn must_stop(&self, state: &State) -> bool {
+        state.stop.load(Ordering::Relaxed) || self.interrupt.is_requested()
+    }
+
+    async fn run_phase(&self, phase: u32, state: &State) {
+        let mut by_host: BTreeMap<&HostAddress, Vec<&Step>> = BTreeMap::new();
+        let done = state.report.lock().expect("no holder panics").done.clone();
+        for step in self.plan.steps.iter().filter(|step| step.phase == phase && !done.contains(&step.number)) {
+            by_host.entry(&step.host).or_default().push(step);
+        }
+        let hosts = by_host.into_values().map(|steps| self.run_host(steps, state));
+        futures::stream::iter(hosts).buffer_unordered(WIDTH).collect::<Vec<()>>().await;
+    }
+
+    async fn run_host(&self, steps: Vec<&Step>, state: &State) {
+        for step in steps {
+            if self.must_stop(state) {
+                return;
+            }
+            let before = self.done_on(&step.host, state);
+            self.progress.advance(step.host.as_str(), before, &step.action.words());
+            let result = self.step(step, before).await;
+            state.record(step, result);
+        }
+    }
+
+    async fn step(&self, step: &Step, before: u64) -> Result<(), StepError> {
+        let entry = self.inventory.host(&step.host).ok_or(StepError::UnknownHost)?;
+        let host = self.world.host(&step.host, &entry).await?;
+        let doing = action::Doing {
+            host: &host,
+            step,
+            plan: self.plan,
+            inventory: self.inventory,
+            authority_dir: self.authority_dir,
+            interrupt: self.interrupt,
+            on_words: &|words| self.progress.advance(step.host.as_str(), before, words),
+        };
+        doing.run().await?;
+        doing.leave_receipt().await
+    }
+
+    fn steps_on<'a>(&'a self, host: &'a HostAddress) -> impl Iterator<Item = &'a Step> {
+        self.plan.steps.iter().filter(move |step| step.host == *host)
+    }
+
+    fn done_on(&self, host: &HostAddress, state: &State) -> u64 {
+        let report = state.report.lock().expect("no holder panics");
+        self.steps_on(host).filter(|step| report.done.contains(&step.number)).count() as u64
+    }
+
+    fn hosts(&self) -> BTreeSet<&HostAddress> {
+        self.plan.steps.iter().map(|step| &step.host).collect()
+    }
+
+    fn begin_hosts(&self) {
+        for host in self.hosts() {
+            self.progress.begin(host.as_str(), self.steps_on(host).count() as u64);
+        }
+    }
+
+    /// One line for each host: that it is done, what failed, or that it was left waiting.
+    fn end_hosts(&self, report: &Report) {
+        for host in self.hosts() {
+            let all = self.steps_on(host).count();
+            let done = self.steps_on(host).filter(|step| report.done.contains(&step.number)).count();
+            let failure = report.failures.iter().find(|failure| failure.step.host == *host);
+            let words = match failure {
+                Some(failure) => format!("step {}: {}", failure.step.number, failure.step.action.words()),
+                None if done == all => format!("{done} of {all} steps"),
+                None => format!("stopped after {done} of {all} steps"),
+            };
+            self.progress.end(host.as_str(), &words, failure.is_none() && done == all);
+        }
+    }
+}
+
+struct State {
+    journal: Journal,
+    report: Mutex<Report>,
+    /// A step failed: nobody begins another one.
+    stop: AtomicBool,
+}
+
+impl State {
+    fn record(&self, step: &Step, result: Result<(), StepError>) {
+        let written = self.journal.step(step.number, result.as_ref().err().map(|error| error.to_string()));
+        let mut report = self.report.lock().expect("no holder panics");
+        match result.and(written.map_err(StepError::Journal)) {
+            Ok(()) => drop(report.done.insert(step.number)),
+            Err(error) => {
+                self.stop.store(true, Ordering::Relaxed);
+                report.failures.push(Failure { step: step.clone(), error });
+            }
+        }
+    }
+}
