@@ -106,7 +106,8 @@ fn login(address: &HostAddress, facts: &HostFacts, host: Option<&Host>) -> Vec<F
     if let Some(host) = host.filter(|_| !is_local) {
         findings.push(match host.host_key.is_empty() {
             false => finding(address, Grade::Ok, "host key", "pinned"),
-            true => finding(address, Grade::Warn, "host key", "not pinned").advise(format!("trust update {address}")),
+            true => finding(address, Grade::Warn, "host key", "not pinned")
+                .advise(format!("trust update {address}")),
         });
     }
     findings
@@ -115,7 +116,12 @@ fn login(address: &HostAddress, facts: &HostFacts, host: Option<&Host>) -> Vec<F
 fn architecture_of(address: &HostAddress, facts: &HostFacts, wanted: &str) -> Finding {
     if facts.architecture == wanted {
         // The program brings its C library along, so the host's does not matter.
-        return finding(address, Grade::Ok, "architecture", format!("{}, {}", facts.architecture, facts.kernel));
+        return finding(
+            address,
+            Grade::Ok,
+            "architecture",
+            format!("{}, {}", facts.architecture, facts.kernel),
+        );
     }
     let (host, is) = (address.clone(), facts.architecture.clone());
     Finding::of(address, "architecture", &Refusal::Architecture { host, is, wanted: wanted.into() })
@@ -127,8 +133,10 @@ fn clock(address: &HostAddress, facts: &HostFacts) -> Finding {
         n if n > CLOCK_OFFSET_MAX_MS => {
             Finding::of(address, "clock", &Refusal::Clock { host: address.clone(), offset_ms })
         }
-        n if n > CLOCK_OFFSET_WARN_MS => finding(address, Grade::Warn, "clock", format!("{offset_ms:+} ms from ours"))
-            .advise(format!("set the clock of {address} (chrony or systemd-timesyncd)")),
+        n if n > CLOCK_OFFSET_WARN_MS => {
+            finding(address, Grade::Warn, "clock", format!("{offset_ms:+} ms from ours"))
+                .advise(format!("set the clock of {address} (chrony or systemd-timesyncd)"))
+        }
         _ => finding(address, Grade::Ok, "clock", format!("{offset_ms:+} ms from ours")),
     }
 }
@@ -177,8 +185,10 @@ fn service(address: &HostAddress, facts: &HostFacts) -> Finding {
     match facts.service {
         ServiceManager::SystemdSystem => ok("systemd"),
         ServiceManager::SystemdUser => ok("systemd of the user, with linger"),
-        ServiceManager::Supervise => finding(address, Grade::Warn, "service", "no usable systemd: dkcd supervises itself")
-            .advise("nodes do not start by themselves after a reboot: start cluster does it"),
+        ServiceManager::Supervise => {
+            finding(address, Grade::Warn, "service", "no usable systemd: dkcd supervises itself")
+                .advise("nodes do not start by themselves after a reboot: start cluster does it")
+        }
     }
 }
 
@@ -206,7 +216,8 @@ pub(crate) fn listeners(inventory: &Inventory, node: &NodeName) -> Vec<(String, 
     match render::node_config(inventory, node).map(|config| config.role) {
         Some(Role::Server(server)) => vec![(server.listen.host.to_string(), server.listen.port)],
         Some(Role::Slave(slave)) => {
-            let sockets = slave.pairs.iter().filter_map(|pair| pair.listen.parse::<std::net::SocketAddr>().ok());
+            let sockets =
+                slave.pairs.iter().filter_map(|pair| pair.listen.parse::<std::net::SocketAddr>().ok());
             sockets.map(|socket| (socket.ip().to_string(), socket.port())).collect()
         }
         None => Vec::new(),
@@ -232,7 +243,8 @@ fn mesh(
         wanted.iter().filter_map(|to| Some((to, *facts.reaches.get(&to.to_string())?))).collect();
     let is_running = |to: &NodeAddress| {
         let nodes = inventory.nodes_on(&to.host);
-        let node = nodes.iter().find(|node| listeners(inventory, node).contains(&(to.host.to_string(), to.port)));
+        let node =
+            nodes.iter().find(|node| listeners(inventory, node).contains(&(to.host.to_string(), to.port)));
         node.and_then(|node| observed.node(node)).is_some_and(|view| view.is_running())
     };
     let mut findings: Vec<Finding> = asked
@@ -283,7 +295,12 @@ pub fn text(findings: &[Finding]) -> String {
         }
     }
     let count = |grade| findings.iter().filter(|finding| finding.grade == grade).count();
-    out.push_str(&format!("{} ok, {} warn, {} fail\n", count(Grade::Ok), count(Grade::Warn), count(Grade::Fail)));
+    out.push_str(&format!(
+        "{} ok, {} warn, {} fail\n",
+        count(Grade::Ok),
+        count(Grade::Warn),
+        count(Grade::Fail)
+    ));
     out
 }
 
@@ -296,13 +313,20 @@ pub fn table(findings: &[Finding]) -> (Vec<&'static str>, Vec<Vec<String>>) {
     };
     let row = |found: &Finding| {
         let advice = found.advice.clone().unwrap_or_default();
-        vec![found.host.to_string(), grade(found.grade).into(), found.topic.into(), found.what.clone(), advice]
+        vec![
+            found.host.to_string(),
+            grade(found.grade).into(),
+            found.topic.into(),
+            found.what.clone(),
+            advice,
+        ]
     };
     (vec!["HOST", "GRADE", "TOPIC", "WHAT", "ADVICE"], findings.iter().map(row).collect())
 }
 
 /// The same as documents, one a finding.
 pub fn documents(findings: &[Finding]) -> Vec<Document> {
-    let document = |found: &Finding| serde_yaml::to_value(found).map(Document::from).unwrap_or(Document::Nothing);
+    let document =
+        |found: &Finding| serde_yaml::to_value(found).map(Document::from).unwrap_or(Document::Nothing);
     findings.iter().map(document).collect()
 }

@@ -315,8 +315,36 @@ mod tests {
     #[test]
     fn names_that_yaml_readers_would_retype_are_quoted() {
         for word in [
-            "no", "NO", "on", "yes", "y", "off", "true", "null", "~", "12:30", "1:2:3", "1e3", "0x1f", "0o17", "017",
-            "0b101", "1_000", "12", "1.5", ".inf", "2024-01-31", "", "-", "=", "<<", "a: b", "a #b", "::1", "*a", "&a",
+            "no",
+            "NO",
+            "on",
+            "yes",
+            "y",
+            "off",
+            "true",
+            "null",
+            "~",
+            "12:30",
+            "1:2:3",
+            "1e3",
+            "0x1f",
+            "0o17",
+            "017",
+            "0b101",
+            "1_000",
+            "12",
+            "1.5",
+            ".inf",
+            "2024-01-31",
+            "",
+            "-",
+            "=",
+            "<<",
+            "a: b",
+            "a #b",
+            "::1",
+            "*a",
+            "&a",
         ] {
             check(word, &format!("\"{word}\""));
         }
@@ -324,14 +352,25 @@ mod tests {
 
     #[test]
     fn ordinary_names_stay_plain() {
-        for word in ["c0", "dkc", "10.0.0.1", "10.0.0.1:8020", "/var/lib/dkc", "0b1e7c1c-6f0f-4f0e", "none-such", "e3"] {
+        for word in [
+            "c0",
+            "dkc",
+            "10.0.0.1",
+            "10.0.0.1:8020",
+            "/var/lib/dkc",
+            "0b1e7c1c-6f0f-4f0e",
+            "none-such",
+            "e3",
+        ] {
             check(word, word);
         }
     }
 
     #[test]
     fn letters_that_need_an_escape_read_back() {
-        for word in ["a\"b", "tab\there", "line\nend", "\u{85}", "\u{2028}", "日本", "back\\slash", "\u{7f}\u{1}"] {
+        for word in
+            ["a\"b", "tab\there", "line\nend", "\u{85}", "\u{2028}", "日本", "back\\slash", "\u{7f}\u{1}"]
+        {
             let back: String = serde_yaml::from_str(&scalar(word)).unwrap();
             assert_eq!(back, word);
         }

@@ -261,7 +261,8 @@ impl Inventory {
     /// Nodes whose configuration is not what the last deploy wrote, or that were never deployed.
     pub fn undeployed(&self) -> Vec<NodeName> {
         let differs = |node: &NodeName| {
-            let wanted = crate::render::node_config(self, node).map(|config| crate::render::config_digest(&config));
+            let wanted =
+                crate::render::node_config(self, node).map(|config| crate::render::config_digest(&config));
             wanted.as_deref() != self.deployed_of(node)
         };
         self.node_names().into_iter().filter(differs).collect()

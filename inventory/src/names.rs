@@ -4,13 +4,17 @@
 /// Suggestions shown at most.
 const SUGGESTIONS_MAX: usize = 3;
 
-/// The registered names nearest to `word`, best first.
+/// More changed letters than these are another name.
+const DISTANCE_MAX: usize = 2;
+
+/// The registered names nearest to `word`: all that are equally near, in order.
 pub fn nearest(word: &str, known: impl IntoIterator<Item = String>) -> Vec<String> {
-    let reach = (word.chars().count() / 3).max(1);
+    let reach = (word.chars().count() / 3).clamp(1, DISTANCE_MAX);
     let mut ranked: Vec<(usize, String)> =
         known.into_iter().map(|name| (distance(word, &name), name)).filter(|(d, _)| *d <= reach).collect();
     ranked.sort();
-    ranked.into_iter().take(SUGGESTIONS_MAX).map(|(_, name)| name).collect()
+    let best = ranked.first().map_or(0, |(distance, _)| *distance);
+    ranked.into_iter().filter(|(d, _)| *d == best).take(SUGGESTIONS_MAX).map(|(_, name)| name).collect()
 }
 
 /// Advice for an unknown name: the nearest ones, or where to look.

@@ -16,7 +16,10 @@ pub struct Observed {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum HostView {
     /// Why there is no answer: unreachable, login refused, host key. In words for the operator.
-    Silent { kind: Silence, message: String },
+    Silent {
+        kind: Silence,
+        message: String,
+    },
     Facts(Box<HostFacts>),
 }
 
@@ -139,7 +142,8 @@ impl HostFacts {
             let place = place.trim_start_matches('[').trim_end_matches(']');
             let place = place.split('%').next().unwrap_or(place);
             // Names resolve on the host: only two different literal addresses surely do not collide.
-            let is_wild = |word: &str| word.parse::<std::net::IpAddr>().map_or(true, |ip| ip.is_unspecified());
+            let is_wild =
+                |word: &str| word.parse::<std::net::IpAddr>().map_or(true, |ip| ip.is_unspecified());
             its_port == port.to_string() && (is_wild(place) || is_wild(address) || place == address)
         };
         self.listening.iter().find(hinders).map(String::as_str)

@@ -32,7 +32,8 @@ impl YamlError {
 }
 
 /// The head of every file, so that whoever opens it knows what it is.
-const HEAD: &str = "# The inventory of dkc. The shell rewrites it; it may be edited by hand while no shell runs.\n";
+const HEAD: &str =
+    "# The inventory of dkc. The shell rewrites it; it may be edited by hand while no shell runs.\n";
 
 pub fn to_text(inventory: &Inventory) -> String {
     let value = serde_yaml::to_value(inventory).expect("an inventory is plain data");
@@ -59,7 +60,8 @@ fn check_version(at: &Source, value: &serde_yaml::Value) -> Result<(), YamlError
     match value.get("version").map(|v| v.as_u64()) {
         Some(Some(version)) if version == u64::from(INVENTORY_VERSION) => Ok(()),
         Some(Some(version)) => {
-            let message = format!("version {version} of the format is not known here, only {INVENTORY_VERSION}");
+            let message =
+                format!("version {version} of the format is not known here, only {INVENTORY_VERSION}");
             Err(at.error(at.find(&["version:"]), message))
         }
         _ => Err(at.error((1, 1), format!("'version: {INVENTORY_VERSION}' is missing"))),
@@ -112,7 +114,9 @@ fn fault<const N: usize>(near: [String; N], message: impl Into<String>) -> Fault
 /// The first thing that does not hold together. Every edit keeps this `None`.
 pub(crate) fn find_fault(inventory: &Inventory) -> Option<Fault> {
     host_fault(inventory)
-        .or_else(|| inventory.clusters.iter().find_map(|(name, cluster)| cluster_fault(inventory, name, cluster)))
+        .or_else(|| {
+            inventory.clusters.iter().find_map(|(name, cluster)| cluster_fault(inventory, name, cluster))
+        })
         .or_else(|| address_fault(inventory))
         .or_else(|| inventory.slaves.keys().find_map(|id| slave_fault(inventory, *id)))
         .or_else(|| uuid_fault(inventory))
@@ -152,7 +156,8 @@ fn cluster_fault(inventory: &Inventory, name: &ClusterName, cluster: &Cluster) -
         if !numbers.insert(server.number) {
             return Some(fault(near, format!("cluster {name}: server No. {} stands twice", server.number)));
         }
-        if !node_ids.insert(server.node_id) || server.node_id >= cluster.next_node_id || server.node_id.0 == 0 {
+        if !node_ids.insert(server.node_id) || server.node_id >= cluster.next_node_id || server.node_id.0 == 0
+        {
             let message = format!(
                 "cluster {name}: node id {} is not a number below {} that only one server has",
                 server.node_id, cluster.next_node_id

@@ -167,7 +167,9 @@ fn register_unknown_hosts(
 fn warn_of_weakness(replicas: u32, addresses: &[NodeAddress], lines: &mut Vec<String>) {
     match replicas {
         1 => lines.push("1 replica: what a lost server held is lost".into()),
-        2 => lines.push("2 replicas: nothing is lost with one server, but its tablets stop until it is back".into()),
+        2 => lines.push(
+            "2 replicas: nothing is lost with one server, but its tablets stop until it is back".into(),
+        ),
         _ => {}
     }
     let hosts: BTreeSet<_> = addresses.iter().map(|address| &address.host).collect();
@@ -177,16 +179,25 @@ fn warn_of_weakness(replicas: u32, addresses: &[NodeAddress], lines: &mut Vec<St
     }
 }
 
-fn check_same(present: &Cluster, addresses: &[NodeAddress], request: &RegisterCluster) -> Result<(), EditError> {
+fn check_same(
+    present: &Cluster,
+    addresses: &[NodeAddress],
+    request: &RegisterCluster,
+) -> Result<(), EditError> {
     let mut differences = Vec::new();
     let registered: Vec<&NodeAddress> = present.servers.iter().map(|s| &s.address).collect();
-    let is_same_set = registered.len() == addresses.len() && addresses.iter().all(|a| registered.contains(&a));
+    let is_same_set =
+        registered.len() == addresses.len() && addresses.iter().all(|a| registered.contains(&a));
     if !is_same_set {
         let words: Vec<String> = registered.iter().map(|a| a.to_string()).collect();
         differences.push(format!("its servers are {}", words.join(" ")));
     }
     if request.replicas.is_some_and(|r| r != present.replicas) {
-        differences.push(format!("it has {} {}", present.replicas, plural(present.replicas as usize, "replica")));
+        differences.push(format!(
+            "it has {} {}",
+            present.replicas,
+            plural(present.replicas as usize, "replica")
+        ));
     }
     if request.tablets.is_some_and(|t| t != present.tablets) {
         differences.push(format!("it has {} tablets", present.tablets));
@@ -216,7 +227,8 @@ pub fn modify_cluster(inventory: &Inventory, request: &ModifyCluster) -> Result<
     cluster.replicas = request.replicas.unwrap_or(cluster.replicas);
     cluster.tablets = request.tablets.unwrap_or(cluster.tablets);
     if cluster.founded && was_shape != (cluster.replicas, cluster.tablets) {
-        let what = if was_shape.1 != cluster.tablets { "the number of tablets" } else { "the number of replicas" };
+        let what =
+            if was_shape.1 != cluster.tablets { "the number of tablets" } else { "the number of replicas" };
         let why = "the ring was founded with it, and every key has its place by it";
         return Err(EditError::Fixed { what, cluster: request.name.clone(), why });
     }

@@ -37,7 +37,9 @@ pub enum EditError {
     Fixed { what: &'static str, cluster: ClusterName, why: &'static str },
     #[error("{what} is installed on its hosts")]
     Deployed { what: String, remove: String },
-    #[error("this machine can be reached under one way only: --local and a port, user or key exclude each other")]
+    #[error(
+        "this machine can be reached under one way only: --local and a port, user or key exclude each other"
+    )]
     LocalWithLogin,
 }
 
@@ -113,10 +115,14 @@ impl EditError {
             UnknownPair { known, .. } => vec![format!("it has {}", known.join(", "))],
             Different { modify, .. } => vec![modify.clone()],
             InUse { first, .. } => first.clone(),
-            AddressTaken { cluster, .. } => vec!["give another port".into(), format!("show cluster {cluster}")],
+            AddressTaken { cluster, .. } => {
+                vec!["give another port".into(), format!("show cluster {cluster}")]
+            }
             ListenTaken { by, .. } => vec!["give another port".into(), format!("show slave --id {by}")],
             NotLoopback { .. } => vec!["--listen 127.0.0.1:11211".into(), "--listen /path/of/a.sock".into()],
-            TooManyReplicas { servers, .. } => vec![format!("--replicas {servers}"), "name more servers".into()],
+            TooManyReplicas { servers, .. } => {
+                vec![format!("--replicas {servers}"), "name more servers".into()]
+            }
             Deployed { remove, .. } => vec![remove.clone(), "or add --forget and clean up by hand".into()],
             _ => Vec::new(),
         }

@@ -100,7 +100,11 @@ fn check_same(address: &HostAddress, present: &Host, request: &RegisterHosts) ->
     };
     compare("user", present.user.clone(), request.user.clone());
     compare("port", present.port.to_string(), request.port.map(|p| p.to_string()));
-    compare("data directory", present.data_dir.clone().unwrap_or("the default".into()), request.data_dir.clone());
+    compare(
+        "data directory",
+        present.data_dir.clone().unwrap_or("the default".into()),
+        request.data_dir.clone(),
+    );
     compare("zone", present.zone.clone().unwrap_or("none".into()), request.zone.clone());
     let list = |words: &[String]| (!words.is_empty()).then(|| ordered(words).join(","));
     compare("group", present.group.join(","), list(&request.group));
@@ -171,7 +175,12 @@ pub fn unregister_hosts(inventory: &Inventory, hosts: &[HostAddress]) -> Result<
             return Err(EditError::InUse {
                 what: format!("host {address}"),
                 by: nodes.iter().map(|node| node.spoken()).collect(),
-                first: nodes.iter().map(super::slave::unregister_words).collect::<BTreeSet<_>>().into_iter().collect(),
+                first: nodes
+                    .iter()
+                    .map(super::slave::unregister_words)
+                    .collect::<BTreeSet<_>>()
+                    .into_iter()
+                    .collect(),
             });
         }
         after.hosts.remove(address);
@@ -190,5 +199,8 @@ pub fn set_pins(inventory: &Inventory, address: &HostAddress, pins: &[String]) -
 }
 
 pub(crate) fn unknown_host(inventory: &Inventory, name: &HostAddress) -> EditError {
-    EditError::UnknownHost { name: name.clone(), known: inventory.hosts.keys().map(|h| h.to_string()).collect() }
+    EditError::UnknownHost {
+        name: name.clone(),
+        known: inventory.hosts.keys().map(|h| h.to_string()).collect(),
+    }
 }

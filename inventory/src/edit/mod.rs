@@ -14,17 +14,19 @@ use uuid::Uuid;
 pub use cluster::{
     ModifyCluster, RegisterCluster, UnregisterCluster, modify_cluster, register_cluster, unregister_cluster,
 };
+pub(crate) use cluster::{check_parameters, check_shape, unknown_cluster};
 pub use error::EditError;
 pub use host::{ModifyHost, RegisterHosts, modify_host, register_hosts, set_pins, unregister_hosts};
+pub(crate) use host::{check_host, unknown_host};
 pub use pair::{
     DEFAULT_LISTEN, ModifyPair, RegisterPair, UnregisterPair, modify_pair, register_pair, unregister_pair,
 };
-pub use record::{forget_deployed, record_deployed, record_founded};
-pub use slave::{ModifySlave, RegisterSlave, UnregisterSlave, modify_slave, register_slave, unregister_slave};
-pub(crate) use cluster::{check_parameters, check_shape, unknown_cluster};
-pub(crate) use host::{check_host, unknown_host};
 pub(crate) use pair::{check_free, check_own};
+pub use record::{forget_deployed, record_deployed, record_founded};
 pub(crate) use slave::unknown_slave;
+pub use slave::{
+    ModifySlave, RegisterSlave, UnregisterSlave, modify_slave, register_slave, unregister_slave,
+};
 pub(crate) use words::{check_data_dir, check_group, check_listen, check_pin, check_user};
 
 use crate::model::Inventory;

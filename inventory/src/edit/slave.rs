@@ -80,7 +80,8 @@ fn check_same(id: SlaveId, present: &Slave, request: &RegisterSlave) -> Result<(
         differences.push(format!("its cluster is {}, not {}", present.cluster, request.cluster));
     }
     if present.host != request.host {
-        let name = |host: &Option<HostAddress>| host.as_ref().map_or("this machine".into(), |h| h.to_string());
+        let name =
+            |host: &Option<HostAddress>| host.as_ref().map_or("this machine".into(), |h| h.to_string());
         differences.push(format!("its host is {}, not {}", name(&present.host), name(&request.host)));
     }
     match differences.is_empty() {

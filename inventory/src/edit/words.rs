@@ -62,9 +62,9 @@ pub fn check_listen(listen: &str) -> Result<(), EditError> {
             false => Err(bad("socket", listen, "a path of at most 107 bytes")),
         };
     }
-    let address: SocketAddr = listen
-        .parse()
-        .map_err(|_| bad("listener", listen, "an IP address and port such as 127.0.0.1:11211, or an absolute path"))?;
+    let address: SocketAddr = listen.parse().map_err(|_| {
+        bad("listener", listen, "an IP address and port such as 127.0.0.1:11211, or an absolute path")
+    })?;
     if address.port() == 0 {
         return Err(bad("listener", listen, "the port is a number from 1 to 65535"));
     }

@@ -132,7 +132,10 @@ fn needed_bytes<'a>(
     let nodes = places.filter(|place| facts.node(&place.node).identity.is_none()).map(|place| {
         let parameters = render::node_config(inventory, &place.node).map(|config| config.parameters);
         match place.node.is_server() {
-            true => parameters.map_or(0, |p| p.log_segment_bytes.saturating_mul(LOG_SEGMENTS_MIN)) + STATE_BYTES_MIN,
+            true => {
+                parameters.map_or(0, |p| p.log_segment_bytes.saturating_mul(LOG_SEGMENTS_MIN))
+                    + STATE_BYTES_MIN
+            }
             false => SLAVE_BYTES_MIN,
         }
     });
@@ -151,7 +154,8 @@ fn node_refusal(inventory: &Inventory, request: &DeployRequest, place: &Place<'_
         if request.config_only && !view.exists {
             return Some(Refusal::NotInstalled { host, node });
         }
-        (view.identity.is_none() && has_held_data(inventory, &node)).then_some(Refusal::LostData { host, node })
+        (view.identity.is_none() && has_held_data(inventory, &node))
+            .then_some(Refusal::LostData { host, node })
     })
 }
 
@@ -266,12 +270,16 @@ fn impact(plan: &Plan, places: &[Place<'_>]) -> Vec<String> {
     let changed: BTreeSet<&NodeName> = plan
         .steps
         .iter()
-        .filter(|step| matches!(step.action, Action::WriteFile { .. } | Action::LinkProgram { .. } | Action::InstallService { .. }))
+        .filter(|step| {
+            matches!(
+                step.action,
+                Action::WriteFile { .. } | Action::LinkProgram { .. } | Action::InstallService { .. }
+            )
+        })
         .filter_map(|step| step.node.as_ref())
         .collect();
-    let is_affected = |place: &&Place<'_>| {
-        changed.contains(&place.node) && place.facts.node(&place.node).is_running()
-    };
+    let is_affected =
+        |place: &&Place<'_>| changed.contains(&place.node) && place.facts.node(&place.node).is_running();
     let mut lines = Vec::new();
     let mut by_command: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for place in places.iter().filter(is_affected) {
@@ -282,7 +290,10 @@ fn impact(plan: &Plan, places: &[Place<'_>]) -> Vec<String> {
         by_command.entry(command).or_default().push(place.node.to_string());
     }
     for (command, nodes) in by_command {
-        lines.push(format!("restart needed: {} keep running as they are until: {command}", nodes.join(", ")));
+        lines.push(format!(
+            "restart needed ({command}): until then, the old is in use by {}",
+            nodes.join(", ")
+        ));
     }
     if lines.is_empty() && !plan.is_empty() {
         lines.push("nothing that runs is touched".into());
@@ -291,9 +302,15 @@ fn impact(plan: &Plan, places: &[Place<'_>]) -> Vec<String> {
 }
 
 fn undo(places: &[Place<'_>]) -> String {
-    let is_new = |place: &Place<'_>| !place.facts.node(&place.node).exists;
-    match places.iter().any(is_new) {
-        true => "what is new on the hosts is removed by: destroy cluster -n NAME, destroy slave --id N".into(),
-        false => "change the inventory back, then: deploy".into(),
+    let is_new = |place: &&Place<'_>| !place.facts.node(&place.node).exists;
+    let command = |place: &Place<'_>| match &place.node {
+        NodeName::Server(cluster, _) => format!("destroy cluster -n {cluster}"),
+        NodeName::Slave(_, id) => format!("destroy slave --id {id}"),
+    };
+    let commands: BTreeSet<String> = places.iter().filter(is_new).map(command).collect();
+    match commands.is_empty() {
+        // Slaves before their cluster: it is not destroyed while it has some.
+        false => commands.into_iter().rev().collect::<Vec<_>>().join("; "),
+        true => "change the inventory back, then: deploy".into(),
     }
 }

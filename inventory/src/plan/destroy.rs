@@ -40,7 +40,8 @@ impl DestroyTarget {
         match self {
             DestroyTarget::Slave { id } => Target::Slaves { ids: vec![*id] }.nodes(inventory),
             DestroyTarget::Cluster { name, with_slaves } => {
-                let servers = Target::Servers { cluster: name.clone(), numbers: Vec::new() }.nodes(inventory)?;
+                let servers =
+                    Target::Servers { cluster: name.clone(), numbers: Vec::new() }.nodes(inventory)?;
                 let ids: Vec<String> = inventory.slaves_of(name).iter().map(|id| id.to_string()).collect();
                 match with_slaves {
                     true => Ok(inventory.nodes_of(name)),
@@ -57,7 +58,11 @@ impl DestroyTarget {
     }
 }
 
-pub fn destroy(inventory: &Inventory, observed: &Observed, request: &DestroyRequest) -> Result<Plan, Refused> {
+pub fn destroy(
+    inventory: &Inventory,
+    observed: &Observed,
+    request: &DestroyRequest,
+) -> Result<Plan, Refused> {
     let nodes = request.target.nodes(inventory)?;
     let mut refusals = Vec::new();
     let places = places(inventory, observed, &nodes, &mut refusals);
@@ -89,7 +94,9 @@ pub fn destroy(inventory: &Inventory, observed: &Observed, request: &DestroyRequ
     plan.steps = steps.numbered();
     plan.undo = "none: what is removed is gone".into();
     match &request.target {
-        DestroyTarget::Slave { id } => plan.impact.push(format!("slave {id} and its listeners go; no data is in it")),
+        DestroyTarget::Slave { id } => {
+            plan.impact.push(format!("slave {id} and its listeners go; no data is in it"))
+        }
         DestroyTarget::Cluster { name, .. } if !present.is_empty() => {
             plan.danger = Danger::LosesData;
             plan.confirm = Some(format!("{name}@g{}", inventory.generation));

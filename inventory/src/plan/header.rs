@@ -40,7 +40,8 @@ impl Plan {
 
     /// The nodes that steps concern, each once, in order.
     pub fn nodes(&self) -> Vec<NodeName> {
-        let nodes: std::collections::BTreeSet<_> = self.steps.iter().filter_map(|step| step.node.clone()).collect();
+        let nodes: std::collections::BTreeSet<_> =
+            self.steps.iter().filter_map(|step| step.node.clone()).collect();
         nodes.into_iter().collect()
     }
 }

@@ -16,8 +16,8 @@ mod text;
 use dkc_core::ids::{HostAddress, NodeUuid, RingVersion};
 use serde::{Deserialize, Serialize};
 
-pub use deploy::{CERTIFICATE_RENEW_DAYS, CLOCK_OFFSET_MAX_MS, DeployRequest, Program, deploy};
 pub(crate) use deploy::ownership_refusal;
+pub use deploy::{CERTIFICATE_RENEW_DAYS, CLOCK_OFFSET_MAX_MS, DeployRequest, Program, deploy};
 pub use destroy::{DestroyRequest, DestroyTarget, destroy};
 pub use diff::unified;
 pub use header::Operation;
@@ -74,32 +74,82 @@ pub struct Step {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
     /// The root directory with its marker and `bin/`.
-    MakeRoot { root: String },
+    MakeRoot {
+        root: String,
+    },
     /// `<root>/bin/<digest>/dkc`; skipped when present.
-    UploadProgram { root: String, digest: String, bytes: u64 },
+    UploadProgram {
+        root: String,
+        digest: String,
+        bytes: u64,
+    },
     /// The node's directory with marker and subdirectories. One that is there without the marker must be empty.
-    MakeNode { dir: String, uuid: NodeUuid },
+    MakeNode {
+        dir: String,
+        uuid: NodeUuid,
+    },
     /// A text file, complete. `replaces` is the SHA-256 of what must be there now (`None` = nothing).
     /// `diff` is what the operator is shown of it, secrets masked.
-    WriteFile { path: String, text: String, mode: u32, replaces: Option<String>, diff: String },
+    WriteFile {
+        path: String,
+        text: String,
+        mode: u32,
+        replaces: Option<String>,
+        diff: String,
+    },
     /// A fresh key and certificate signed by the cluster's CA, and the trust anchors.
-    IssueCertificate { dir: String, uuid: NodeUuid, is_server: bool },
-    LinkProgram { dir: String, digest: String },
+    IssueCertificate {
+        dir: String,
+        uuid: NodeUuid,
+        is_server: bool,
+    },
+    LinkProgram {
+        dir: String,
+        digest: String,
+    },
     /// `dkcd init`: makes the data directory with its identity; refused when there is one already.
-    InitialiseData { dir: String, uuid: NodeUuid },
+    InitialiseData {
+        dir: String,
+        uuid: NodeUuid,
+    },
     /// `dkcd check-config`: the daemon itself reads the file.
-    CheckConfiguration { dir: String },
+    CheckConfiguration {
+        dir: String,
+    },
     /// `unit` is its file name, `text` its content; only for hosts with systemd.
-    InstallService { dir: String, manager: ServiceManager, unit: String, text: String },
-    StartNode { dir: String, manager: ServiceManager },
+    InstallService {
+        dir: String,
+        manager: ServiceManager,
+        unit: String,
+        text: String,
+    },
+    StartNode {
+        dir: String,
+        manager: ServiceManager,
+    },
     /// Until the control socket answers and, for a server of a founded cluster, its tablets have leaders.
-    WaitReady { dir: String },
+    WaitReady {
+        dir: String,
+    },
     /// Forms the ring from the founders; asked of one server.
-    FoundCluster { dir: String },
-    PrepareStop { dir: String },
-    StopNode { dir: String, manager: ServiceManager },
+    FoundCluster {
+        dir: String,
+    },
+    PrepareStop {
+        dir: String,
+    },
+    StopNode {
+        dir: String,
+        manager: ServiceManager,
+    },
     /// Removes service and directory, only when the marker carries this UUID.
-    RemoveNode { dir: String, uuid: NodeUuid, manager: ServiceManager },
+    RemoveNode {
+        dir: String,
+        uuid: NodeUuid,
+        manager: ServiceManager,
+    },
     /// The root with its programs, only when it carries our marker and no node is left in it.
-    RemoveRoot { root: String },
+    RemoveRoot {
+        root: String,
+    },
 }

@@ -47,7 +47,9 @@ pub enum Refusal {
     SlavesUse { cluster: ClusterName, ids: Vec<String> },
     #[error("slave {} is still registered for {cluster}", ids.join(", "))]
     SlavesLeft { cluster: ClusterName, ids: Vec<String> },
-    #[error("{cluster} would lose its quorum: {down} of {servers} servers would be down, it tolerates {tolerates}")]
+    #[error(
+        "{cluster} would lose its quorum: {down} of {servers} servers would be down, it tolerates {tolerates}"
+    )]
     Quorum { cluster: ClusterName, down: usize, servers: usize, tolerates: usize },
     #[error("{cluster} cannot be founded without all of its founders: {} is not among those to start", missing.join(", "))]
     FoundersMissing { cluster: ClusterName, missing: Vec<String> },
@@ -125,7 +127,7 @@ impl Refusal {
                 "cluster" | "host" | "slave" => suggestion(name, known.iter().cloned(), what),
                 _ => one(format!("known: {}", known.join(", "))),
             },
-            NotAsked { host } => one(format!("check {host}")),
+            NotAsked { host } => one(format!("check host {host}")),
             Silent { host, kind, .. } => silent_advice(host, *kind),
             ForeignRoot { host, .. } => one(format!("modify host --data-dir /another/directory {host}")),
             RootNotWritable { host, root, user } => vec![
@@ -134,11 +136,15 @@ impl Refusal {
             ],
             Architecture { is, .. } => one(format!("deploy from a program built for {is}")),
             DiskSpace { host, root, .. } => one(format!("free space below {root} on {host}, then retype")),
-            Clock { host, .. } => one(format!("set the clock of {host} (chrony or systemd-timesyncd), then retype")),
-            ForeignNode { host, dir, .. } | UnmarkedNode { host, dir } => one(format!(
-                "look at {dir} on {host}; move it away when nobody needs it, then retype"
-            )),
-            ForeignData { host, dir, .. } => one(format!("look at {dir}/data on {host}: it must not be overwritten")),
+            Clock { host, .. } => {
+                one(format!("set the clock of {host} (chrony or systemd-timesyncd), then retype"))
+            }
+            ForeignNode { host, dir, .. } | UnmarkedNode { host, dir } => {
+                one(format!("look at {dir} on {host}; move it away when nobody needs it, then retype"))
+            }
+            ForeignData { host, dir, .. } => {
+                one(format!("look at {dir}/data on {host}: it must not be overwritten"))
+            }
             LostData { host, node } => match node {
                 NodeName::Server(cluster, number) => vec![
                     format!("put the data back (was a disk not mounted on {host}?), then retype"),
@@ -162,7 +168,9 @@ impl Refusal {
             FoundersMissing { cluster, .. } => one(format!("start cluster -n {cluster}")),
             Parameters { cluster, .. } => one(format!("modify cluster -n {cluster} …")),
             NoPair { id } => one(format!("register pair --id {id} --listen 127.0.0.1:11211")),
-            StaleGeneration { .. } | StaleRing { .. } => one("retype the command: it makes a new plan".into()),
+            StaleGeneration { .. } | StaleRing { .. } => {
+                one("retype the command: it makes a new plan".into())
+            }
         }
     }
 
@@ -182,7 +190,7 @@ impl Refusal {
 
 fn silent_advice(host: &HostAddress, kind: Silence) -> Vec<String> {
     match kind {
-        Silence::Unreachable | Silence::Timeout => vec![format!("check {host}")],
+        Silence::Unreachable | Silence::Timeout => vec![format!("check host {host}")],
         Silence::Login => vec![format!("modify host --user USER {host}, or put your key there: ssh-copy-id")],
         Silence::HostKeyUnknown => {
             vec![format!("modify host --host-key SHA256:… {host}"), format!("or: trust update {host}")]
@@ -190,7 +198,7 @@ fn silent_advice(host: &HostAddress, kind: Silence) -> Vec<String> {
         Silence::HostKeyChanged => {
             vec![format!("find out why it changed; when it is right: trust update {host}")]
         }
-        Silence::Other => vec![format!("check {host}")],
+        Silence::Other => vec![format!("check host {host}")],
     }
 }
 
@@ -199,11 +207,13 @@ fn silent_advice(host: &HostAddress, kind: Silence) -> Vec<String> {
 #[error("{}", .reasons.iter().map(|r| r.to_string()).collect::<Vec<_>>().join("; "))]
 pub struct Refused {
     pub reasons: Vec<Refusal>,
+    /// Commands that would do a part of what was asked for.
+    pub instead: Vec<String>,
 }
 
 impl From<Refusal> for Refused {
     fn from(reason: Refusal) -> Self {
-        Refused { reasons: vec![reason] }
+        Refused { reasons: vec![reason], instead: Vec::new() }
     }
 }
 
@@ -211,7 +221,7 @@ impl Refused {
     pub(super) fn unless_empty(reasons: Vec<Refusal>) -> Result<(), Refused> {
         match reasons.is_empty() {
             true => Ok(()),
-            false => Err(Refused { reasons }),
+            false => Err(Refused { reasons, instead: Vec::new() }),
         }
     }
 
@@ -240,7 +250,14 @@ impl Refused {
             cause.extend(reason.reason().map(String::from));
             advice.extend(reason.advice());
         }
-        Problem { code: self.leading().code(), kind: self.kind(), what, cause: once(cause), advice: once(advice) }
+        advice.extend(self.instead.iter().cloned());
+        Problem {
+            code: self.leading().code(),
+            kind: self.kind(),
+            what,
+            cause: once(cause),
+            advice: once(advice),
+        }
     }
 }
 

@@ -22,7 +22,11 @@ pub struct RestartRequest {
     pub allow_no_quorum: bool,
 }
 
-pub fn restart(inventory: &Inventory, observed: &Observed, request: &RestartRequest) -> Result<Plan, Refused> {
+pub fn restart(
+    inventory: &Inventory,
+    observed: &Observed,
+    request: &RestartRequest,
+) -> Result<Plan, Refused> {
     let nodes = request.target.nodes(inventory)?;
     let mut refusals = Vec::new();
     let mut places = places(inventory, observed, &nodes, &mut refusals);
@@ -66,7 +70,10 @@ fn rolling_refusal(
     }
     plan.impact.push(match tolerates {
         0 => format!("{name}: keys on a server cannot be used while it restarts"),
-        _ => format!("{name} serves all the time; while a server restarts, it tolerates {} failures", tolerates - 1),
+        _ => format!(
+            "{name} serves all the time; while a server restarts, it tolerates {} failures",
+            tolerates - 1
+        ),
     });
     None
 }

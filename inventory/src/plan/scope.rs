@@ -108,9 +108,10 @@ fn servers(
     }
     let numbers: BTreeSet<&MemberNo> = numbers.iter().collect();
     let known = || all.iter().map(number_word).collect();
-    let refusals = numbers.iter().filter(|n| inventory.server(cluster, ***n).is_none()).map(|n| {
-        Refusal::UnknownName { what: "server No.", name: n.to_string(), known: known() }
-    });
+    let refusals = numbers
+        .iter()
+        .filter(|n| inventory.server(cluster, ***n).is_none())
+        .map(|n| Refusal::UnknownName { what: "server No.", name: n.to_string(), known: known() });
     Refused::unless_empty(refusals.collect())?;
     Ok(numbers.into_iter().map(|n| NodeName::Server(cluster.clone(), *n)).collect())
 }

@@ -8,6 +8,7 @@ use dkc_core::ids::ClusterName;
 use super::deploy::{has_held_data, ownership_refusal};
 use super::header::ring_version;
 use super::steps::{Place, Steps, places};
+use super::stop::{members_up, tolerated};
 use super::{Action, Danger, Operation, Plan, Refusal, Refused, Target};
 use crate::check::listeners;
 use crate::edit::record_founded;
@@ -35,14 +36,22 @@ pub fn start(inventory: &Inventory, observed: &Observed, request: &StartRequest)
     if let Some(cluster) = unfounded {
         refusals.extend(founders_refusal(inventory, observed, cluster, &nodes));
     }
-    Refused::unless_empty(refusals)?;
+    Refused::unless_empty(refusals).map_err(|mut refused| {
+        refused.instead.extend(unfounded.is_none().then(|| those_that_answer(&refused, &places)).flatten());
+        refused
+    })?;
 
     let mut steps = Steps::default();
+    let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
+    let too_few = too_few_words(inventory, observed, request, &places);
     for place in places.iter().filter(|place| !is_running(place)) {
         steps.node(1, place, start_action(place));
-        steps.node(2, place, Action::WaitReady { dir: place.dir() });
+        // Without a quorum nobody becomes ready: there is nothing to wait for.
+        if too_few.is_none() {
+            steps.node(2, place, Action::WaitReady { dir: place.dir() });
+        }
     }
-    let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
+    plan.impact.extend(too_few);
     if let (Some(cluster), Some(first)) = (unfounded, places.first()) {
         steps.node(3, first, Action::FoundCluster { dir: first.dir() });
         plan.impact.push(founding_words(inventory, cluster));
@@ -59,6 +68,45 @@ pub fn start(inventory: &Inventory, observed: &Observed, request: &StartRequest)
     Ok(plan)
 }
 
+/// With nothing but silent hosts against it, the same command for the members that do answer.
+fn those_that_answer(refused: &Refused, places: &[Place<'_>]) -> Option<String> {
+    let is_silence = |reason: &Refusal| matches!(reason, Refusal::Silent { .. });
+    let members: Vec<String> = places
+        .iter()
+        .filter_map(|place| match &place.node {
+            NodeName::Server(_, number) => Some(format!("--no {number}")),
+            NodeName::Slave(..) => None,
+        })
+        .collect();
+    let cluster = places.first()?.node.cluster();
+    let is_possible = refused.reasons.iter().all(is_silence) && !members.is_empty();
+    is_possible.then(|| format!("or those that answer: start cluster -n {cluster} {}", members.join(" ")))
+}
+
+/// A founded cluster of which too few members run after this start.
+fn too_few_words(
+    inventory: &Inventory,
+    observed: &Observed,
+    request: &StartRequest,
+    places: &[Place<'_>],
+) -> Option<String> {
+    let Target::Servers { cluster: name, .. } = &request.target else { return None };
+    let cluster = inventory.clusters.get(name)?;
+    let mut up = members_up(inventory, observed, name);
+    up.extend(places.iter().filter_map(|place| match &place.node {
+        NodeName::Server(_, number) => Some(*number),
+        NodeName::Slave(..) => None,
+    }));
+    let servers = cluster.servers.len();
+    let is_few = up.len() + tolerated(cluster.replicas) < servers;
+    (is_few && is_founded(inventory, observed, name)).then(|| {
+        format!(
+            "with {} of {servers} servers, some keys of {name} can be neither read nor written yet",
+            up.len()
+        )
+    })
+}
+
 pub(super) fn is_running(place: &Place<'_>) -> bool {
     place.facts.node(&place.node).is_running()
 }
@@ -73,7 +121,8 @@ pub(super) fn is_founded(inventory: &Inventory, observed: &Observed, cluster: &C
         let status = observed.node(node).and_then(|view| view.status.as_ref());
         matches!(status.map(|s| &s.role), Some(RoleStatus::Server(server)) if server.is_founded)
     };
-    inventory.clusters.get(cluster).is_some_and(|c| c.founded) || inventory.servers_of(cluster).iter().any(says_so)
+    inventory.clusters.get(cluster).is_some_and(|c| c.founded)
+        || inventory.servers_of(cluster).iter().any(says_so)
 }
 
 /// Why a node that does not run cannot be started.
@@ -98,7 +147,10 @@ pub(super) fn start_refusals(inventory: &Inventory, observed: &Observed, place: 
 }
 
 fn is_installed(view: &NodeView) -> bool {
-    view.exists && view.identity.is_some() && view.program.is_some() && view.files.contains_key(layout::CONFIG)
+    view.exists
+        && view.identity.is_some()
+        && view.program.is_some()
+        && view.files.contains_key(layout::CONFIG)
 }
 
 fn differs(inventory: &Inventory, place: &Place<'_>) -> bool {
@@ -129,9 +181,8 @@ fn founders_refusal(
 ) -> Option<Refusal> {
     let founders = inventory.clusters.get(cluster)?.servers.iter().filter(|server| server.is_founder);
     let names = founders.map(|server| NodeName::Server(cluster.clone(), server.number));
-    let is_missing = |node: &NodeName| {
-        !nodes.contains(node) && !observed.node(node).is_some_and(NodeView::is_running)
-    };
+    let is_missing =
+        |node: &NodeName| !nodes.contains(node) && !observed.node(node).is_some_and(NodeView::is_running);
     let missing: Vec<String> = names.filter(is_missing).map(|node| node.to_string()).collect();
     (!missing.is_empty()).then(|| Refusal::FoundersMissing { cluster: cluster.clone(), missing })
 }
@@ -150,7 +201,8 @@ fn founding_words(inventory: &Inventory, name: &ClusterName) -> String {
 
 fn drift_words(inventory: &Inventory, place: &Place<'_>) -> Option<String> {
     let node = &place.node;
-    differs(inventory, place).then(|| format!("{node} starts with an older configuration than the inventory's: deploy"))
+    differs(inventory, place)
+        .then(|| format!("{node} starts with an older configuration than the inventory's: deploy"))
 }
 
 fn slave_words(inventory: &Inventory, places: &[Place<'_>]) -> Option<String> {

@@ -31,7 +31,8 @@ pub fn stop(inventory: &Inventory, observed: &Observed, request: &StopRequest) -
         refusals.retain(|refusal| !matches!(refusal, Refusal::Silent { .. }));
     }
     let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
-    let running: Vec<&Place<'_>> = places.iter().filter(|place| is_up(&place.facts.node(&place.node))).collect();
+    let running: Vec<&Place<'_>> =
+        places.iter().filter(|place| is_up(&place.facts.node(&place.node))).collect();
     let is_whole = match &request.target {
         Target::Servers { cluster, .. } => stops_all(inventory, observed, cluster, &nodes),
         Target::Slaves { .. } => false,
@@ -142,7 +143,10 @@ fn quorum(
     let down = servers - up_after;
     let tolerates = tolerated(cluster.replicas);
     if down <= tolerates {
-        plan.impact.push(format!("{name} keeps serving; until the start it tolerates {} failures more", tolerates - down));
+        plan.impact.push(format!(
+            "{name} keeps serving; until the start it tolerates {} failures more",
+            tolerates - down
+        ));
         return None;
     }
     if !is_founded(inventory, observed, name) {
@@ -153,7 +157,9 @@ fn quorum(
     }
     plan.danger = Danger::LosesData;
     plan.confirm = Some(format!("{name}@g{}", inventory.generation));
-    plan.impact.push(format!("{name} loses its quorum: keys of some or all tablets can be neither read nor written"));
+    plan.impact.push(format!(
+        "{name} loses its quorum: keys of some or all tablets can be neither read nor written"
+    ));
     None
 }
 

@@ -48,7 +48,10 @@ pub fn show_slaves(inventory: &Inventory, filter: &SlaveFilter) -> Result<Shown,
 
 /// `ID LISTEN`, as `unregister pair` wants them.
 pub fn list_pairs(inventory: &Inventory, filter: &PairFilter) -> Result<Vec<String>, EditError> {
-    Ok(select_pairs(inventory, filter)?.into_iter().map(|(id, pair)| format!("{id} {}", pair.listen)).collect())
+    Ok(select_pairs(inventory, filter)?
+        .into_iter()
+        .map(|(id, pair)| format!("{id} {}", pair.listen))
+        .collect())
 }
 
 pub fn show_pairs(inventory: &Inventory, filter: &PairFilter) -> Result<Shown, EditError> {
@@ -84,7 +87,10 @@ fn select<'a>(
     let matches = |(id, slave): &(SlaveId, &Slave)| {
         filter.id.is_none_or(|wanted| wanted == *id)
             && filter.cluster.as_ref().is_none_or(|cluster| *cluster == slave.cluster)
-            && filter.host.as_ref().is_none_or(|host| *host == slave.host.clone().unwrap_or_else(this_machine))
+            && filter
+                .host
+                .as_ref()
+                .is_none_or(|host| *host == slave.host.clone().unwrap_or_else(this_machine))
             && filter.namespace.as_ref().is_none_or(|n| slave.pairs.iter().any(|p| p.namespace == *n))
     };
     Ok(inventory.slaves.iter().map(|(id, slave)| (*id, slave)).filter(matches).collect())

@@ -1,1 +1,99 @@
-//! (follows)
+//! The preflight as people read it.
+
+use dkc_inventory::check::{self, Grade};
+use dkc_inventory::observed::{Observed, ServiceManager};
+
+use crate::lab::{self, three_servers};
+
+fn text_of(observed: &Observed, words: &str) -> String {
+    let hosts = lab::hosts(words).into_iter().collect();
+    check::text(&check::check(&three_servers(), observed, &hosts, "x86_64"))
+}
+
+fn check(observed: &Observed, words: &str, want: &str) {
+    let text = text_of(observed, words);
+    assert_eq!(text, want, "\n{text}");
+}
+
+#[test]
+fn a_fit_host_gets_one_line_a_topic() {
+    let mut observed = lab::bare_hosts(&three_servers());
+    let facts = lab::facts_mut(&mut observed, "10.77.0.11");
+    facts.service = ServiceManager::SystemdSystem;
+    facts.reaches = [("10.77.0.12:8020".into(), true), ("10.77.0.13:8020".into(), true)].into();
+    check(
+        &observed,
+        "10.77.0.11",
+        "\
+10.77.0.11
+  ok   login        as dkc, by SSH
+  warn host key     not pinned
+                    → trust update 10.77.0.11
+  ok   architecture x86_64, Linux 6.1.0
+  ok   clock        +3 ms from ours
+  ok   directory    /var/lib/dkc
+  ok   disk         50.0 GB free below /var/lib/dkc
+  ok   service      systemd
+  ok   port         8020: free for c0-0
+  ok   mesh         reaches all 2 servers
+8 ok, 1 warn, 0 fail
+",
+    );
+}
+
+#[test]
+fn whatever_hinders_is_told_with_what_to_do() {
+    let mut observed = lab::bare_hosts(&three_servers());
+    lab::silence(&mut observed, "10.77.0.13");
+    let facts = lab::facts_mut(&mut observed, "10.77.0.12");
+    facts.machine_id = Some("abc".into());
+    let facts = lab::facts_mut(&mut observed, "10.77.0.21");
+    facts.machine_id = Some("abc".into());
+    facts.architecture = "riscv64".into();
+    facts.clock_offset_ms = 900;
+    facts.root_is_writable = false;
+    facts.disk_free_bytes = 1_000_000_000;
+    facts.listening = ["*:11211".into()].into();
+    facts.reaches = [("10.77.0.11:8020".into(), false), ("10.77.0.12:8020".into(), true)].into();
+    check(
+        &observed,
+        "10.77.0.13 10.77.0.21",
+        "\
+10.77.0.13
+  FAIL login        no answer in 5 s
+                    → check host 10.77.0.13
+10.77.0.21
+  ok   login        as dkc, by SSH
+  warn host key     not pinned
+                    → trust update 10.77.0.21
+  FAIL architecture 10.77.0.21 is riscv64, but this program is for x86_64
+                    → deploy from a program built for riscv64
+  warn clock        +900 ms from ours
+                    → set the clock of 10.77.0.21 (chrony or systemd-timesyncd)
+  FAIL directory    dkc may not write to /var/lib/dkc
+                    → on 10.77.0.21: mkdir -p /var/lib/dkc && chown dkc /var/lib/dkc
+  warn disk         1.0 GB free below /var/lib/dkc
+                    → free space below /var/lib/dkc on 10.77.0.21
+  warn service      no usable systemd: dkcd supervises itself
+                    → nodes do not start by themselves after a reboot: start cluster does it
+  FAIL port         port 11211 is taken by another program (it listens on *:11211)
+                    → on 10.77.0.21: ss -ltnp 'sport = :11211' tells which program
+  FAIL mesh         cannot reach 10.77.0.11:8020
+                    → let 10.77.0.21 through to 10.77.0.11:8020, on which nothing listens yet (firewall, routing)
+  warn machine      is the same machine as 10.77.0.12
+                    → servers on one machine fail together (or the hosts were cloned with one machine-id)
+1 ok, 5 warn, 5 fail
+",
+    );
+}
+
+#[test]
+fn a_node_that_runs_may_listen_on_its_own_port() {
+    let (inventory, mut observed) = crate::plans::running();
+    lab::facts_mut(&mut observed, "10.77.0.11").listening = ["10.77.0.11:8020".into()].into();
+    let hosts = lab::hosts("10.77.0.11").into_iter().collect();
+    let findings = check::check(&inventory, &observed, &hosts, "x86_64");
+    let port = findings.iter().find(|finding| finding.topic == "port").unwrap();
+    assert_eq!((port.grade, port.what.as_str()), (Grade::Ok, "8020: c0-0 listens"));
+    assert_eq!(check::worst(&findings), Grade::Warn);
+}

@@ -1,1 +1,391 @@
-//! (follows)
+//! Plans as people read them. The wanted side is what stands on the screen.
+
+use dkc_core::ids::{MemberNo, SlaveId};
+use dkc_inventory::edit::{self, ModifyCluster};
+use dkc_inventory::model::{Inventory, NodeName};
+use dkc_inventory::observed::{Observed, ServiceManager};
+use dkc_inventory::plan::{
+    self, DeployRequest, DestroyRequest, DestroyTarget, Plan, RestartRequest, Selection, StartRequest,
+    StopRequest, Target,
+};
+
+use crate::lab::{self, deploy_request, operation, servers, slave, three_servers};
+use crate::symbolic::{apply, record};
+
+fn check(plan: &Plan, want: &str) {
+    assert_eq!(plan.text(), want, "\n{}", plan.text());
+}
+
+fn start_request(target: Target, command: &str) -> StartRequest {
+    StartRequest { operation: operation(command), target }
+}
+
+pub fn stop_request(target: Target, command: &str) -> StopRequest {
+    StopRequest { operation: operation(command), target, allow_silent: false, allow_no_quorum: false }
+}
+
+/// Everything deployed, nothing started.
+pub fn deployed() -> (Inventory, Observed) {
+    let inventory = three_servers();
+    let bare = lab::bare_hosts(&inventory);
+    let plan = plan::deploy(&inventory, &bare, &deploy_request()).unwrap();
+    (record(&inventory, &plan), apply(&bare, &plan))
+}
+
+/// Everything deployed, founded and running.
+pub fn running() -> (Inventory, Observed) {
+    let (inventory, mut observed) = deployed();
+    let inventory = edit::record_founded(&inventory, &"c0".parse().unwrap()).inventory;
+    for node in inventory.node_names() {
+        lab::run(&inventory, &mut observed, &node);
+    }
+    (inventory, observed)
+}
+
+#[test]
+fn a_first_deploy_installs_everything_everywhere() {
+    let inventory = three_servers();
+    let mut observed = lab::bare_hosts(&inventory);
+    lab::facts_mut(&mut observed, "10.77.0.21").service = ServiceManager::SystemdUser;
+    let request = DeployRequest {
+        selection: Selection { hosts: lab::hosts("10.77.0.11 10.77.0.21"), ..Selection::default() },
+        ..deploy_request()
+    };
+    check(
+        &plan::deploy(&inventory, &observed, &request).unwrap(),
+        "\
+plan op-0000002a: deploy
+  inventory: generation 4 → 5
+  ring:      not founded or not running
+  class:     reversible
+
+  phase 1 of 2
+    10.77.0.11
+       1. make /var/lib/dkc
+       2. upload dkcd 0123456789abcdef to /var/lib/dkc/bin (30.0 MB)
+    10.77.0.21
+       3. make /var/lib/dkc
+       4. upload dkcd 0123456789abcdef to /var/lib/dkc/bin (30.0 MB)
+
+  phase 2 of 2
+    10.77.0.11
+       5. make /var/lib/dkc/c0-0
+       6. issue a server certificate into /var/lib/dkc/c0-0/tls
+       7. write /var/lib/dkc/c0-0/node.yaml
+            (new, 40 lines)
+       8. link /var/lib/dkc/c0-0/dkcd to 0123456789abcdef
+       9. initialise /var/lib/dkc/c0-0/data
+      10. check the configuration in /var/lib/dkc/c0-0
+    10.77.0.21
+      11. make /var/lib/dkc/c0-slave0
+      12. issue a slave certificate into /var/lib/dkc/c0-slave0/tls
+      13. write /var/lib/dkc/c0-slave0/node.yaml
+            (new, 39 lines)
+      14. link /var/lib/dkc/c0-slave0/dkcd to 0123456789abcdef
+      15. initialise /var/lib/dkc/c0-slave0/data
+      16. check the configuration in /var/lib/dkc/c0-slave0
+      17. install dkcd@c0-slave0.service (systemd of the user)
+
+  impact: nothing that runs is touched
+  undo:   destroy slave --id 0; destroy cluster -n c0
+",
+    );
+}
+
+#[test]
+fn a_deploy_of_what_is_deployed_does_nothing() {
+    let (inventory, observed) = deployed();
+    check(&plan::deploy(&inventory, &observed, &deploy_request()).unwrap(), "deploy: nothing to do\n");
+}
+
+#[test]
+fn a_changed_parameter_is_shown_as_a_diff_and_restarts_nothing() {
+    let (inventory, observed) = running();
+    let change = ModifyCluster {
+        name: "c0".parse().unwrap(),
+        replicas: None,
+        tablets: None,
+        set: [("heartbeat_ms".to_owned(), 50_u64.into())].into(),
+        unset: Vec::new(),
+    };
+    let inventory = edit::modify_cluster(&inventory, &change).unwrap().inventory;
+    assert_eq!(inventory.undeployed().len(), 4);
+    let request = DeployRequest {
+        selection: Selection { hosts: lab::hosts("10.77.0.12"), ..Selection::default() },
+        ..deploy_request()
+    };
+    check(
+        &plan::deploy(&inventory, &observed, &request).unwrap(),
+        "\
+plan op-0000002a: deploy
+  inventory: generation 7 → 8
+  ring:      version 7
+  class:     reversible
+    10.77.0.12
+       1. replace /var/lib/dkc/c0-1/node.yaml
+                 address: 10.77.0.13:8020
+             parameters:
+            -  heartbeat_ms: 75
+            +  heartbeat_ms: 50
+               election_timeout_min_ms: 300
+               election_timeout_max_ms: 600
+       2. check the configuration in /var/lib/dkc/c0-1
+
+  impact: restart needed (restart cluster -n c0 --rolling): until then, the old is in use by c0-1
+  undo:   change the inventory back, then: deploy
+",
+    );
+}
+
+#[test]
+fn a_certificate_that_ends_soon_is_issued_anew() {
+    let (inventory, mut observed) = deployed();
+    let node = NodeName::Server("c0".parse().unwrap(), MemberNo(2));
+    lab::facts_mut(&mut observed, "10.77.0.13").nodes.get_mut(&node).unwrap().certificate_days = Some(29);
+    let plan = plan::deploy(&inventory, &observed, &deploy_request()).unwrap();
+    let words: Vec<String> = plan.steps.iter().map(|step| step.action.words()).collect();
+    assert_eq!(
+        words,
+        [
+            "issue a server certificate into /var/lib/dkc/c0-2/tls",
+            "check the configuration in /var/lib/dkc/c0-2"
+        ]
+    );
+}
+
+#[test]
+fn a_first_start_founds_the_ring() {
+    let (inventory, observed) = deployed();
+    check(
+        &plan::start(&inventory, &observed, &start_request(servers(&[]), "start cluster -n c0")).unwrap(),
+        "\
+plan op-0000002a: start cluster -n c0
+  inventory: generation 5 → 6
+  ring:      not founded or not running
+  class:     disruptive
+
+  phase 1 of 3
+    10.77.0.11
+       1. start c0-0 (supervised by dkcd)
+    10.77.0.12
+       2. start c0-1 (supervised by dkcd)
+    10.77.0.13
+       3. start c0-2 (supervised by dkcd)
+
+  phase 2 of 3
+    10.77.0.11
+       4. wait until c0-0 is ready
+    10.77.0.12
+       5. wait until c0-1 is ready
+    10.77.0.13
+       6. wait until c0-2 is ready
+
+  phase 3 of 3
+    10.77.0.11
+       7. found the ring, through c0-0
+
+  impact: c0 is founded: 3 servers, 12 tablets, 3 replicas each; it then tolerates 1 failure
+  undo:   stop cluster -n c0
+",
+    );
+}
+
+#[test]
+fn a_start_of_what_runs_does_nothing() {
+    let (inventory, observed) = running();
+    let plan =
+        plan::start(&inventory, &observed, &start_request(servers(&[]), "start cluster -n c0")).unwrap();
+    check(&plan, "start cluster -n c0: nothing to do\n");
+}
+
+#[test]
+fn a_slave_stops_and_the_cluster_after_it() {
+    let (inventory, mut observed) = running();
+    let stop = plan::stop(&inventory, &observed, &stop_request(slave(0), "stop slave --id 0")).unwrap();
+    check(
+        &stop,
+        "\
+plan op-0000002a: stop slave --id 0
+  inventory: generation 6 (stays)
+  ring:      not founded or not running
+  class:     disruptive
+    10.77.0.21
+       1. stop c0-slave0 (supervised by dkcd)
+
+  impact: applications on these hosts lose their listener
+  undo:   start slave --id 0
+",
+    );
+    observed = apply(&observed, &stop);
+    check(
+        &plan::stop(&inventory, &observed, &stop_request(servers(&[]), "stop cluster -n c0")).unwrap(),
+        "\
+plan op-0000002a: stop cluster -n c0
+  inventory: generation 6 (stays)
+  ring:      version 7
+  class:     disruptive
+    10.77.0.11
+       1. stop c0-0 (supervised by dkcd)
+    10.77.0.12
+       2. stop c0-1 (supervised by dkcd)
+    10.77.0.13
+       3. stop c0-2 (supervised by dkcd)
+
+  impact: c0 stops serving; its data stays on disk
+  undo:   start cluster -n c0
+",
+    );
+}
+
+#[test]
+fn one_server_hands_its_leadership_away_before_it_stops() {
+    let (inventory, observed) = running();
+    check(
+        &plan::stop(&inventory, &observed, &stop_request(servers(&[1]), "stop cluster -n c0 --no 1"))
+            .unwrap(),
+        "\
+plan op-0000002a: stop cluster -n c0 --no 1
+  inventory: generation 6 (stays)
+  ring:      version 7
+  class:     disruptive
+
+  phase 1 of 2
+    10.77.0.12
+       1. hand leadership away from c0-1
+
+  phase 2 of 2
+    10.77.0.12
+       2. stop c0-1 (supervised by dkcd)
+
+  impact: c0 keeps serving; until the start it tolerates 0 failures more
+  undo:   start cluster -n c0
+",
+    );
+}
+
+#[test]
+fn a_rolling_restart_goes_node_by_node_with_the_meta_leader_last() {
+    let (inventory, observed) = running();
+    let request = RestartRequest {
+        operation: operation("restart cluster -n c0 --rolling"),
+        target: servers(&[0, 1]),
+        rolling: true,
+        allow_no_quorum: false,
+    };
+    check(
+        &plan::restart(&inventory, &observed, &request).unwrap(),
+        "\
+plan op-0000002a: restart cluster -n c0 --rolling
+  inventory: generation 6 (stays)
+  ring:      version 7
+  class:     disruptive
+
+  phase 1 of 2
+    10.77.0.12
+       1. hand leadership away from c0-1
+       2. stop c0-1 (supervised by dkcd)
+       3. start c0-1 (supervised by dkcd)
+       4. wait until c0-1 is ready
+
+  phase 2 of 2
+    10.77.0.11
+       5. hand leadership away from c0-0
+       6. stop c0-0 (supervised by dkcd)
+       7. start c0-0 (supervised by dkcd)
+       8. wait until c0-0 is ready
+
+  impact: c0 serves all the time; while a server restarts, it tolerates 0 failures
+  undo:   none needed: a restart changes no data and no configuration
+",
+    );
+}
+
+#[test]
+fn a_slave_restarts_in_place() {
+    let (inventory, observed) = running();
+    let request = RestartRequest {
+        operation: operation("restart slave --id 0"),
+        target: Target::Slaves { ids: vec![SlaveId(0)] },
+        rolling: false,
+        allow_no_quorum: false,
+    };
+    let plan = plan::restart(&inventory, &observed, &request).unwrap();
+    let words: Vec<String> = plan.steps.iter().map(|step| step.action.words()).collect();
+    assert_eq!(
+        words,
+        [
+            "stop c0-slave0 (supervised by dkcd)",
+            "start c0-slave0 (supervised by dkcd)",
+            "wait until c0-slave0 is ready"
+        ]
+    );
+}
+
+#[test]
+fn destroy_asks_for_the_name_and_removes_slaves_first() {
+    let (inventory, observed) = running();
+    let request = DestroyRequest {
+        operation: operation("destroy cluster -n c0"),
+        target: DestroyTarget::Cluster { name: "c0".parse().unwrap(), with_slaves: true },
+        with_roots: true,
+    };
+    let plan = plan::destroy(&inventory, &observed, &request).unwrap();
+    let text = plan.text();
+    let lines: Vec<&str> =
+        text.lines().filter(|l| !l.contains("10.77.0.12") && !l.contains("c0-1")).collect();
+    assert_eq!(
+        lines.join("\n"),
+        "\
+plan op-0000002a: destroy cluster -n c0
+  inventory: generation 6 → 7
+  ring:      version 7
+  class:     loses data or redundancy
+
+  phase 1 of 5
+    10.77.0.21
+       1. stop c0-slave0 (supervised by dkcd)
+
+  phase 2 of 5
+    10.77.0.21
+       2. remove the service and /var/lib/dkc/c0-slave0 with all data in it
+
+  phase 3 of 5
+    10.77.0.11
+       3. stop c0-0 (supervised by dkcd)
+    10.77.0.13
+       5. stop c0-2 (supervised by dkcd)
+
+  phase 4 of 5
+    10.77.0.11
+       6. remove the service and /var/lib/dkc/c0-0 with all data in it
+    10.77.0.13
+       8. remove the service and /var/lib/dkc/c0-2 with all data in it
+
+  phase 5 of 5
+    10.77.0.11
+       9. remove /var/lib/dkc with its programs
+      10. remove /var/lib/dkc with its programs
+    10.77.0.13
+      11. remove /var/lib/dkc with its programs
+    10.77.0.21
+      12. remove /var/lib/dkc with its programs
+
+  impact: every key in c0 is lost for ever
+  undo:   none: what is removed is gone
+  to confirm: c0@g6"
+    );
+}
+
+#[test]
+fn a_plan_is_bound_to_what_it_was_made_for() {
+    let (inventory, observed) = running();
+    let plan = plan::stop(&inventory, &observed, &stop_request(servers(&[1]), "stop")).unwrap();
+    let ring = plan.ring_version;
+    assert!(plan.check_fresh(inventory.generation, ring).is_ok());
+    let stale = plan.check_fresh(inventory.generation + 1, ring);
+    assert_eq!(lab::refused(stale), "Stale: the inventory is at generation 7, the plan was made at 6");
+    let stale = plan.check_fresh(inventory.generation, Some(dkc_core::ids::RingVersion(9)));
+    assert_eq!(lab::refused(stale), "Stale: the ring is at version 9, the plan was made at 7");
+    let other = plan::stop(&inventory, &observed, &stop_request(servers(&[2]), "stop")).unwrap();
+    assert_ne!(plan.digest(), other.digest());
+}

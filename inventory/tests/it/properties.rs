@@ -66,7 +66,11 @@ fn line() -> impl Strategy<Value = Line> {
     ]
 }
 
-fn carry_out(inventory: &Inventory, line: &Line, fresh: &mut dyn FnMut() -> Uuid) -> Result<Edited, EditError> {
+fn carry_out(
+    inventory: &Inventory,
+    line: &Line,
+    fresh: &mut dyn FnMut() -> Uuid,
+) -> Result<Edited, EditError> {
     let cluster = |index: usize| NAMES[index].parse().unwrap();
     let host = |index: usize| lab::host(HOSTS[index]);
     match line {
@@ -89,7 +93,11 @@ fn carry_out(inventory: &Inventory, line: &Line, fresh: &mut dyn FnMut() -> Uuid
                 })
                 .collect();
             let request = lab::cluster_request(NAMES[*name], &words.join(" "));
-            edit::register_cluster(inventory, &edit::RegisterCluster { replicas: *replicas, ..request }, fresh)
+            edit::register_cluster(
+                inventory,
+                &edit::RegisterCluster { replicas: *replicas, ..request },
+                fresh,
+            )
         }
         Line::Slave { cluster: name, host: index } => {
             let request = lab::slave_request(NAMES[*name], index.map(|index| HOSTS[index]));
@@ -130,9 +138,10 @@ fn carry_out(inventory: &Inventory, line: &Line, fresh: &mut dyn FnMut() -> Uuid
             },
         ),
         Line::DropHost { host: index } => edit::unregister_hosts(inventory, &[host(*index)]),
-        Line::DropCluster { name } => {
-            edit::unregister_cluster(inventory, &edit::UnregisterCluster { name: cluster(*name), forget: false })
-        }
+        Line::DropCluster { name } => edit::unregister_cluster(
+            inventory,
+            &edit::UnregisterCluster { name: cluster(*name), forget: false },
+        ),
         Line::DropSlave { id } => {
             edit::unregister_slave(inventory, &edit::UnregisterSlave { id: SlaveId(*id), forget: false })
         }

@@ -69,7 +69,11 @@ fn on_node(view: &mut NodeView, action: &Action, has_program: impl Fn(&str) -> b
             view.marker = Some(*uuid);
         }
         Action::WriteFile { text, replaces, .. } => {
-            assert_eq!(view.files.get(layout::CONFIG), replaces.as_ref(), "the file is not the one planned for");
+            assert_eq!(
+                view.files.get(layout::CONFIG),
+                replaces.as_ref(),
+                "the file is not the one planned for"
+            );
             view.files.insert(layout::CONFIG.into(), render::digest(text));
             view.config_text = Some(text.clone());
         }
@@ -110,4 +114,3 @@ fn on_node(view: &mut NodeView, action: &Action, has_program: impl Fn(&str) -> b
         other => panic!("not a step of a node: {other:?}"),
     }
 }
-
