@@ -106,8 +106,8 @@ pub fn unit_text(
          Description=dkc {}\n\
          After=network-online.target\n\
          Wants=network-online.target\n\
-         StartLimitIntervalSec=300\n\
-         StartLimitBurst=10\n\
+         # Never given up: a full disk or a taken port may clear hours later.\n\
+         StartLimitIntervalSec=0\n\
          \n\
          [Service]\n\
          Type=notify\n\
