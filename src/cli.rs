@@ -20,7 +20,8 @@ const EVERYWHERE: &str = "Options of every command";
 #[derive(Debug, Clone, Default, Args)]
 pub struct Settings {
     /// How to print data: table, yaml, json or jsonl (default: what suits the command)
-    #[arg(short = 'o', long = "output", global = true, value_name = "FORMAT", help_heading = EVERYWHERE)]
+    #[arg(short = 'o', long = "output", global = true, value_name = "FORMAT", hide_possible_values = true,
+        help_heading = EVERYWHERE)]
     pub output: Option<Format>,
     /// Apply without asking (never enough for what loses data)
     #[arg(short = 'y', long, global = true, help_heading = EVERYWHERE)]
@@ -62,7 +63,7 @@ impl Settings {
 #[command(name = "dkc", version, subcommand_required = false, disable_help_subcommand = true)]
 pub struct Program {
     /// Directory of the inventory (default: dkc in your configuration directory)
-    #[arg(long, value_name = "PATH", env = "DKC_INVENTORY", global = true, help_heading = EVERYWHERE)]
+    #[arg(long, value_name = "PATH", env = "DKC_INVENTORY", hide_env_values = true, global = true, help_heading = EVERYWHERE)]
     pub inventory: Option<PathBuf>,
     /// Never use colour (as NO_COLOR)
     #[arg(long, global = true, help_heading = EVERYWHERE)]

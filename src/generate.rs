@@ -54,12 +54,11 @@ pub fn files() -> std::io::Result<Vec<(String, String)>> {
     for (shell, name) in [(Shell::Bash, "bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")] {
         files.push((format!("completions/dkc.{name}"), completion_script(shell)?));
     }
-    let mut program = crate::cli::program();
-    program.build();
-    files.push(("man/dkc.1".into(), man_page(&program, "dkc")?));
+    // Not built: the options that every command has then stay on the page of dkc alone.
+    let program = crate::cli::program();
+    files.push(("man/dkc.1".into(), program_page(&program)?));
     for verb in program.get_subcommands().filter(|verb| !verb.is_hide_set()) {
-        let name = format!("dkc-{}", verb.get_name());
-        files.push((format!("man/{name}.1"), man_page(verb, &name)?));
+        files.push((format!("man/dkc-{}.1", verb.get_name()), verb_page(verb)?));
     }
     Ok(files)
 }
@@ -83,9 +82,105 @@ pub fn answer_completion() -> bool {
     completing.try_complete(std::env::args_os(), here.as_deref()).unwrap_or(true)
 }
 
-fn man_page(command: &clap::Command, name: &str) -> std::io::Result<String> {
+/// The page of `dkc` itself: its options, and what there is to type.
+fn program_page(program: &clap::Command) -> std::io::Result<String> {
+    let man = man(program.clone(), "dkc");
     let mut page = Vec::new();
-    let command = command.clone().name(name.to_owned()).disable_help_flag(true);
-    clap_mangen::Man::new(command).title(name.to_uppercase()).date("").render(&mut page)?;
-    String::from_utf8(page).map_err(std::io::Error::other)
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    let mut text = String::from_utf8(page).map_err(std::io::Error::other)?;
+    text.push_str(&preformatted("COMMANDS", &crate::commands::help::overview()));
+    text.push_str(&ending(program));
+    text.push_str(".SH FILES\n.TP\n\\fIinventory.yaml\\fR\nin the inventory directory: what is registered\n");
+    text.push_str(".TP\n\\fIgenerations/\\fR, \\fIaudit.jsonl\\fR\nbeside it: earlier generations, and who did what\n");
+    Ok(text)
+}
+
+/// The page of a verb, with a section for each of its nouns.
+fn verb_page(verb: &clap::Command) -> std::io::Result<String> {
+    let full_name = format!("dkc {}", verb.get_name());
+    let man = man(verb.clone().bin_name(full_name.clone()), &format!("dkc-{}", verb.get_name()));
+    let mut page = Vec::new();
+    man.render_title(&mut page)?;
+    man.render_name_section(&mut page)?;
+    man.render_synopsis_section(&mut page)?;
+    man.render_description_section(&mut page)?;
+    man.render_options_section(&mut page)?;
+    for noun in verb.get_subcommands().filter(|noun| !noun.is_hide_set()) {
+        page.extend(noun_section(noun, &full_name)?);
+    }
+    let mut text = String::from_utf8(page).map_err(std::io::Error::other)?;
+    text.push_str(&ending(verb));
+    text.push_str(".SH SEE ALSO\n\\fBdkc\\fR(1), which has the options of every command\n");
+    Ok(text)
+}
+
+fn noun_section(noun: &clap::Command, verb_name: &str) -> std::io::Result<Vec<u8>> {
+    let full_name = format!("{verb_name} {}", noun.get_name());
+    let about = noun.get_about().map(|about| about.to_string()).unwrap_or_default();
+    let mut section = format!(".SH \"{}\"\n{}\n.PP\n", full_name.to_uppercase(), escaped(&about)).into_bytes();
+    let man = man(noun.clone().bin_name(full_name), "");
+    let mut parts = Vec::new();
+    man.render_synopsis_section(&mut parts)?;
+    man.render_options_section(&mut parts)?;
+    let parts = String::from_utf8(parts).map_err(std::io::Error::other)?;
+    let without_headings = parts.lines().filter(|line| !line.starts_with(".SH") && !is_preamble(line));
+    without_headings.for_each(|line| section.extend(format!("{line}\n").bytes()));
+    Ok(section)
+}
+
+/// The two lines by which every rendered part begins; a page needs them once.
+fn is_preamble(line: &str) -> bool {
+    line.starts_with(".ie ") || line.starts_with(".el ")
+}
+
+fn man(command: clap::Command, name: &str) -> clap_mangen::Man {
+    let command = command.disable_help_flag(true).disable_help_subcommand(true);
+    let command = if name.is_empty() { command } else { command.display_name(name.to_owned()) };
+    clap_mangen::Man::new(command).title(name.to_uppercase()).source("dkc").date("").manual("dkc")
+}
+
+/// The sections that the help page ends with: EXAMPLES and EXIT STATUS.
+fn ending(command: &clap::Command) -> String {
+    let text = command.get_after_help().map(|text| text.to_string()).unwrap_or_default();
+    let sections = text.split("\n\n").filter_map(|section| section.split_once('\n'));
+    sections.map(|(heading, body)| preformatted(heading, body)).collect()
+}
+
+fn preformatted(heading: &str, body: &str) -> String {
+    let lines = body.lines().map(|line| format!("{}\n", escaped(line)));
+    format!(".SH \"{heading}\"\n.nf\n{}.fi\n", lines.collect::<String>())
+}
+
+/// Text in which nothing means anything to roff.
+fn escaped(text: &str) -> String {
+    let text = text.replace('\\', "\\e").replace('-', "\\-");
+    if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `UPDATE=1 cargo test` writes the files instead of comparing them.
+    #[test]
+    fn the_committed_completions_and_man_pages_are_what_the_parser_says() {
+        let files = files().expect("generated");
+        let is_update = std::env::var_os("UPDATE").is_some();
+        for (path, text) in &files {
+            if is_update {
+                write(Path::new(path), text).expect("written");
+            }
+            let committed = std::fs::read_to_string(path).unwrap_or_default();
+            assert!(committed == *text, "{path} is out of date: UPDATE=1 cargo test -p dkc generate");
+        }
+        let expected: std::collections::BTreeSet<&String> = files.iter().map(|(path, _)| path).collect();
+        for entry in std::fs::read_dir("man").expect("man pages") {
+            let path = format!("man/{}", entry.expect("an entry").file_name().to_string_lossy());
+            assert!(expected.contains(&path), "{path} belongs to no verb");
+        }
+    }
 }
