@@ -62,9 +62,10 @@ fn run(arguments: Vec<OsString>) -> Exit {
     let no_color = arguments.iter().any(|argument| argument == "--no-color");
     let ui = Ui::new(interrupt.clone(), no_color);
     let line = runner::redacted(&arguments[1..]);
+    let words: Vec<String> = arguments[1..].iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let program = match cli::parse_program(arguments) {
         Ok(program) => program,
-        Err(error) => return runner::report_parse(&ui, error, true),
+        Err(error) => return runner::report_parse(&ui, error, &words),
     };
     match start(program, line, ui.clone(), interrupt) {
         Ok(exit) => exit,

@@ -22,7 +22,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub async fn run_words(session: &mut Session, words: Vec<String>) -> Option<Exit> {
     let line = match crate::cli::parse_line(&words) {
         Ok(line) => line,
-        Err(error) => return Some(report_parse(&session.ui, error, false)),
+        Err(error) => return Some(report_parse(&session.ui, error, &words)),
     };
     if matches!(line.command, Command::Quit(_)) {
         return None;
@@ -108,19 +108,19 @@ fn record(session: &Session, line: &str, result: &Result<(), CommandError>, befo
     }
 }
 
-/// Prints what the parser has to say: help as data, anything else as a usage error.
-pub fn report_parse(ui: &Ui, error: clap::Error, is_from_os_shell: bool) -> Exit {
+/// Prints what the parser has to say of these words: help as data, anything else as a usage error.
+pub fn report_parse(ui: &Ui, error: clap::Error, words: &[String]) -> Exit {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         ui.data(&error.render().to_string());
         return Exit::Done;
     }
-    let error = usage_error(&error, is_from_os_shell);
+    let error = usage_error(&error, words);
     ui.error(&error);
     error.exit
 }
 
 /// The parser's complaint in the one form that errors have.
-fn usage_error(error: &clap::Error, is_from_os_shell: bool) -> CommandError {
+fn usage_error(error: &clap::Error, words: &[String]) -> CommandError {
     if error.kind() == ErrorKind::InvalidSubcommand
         && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
     {
@@ -128,20 +128,46 @@ fn usage_error(error: &clap::Error, is_from_os_shell: bool) -> CommandError {
     }
     let text = error.render().to_string();
     let mut paragraphs = text.trim().split("\n\n");
-    let what = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
-    let mut answer = if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        CommandError::new(&codes::USAGE, "a word is missing")
-    } else {
-        CommandError::new(&codes::USAGE, what.lines().map(str::trim).collect::<Vec<_>>().join(" "))
+    let first = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
+    let what = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => "a word is missing".into(),
+        _ => first.lines().map(str::trim).collect::<Vec<_>>().join(" "),
     };
+    let mut answer = CommandError::new(&codes::USAGE, what);
     for paragraph in paragraphs {
         if let Some(tip) = paragraph.trim().strip_prefix("tip: ") {
             answer = answer.cause(tip.trim());
         }
     }
-    let usage = text.lines().find_map(|line| line.trim().strip_prefix("Usage: ").map(str::to_owned));
-    let help = if is_from_os_shell { "dkc help" } else { "help" };
-    answer.next(usage.unwrap_or_else(|| help.into()))
+    answer.next(usage_of(words))
+}
+
+/// How the command that these words begin is written, and where its page is.
+fn usage_of(words: &[String]) -> String {
+    let mut page = crate::cli::line();
+    page.build();
+    let mut topic = Vec::new();
+    for word in words {
+        match page.find_subcommand(word) {
+            Some(next) => {
+                topic.push(next.get_name().to_owned());
+                page = next.clone();
+            }
+            None if topic.is_empty() => {}
+            None => break,
+        }
+    }
+    if topic.is_empty() {
+        return "help".into();
+    }
+    let nouns: Vec<&str> = page.get_subcommands().filter(|s| !s.is_hide_set()).map(|s| s.get_name()).collect();
+    let help = format!("(help {})", topic.join(" "));
+    if !nouns.is_empty() {
+        return format!("{} {}     {help}", topic.join(" "), nouns.join("|"));
+    }
+    let usage = page.render_usage().to_string();
+    let tail = usage.split_once(page.get_name()).map(|(_, tail)| tail.trim().to_owned()).unwrap_or_default();
+    format!("{} {tail}     {help}", topic.join(" "))
 }
 
 fn unknown_word(error: &clap::Error, word: &str) -> CommandError {
@@ -176,10 +202,15 @@ pub fn redacted(words: &[OsString]) -> String {
         words[last] = "…".into();
     }
     let quoted = |word: &String| match word.as_str() {
-        "…" => word.clone(),
+        word if !word.is_empty() && word.chars().all(is_plain) => word.to_owned(),
         word => shlex::try_quote(word).unwrap_or_default().into_owned(),
     };
     words.iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+/// Letters that no shell reads as anything else.
+fn is_plain(c: char) -> bool {
+    c.is_alphanumeric() || "_-./:@=,+%…".contains(c)
 }
 
 /// Ctrl-C counts from now on instead of ending the process. SIGTERM is the same as two of them.

@@ -12,6 +12,8 @@ use super::{Store, files, state};
 use crate::error::{CommandError, codes};
 
 const AUDIT_FILE: &str = "audit.jsonl";
+/// The digest of the last line, so that the last line cannot be changed unseen either.
+const HEAD_FILE: &str = "audit.head";
 /// The `before` of the first line.
 const CHAIN_BEGIN: &str = "begin";
 
@@ -42,7 +44,7 @@ impl Store {
     ) -> Result<(), CommandError> {
         files::make_private_dir(&self.dir)?;
         let _only_one = AppendLock::take(self)?;
-        let text = files::read(&self.audit_file())?.unwrap_or_default();
+        let head = files::read(&self.head_file())?;
         let entry = Entry {
             time: state::now_text(),
             who: state::user_name(),
@@ -55,10 +57,12 @@ impl Store {
             exit,
             generation_before: generations.0,
             generation_after: generations.1,
-            before: text.lines().last().map_or_else(|| CHAIN_BEGIN.to_owned(), digest),
+            // What was written last, not what stands there now: then a changed last line breaks the chain.
+            before: head.unwrap_or_else(|| CHAIN_BEGIN.to_owned()),
         };
         let line = serde_json::to_string(&entry).map_err(|e| CommandError::bug(e.to_string()))?;
-        files::append_line(&self.audit_file(), &line)
+        files::append_line(&self.audit_file(), &line)?;
+        files::replace(&self.head_file(), &digest(&line))
     }
 
     /// Every entry, oldest first, after checking that the chain holds.
@@ -75,7 +79,12 @@ impl Store {
             before = digest(line);
             entries.push(entry);
         }
-        Ok(entries)
+        match files::read(&self.head_file())? {
+            Some(head) if head != before => {
+                Err(self.broken(entries.len(), "is missing, or the line before it was changed".into()))
+            }
+            _ => Ok(entries),
+        }
     }
 
     fn broken(&self, index: usize, cause: String) -> CommandError {
@@ -87,6 +96,10 @@ impl Store {
 
     pub fn audit_file(&self) -> PathBuf {
         self.dir.join(AUDIT_FILE)
+    }
+
+    fn head_file(&self) -> PathBuf {
+        self.dir.join(HEAD_FILE)
     }
 }
 

@@ -1,1 +1,4 @@
-fn main() {}
+//! Whole programs: the shell, and what it does on hosts. One binary, so that it is linked once.
+
+mod shell;
+mod transcripts;
