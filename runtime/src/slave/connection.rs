@@ -239,7 +239,8 @@ fn write_facts(service: &Service, out: &mut BytesMut) {
 fn partly_done(error: RouteError) -> RouteError {
     match error {
         RouteError::Unreachable { after_ms, why } => RouteError::Unknown { after_ms, why },
-        other => other,
+        RouteError::Refused(why) => RouteError::Unknown { after_ms: 0, why },
+        unknown => unknown,
     }
 }
 

@@ -82,7 +82,8 @@ pub async fn run(
     });
     let statistics = Arc::new(Statistics::default());
     let listeners = open_all(&role, &config, &router, &statistics).await?;
-    let control = control::open(&directory.join(layout::CONTROL_SOCKET))?;
+    let socket = directory.join(layout::CONTROL_SOCKET);
+    let control = control::open(&socket)?;
     let directory = directory.to_owned();
     let slave = Arc::new(Slave { directory, config, role, router, statistics, started: Instant::now() });
 
@@ -98,6 +99,8 @@ pub async fn run(
     // An error means that whoever could say stop is gone: stop.
     let _ = stop.wait_for(|stop| *stop).await;
     settle(&slave.statistics).await;
+    // So that nobody takes a node that ended in order for one that died; gone already is as good.
+    let _ = std::fs::remove_file(socket);
     Ok(())
 }
 
