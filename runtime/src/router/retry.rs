@@ -37,6 +37,7 @@ impl Retries {
         }
     }
 
+    #[expect(clippy::vec_box, reason = "the boxes travel on; their content is large and need not be moved")]
     fn take_due(&self, now: Instant) -> Vec<Box<Operation>> {
         let mut waiting = self.waiting.lock().expect("lock is never poisoned: panic aborts");
         let later = waiting.by_due.split_off(&(now, u64::MAX));

@@ -117,6 +117,9 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use dkc_core::ids::NodeId;
+    use dkc_core::ring::{TabletPlace, tablet_ranges};
+
     use super::*;
 
     const CLUSTER: &str = "0b1e7c1c-6f0f-4f0e-9d55-3f2b8d0c7a11";
@@ -144,12 +147,22 @@ mod tests {
             ))
             .unwrap()
         };
+        let leader = NodeId(u64::from(numbers[0]));
+        let place = |(tablet, first_slot, last_slot)| TabletPlace {
+            tablet,
+            first_slot,
+            last_slot,
+            epoch: 1,
+            voters: vec![leader],
+            learners: Vec::new(),
+            preferred_leader: leader,
+        };
         RingMap {
             cluster: cluster.parse().unwrap(),
             version: RingVersion(7),
             replicas: 3,
             nodes: numbers.iter().map(node).collect(),
-            tablets: Vec::new(),
+            tablets: tablet_ranges(1).map(place).collect(),
         }
     }
     fn check(prepare: impl FnOnce(&Path), want_servers: &[u32], want_ring: bool) {

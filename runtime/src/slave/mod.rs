@@ -101,6 +101,7 @@ pub async fn run(
     settle(&slave.statistics).await;
     // So that nobody takes a node that ended in order for one that died; gone already is as good.
     let _ = std::fs::remove_file(socket);
+    tracing::info!("stopped");
     Ok(())
 }
 
