@@ -10,6 +10,7 @@ use dkc_inventory::model::{Inventory, NodeName};
 use dkc_inventory::observed::Observed;
 use dkc_inventory::plan::{Action, Danger, Operation, Plan, Refusal, Refused};
 
+use crate::commands::playground::SUPERVISED_MARKER;
 use crate::error::{CommandError, Exit, codes};
 use crate::execute::{Execution, Journal, JournalError, Report, StepError};
 use crate::gather::{self, Scope, gather};
@@ -21,7 +22,10 @@ use crate::world::WorldError;
 /// A new operation: its id and the line as typed.
 pub fn operation(session: &Session) -> Operation {
     let id = format!("op-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
-    Operation { id, command: session.line.clone() }
+    // How it was confirmed or tried is not what it does.
+    let is_meant = |word: &&str| !matches!(*word, "--yes" | "-y" | "--dry-run" | "--exit-code");
+    let words: Vec<&str> = session.line.split(' ').filter(is_meant).collect();
+    Operation { id, command: words.join(" ") }
 }
 
 /// Asks hosts, and pins the keys of those that were met for the first time.
@@ -34,7 +38,8 @@ pub async fn observe(
 
 pub async fn observe_scope(session: &mut Session, scope: Scope) -> Result<(Inventory, Observed), CommandError> {
     let inventory = session.inventory()?;
-    let scope = Scope { is_supervised: session.is_playground || scope.is_supervised, ..scope };
+    let is_supervised = session.is_playground || session.store.dir().join(SUPERVISED_MARKER).exists();
+    let scope = Scope { is_supervised, ..scope };
     let observed = gather(&session.world, &inventory, &scope).await;
     Ok((pin_learned(session)?, observed))
 }

@@ -16,8 +16,6 @@ use time::{Duration, OffsetDateTime};
 
 /// Short enough that a stolen key ends by itself; a deploy renews long before.
 pub const LEAF_DAYS: i64 = 90;
-/// Below this many days `check` warns and `deploy` issues a new certificate.
-pub const RENEW_BELOW_DAYS: i64 = 30;
 const AUTHORITY_DAYS: i64 = 3650;
 /// Certificates begin this much in the past, so that a node whose clock is late accepts a fresh one.
 const CLOCK_TOLERANCE: Duration = Duration::hours(1);

@@ -53,6 +53,10 @@ pub async fn run_command(session: &mut Session, command: Command, line: String) 
 
 /// The command, until it ends or Ctrl-C ends it: at once when it only reads, at the second press otherwise.
 async fn interruptible(session: &mut Session, kind: Kind, command: Command) -> Result<(), CommandError> {
+    // A playground runs commands of its own, to which Ctrl-C belongs; it stops by itself where it must.
+    if matches!(command, Command::Playground(_)) {
+        return dispatch(session, command).await;
+    }
     let interrupt = session.interrupt.clone();
     let presses = if kind == Kind::Read { 1 } else { 2 };
     // A local change writes its file in one step and then it is done: it is not worth leaving half way.

@@ -116,7 +116,7 @@ async fn ask(
     let mut control = host.control(&node_dir(&root, node)).await?;
     match control.ask(&ControlRequest::Word { line: word.to_owned() }, limit).await? {
         ControlReply::Text(text) => Ok(text),
-        ControlReply::Error { message, .. } => Ok(format!("ERROR {message}")),
+        ControlReply::Error { message, .. } => Ok(message),
         other => Ok(serde_json::to_string(&other).unwrap_or_default()),
     }
 }

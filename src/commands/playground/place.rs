@@ -1,0 +1,156 @@
+//! The directory of a playground: `<temporary directory>/dkc-play-<uid>/<4 hex>/`, with its inventory and its data.
+//! *Invariant:* whoever makes one and does not keep it leaves nothing behind, also when the command is dropped half
+//! way; and nothing is removed that does not carry the playground's marker and belong to us.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use dkc_core::config::layout;
+use nix::fcntl::{Flock, FlockArg};
+
+/// Says that the directory is a playground; locked by the shell that is in it.
+const MARKER: &str = ".dkc-playground";
+/// In the inventory's directory: its nodes are supervised by dkcd itself, this machine's systemd is left alone.
+pub const SUPERVISED_MARKER: &str = ".supervised";
+const INVENTORY_DIR: &str = "inventory";
+const DATA_DIR: &str = "data";
+
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    #[error("cannot {what} {path}: {source}", path = .path.display())]
+    File { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("{path} belongs to somebody else", path = .path.display())]
+    Foreign { path: PathBuf },
+    #[error("a node in {dir} could not be stopped: {reason}", dir = .dir.display())]
+    NotStopped { dir: PathBuf, reason: String },
+}
+
+pub struct Place {
+    dir: PathBuf,
+    /// Held while a shell is in it.
+    lock: Option<Flock<File>>,
+    /// Remove it when this value goes.
+    is_ours_to_remove: bool,
+}
+
+fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> PlaceError + 'a {
+    move |source| PlaceError::File { what, path: path.to_owned(), source }
+}
+
+impl Place {
+    pub fn make() -> Result<Self, PlaceError> {
+        let parent = parent()?;
+        let dir = parent.join(&uuid::Uuid::new_v4().simple().to_string()[..4]);
+        let make = |path: &Path| DirBuilder::new().mode(0o700).create(path);
+        make(&dir).map_err(failed("make", &dir))?;
+        let marker = dir.join(MARKER);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&marker);
+        let file = file.map_err(failed("make", &marker))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok();
+        let place = Place { dir, lock, is_ours_to_remove: true };
+        make(&place.inventory_dir()).map_err(failed("make", &place.inventory_dir()))?;
+        let supervised = place.inventory_dir().join(SUPERVISED_MARKER);
+        File::create(&supervised).map_err(failed("make", &supervised))?;
+        Ok(place)
+    }
+
+    /// Every playground of this user.
+    pub fn all() -> Result<Vec<Self>, PlaceError> {
+        let parent = parent()?;
+        let entries = std::fs::read_dir(&parent).map_err(failed("read", &parent))?;
+        let dirs = entries.flatten().map(|entry| entry.path()).filter(|dir| dir.join(MARKER).is_file());
+        let mut places: Vec<Self> =
+            dirs.map(|dir| Place { dir, lock: None, is_ours_to_remove: false }).collect();
+        places.sort_by(|a, b| a.dir.cmp(&b.dir));
+        Ok(places)
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+    pub fn inventory_dir(&self) -> PathBuf {
+        self.dir.join(INVENTORY_DIR)
+    }
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.join(DATA_DIR)
+    }
+
+    pub fn keep(&mut self) {
+        self.is_ours_to_remove = false;
+    }
+
+    /// A shell is in it, this one or another.
+    pub fn is_in_use(&self) -> bool {
+        let open = || OpenOptions::new().read(true).write(true).open(self.dir.join(MARKER));
+        self.lock.is_some() || open().is_ok_and(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err())
+    }
+
+    /// Stops its nodes, slaves first, and removes the directory.
+    pub fn remove_now(&mut self) -> Result<(), PlaceError> {
+        self.is_ours_to_remove = false;
+        if !self.dir.join(MARKER).is_file() {
+            return Ok(());
+        }
+        for node in self.nodes() {
+            stop(&node)?;
+        }
+        std::fs::remove_dir_all(&self.dir).map_err(failed("remove", &self.dir))?;
+        // The last one takes the common directory along; with others left in it this fails, as it should.
+        let _ = self.dir.parent().map(std::fs::remove_dir);
+        Ok(())
+    }
+
+    /// The directories of its nodes: a slave's name sorts behind its servers' numbers, and goes first.
+    fn nodes(&self) -> Vec<PathBuf> {
+        let Ok(entries) = std::fs::read_dir(self.data_dir()) else { return Vec::new() };
+        let mut nodes: Vec<PathBuf> =
+            entries.flatten().map(|entry| entry.path()).filter(|dir| dir.join(layout::NODE_MARKER).is_file()).collect();
+        nodes.sort();
+        nodes.reverse();
+        nodes
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.is_ours_to_remove {
+            // Nobody is left to tell; `playground list` shows what could not be removed.
+            let _ = self.remove_now();
+        }
+    }
+}
+
+fn stop(dir: &Path) -> Result<(), PlaceError> {
+    let program = dir.join(layout::PROGRAM_LINK);
+    if !program.exists() || !dir.join(layout::PID_FILE).exists() {
+        return Ok(());
+    }
+    let mut command = Command::new(&program);
+    command.args(["stop", "--dir"]).arg(dir).stdin(Stdio::null());
+    let output = command.output().map_err(failed("run", &program))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => {
+            let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            Err(PlaceError::NotStopped { dir: dir.to_owned(), reason })
+        }
+    }
+}
+
+/// Made once for each user; a directory that somebody else made under this name is not used.
+fn parent() -> Result<PathBuf, PlaceError> {
+    let uid = nix::unistd::geteuid();
+    let dir = std::env::temp_dir().join(format!("dkc-play-{uid}"));
+    match DirBuilder::new().mode(0o700).create(&dir) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed("make", &dir)(error)),
+        _ => {}
+    }
+    let found = std::fs::symlink_metadata(&dir).map_err(failed("look at", &dir))?;
+    match found.is_dir() && found.uid() == uid.as_raw() && found.mode() & 0o077 == 0 {
+        true => Ok(dir),
+        false => Err(PlaceError::Foreign { path: dir }),
+    }
+}
