@@ -156,6 +156,6 @@ fn ctl(directory: &Path, line: &str) -> Result<ExitCode, Failure> {
     let answer = control::ask(&path, line, CTL_PATIENCE)
         .map_err(|error| Failure { message: format!("{}: {error}; does the node run?", path.display()), status: 1 })?;
     print!("{answer}");
-    let is_error = answer.starts_with("{\"error\"") || answer.starts_with("ERROR");
+    let is_error = ["{\"error\"", "ERROR", "Unknown command"].iter().any(|mark| answer.starts_with(mark));
     Ok(if is_error { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dkc_core::control::{ControlReply, ControlRequest};
+use dkc_core::member::{ControlWord, status_text};
 use futures::future::BoxFuture;
 
 use super::server::Server;
@@ -44,10 +45,13 @@ impl ServerHandler {
     }
 
     fn word(&self, line: &str) -> ControlReply {
-        let word = line.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
-        match word.as_str() {
-            "VERSION" => ControlReply::Text(format!("dkcd {}", env!("CARGO_PKG_VERSION"))),
-            _ => refusal(format!("ERROR: unknown command '{word}'")),
+        let word = match ControlWord::parse(line) {
+            Ok(word) => word,
+            Err(error) => return refusal(error.to_string()),
+        };
+        match status_text(&word, &self.server.status(), self.server.ring().as_deref()) {
+            Some(text) => ControlReply::Text(text),
+            None => refusal(format!("ERROR: this release of dkcd does not carry out {line} yet")),
         }
     }
 }

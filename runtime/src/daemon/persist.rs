@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::fatal;
 use super::server::Server;
 
-/// More than this in the log makes every group purge all it can, however few its entries: values may be large.
-const LOG_PRESSED_BYTES: u64 = 128 * 1024 * 1024;
+/// More than so many segments' worth in the log makes every group purge all it can, however few its entries:
+/// values may be large.
+const LOG_PRESSED_SEGMENTS: u64 = 2;
 
 impl Server {
     pub async fn keep_persisted(self: Arc<Self>) {
@@ -26,7 +27,7 @@ impl Server {
     }
 
     async fn purge(&self) {
-        let is_pressed = self.log.usage().live_bytes > LOG_PRESSED_BYTES;
+        let is_pressed = self.log.usage().live_bytes > LOG_PRESSED_SEGMENTS * self.parameters().log_segment_bytes;
         for group in self.all_groups() {
             match group.machine.persisted() {
                 Ok(Some(persisted)) => group.purge(persisted, is_pressed).await,

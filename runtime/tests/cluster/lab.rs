@@ -26,8 +26,7 @@ pub struct Server {
 
 pub struct Lab {
     pub servers: Vec<Server>,
-    pub root: TempDir,
-    pub cluster: ClusterId,
+    _root: TempDir,
 }
 
 /// Waits for a condition; says what it waited for when it does not come.
@@ -59,7 +58,7 @@ impl Lab {
             server
         };
         let servers = entries.iter().map(make).collect();
-        Lab { servers, root, cluster }
+        Lab { servers, _root: root }
     }
 
     /// All servers running and the cluster founded.
@@ -115,7 +114,7 @@ fn config(
         listen: entry.address.clone(),
         zone: None,
         tablets,
-        replicas: 3,
+        replicas: servers.len().min(3) as u32,
         is_founder: true,
     };
     NodeConfig {

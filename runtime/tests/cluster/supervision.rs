@@ -1,0 +1,55 @@
+//! The node without systemd: started in the background, started again, stopped, given up.
+
+use std::fs;
+
+use dkc_core::config::layout;
+
+use crate::lab::{Lab, Server, wait_for};
+
+/// Ends what `supervise` started, also when the test fails.
+struct Supervised<'a>(&'a Server);
+impl Drop for Supervised<'_> {
+    fn drop(&mut self) {
+        self.0.dkcd(&["stop"]);
+    }
+}
+
+fn pid(server: &Server, name: &str) -> i32 {
+    fs::read_to_string(server.directory.join(name)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn a_supervised_daemon_is_started_again_and_stops_when_told() {
+    let lab = Lab::new(1, 1, |_| {});
+    let server = &lab.servers[0];
+    let _end = Supervised(server);
+    assert_eq!(server.dkcd(&["supervise"]), (0, String::new()));
+    server.wait_until_it_answers();
+    let first = pid(server, layout::DAEMON_LOCK);
+    assert_ne!(first, pid(server, layout::PID_FILE));
+    let (status, text) = server.dkcd(&["supervise"]);
+    assert!(status == 1 && text.contains("running already"), "{text}");
+
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(first), nix::sys::signal::Signal::SIGKILL).expect("killed");
+    wait_for("another daemon runs", || {
+        server.try_node_status().is_some_and(|status| status.pid as i32 != first)
+    });
+    assert_eq!(server.dkcd(&["stop"]), (0, String::new()));
+    assert!(server.try_node_status().is_none(), "nothing answers any more");
+    let log = fs::read_to_string(server.directory.join(layout::LOG_FILE)).expect("a log file");
+    assert!(log.contains("the daemon ended with signal: 9") && log.trim_end().ends_with("stopped"), "{log}");
+    assert_eq!(server.dkcd(&["stop"]), (0, String::new()), "stopping what does not run is no failure");
+}
+
+#[test]
+fn a_daemon_that_cannot_start_is_given_up_with_the_reason() {
+    let lab = Lab::new(1, 1, |_| {});
+    let server = &lab.servers[0];
+    let _end = Supervised(server);
+    fs::remove_file(server.directory.join(layout::IDENTITY)).expect("removed");
+    assert_eq!(server.dkcd(&["supervise"]).0, 0);
+    let path = server.directory.join(layout::GAVE_UP);
+    wait_for("the reason is written", || path.exists());
+    let why = fs::read_to_string(path).expect("readable");
+    assert!(why.contains("exit status: 78") && why.contains("no data yet"), "{why}");
+}
