@@ -8,6 +8,7 @@ pub mod config;
 pub mod control;
 pub mod ids;
 pub mod kv;
+pub mod member;
 pub mod memcache;
 pub mod meta;
 pub mod ring;
