@@ -53,8 +53,8 @@ pub async fn run_command(session: &mut Session, command: Command, line: String) 
 
 /// The command, until it ends or Ctrl-C ends it: at once when it only reads, at the second press otherwise.
 async fn interruptible(session: &mut Session, kind: Kind, command: Command) -> Result<(), CommandError> {
-    // A playground runs commands of its own, to which Ctrl-C belongs; it stops by itself where it must.
-    if matches!(command, Command::Playground(_)) {
+    // It stops by itself where it must.
+    if kind == Kind::Nested {
         return dispatch(session, command).await;
     }
     let interrupt = session.interrupt.clone();
@@ -86,7 +86,7 @@ fn interrupted(kind: Kind) -> CommandError {
     let error = CommandError::new(&codes::INTERRUPTED, "interrupted");
     match kind {
         Kind::Read => error.now("nothing changed"),
-        Kind::Local => error,
+        Kind::Local | Kind::Nested => error,
         Kind::Remote => error
             .now("steps that were under way on hosts may still end there")
             .next("status, then: resume     (or type the command again)"),

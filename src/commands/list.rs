@@ -6,7 +6,6 @@ use dkc_inventory::show;
 use super::show::Args as What;
 use crate::error::CommandError;
 use crate::session::Session;
-use crate::ui::Format;
 
 /// List the names of what is registered, one on each line
 #[derive(Debug, clap::Args)]

@@ -44,6 +44,8 @@ pub enum Kind {
     Local,
     /// Changes hosts or data; the first Ctrl-C asks it to stop at its next safe point.
     Remote,
+    /// Opens a prompt of its own, whose commands Ctrl-C is meant for.
+    Nested,
 }
 
 impl Command {
@@ -60,9 +62,9 @@ impl Command {
             | Command::Start(_)
             | Command::Stop(_)
             | Command::Restart(_)
-            | Command::Playground(_)
             | Command::Exec(_)
             | Command::Resume(_) => Kind::Remote,
+            Command::Playground(_) => Kind::Nested,
             _ => Kind::Read,
         }
     }

@@ -111,8 +111,7 @@ fn usage_after(line: &str) -> Option<String> {
     }
     let usage = page.render_usage().to_string();
     let tail = usage.split_once(page.get_name())?.1.trim();
-    let own = tail.replace("[OPTIONS]", "[--help]");
-    (!own.is_empty()).then_some(own)
+    (!tail.is_empty()).then(|| tail.to_owned())
 }
 
 impl Highlighter for LineHelper {
@@ -139,8 +138,8 @@ mod tests {
     #[test]
     fn the_hint_says_what_may_come_next() {
         check_hint("register ", Some("host|cluster|slave|pair|config"));
-        check_hint("register host ", Some("[--help] <HOST>..."));
-        check_hint("register cluster ", Some("[--help] --name <NAME> <HOST:PORT>..."));
+        check_hint("register host ", Some("[OPTIONS] <HOST>..."));
+        check_hint("register cluster ", Some("[OPTIONS] --name <NAME> <HOST:PORT>..."));
         check_hint("regis", None);
         check_hint("nonsense ", None);
         check_hint(" ", None);

@@ -31,7 +31,14 @@ pub async fn interact(session: &mut Session) -> Exit {
     greet(session);
     let mut bad_lines = 0;
     loop {
-        match reader.read(prompt(session)).await {
+        session.interrupt.reset();
+        let interrupt = session.interrupt.clone();
+        let typed = tokio::select! {
+            typed = reader.read(prompt(session)) => typed,
+            // Ctrl-C at the prompt is a key like others; only a signal to end (SIGTERM) counts twice here.
+            () = interrupt.pressed(2) => return Exit::Interrupted,
+        };
+        match typed {
             Typed::Line(text) => {
                 bad_lines = 0;
                 if run_text(session, &text).await.is_break() {
@@ -59,7 +66,7 @@ pub async fn interact(session: &mut Session) -> Exit {
 fn greet(session: &Session) {
     match session.inventory() {
         Ok(inventory) if inventory.generation == 0 => session.ui.say(
-            "Nothing is registered yet. `help` shows the commands by task, `playground` lets you try them here, \
+            "Nothing is registered yet. `help` shows the commands, `playground` lets you try them, \
              Ctrl-D leaves.",
         ),
         Ok(_) => {}

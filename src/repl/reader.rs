@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 
+use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{CompletionType, Config, Editor};
@@ -39,6 +40,17 @@ struct Request {
 /// The asking side. The thread ends when this is dropped.
 pub struct Reader {
     requests: mpsc::Sender<Request>,
+    /// The terminal as it was found: the editor cannot put it back when the process ends while it waits for a key.
+    before: Option<Termios>,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            // A terminal that has gone needs nothing back.
+            let _ = tcsetattr(std::io::stdin(), SetArg::TCSADRAIN, before);
+        }
+    }
 }
 
 impl Reader {
@@ -66,7 +78,7 @@ impl Reader {
                 }
             })
             .map_err(|e| CommandError::bug(format!("no thread for the prompt: {e}")))?;
-        Ok(Reader { requests })
+        Ok(Reader { requests, before: tcgetattr(std::io::stdin()).ok() })
     }
 
     /// Asks for one line.

@@ -109,7 +109,7 @@ struct AppendLock(#[allow(dead_code)] nix::fcntl::Flock<std::fs::File>);
 impl AppendLock {
     fn take(store: &Store) -> Result<AppendLock, CommandError> {
         let path = store.dir.join("audit.lock");
-        let file = std::fs::OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+        let file = files::open_private(&path);
         let file = file.map_err(|e| files::cannot(&codes::INVENTORY_UNWRITABLE, "open", &path, &e))?;
         // Held only while one line is written, so waiting for it is short.
         nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive)

@@ -70,6 +70,11 @@ pub fn append_line(path: &Path, line: &str) -> Result<(), CommandError> {
     append().map_err(|e| cannot(&codes::INVENTORY_UNWRITABLE, "write", path, &e))
 }
 
+/// A file to lock or to write into, made when it is not there.
+pub fn open_private(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)
+}
+
 /// A directory that only its owner can enter, with its parents.
 pub fn make_private_dir(dir: &Path) -> Result<(), CommandError> {
     DirBuilder::new()

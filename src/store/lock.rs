@@ -4,9 +4,9 @@
 //! text names the owner for people only. `lock break` puts a new file in its place; a holder whose file is no longer
 //! the one in the directory has lost the lock and may not write.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use dkc_inventory::model::Inventory;
@@ -49,9 +49,7 @@ pub struct Locked {
 impl Locked {
     pub(super) fn take(store: Store, what: &str) -> Result<Locked, CommandError> {
         let path = lock_path(&store);
-        let open =
-            || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let file = open().map_err(|e| files::cannot(&codes::INVENTORY_UNWRITABLE, "open", &path, &e))?;
+        let file = files::open_private(&path).map_err(|e| files::cannot(&codes::INVENTORY_UNWRITABLE, "open", &path, &e))?;
         let mut file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => file,
             Err((_, Errno::EWOULDBLOCK)) => return Err(held(&store)),
@@ -67,9 +65,6 @@ impl Locked {
         Ok(locked)
     }
 
-    pub fn store(&self) -> &Store {
-        &self.store
-    }
 
     /// The inventory as it stands now that nobody else can change it.
     pub fn load(&self) -> Result<Inventory, CommandError> {

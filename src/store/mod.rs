@@ -16,9 +16,8 @@ use dkc_inventory::yaml;
 
 use crate::error::{CommandError, codes};
 
-pub use generations::Kept;
-pub use lock::{Locked, Owner};
-pub use state::{history_file, state_dir};
+pub use lock::Locked;
+pub use state::history_file;
 
 /// The inventory's file inside its directory.
 pub const INVENTORY_FILE: &str = "inventory.yaml";

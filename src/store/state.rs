@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// Where state lives: the user's state directory, or the configuration directory where the system knows none.
-pub fn state_dir() -> Option<PathBuf> {
+fn state_dir() -> Option<PathBuf> {
     let directories = directories::ProjectDirs::from("", "", "dkc")?;
     Some(directories.state_dir().unwrap_or_else(|| directories.config_dir()).to_owned())
 }

@@ -9,8 +9,8 @@ const PROMPT: &str = "(dkc) ";
 
 /// Where the commands of a transcript run.
 pub struct Stage {
-    /// Keeps the inventory for as long as the stage stands.
-    _dir: tempfile::TempDir,
+    /// Removed when the stage is.
+    dir: tempfile::TempDir,
     inventory: PathBuf,
     /// Names in the transcript for what is only known when it runs, such as a host's address.
     pub names: Vec<(String, String)>,
@@ -20,11 +20,16 @@ impl Stage {
     pub fn empty() -> Stage {
         let dir = tempfile::tempdir().expect("a directory for the inventory");
         let inventory = dir.path().join("inventory");
-        Stage { _dir: dir, inventory, names: Vec::new() }
+        Stage { dir, inventory, names: Vec::new() }
     }
 
     pub fn inventory(&self) -> &Path {
         &self.inventory
+    }
+
+    /// Where the program keeps its state, such as the history of the prompt.
+    pub fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
     }
 
     /// The program, set up as for a person without terminal.

@@ -1,0 +1,85 @@
+//! The prompt, typed at as a person would: shortened words, clearing a line, pastes, leaving, being ended.
+
+use crate::support::terminal::Terminal;
+use crate::transcripts::Stage;
+
+/// The prompt over an inventory, with its own state directory.
+fn open(stage: &Stage) -> Terminal {
+    let inventory = stage.inventory().display().to_string();
+    let state = stage.state().display().to_string();
+    let environment = [("DKC_INVENTORY", inventory.as_str()), ("XDG_STATE_HOME", state.as_str()), ("NO_COLOR", "1")];
+    let mut terminal = Terminal::start(&[env!("CARGO_BIN_EXE_dkc")], &environment);
+    terminal.expect("(dkc) ");
+    terminal
+}
+
+#[test]
+fn a_shortened_word_is_shown_in_full_and_run() {
+    let stage = Stage::empty();
+    let mut terminal = open(&stage);
+    terminal.line("reg ho 10.0.0.1").expect("(dkc) register host 10.0.0.1");
+    terminal.line("list host").expect("10.0.0.1").expect("(dkc) ");
+    terminal.line("st").expect("'st' may be any of start, stop, status").expect("(dkc) ");
+    terminal.line("quit");
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn the_prompt_says_which_cluster_is_in_use_and_that_changes_wait_for_a_deploy() {
+    let stage = Stage::empty();
+    let mut terminal = open(&stage);
+    terminal.line("register cluster -n c0 10.0.0.1 10.0.0.2 10.0.0.3").expect("(dkc*) ");
+    terminal.line("use cluster c0").expect("(dkc:c0*) ");
+    terminal.line("use none").expect("(dkc*) ");
+    terminal.type_text("\x04");
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn ctrl_c_clears_the_line_and_an_open_quote_goes_on() {
+    let stage = Stage::empty();
+    let mut terminal = open(&stage);
+    terminal.type_text("register host 10.0.0.9\x03").expect("(dkc) ");
+    terminal.line("register host \\").line("10.0.0.1").expect("(dkc) ");
+    terminal.line("list host").expect("10.0.0.1\r\n").expect("(dkc) ");
+    terminal.line("quit");
+    assert_eq!(terminal.ends(), 0);
+    assert!(!terminal.text().contains("10.0.0.9\r\n10.0.0.1"));
+}
+
+#[test]
+fn a_paste_of_several_lines_is_shown_and_asked_once() {
+    let stage = Stage::empty();
+    let mut terminal = open(&stage);
+    let paste = "\x1b[200~register host 10.0.0.1\nregister host 10.0.0.2\n\x1b[201~\r";
+    terminal.type_text(paste).expect("2 commands:").expect("[y/N]").line("n").expect("(dkc) ");
+    terminal.type_text(paste).expect("2 commands:").expect("[y/N]").line("y").expect("(dkc) register host 10.0.0.2");
+    terminal.line("list host").expect("10.0.0.1\r\n10.0.0.2\r\n").expect("(dkc) ");
+    terminal.line("history").expect("2 (now)");
+    terminal.line("quit");
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn tab_completes_names_of_the_inventory() {
+    let stage = Stage::empty();
+    let mut terminal = open(&stage);
+    terminal.line("register host 10.77.0.11").expect("(dkc) ");
+    terminal.type_text("show host 10\t").expect("10.77.0.11").type_text("\r").expect("hostname: \"10.77.0.11\"");
+    terminal.line("quit");
+    assert_eq!(terminal.ends(), 0);
+}
+
+#[test]
+fn what_was_typed_is_remembered_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let stage = Stage::empty();
+    let mut terminal = open(&stage);
+    terminal.line("list cluster").expect("(dkc) ").line("quit");
+    terminal.ends();
+    let history = stage.state().join("dkc/history");
+    assert!(std::fs::read_to_string(&history).expect("a history").contains("list cluster"));
+    assert_eq!(std::fs::metadata(&history).expect("a history").permissions().mode() & 0o777, 0o600);
+    let mut again = open(&stage);
+    again.type_text("\x1b[A\x1b[A").expect("list cluster");
+}
