@@ -32,6 +32,14 @@ const EXIT_DISK: i32 = 74;
 /// The log is being closed while it waits for space.
 struct Closed;
 
+/// A live entry that has been copied.
+struct Move {
+    group: GroupId,
+    index: u64,
+    from: Place,
+    to: Place,
+}
+
 pub(super) struct Writer {
     shared: Arc<Shared>,
     file: Arc<SegmentFile>,
@@ -126,9 +134,10 @@ impl Writer {
             self.put(Kind::Committed, group, 0, &position)?;
             locked(&self.shared.locations).backs.entry(group).or_default().committed = Some(position);
         }
-        self.rewrite_some()?;
+        let moves = self.rewrite_some()?;
         self.write_buffer()?;
         self.sync();
+        self.carry_out(moves);
         if u64::from(self.at) > self.file.header.segment_bytes / 2 {
             self.shared.yard.want_spare();
         }
@@ -289,9 +298,11 @@ impl Writer {
         Ok(())
     }
 
-    /// Copies some of what is still needed out of the oldest segment, if it pins much more than that.
-    fn rewrite_some(&mut self) -> Result<(), Closed> {
-        let Some(oldest) = self.segment_to_rewrite() else { return Ok(()) };
+    /// Copies some of what is still needed out of the oldest segment, if it pins much more than that. Readers go
+    /// on using the old places until the copies can be read.
+    fn rewrite_some(&mut self) -> Result<Vec<Move>, Closed> {
+        let mut moves = Vec::new();
+        let Some(oldest) = self.segment_to_rewrite() else { return Ok(moves) };
         if self.rewriting.as_ref().is_none_or(|(generation, _)| *generation != oldest) {
             self.rewriting = Some((oldest, self.entries_in(oldest)));
         }
@@ -305,14 +316,20 @@ impl Writer {
             let Some((place, file)) = found.filter(|(place, _)| place.generation == oldest) else { continue };
             let payload = read_entry(&file, group, index, place)
                 .unwrap_or_else(|error| stop_process("read a live entry of", &file.path, &error));
-            let new_place = self.put(Kind::Rewritten, group, index, &payload)?;
-            let mut locations = locked(&self.shared.locations);
-            locations.remove_live([place]);
-            locations.add_live(new_place);
-            locations.backs.entry(group).or_default().set_place(index, new_place);
+            let to = self.put(Kind::Rewritten, group, index, &payload)?;
+            moves.push(Move { group, index, from: place, to });
             bytes += payload.len();
         }
-        Ok(())
+        Ok(moves)
+    }
+
+    fn carry_out(&self, moves: Vec<Move>) {
+        let mut locations = locked(&self.shared.locations);
+        for Move { group, index, from, to } in moves {
+            locations.remove_live([from]);
+            locations.add_live(to);
+            locations.backs.entry(group).or_default().set_place(index, to);
+        }
     }
 
     /// The oldest segment, when less than half of the whole log is needed by anybody: then each byte copied
