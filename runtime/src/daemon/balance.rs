@@ -26,7 +26,7 @@ impl Server {
         let mut skip = std::collections::BTreeMap::new();
         loop {
             tokio::time::sleep(LOOK).await;
-            if self.is_stopping() {
+            if self.is_stopping() || self.is_disk_short() {
                 continue;
             }
             skip.retain(|_, looks: &mut u32| {
@@ -76,12 +76,18 @@ impl Server {
                 tracing::warn!(groups = led.len(), "nobody could take over the leadership of some groups");
                 return;
             }
-            for (turn, group) in led.iter().enumerate() {
-                if let Some(to) = self.successor_in_turn(group, turn) {
-                    group.transfer_leader(to).await;
-                }
-            }
+            self.offer_leadership().await;
             tokio::time::sleep(HAND_AWAY_LOOK).await;
+        }
+    }
+
+    /// Asks those who can to take over what this node leads; whoever could not is asked again at the next call.
+    pub async fn offer_leadership(&self) {
+        let led = self.all_groups().into_iter().filter(|group| group.is_leader());
+        for (turn, group) in led.enumerate() {
+            if let Some(to) = self.successor_in_turn(&group, turn) {
+                group.transfer_leader(to).await;
+            }
         }
     }
 

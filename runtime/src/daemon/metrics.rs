@@ -43,7 +43,7 @@ impl Server {
         text.sample("dkc_log_live_bytes", "gauge", "Bytes of the log that some group needs.", "", usage.live_bytes);
         text.sample("dkc_log_syncs_total", "counter", "Rounds of write and fdatasync.", "", usage.rounds);
         text.sample("dkc_log_entries_total", "counter", "Entries appended.", "", usage.entries);
-        text.sample("dkc_log_trouble", "gauge", "1 while nothing is acknowledged.", "", self.log.trouble().is_some().into());
+        text.sample("dkc_log_trouble", "gauge", "1 while nothing is acknowledged.", "", self.trouble().is_some().into());
         let groups: Vec<_> = self.all_groups().into_iter().map(|group| (group.id, group.progress())).collect();
         let mut each = |name, kind, help, value: &dyn Fn(&crate::raft::Progress) -> u64| {
             for (id, progress) in &groups {

@@ -3,6 +3,7 @@
 pub mod fatal;
 mod balance;
 mod data;
+mod disk;
 mod found;
 mod groups;
 mod handler;

@@ -44,6 +44,7 @@ impl Server {
                 self.counters.reads.add(1);
                 reads.entry(id).or_insert_with(|| (group, Vec::new())).1.push(QueuedRead { read, until, respond });
             }
+            Command::Write(_) if self.is_disk_short() => respond.send(Answer::Busy),
             Command::Write(write) => {
                 self.counters.writes.add(1);
                 let Request { session, sequence, answered_below, is_retry, .. } = request;

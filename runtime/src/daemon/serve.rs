@@ -104,7 +104,11 @@ fn send(sender: &Sender, kind: Kind, frame_id: u64, group: GroupId, body: &[u8])
 async fn raft(server: Arc<Server>, frame: Frame, sender: Sender) {
     // A group that is not open here gets no answer, as if the node were down for it.
     let Some(group) = server.group(frame.group) else { return };
-    match raft_serve::answer(&group, frame.kind, frame.body, server.is_stopping()).await {
+    if frame.kind == Kind::RaftAppend && server.is_disk_short() {
+        return;
+    }
+    let takes_no_leadership = server.is_stopping() || server.is_disk_short();
+    match raft_serve::answer(&group, frame.kind, frame.body, takes_no_leadership).await {
         Ok(body) => send(&sender, Kind::PeerAnswer, frame.id, frame.group, &body),
         Err(error) => tracing::warn!(group = %frame.group, kind = ?frame.kind, %error, "message not answered"),
     }

@@ -58,6 +58,8 @@ pub struct Server {
     /// Peers that said that they are about to stop: no leadership is handed to them until this moment.
     pub draining: Mutex<BTreeMap<NodeId, Instant>>,
     pub is_stopping: AtomicBool,
+    /// Set before the disk is full: no entry is taken any more.
+    pub is_disk_short: AtomicBool,
     pub stop: watch::Sender<bool>,
 }
 

@@ -183,6 +183,7 @@ async fn run_server(
     tasks.spawn(server.clone().keep_connected());
     tasks.spawn(server.clone().keep_balanced());
     tasks.spawn(server.clone().keep_persisted());
+    tasks.spawn(server.clone().watch_disk());
     tasks.spawn(super::handler::feed_router(server.clone(), router.clone()));
     tasks.spawn(control::serve(control, Arc::new(super::handler::ServerHandler { server: server.clone(), router })));
     tracing::info!(node = %server.node, address = %server.role.listen, release = env!("CARGO_PKG_VERSION"), "serving");
@@ -248,6 +249,7 @@ async fn open_server(
         connections: listener.connections(),
         draining: Default::default(),
         is_stopping: Default::default(),
+        is_disk_short: Default::default(),
         stop,
         config,
     });

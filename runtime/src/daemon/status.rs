@@ -40,7 +40,7 @@ impl Server {
             tablets_without_leader,
             tolerates: ring.as_deref().map_or(0, |ring| self.tolerates(ring)),
             disk_free_bytes: self.store.free_bytes().unwrap_or(0),
-            trouble: self.log.trouble(),
+            trouble: self.trouble(),
         }
     }
 

@@ -29,11 +29,11 @@ pub fn is_for_raft(kind: Kind) -> bool {
 
 /// Gives a message to the group and returns the body of its answer. The message is in the group's queue once the
 /// future has been polled for the first time; that is what keeps the order.
-pub async fn answer(group: &Group, kind: Kind, body: Bytes, is_stopping: bool) -> Result<Bytes, ServeError> {
+pub async fn answer(group: &Group, kind: Kind, body: Bytes, takes_no_leadership: bool) -> Result<Bytes, ServeError> {
     match kind {
         Kind::RaftAppend => append(group, body).await,
         Kind::RaftVote => vote(group, body).await,
-        Kind::RaftTransfer => transfer(group, body, is_stopping).await,
+        Kind::RaftTransfer => transfer(group, body, takes_no_leadership).await,
         other => Err(ServeError::Stopped(format!("{other:?} is not a message for a group"))),
     }
 }
@@ -53,10 +53,10 @@ async fn vote(group: &Group, body: Bytes) -> Result<Bytes, ServeError> {
     Ok(codec::encode_vote_answer(&answer.map_err(stopped)?))
 }
 
-/// A node that is about to stop takes no leadership: it would only have to hand it on.
-async fn transfer(group: &Group, body: Bytes, is_stopping: bool) -> Result<Bytes, ServeError> {
+/// A node that is about to stop, or short of disk space, takes no leadership: it would only have to hand it on.
+async fn transfer(group: &Group, body: Bytes, takes_no_leadership: bool) -> Result<Bytes, ServeError> {
     let request = codec::decode_transfer(body)?;
-    let answer = if is_stopping {
+    let answer = if takes_no_leadership {
         let expected: Option<LogId> = request.last_log_id().copied();
         Err(TransferLeaderError::<Types>::LogNotFlushed { expected, actual: None })
     } else {
