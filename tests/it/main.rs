@@ -1,6 +1,12 @@
 //! Whole programs: the shell, and what it does on hosts. One binary, so that it is linked once.
+//! `prompt`, `shell` and `transcripts` need this machine only; the others have the lab (`tests/lab/lab`) make hosts
+//! with sshd in namespaces and type at them what an operator types.
 
+mod bad_input;
+mod faults;
+mod logins;
 mod prompt;
 mod shell;
+mod spine;
 mod support;
 mod transcripts;

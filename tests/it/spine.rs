@@ -1,0 +1,74 @@
+//! The line of the first release, typed by a person: from registering hosts to a replicated, fsynced key and back.
+
+use crate::support::lab::Lab;
+use crate::support::ring::{self, founded};
+
+/// The session of the documentation, at a terminal, with one host under systemd and three without.
+#[test]
+fn a_person_types_the_whole_session() {
+    let lab = Lab::up(4, &[1]);
+    let mut shell = lab.terminal(&[]);
+    shell.expect("(dkc) ");
+    shell.line("register host --user dkc --accept-new 10.77.0.11 10.77.0.12 10.77.0.13 10.77.0.14");
+    shell.expect("(dkc").line("show host 10.77.0.11").expect("hostname: \"10.77.0.11\"").expect("user: \"dkc\"");
+    shell.expect("(dkc").line("register cluster --name c0 10.77.0.11:8020 10.77.0.12:8020 10.77.0.13:8020");
+    shell.expect("(dkc").line("show cluster").expect("name: c0").expect("No.: 0").expect("No.: 2");
+    shell.expect("(dkc").line("register slave --cluster c0 --host 10.77.0.14");
+    shell.expect("(dkc").line("register pair --id 0 --listen 127.0.0.1:11211");
+    shell.expect("(dkc").line("check").expect("10.77.0.14");
+    shell.expect("(dkc").line("deploy").expect("[y/N]").line("y");
+    shell.expect("(dkc").line("start cluster --name c0").expect("[y/N]").line("y");
+    shell.expect("(dkc").line("status cluster --short").expect("c0: running");
+    shell.expect("(dkc").line("start slave --id 0").expect("[y/N]").line("y");
+    shell.expect("(dkc").line("data set -n c0 test-key test-value");
+    shell.expect("(dkc").line("data print -n c0 test-key").expect("\"test-key\" => \"test-value\"");
+    shell.expect("(dkc").line("stop cluster --name c0").expect("slave 0");
+    shell.expect("(dkc").line("stop slave --id 0").expect("[y/N]").line("y");
+    shell.expect("(dkc").line("stop cluster --name c0").expect("c0").line("c0");
+    shell.expect("(dkc").line("status cluster --short").expect("c0: stopped");
+    shell.expect("(dkc").line("quit");
+    assert_eq!(shell.ends(), 0);
+}
+
+#[test]
+fn an_application_beside_a_slave_needs_to_know_nothing_of_the_servers() {
+    let lab = founded(4, &[]);
+    lab.sh("h4", "printf hello > /tmp/greeting && memccp --servers=127.0.0.1:11211 /tmp/greeting").ok();
+    lab.sh("h4", "memccat --servers=127.0.0.1:11211 greeting").ok().prints("hello");
+    lab.dkc("data print -n c0 greeting").ok().prints("\"greeting\" => \"hello\"");
+    let talk = "set a 5 0 3\r\nabc\r\ngets a\r\nincr a 1\r\nset n 0 0 2\r\n41\r\nincr n 1\r\ndelete a\r\nget a\r\nquit\r\n";
+    let said = ring::talk(&lab, "h4", 11211, talk);
+    let version = said.lines().find(|l| l.starts_with("VALUE a")).and_then(|l| l.split(' ').nth(4)).unwrap_or("?").to_owned();
+    let want = format!(
+        "STORED\r\nVALUE a 5 3 {version}\r\nabc\r\nEND\r\n\
+         CLIENT_ERROR cannot increment or decrement non-numeric value\r\nSTORED\r\n42\r\nDELETED\r\nEND\r\n"
+    );
+    assert_eq!(said, want);
+}
+
+#[test]
+fn a_restarted_cluster_keeps_its_data() {
+    let lab = founded(4, &[2]);
+    lab.dkc("data set -n c0 kept yes").ok();
+    lab.dkc("stop slave --id 0 --yes").ok();
+    lab.dkc("stop cluster -n c0 --confirm c0").ok();
+    lab.dkc("status cluster --short").says("c0: stopped");
+    lab.dkc("data print -n c0 kept").exits(7);
+    lab.dkc("start cluster -n c0 --yes").ok();
+    lab.dkc("data print -n c0 kept").ok().prints("\"kept\" => \"yes\"");
+    lab.dkc("start cluster -n c0 --yes").ok().says("nothing to do");
+}
+
+#[test]
+fn the_same_lines_work_one_shot_from_a_file_and_from_standard_input() {
+    let lab = founded(4, &[]);
+    lab.dkc("status css --short").ok().prints("c0: running");
+    lab.dkc("status memcache --short").ok().prints("0: running");
+    lab.dkc("status cluster -o json").ok().says("\"running\"");
+    lab.sh("admin", "printf 'data set -n c0 k v\\n# a comment\\ndata print -n c0 k\\n' > /root/lines.dkc").ok();
+    lab.dkc("-f /root/lines.dkc").ok().says("\"k\" => \"v\"");
+    let piped = format!("printf 'data print -n c0 k\\nstatus cluster --short\\n' | {} -f -", lab.dkc_line());
+    lab.sh("admin", &piped).ok().says("\"k\" => \"v\"").says("c0: running");
+    lab.sh("admin", "printf 'show host\\nnonsense\\nshow cluster\\n' > /root/bad.dkc").ok();
+    lab.dkc("-f /root/bad.dkc").exits(2).says("bad.dkc:2").never_says("name: c0");
+}
