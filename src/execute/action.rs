@@ -59,7 +59,7 @@ const STATUS_NOT_OURS: i32 = 69;
 /// $1 root. The marker is written first of all, so that a half-made root is ours too.
 const MAKE_ROOT: &str = r#"set -eu
 umask 022
-if [ ! -e "$1/.dkc-root" ] && [ -n "$(ls -A "$1" 2>/dev/null)" ]; then
+if [ ! -e "$1/.dkc-root" ] && [ -n "$(ls -A "$1" 2>/dev/null | grep -v -x "lost+found")" ]; then
   echo "it holds files that are not dkc's" >&2; exit 69
 fi
 mkdir -p "$1"

@@ -18,7 +18,8 @@ say user "$(id -un)"
 
 say root "$root"
 [ -e "$root/.dkc-root" ] && say marker yes
-if [ ! -e "$root/.dkc-root" ] && [ -n "$(ls -A "$root" 2>/dev/null)" ]; then say foreign yes; fi
+# A file system of its own has lost+found, which is nobody's.
+if [ ! -e "$root/.dkc-root" ] && [ -n "$(ls -A "$root" 2>/dev/null | grep -v -x "lost+found")" ]; then say foreign yes; fi
 at=$root
 while [ ! -e "$at" ] && [ "$at" != / ] && [ -n "$at" ]; do at=${at%/*}; [ -n "$at" ] || at=/; done
 [ -d "$at" ] && [ -w "$at" ] && say writable yes

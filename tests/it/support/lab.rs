@@ -25,7 +25,7 @@ impl Lab {
     /// `count` hosts, those of `systemd` (counting from 1) with systemd as pid 1.
     #[track_caller]
     pub fn up(count: usize, systemd: &[usize]) -> Lab {
-        Lab::up_with_disk(count, systemd, "192M")
+        Lab::up_with_disk(count, systemd, "640M")
     }
 
     #[track_caller]
