@@ -122,7 +122,8 @@ pub async fn carry_out(session: &mut Session, plan: Plan, record: Record) -> Res
 
 /// Goes on with an operation from its journal. Its steps are as they were planned; those done stay done.
 pub async fn resume(session: &mut Session, operation: &str) -> Result<(), CommandError> {
-    let (journal, recorded) = Journal::reopen(&session.store.journal_dir(), operation).map_err(journal_error)?;
+    let (journal, mut recorded) = Journal::reopen(&session.store.journal_dir(), operation).map_err(journal_error)?;
+    start_again(&recorded.plan, &mut recorded.done);
     let plan = recorded.plan;
     let left = plan.steps.len() - recorded.done.len();
     if left == 0 || recorded.is_complete {
@@ -144,6 +145,17 @@ pub async fn resume(session: &mut Session, operation: &str) -> Result<(), Comman
     let report = execute(session, &inventory, &plan, journal, recorded.done).await;
     judge(&plan, &report)?;
     save(&locked, &Record::of_plan(&plan).apply(&inventory))
+}
+
+/// A node that was started and never became ready may have ended meanwhile: its start is to be done again.
+fn start_again(plan: &Plan, done: &mut BTreeSet<u32>) {
+    let is_ready = |node: &Option<NodeName>| {
+        let mut waits = plan.steps.iter().filter(|s| s.node == *node && matches!(s.action, Action::WaitReady { .. }));
+        waits.all(|step| done.contains(&step.number))
+    };
+    let starts = plan.steps.iter().filter(|step| matches!(step.action, Action::StartNode { .. }));
+    let again: Vec<u32> = starts.filter(|step| !is_ready(&step.node)).map(|step| step.number).collect();
+    again.iter().for_each(|number| drop(done.remove(number)));
 }
 
 async fn execute(

@@ -48,7 +48,7 @@ enum Command {
     },
     /// Read and check the configuration
     CheckConfig(Directory),
-    /// Ask the running node: a CHMPX word, or a request in JSON
+    /// Ask the running node: a CHMPX word, or a request in JSON; - reads it from standard input
     Ctl {
         #[command(flatten)]
         directory: Directory,
@@ -120,7 +120,7 @@ fn carry_out(command: Command) -> Result<ExitCode, Failure> {
             }
             println!("ok");
         }
-        Command::Ctl { directory, words } => return ctl(&directory.path, &words.join(" ")),
+        Command::Ctl { directory, words } => return ctl(&directory.path, &line_of(&words)?),
         Command::Version => println!("dkcd {}", env!("CARGO_PKG_VERSION")),
     }
     Ok(ExitCode::SUCCESS)
@@ -149,6 +149,17 @@ fn begin_logging(config: &NodeConfig) {
     };
     // Begun already: only in tests that run several daemons in one process.
     drop(begun);
+}
+
+/// `-` reads the line from standard input: what a request holds is then in no process list.
+fn line_of(words: &[String]) -> Result<String, Failure> {
+    if words != ["-"] {
+        return Ok(words.join(" "));
+    }
+    let mut line = String::new();
+    let read = std::io::stdin().read_line(&mut line);
+    read.map_err(|error| Failure { message: format!("cannot read the request: {error}"), status: 1 })?;
+    Ok(line.trim_end_matches('\n').to_owned())
 }
 
 fn ctl(directory: &Path, line: &str) -> Result<ExitCode, Failure> {

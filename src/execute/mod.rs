@@ -175,3 +175,159 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::{Asker, Secret};
+    use dkc_core::ids::{MemberNo, NodeUuid};
+    use dkc_inventory::model::{Host, NodeName};
+    use dkc_inventory::observed::ServiceManager;
+    use dkc_inventory::plan::{Action, Danger};
+    use std::sync::Arc;
+
+    struct Nobody;
+    impl Asker for Nobody {
+        fn is_terminal(&self) -> bool {
+            false
+        }
+        fn secret(&self, _: &str) -> Option<Secret> {
+            None
+        }
+        fn confirm(&self, _: &str, _: bool) -> bool {
+            false
+        }
+    }
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<String>>);
+    impl Progress for Heard {
+        fn begin(&self, _: &str, _: u64) {}
+        fn advance(&self, _: &str, _: u64, _: &str) {}
+        fn end(&self, host: &str, text: &str, is_good: bool) {
+            self.0.lock().unwrap().push(format!("{host} {text} {is_good}"));
+        }
+        fn say(&self, _: &str) {}
+    }
+
+    struct Here {
+        dir: tempfile::TempDir,
+        root: String,
+        node: String,
+        uuid: NodeUuid,
+        operations: std::cell::Cell<u32>,
+    }
+
+    impl Here {
+        fn new() -> Here {
+            let dir = tempfile::tempdir().unwrap();
+            let root = dir.path().join("root").display().to_string();
+            let node = format!("{root}/c0-0");
+            let uuid = "11111111-2222-4333-8444-555555555555".parse().unwrap();
+            Here { dir, root, node, uuid, operations: std::cell::Cell::new(0) }
+        }
+
+        fn plan(&self, actions: Vec<Action>) -> Plan {
+            self.operations.set(self.operations.get() + 1);
+            let node = NodeName::Server("c0".parse().unwrap(), MemberNo(0));
+            let step = |(index, action)| Step {
+                number: index as u32 + 1,
+                phase: 1,
+                host: "127.0.0.1".parse().unwrap(),
+                node: Some(node.clone()),
+                action,
+            };
+            Plan {
+                operation: format!("op-{:08x}", self.operations.get()),
+                command: "test".into(),
+                danger: Danger::Reversible,
+                generation: 1,
+                generation_after: 1,
+                ring_version: None,
+                confirm: None,
+                impact: Vec::new(),
+                undo: String::new(),
+                steps: actions.into_iter().enumerate().map(step).collect(),
+            }
+        }
+
+        /// Carries the actions out on this machine: the steps that are done and what each failure says.
+        async fn check(&self, actions: Vec<Action>, want: (usize, &[&str])) {
+            let plan = self.plan(actions);
+            let local = Host { local: true, ..Host::with_defaults() };
+            let hosts = [("127.0.0.1".parse().unwrap(), local)].into();
+            let inventory = Inventory { hosts, ..Inventory::empty() };
+            let world = World::new(Arc::new(Nobody));
+            let heard = Heard::default();
+            let execution = Execution {
+                plan: &plan,
+                inventory: &inventory,
+                world: &world,
+                progress: &heard,
+                interrupt: &Interrupt::default(),
+                authority_dir: self.dir.path(),
+            };
+            let journal = Journal::create(&self.dir.path().join("journal"), &plan).unwrap();
+            let report = execution.run(journal, BTreeSet::new()).await;
+            let failures: Vec<String> = report.failures.iter().map(|failure| failure.error.to_string()).collect();
+            assert_eq!((report.done.len(), failures), (want.0, want.1.iter().map(|w| w.to_string()).collect()));
+        }
+
+        fn make(&self) -> Vec<Action> {
+            let path = format!("{}/node.yaml", self.node);
+            vec![
+                Action::MakeRoot { root: self.root.clone() },
+                Action::MakeNode { dir: self.node.clone(), uuid: self.uuid },
+                Action::WriteFile { path, text: "a: 1\n".into(), mode: 0o600, replaces: None, diff: String::new() },
+            ]
+        }
+        fn remove(&self, uuid: NodeUuid) -> Action {
+            Action::RemoveNode { dir: self.node.clone(), uuid, manager: ServiceManager::Supervise }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_is_made_twice_and_removed_and_nothing_is_left() {
+        let here = Here::new();
+        here.check(here.make(), (3, &[])).await;
+        here.check(here.make(), (3, &[])).await;
+        let receipts = std::fs::read_dir(format!("{}/receipts", here.root)).unwrap().count();
+        assert_eq!(receipts, 6);
+        let gone = vec![here.remove(here.uuid), Action::RemoveRoot { root: here.root.clone() }];
+        here.check(gone, (2, &[])).await;
+        assert!(!Path::new(&here.root).exists());
+    }
+
+    #[tokio::test]
+    async fn what_carries_another_marker_or_none_is_never_touched() {
+        let here = Here::new();
+        std::fs::create_dir(&here.root).unwrap();
+        std::fs::write(format!("{}/thesis.txt", here.root), "years of work").unwrap();
+        let foreign = format!("{} on 127.0.0.1 is not ours: it holds files that are not dkc's", here.root);
+        here.check(here.make(), (0, &[&foreign])).await;
+        let unmarked = format!("{} on 127.0.0.1 is not ours: it carries no marker of dkc", here.root);
+        here.check(vec![Action::RemoveRoot { root: here.root.clone() }], (0, &[&unmarked])).await;
+        assert!(Path::new(&here.root).join("thesis.txt").exists());
+
+        let here = Here::new();
+        here.check(here.make(), (3, &[])).await;
+        let other = "99999999-2222-4333-8444-555555555555".parse().unwrap();
+        let marked = format!("{} on 127.0.0.1 is not ours: it carries another marker", here.node);
+        here.check(vec![here.remove(other)], (0, &[&marked])).await;
+        let left = format!("{} on 127.0.0.1 is not ours: a node is left in it: {}", here.root, here.node);
+        here.check(vec![Action::RemoveRoot { root: here.root.clone() }], (0, &[&left])).await;
+    }
+
+    #[tokio::test]
+    async fn after_a_failure_no_further_step_begins() {
+        let here = Here::new();
+        let mut actions = here.make();
+        actions.insert(2, Action::LinkProgram { dir: here.node.clone(), digest: "feed".into() });
+        let missing = format!(
+            "link program on 127.0.0.1 failed (status 1): {}/../bin/feed/dkc is not there",
+            here.node
+        );
+        here.check(actions, (2, &[&missing])).await;
+        assert!(!Path::new(&here.node).join("node.yaml").exists());
+    }
+}

@@ -60,6 +60,8 @@ manage daemon-reload"#
 const START: &str = with_systemd!(
     r#"case $manager in
   supervise)
+    pid=$(head -n 1 "$1/run/dkcd.pid" 2>/dev/null)
+    case $pid in *[!0-9]*|'') ;; *) [ -d "/proc/$pid" ] && exit 0;; esac
     mkdir -p "$1/log"
     # The supervisor leaves this shell behind; its streams must not hold the connection open.
     "$1/dkcd" supervise --dir "$1" </dev/null >"$1/log/start.log" 2>&1 && exit 0
@@ -103,6 +105,7 @@ case $pid in *[!0-9]*|'') ;; *) [ -d "/proc/$pid" ] && { echo running; exit 0; }
 if [ -e "/etc/systemd/system/$2" ]; then state=$(systemctl show -p ActiveState -p SubState -p Result "$2")
 elif [ -e "${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/$2" ]; then
   state=$(systemctl --user show -p ActiveState -p SubState -p Result "$2")
+elif [ -s "$1/run/gave-up" ]; then echo "its supervisor $(head -n 1 "$1/run/gave-up")"; exit 0
 else echo "its process has ended"; exit 0; fi
 case $state in
   *auto-restart*) echo "it keeps ending, systemd tries again";;

@@ -95,6 +95,7 @@ struct NodeLines {
     config: Vec<String>,
     certificate: Vec<String>,
     pid: Option<u32>,
+    gave_up: Option<String>,
     unit: BTreeMap<String, String>,
 }
 
@@ -114,6 +115,7 @@ impl NodeLines {
             "config" => self.config.push(value.into()),
             "certificate" => self.certificate.push(value.into()),
             "pid" => self.pid = value.parse().ok(),
+            "gave_up" => self.gave_up = Some(value.into()),
             "unit" => {
                 if let Some((name, value)) = value.split_once('=') {
                     self.unit.insert(name.into(), value.into());
@@ -147,7 +149,11 @@ impl NodeLines {
                 Some(pid) => RunState::Running { pid },
                 None => RunState::Stopped,
             },
-            _ => self.pid.map_or(RunState::Stopped, |pid| RunState::Running { pid }),
+            _ => match (self.pid, &self.gave_up) {
+                (Some(pid), _) => RunState::Running { pid },
+                (None, Some(why)) => RunState::Failing { message: format!("its supervisor {why}") },
+                (None, None) => RunState::Stopped,
+            },
         }
     }
 }
@@ -263,6 +269,18 @@ mod tests {
             "ActiveState=activating SubState=auto-restart MainPID=0 Result=exit-code NRestarts=4",
             RunState::Failing { message },
         );
+    }
+
+    #[test]
+    fn without_systemd_the_pid_file_and_the_supervisors_last_word_are_believed() {
+        let check = |lines: &str, want: RunState| {
+            let facts = facts(&format!("node\tc0-0\nexists\tyes\n{lines}"));
+            assert_eq!(facts.nodes[&node("c0", 0)].run, want, "{lines}");
+        };
+        check("", RunState::Stopped);
+        check("pid\t7\n", RunState::Running { pid: 7 });
+        let message = "its supervisor gave up after 8 failures".to_owned();
+        check("gave_up\tgave up after 8 failures\n", RunState::Failing { message });
     }
 
     #[test]

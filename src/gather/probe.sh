@@ -69,6 +69,7 @@ node() {
   [ -f "$dir/tls/node.pem" ] && sed 's/^/certificate	/' "$dir/tls/node.pem"
   pid=$(head -n 1 "$dir/run/dkcd.pid" 2>/dev/null)
   case $pid in *[!0-9]*|'') ;; *) [ -d "/proc/$pid" ] && say pid "$pid";; esac
+  [ -f "$dir/run/gave-up" ] && say gave_up "$(head -n 1 "$dir/run/gave-up")"
   if [ -n "$unit" ] && [ -f "$unit" ]; then
     ask_systemd show -p ActiveState -p SubState -p MainPID -p Result -p NRestarts "dkcd@$name.service" 2>/dev/null |
       sed 's/^/unit	/'

@@ -5,15 +5,27 @@ use std::time::Duration;
 
 use dkc_core::control::{CONTROL_LINE_MAX_BYTES, ControlReply, ControlRequest};
 use dkc_core::ids::HostAddress;
+use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
 use super::WorldError;
+use super::ssh::SshHost;
+
+/// Where sshd does not forward sockets: the daemon's own program on the host asks for us. The request goes through
+/// its standard input, so that no value is in a process list.
+pub const ASK_THERE: &str = r#"exec "$1/dkcd" ctl --dir "$1" -"#;
 
 pub struct ControlClient {
     host: HostAddress,
     dir: String,
-    stream: BufReader<UnixStream>,
+    way: Way,
+}
+
+enum Way {
+    Stream(BufReader<UnixStream>),
+    /// Through a program on the host, one run for each request.
+    There(Arc<SshHost>),
 }
 
 pub fn no_daemon(host: &HostAddress, dir: &str, reason: &str) -> WorldError {
@@ -22,16 +34,24 @@ pub fn no_daemon(host: &HostAddress, dir: &str, reason: &str) -> WorldError {
 
 impl ControlClient {
     pub fn new(host: HostAddress, dir: &str, stream: UnixStream) -> Self {
-        ControlClient { host, dir: dir.into(), stream: BufReader::new(stream) }
+        ControlClient { host, dir: dir.into(), way: Way::Stream(BufReader::new(stream)) }
+    }
+
+    pub fn there(host: Arc<SshHost>, dir: &str) -> Self {
+        ControlClient { host: host.address.clone(), dir: dir.into(), way: Way::There(host) }
     }
 
     /// Asks and waits for the answer. After an error the client is of no further use.
     pub async fn ask(&mut self, request: &ControlRequest, limit: Duration) -> Result<ControlReply, WorldError> {
-        let line = serde_json::to_string(request).map_err(|error| self.failed(&error.to_string()))?;
-        let answer = match tokio::time::timeout(limit, self.exchange(line)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(self.failed(&error.to_string())),
-            Err(_) => return Err(self.failed(&format!("no answer in {} s", limit.as_secs()))),
+        let mut line = serde_json::to_string(request).map_err(|error| self.failed(&error.to_string()))?;
+        line.push('\n');
+        let answer = match &mut self.way {
+            Way::There(host) => host.ask_there(&self.dir, &line, limit).await?,
+            Way::Stream(stream) => match tokio::time::timeout(limit, exchange(stream, &line)).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(error)) => return Err(self.failed(&error.to_string())),
+                Err(_) => return Err(self.failed(&format!("no answer in {} s", limit.as_secs()))),
+            },
         };
         if answer.is_empty() {
             return Err(self.failed("it closed the connection"));
@@ -39,17 +59,16 @@ impl ControlClient {
         serde_json::from_str(&answer).map_err(|error| self.failed(&format!("its answer makes no sense: {error}")))
     }
 
-    async fn exchange(&mut self, mut line: String) -> std::io::Result<String> {
-        line.push('\n');
-        self.stream.get_mut().write_all(line.as_bytes()).await?;
-        let mut answer = String::new();
-        (&mut self.stream).take(CONTROL_LINE_MAX_BYTES as u64).read_line(&mut answer).await?;
-        Ok(answer)
-    }
-
     fn failed(&self, reason: &str) -> WorldError {
         no_daemon(&self.host, &self.dir, reason)
     }
+}
+
+async fn exchange(stream: &mut BufReader<UnixStream>, line: &str) -> std::io::Result<String> {
+    stream.get_mut().write_all(line.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.take(CONTROL_LINE_MAX_BYTES as u64).read_line(&mut answer).await?;
+    Ok(answer)
 }
 
 #[cfg(test)]

@@ -50,6 +50,8 @@ pub struct SshHost {
     master: PathBuf,
     channels: Semaphore,
     next_forward: AtomicU64,
+    /// sshd was seen to forward sockets, or to refuse to; asked once.
+    forwards: tokio::sync::OnceCell<bool>,
 }
 
 /// Logs in. Every way to fail is told apart for exit statuses and advice.
@@ -64,7 +66,14 @@ pub async fn connect(place: Place, login: Arc<Login>, port: u16) -> Result<SshHo
     let master = place.path("");
     let session = Session::resume_mux(master.clone().into_boxed_path(), None);
     let channels = Semaphore::new(CHANNELS_MAX);
-    Ok(SshHost { address: login.address.clone(), session, master, channels, next_forward: AtomicU64::new(0) })
+    Ok(SshHost {
+        address: login.address.clone(),
+        session,
+        master,
+        channels,
+        next_forward: AtomicU64::new(0),
+        forwards: tokio::sync::OnceCell::new(),
+    })
 }
 
 /// Lets the host show its key and goes away again. Fails when no key was shown.
@@ -294,25 +303,55 @@ impl SshHost {
         WorldError::Broken { host: self.address.clone(), what, source }
     }
 
-    /// Forwards a fresh private socket to the daemon's; where sshd forbids that, `dkcd ctl` on the host does it.
-    pub async fn control(&self, dir: &str) -> Result<ControlClient, WorldError> {
+    /// Through a forwarded socket; where sshd forbids that, through `dkcd ctl` on the host.
+    pub async fn control(self: &Arc<Self>, dir: &str) -> Result<ControlClient, WorldError> {
+        if *self.forwards.get_or_try_init(|| self.finds_out_forwarding(dir)).await? {
+            let stream = self.forward(dir).await?;
+            return Ok(ControlClient::new(self.address.clone(), dir, stream));
+        }
+        Ok(ControlClient::there(self.clone(), dir))
+    }
+
+    /// A forwarded connection that closes at once means that nobody listens there, or that sshd forbids it. Asking on
+    /// the host tells the two apart; as long as nobody listens nothing is known.
+    async fn finds_out_forwarding(&self, dir: &str) -> Result<bool, WorldError> {
+        let line = format!("{}\n", serde_json::json!({ "do": "status" }));
+        let mut client = ControlClient::new(self.address.clone(), dir, self.forward(dir).await?);
+        if client.ask(&dkc_core::control::ControlRequest::Status, MASTER_LIMIT).await.is_ok() {
+            return Ok(true);
+        }
+        self.ask_there(dir, &line, MASTER_LIMIT).await.map(|_| false)
+    }
+
+    /// Asks with the daemon's own program on the host.
+    pub async fn ask_there(&self, dir: &str, line: &str, limit: Duration) -> Result<String, WorldError> {
+        let input = Input::Bytes(line.as_bytes());
+        let script = Script { what: "ask the daemon", text: control::ASK_THERE, arguments: &[dir], input, limit };
+        let output = self.run(script).await?;
+        // An answer that is an error has a status of its own, but is an answer.
+        match output.stdout.is_empty() {
+            false => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            true => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                Err(control::no_daemon(&self.address, dir, said.lines().last().unwrap_or("it says nothing").trim()))
+            }
+        }
+    }
+
+    /// Forwards a fresh private socket to the daemon's and opens one connection through it.
+    async fn forward(&self, dir: &str) -> Result<UnixStream, WorldError> {
         let far = PathBuf::from(dir).join(dkc_core::config::layout::CONTROL_SOCKET);
         let name = format!("f{}", self.next_forward.fetch_add(1, Ordering::Relaxed));
         let near = self.master.with_extension(name);
-        let (from, to) = (unix(&near), unix(&far));
-        let forward = self.session.request_port_forward(ForwardType::Local, from, to);
-        let forwarded = tokio::time::timeout(MASTER_LIMIT, forward).await;
-        if !matches!(forwarded, Ok(Ok(()))) {
+        let forward = self.session.request_port_forward(ForwardType::Local, unix(&near), unix(&far));
+        if !matches!(tokio::time::timeout(MASTER_LIMIT, forward).await, Ok(Ok(()))) {
             return Err(control::no_daemon(&self.address, dir, "the SSH master refused to forward its socket"));
         }
         let stream = UnixStream::connect(&near).await;
         // The listener has done its work: this one connection stays open without it.
         let _ = self.session.close_port_forward(ForwardType::Local, unix(&near), unix(&far)).await;
         let _ = std::fs::remove_file(&near);
-        match stream {
-            Ok(stream) => Ok(ControlClient::new(self.address.clone(), dir, stream)),
-            Err(error) => Err(control::no_daemon(&self.address, dir, &error.to_string())),
-        }
+        stream.map_err(|error| control::no_daemon(&self.address, dir, &error.to_string()))
     }
 
     pub async fn is_alive(&self) -> bool {

@@ -85,7 +85,8 @@ async fn up(session: &mut Session, args: &Args) -> Result<(), CommandError> {
             inner.close().await;
             // A playground that did not come up is of no use to keep.
             place.remove_now().map_err(trouble)?;
-            return Err(error);
+            let exit = if session.interrupt.is_requested() { Exit::Interrupted } else { error.exit };
+            return Err(error.now("the playground was removed again").next("playground").exit(exit));
         }
     };
     inner.close().await;

@@ -42,8 +42,7 @@ fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> P
 
 impl Place {
     pub fn make() -> Result<Self, PlaceError> {
-        let parent = parent()?;
-        let dir = parent.join(&uuid::Uuid::new_v4().simple().to_string()[..4]);
+        let dir = make_parent()?.join(&uuid::Uuid::new_v4().simple().to_string()[..4]);
         let make = |path: &Path| DirBuilder::new().mode(0o700).create(path);
         make(&dir).map_err(failed("make", &dir))?;
         let marker = dir.join(MARKER);
@@ -59,7 +58,11 @@ impl Place {
 
     /// Every playground of this user.
     pub fn all() -> Result<Vec<Self>, PlaceError> {
-        let parent = parent()?;
+        let parent = parent();
+        if !parent.exists() {
+            return Ok(Vec::new());
+        }
+        check_parent(&parent)?;
         let entries = std::fs::read_dir(&parent).map_err(failed("read", &parent))?;
         let dirs = entries.flatten().map(|entry| entry.path()).filter(|dir| dir.join(MARKER).is_file());
         let mut places: Vec<Self> =
@@ -140,17 +143,21 @@ fn stop(dir: &Path) -> Result<(), PlaceError> {
     }
 }
 
-/// Made once for each user; a directory that somebody else made under this name is not used.
-fn parent() -> Result<PathBuf, PlaceError> {
-    let uid = nix::unistd::geteuid();
-    let dir = std::env::temp_dir().join(format!("dkc-play-{uid}"));
+fn parent() -> PathBuf {
+    std::env::temp_dir().join(format!("dkc-play-{}", nix::unistd::geteuid()))
+}
+
+fn make_parent() -> Result<PathBuf, PlaceError> {
+    let dir = parent();
     match DirBuilder::new().mode(0o700).create(&dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed("make", &dir)(error)),
-        _ => {}
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed("make", &dir)(error)),
+        _ => check_parent(&dir).map(|()| dir),
     }
-    let found = std::fs::symlink_metadata(&dir).map_err(failed("look at", &dir))?;
-    match found.is_dir() && found.uid() == uid.as_raw() && found.mode() & 0o077 == 0 {
-        true => Ok(dir),
-        false => Err(PlaceError::Foreign { path: dir }),
-    }
+}
+
+/// A directory that somebody else made under this name, or can look into, is not used.
+fn check_parent(dir: &Path) -> Result<(), PlaceError> {
+    let found = std::fs::symlink_metadata(dir).map_err(failed("look at", dir))?;
+    let is_ours = found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o077 == 0;
+    if is_ours { Ok(()) } else { Err(PlaceError::Foreign { path: dir.to_owned() }) }
 }
