@@ -8,25 +8,33 @@ use crate::support::ring::{self, founded};
 fn a_person_types_the_whole_session() {
     let lab = Lab::up(4, &[1]);
     let mut shell = lab.terminal(&[]);
-    shell.expect("(dkc) ");
-    shell.line("register host --user dkc --accept-new 10.77.0.11 10.77.0.12 10.77.0.13 10.77.0.14");
-    shell.expect("(dkc").line("show host 10.77.0.11").expect("hostname: \"10.77.0.11\"").expect("user: \"dkc\"");
-    shell.expect("(dkc").line("register cluster --name c0 10.77.0.11:8020 10.77.0.12:8020 10.77.0.13:8020");
-    shell.expect("(dkc").line("show cluster").expect("name: c0").expect("No.: 0").expect("No.: 2");
-    shell.expect("(dkc").line("register slave --cluster c0 --host 10.77.0.14");
-    shell.expect("(dkc").line("register pair --id 0 --listen 127.0.0.1:11211");
-    shell.expect("(dkc").line("check").expect("10.77.0.14");
-    shell.expect("(dkc").line("deploy").expect("[y/N]").line("y");
-    shell.expect("(dkc").line("start cluster --name c0").expect("[y/N]").line("y");
-    shell.expect("(dkc").line("status cluster --short").expect("c0: running");
-    shell.expect("(dkc").line("start slave --id 0").expect("[y/N]").line("y");
-    shell.expect("(dkc").line("data set -n c0 test-key test-value");
-    shell.expect("(dkc").line("data print -n c0 test-key").expect("\"test-key\" => \"test-value\"");
-    shell.expect("(dkc").line("stop cluster --name c0").expect("slave 0");
-    shell.expect("(dkc").line("stop slave --id 0").expect("[y/N]").line("y");
-    shell.expect("(dkc").line("stop cluster --name c0").expect("c0").line("c0");
-    shell.expect("(dkc").line("status cluster --short").expect("c0: stopped");
-    shell.expect("(dkc").line("quit");
+    let mut ask = |line: &str, wants: &[&str]| {
+        shell.prompt().line(line);
+        for want in wants {
+            match *want {
+                "y" => shell.line("y"),
+                want => shell.expect(want),
+            };
+        }
+    };
+    ask("register host --user dkc --accept-new 10.77.0.11 10.77.0.12 10.77.0.13 10.77.0.14", &[]);
+    ask("show host 10.77.0.11", &["hostname: \"10.77.0.11\"", "user: \"dkc\""]);
+    ask("register cluster --name c0 10.77.0.11:8020 10.77.0.12:8020 10.77.0.13:8020", &[]);
+    ask("show cluster", &["name: c0", "No.: 0", "No.: 2"]);
+    ask("register slave --cluster c0 --host 10.77.0.14", &[]);
+    ask("register pair --id 0 --listen 127.0.0.1:11211", &[]);
+    ask("check", &["0 fail"]);
+    ask("deploy", &["[y/N]", "y"]);
+    ask("start cluster --name c0", &["[y/N]", "y"]);
+    ask("status cluster --short", &["c0: running"]);
+    ask("start slave --id 0", &["[y/N]", "y"]);
+    ask("data set -n c0 test-key test-value", &[]);
+    ask("data print -n c0 test-key", &["\"test-key\" => \"test-value\""]);
+    ask("stop cluster --name c0", &["slave 0 still uses c0"]);
+    ask("stop slave --id 0", &["[y/N]", "y"]);
+    ask("stop cluster --name c0", &["[y/N]", "y"]);
+    ask("status cluster --short", &["c0: stopped"]);
+    ask("quit", &[]);
     assert_eq!(shell.ends(), 0);
 }
 
@@ -51,7 +59,7 @@ fn a_restarted_cluster_keeps_its_data() {
     let lab = founded(4, &[2]);
     lab.dkc("data set -n c0 kept yes").ok();
     lab.dkc("stop slave --id 0 --yes").ok();
-    lab.dkc("stop cluster -n c0 --confirm c0").ok();
+    lab.dkc("stop cluster -n c0 --yes").ok();
     lab.dkc("status cluster --short").says("c0: stopped");
     lab.dkc("data print -n c0 kept").exits(7);
     lab.dkc("start cluster -n c0 --yes").ok();

@@ -76,6 +76,13 @@ impl Terminal {
         }
     }
 
+    /// Waits until the line editor asks for a line. It turns bracketed paste on each time it does, whereas the prompt's
+    /// own text is drawn again with every key.
+    #[track_caller]
+    pub fn prompt(&mut self) -> &mut Terminal {
+        self.expect("\x1b[?2004h")
+    }
+
     pub fn type_text(&mut self, text: &str) -> &mut Terminal {
         self.master.write_all(text.as_bytes()).expect("typing");
         self
