@@ -39,24 +39,24 @@ fn without_a_terminal_no_password_is_asked_and_the_exit_status_says_login() {
     let lab = Lab::up(1, &[]);
     without_key(&lab);
     lab.dkc("register host --accept-new 10.77.0.11").ok();
-    lab.dkc("exec 10.77.0.11 true").exits(7).says("10.77.0.11");
+    lab.dkc("exec 10.77.0.11 -- true").exits(7).says("10.77.0.11");
 }
 
 #[test]
 fn an_unknown_host_key_is_shown_and_a_changed_one_is_a_hard_stop() {
     let lab = Lab::up(1, &[]);
     lab.dkc("register host 10.77.0.11").ok();
-    lab.dkc("exec 10.77.0.11 true").exits(7).says("SHA256:");
-    let mut shell = lab.terminal(&["exec", "10.77.0.11", "hostname"]);
+    lab.dkc("exec 10.77.0.11 -- true").exits(7).says("SHA256:");
+    let mut shell = lab.terminal(&["exec", "10.77.0.11", "--", "hostname"]);
     shell.expect("SHA256:").expect("[y/N]").line("y").expect("h1");
     assert_eq!(shell.ends(), 0);
-    lab.dkc("exec 10.77.0.11 hostname").ok().says("h1");
+    lab.dkc("exec 10.77.0.11 -- hostname").ok().says("h1");
     lab.run(&["newkey", "h1"]).ok();
-    let stopped = lab.dkc("exec 10.77.0.11 hostname").exits(7);
+    let stopped = lab.dkc("exec 10.77.0.11 -- hostname").exits(7);
     let fingerprints = stopped.stderr.matches("SHA256:").count();
     assert!(fingerprints >= 2, "both fingerprints are wanted:\n{}", stopped.stderr);
     lab.dkc("trust update 10.77.0.11 --yes").ok();
-    lab.dkc("exec 10.77.0.11 hostname").ok().says("h1");
+    lab.dkc("exec 10.77.0.11 -- hostname").ok().says("h1");
 }
 
 #[test]
