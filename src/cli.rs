@@ -112,6 +112,8 @@ pub enum Command {
     Stop(stop::Args),
     #[command(subcommand)]
     Restart(restart::Args),
+    #[command(subcommand)]
+    Destroy(destroy::Args),
     Status(status::Args),
     Ring(ring::Args),
     Data(data::Args),

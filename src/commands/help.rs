@@ -42,6 +42,7 @@ const TASKS: &[(&str, &[(&str, &str)])] = &[
             ("ring", "ring allstatus --name c0"),
             ("logs", "logs --name c0"),
             ("exec", "exec @rack1 -- uptime"),
+            ("destroy", "destroy slave --id 0"),
         ],
     ),
     (
@@ -105,7 +106,7 @@ fn exits_of(verb: &str) -> &'static [Exit] {
         "register" | "unregister" | "modify" | "undo" => &[Unknown, Refused, Busy],
         "show" | "list" | "history" | "use" | "explain" => &[Unknown],
         "check" | "exec" | "logs" | "trust" | "ring" => &[Unknown, NotConfirmed, Unreachable, Interrupted],
-        "deploy" | "start" | "stop" | "restart" | "resume" | "playground" => &[
+        "deploy" | "start" | "stop" | "restart" | "destroy" | "resume" | "playground" => &[
             Unknown,
             Refused,
             NotConfirmed,

@@ -7,6 +7,7 @@ pub mod check;
 pub mod completion;
 pub mod data;
 pub mod deploy;
+pub mod destroy;
 pub mod exec;
 pub mod explain;
 pub mod help;
@@ -62,6 +63,7 @@ impl Command {
             | Command::Start(_)
             | Command::Stop(_)
             | Command::Restart(_)
+            | Command::Destroy(_)
             | Command::Exec(_)
             | Command::Resume(_) => Kind::Remote,
             Command::Playground(_) => Kind::Nested,
@@ -85,6 +87,7 @@ pub async fn dispatch(session: &mut Session, command: Command) -> Result<(), Com
         Command::Start(args) => start::run(session, args).await,
         Command::Stop(args) => stop::run(session, args).await,
         Command::Restart(args) => restart::run(session, args).await,
+        Command::Destroy(args) => destroy::run(session, args).await,
         Command::Status(args) => status::run(session, args).await,
         Command::Ring(args) => ring::run(session, args).await,
         Command::Data(args) => data::run(session, args).await,

@@ -1,6 +1,7 @@
 //! `undo`: takes the inventory back to an earlier generation. It is a change like any other: it makes a new
 //! generation, so it can be undone too. What hosts run is not touched; `deploy` carries it there.
 
+use dkc_inventory::edit;
 use dkc_inventory::model::Inventory;
 
 use crate::error::{CommandError, codes};
@@ -30,8 +31,8 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         Some(generation) => generation,
         None => before(session, current.generation)?,
     };
-    let inventory =
-        Inventory { generation: current.generation + 1, ..session.store.load_generation(target)? };
+    let earlier = edit::keep_recorded(session.store.load_generation(target)?, &current);
+    let inventory = Inventory { generation: current.generation + 1, ..earlier };
     let summary = summary(&current, &inventory);
     if session.settings.dry_run {
         session.ui.say(&format!("would go back to generation {target}: {summary}"));

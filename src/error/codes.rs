@@ -145,8 +145,8 @@ codes! {
         "The data on the host is that of another node. It must not be overwritten: a data directory belongs to one node for ever.",
         "ホスト上のデータは別のノードのものです。データディレクトリは一つのノードに固有であり、上書きできません。";
     LOST_DATA = 428, Refused,
-        "A server of a running ring has lost its data. It took part in votes; started empty it could undo what was acknowledged. Put the data back (was a disk not mounted?) or replace the server.",
-        "稼働中のリングのサーバがデータを失っています。投票に参加していたため、空のまま起動すると応答済みの書き込みが失われる恐れがあります。データを復元する（ディスクの未マウントを確認する）か、サーバを交代してください。";
+        "A server of a running ring has lost its data. It took part in votes; started empty it could undo what was acknowledged. Put the data back (was a disk not mounted?).",
+        "稼働中のリングのサーバがデータを失っています。投票に参加していたため、空のまま起動すると応答済みの書き込みが失われる恐れがあります。データを復元してください（ディスクが未マウントでないか確認してください）。";
     SOCKET_PATH = 429, Refused,
         "The path of the control socket would be longer than the system allows. Choose a shorter data directory.",
         "制御ソケットのパスが長すぎます。より短いデータディレクトリを指定してください。";
@@ -175,8 +175,8 @@ codes! {
         "The slave has no pair, so no application could reach it. `register pair` adds one.",
         "スレーブにペアが登録されていないため、アプリケーションから接続できません。`register pair` で追加してください。";
     SLAVES_LEFT = 438, Refused,
-        "Slaves are still registered for the cluster that would be destroyed.",
-        "削除しようとするクラスタのスレーブがまだ登録されています。";
+        "Slaves of the cluster that would be destroyed are still installed on their hosts. Destroy them first, or add --with-slaves.",
+        "削除しようとするクラスタのスレーブがまだホストに導入されています。先にスレーブを削除するか、--with-slaves を付けてください。";
     STALE_GENERATION = 601, Busy,
         "The inventory has changed since the plan was made, so the plan no longer says what would happen. Nothing was changed. Type the command again: it makes a new plan.",
         "計画の作成後にインベントリが変更されたため、計画は無効です。何も変更されていません。もう一度コマンドを実行すると新しい計画が作成されます。";

@@ -80,3 +80,23 @@ fn the_same_lines_work_one_shot_from_a_file_and_from_standard_input() {
     lab.sh("admin", "printf 'show host\\nnonsense\\nshow cluster\\n' > /root/bad.dkc").ok();
     lab.dkc("-f /root/bad.dkc").exits(2).says("bad.dkc:2").never_says("name: c0");
 }
+
+#[test]
+fn a_destroyed_cluster_leaves_nothing_and_is_made_anew_empty() {
+    let lab = founded(4, &[2]);
+    lab.dkc("data set -n c0 k v").ok();
+    lab.dkc("destroy cluster -n c0 --yes").exits(4).says("destroy slave --id 0");
+    lab.dkc("destroy slave --id 0 --yes").ok();
+    lab.dkc("destroy cluster -n c0 --yes").exits(5).says("to confirm: c0@g");
+    lab.dkc("destroy cluster -n c0 --confirm c0@g1").exits(5).says("nothing changed");
+    let plan = lab.dkc("destroy cluster -n c0 --dry-run").ok().stdout.clone();
+    let word = plan.lines().find_map(|line| line.trim().strip_prefix("to confirm: ")).expect("the word").to_owned();
+    lab.dkc(&format!("destroy cluster -n c0 --confirm {word} --with-programs")).ok();
+    for host in ["h1", "h2", "h3"] {
+        lab.sh(host, "ls -A /var/lib/dkc; ls /etc/systemd/system").never_says("c0-").never_says("bin").never_says("dkcd@");
+    }
+    lab.dkc("destroy cluster -n c0 --yes").ok().says("nothing to do");
+    lab.dkc("deploy --yes").ok();
+    lab.dkc("start cluster -n c0 --yes").ok();
+    lab.dkc("data print -n c0 k").exits(1).says("value is not found");
+}

@@ -212,7 +212,7 @@ fn check_same(
         false => Err(EditError::Different {
             what: format!("cluster {}", request.name),
             differences,
-            modify: format!("modify cluster -n {} … (servers: grow, shrink, replace)", request.name),
+            modify: format!("modify cluster -n {} …     (its servers stay as they are)", request.name),
         }),
     }
 }

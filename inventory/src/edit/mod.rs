@@ -22,7 +22,7 @@ pub use pair::{
     DEFAULT_LISTEN, ModifyPair, RegisterPair, UnregisterPair, modify_pair, register_pair, unregister_pair,
 };
 pub(crate) use pair::{check_free, check_own};
-pub use record::{forget_deployed, record_deployed, record_founded};
+pub use record::{forget_deployed, keep_recorded, record_deployed, record_founded};
 pub(crate) use slave::unknown_slave;
 pub use slave::{
     ModifySlave, RegisterSlave, UnregisterSlave, modify_slave, register_slave, unregister_slave,

@@ -17,10 +17,15 @@ pub fn record_deployed(inventory: &Inventory, nodes: &[NodeName]) -> Edited {
     Edited::from(inventory, after, Vec::new())
 }
 
-/// These nodes were removed from their hosts.
+/// These nodes were removed from their hosts. A ring of which no server is left has to be founded again.
 pub fn forget_deployed(inventory: &Inventory, nodes: &[NodeName]) -> Edited {
     let mut after = inventory.clone();
     nodes.iter().for_each(|node| set_deployed(&mut after, node, None));
+    for node in nodes.iter().filter(|node| node.is_server()) {
+        if let Some(cluster) = after.clusters.get_mut(node.cluster()) {
+            cluster.founded &= cluster.servers.iter().any(|server| server.deployed.is_some());
+        }
+    }
     Edited::from(inventory, after, Vec::new())
 }
 
@@ -31,6 +36,26 @@ pub fn record_founded(inventory: &Inventory, cluster: &ClusterName) -> Edited {
         cluster.founded = true;
     }
     Edited::from(inventory, after, Vec::new())
+}
+
+/// An earlier inventory that is to take the place of this one. What is wanted goes back; what lies on the hosts does
+/// not, so what was written down of it since then stays.
+pub fn keep_recorded(mut earlier: Inventory, now: &Inventory) -> Inventory {
+    for (name, cluster) in &mut earlier.clusters {
+        let Some(present) = now.clusters.get(name).filter(|present| present.id == cluster.id) else { continue };
+        cluster.founded = present.founded;
+        for server in &mut cluster.servers {
+            if let Some(same) = present.servers.iter().find(|s| s.node_uuid == server.node_uuid) {
+                server.deployed.clone_from(&same.deployed);
+            }
+        }
+    }
+    for (id, slave) in &mut earlier.slaves {
+        if let Some(same) = now.slaves.get(id).filter(|same| same.node_uuid == slave.node_uuid) {
+            slave.deployed.clone_from(&same.deployed);
+        }
+    }
+    earlier
 }
 
 fn set_deployed(inventory: &mut Inventory, node: &NodeName, digest: Option<String>) {

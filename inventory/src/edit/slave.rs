@@ -109,7 +109,7 @@ pub fn modify_slave(inventory: &Inventory, request: &ModifySlave) -> Result<Edit
         return Err(EditError::Fixed {
             what: "host and cluster of a slave",
             cluster: present.cluster.clone(),
-            why: "it is installed where it is: unregister it and register another",
+            why: "it is installed where it is: destroy it first, or register another",
         });
     }
     let mut after = inventory.clone();

@@ -18,7 +18,7 @@ use crate::observed::{HostFacts, Observed};
 pub enum DestroyTarget {
     Cluster {
         name: ClusterName,
-        /// Its slaves too; otherwise a cluster that has some is not destroyed.
+        /// Its slaves too; otherwise a cluster that has installed ones is not destroyed.
         with_slaves: bool,
     },
     Slave {
@@ -35,14 +35,15 @@ pub struct DestroyRequest {
 }
 
 impl DestroyTarget {
-    fn nodes(&self, inventory: &Inventory) -> Result<Vec<NodeName>, Refused> {
+    /// The nodes that go.
+    pub fn nodes(&self, inventory: &Inventory) -> Result<Vec<NodeName>, Refused> {
         use super::Target;
         match self {
             DestroyTarget::Slave { id } => Target::Slaves { ids: vec![*id] }.nodes(inventory),
             DestroyTarget::Cluster { name, with_slaves } => {
                 let servers =
                     Target::Servers { cluster: name.clone(), numbers: Vec::new() }.nodes(inventory)?;
-                let ids: Vec<String> = inventory.slaves_of(name).iter().map(|id| id.to_string()).collect();
+                let ids = installed_slaves(inventory, name);
                 match with_slaves {
                     true => Ok(inventory.nodes_of(name)),
                     false if ids.is_empty() => Ok(servers),
@@ -56,6 +57,12 @@ impl DestroyTarget {
     pub fn hosts(&self, inventory: &Inventory) -> Result<BTreeSet<HostAddress>, Refused> {
         Ok(super::scope::hosts_of(inventory, &self.nodes(inventory)?))
     }
+}
+
+/// A slave that is only registered runs nowhere and loses nothing with its cluster.
+fn installed_slaves(inventory: &Inventory, cluster: &ClusterName) -> Vec<String> {
+    let is_installed = |id: &SlaveId| inventory.slaves.get(id).is_some_and(|slave| slave.deployed.is_some());
+    inventory.slaves_of(cluster).into_iter().filter(is_installed).map(|id| id.to_string()).collect()
 }
 
 pub fn destroy(
@@ -95,12 +102,16 @@ pub fn destroy(
     plan.undo = "none: what is removed is gone".into();
     match &request.target {
         DestroyTarget::Slave { id } => {
-            plan.impact.push(format!("slave {id} and its listeners go; no data is in it"))
+            plan.impact.push(format!("slave {id} and its listeners go; no data is in it"));
+            plan.impact.push(format!("slave {id} stays registered: unregister slave --id {id} forgets it"));
         }
         DestroyTarget::Cluster { name, .. } if !present.is_empty() => {
             plan.danger = Danger::LosesData;
             plan.confirm = Some(format!("{name}@g{}", inventory.generation));
             plan.impact.push(format!("every key in {name} is lost for ever"));
+            plan.impact.push(format!(
+                "{name} stays registered: deploy and start make it anew, unregister cluster -n {name} forgets it"
+            ));
         }
         DestroyTarget::Cluster { .. } => {}
     }

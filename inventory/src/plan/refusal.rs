@@ -45,7 +45,7 @@ pub enum Refusal {
     Drift { host: HostAddress, node: NodeName },
     #[error("slave {} still uses {cluster}", ids.join(", "))]
     SlavesUse { cluster: ClusterName, ids: Vec<String> },
-    #[error("slave {} is still registered for {cluster}", ids.join(", "))]
+    #[error("slave {} of {cluster} is still installed", ids.join(", "))]
     SlavesLeft { cluster: ClusterName, ids: Vec<String> },
     #[error(
         "{cluster} would lose its quorum: {down} of {servers} servers would be down, it tolerates {tolerates}"
@@ -146,10 +146,9 @@ impl Refusal {
                 one(format!("look at {dir}/data on {host}: it must not be overwritten"))
             }
             LostData { host, node } => match node {
-                NodeName::Server(cluster, number) => vec![
-                    format!("put the data back (was a disk not mounted on {host}?), then retype"),
-                    format!("or: replace -n {cluster} --no {number} --address {host}:PORT"),
-                ],
+                NodeName::Server(..) => {
+                    one(format!("put the data back (was a disk not mounted on {host}?), then retype"))
+                }
                 NodeName::Slave(..) => one("deploy".into()),
             },
             SocketPath { host, .. } => one(format!("modify host --data-dir /a/shorter/path {host}")),
@@ -159,7 +158,10 @@ impl Refusal {
             ],
             NotInstalled { .. } | Drift { .. } => one("deploy".into()),
             SlavesUse { ids, .. } => ids.iter().map(|id| format!("stop slave --id {id}")).collect(),
-            SlavesLeft { ids, .. } => ids.iter().map(|id| format!("destroy slave --id {id}")).collect(),
+            SlavesLeft { ids, .. } => {
+                let each = ids.iter().map(|id| format!("destroy slave --id {id}"));
+                each.chain(["or add --with-slaves".into()]).collect()
+            }
             Quorum { cluster, .. } => vec![
                 format!("start cluster -n {cluster}   (bring the others back first)"),
                 format!("stop cluster -n {cluster}   (stops the whole cluster)"),
@@ -221,8 +223,19 @@ impl Refused {
     pub(super) fn unless_empty(reasons: Vec<Refusal>) -> Result<(), Refused> {
         match reasons.is_empty() {
             true => Ok(()),
-            false => Err(Refused { reasons, instead: Vec::new() }),
+            false => Err(Refused::of(reasons, Vec::new())),
         }
+    }
+
+    /// A host that is silent is one reason, however many nodes are on it.
+    pub(super) fn of(reasons: Vec<Refusal>, instead: Vec<String>) -> Refused {
+        let mut once: Vec<Refusal> = Vec::new();
+        for reason in reasons {
+            if !once.contains(&reason) {
+                once.push(reason);
+            }
+        }
+        Refused { reasons: once, instead }
     }
 
     /// That of the first reason that is not about a host's silence: a rule that says no is the better news.

@@ -168,7 +168,7 @@ fn the_same_again_is_no_change_and_something_else_is_refused() {
         edit::register_cluster(&inventory, &cluster_request("c0", "10.77.0.11:8020"), &mut fresh),
         "Refused DKC-E0401: cluster c0 is already registered, with other values\n  \
          cause: its servers are 10.77.0.11:8020 10.77.0.12:8020 10.77.0.13:8020\n  \
-         try: modify cluster -n c0 … (servers: grow, shrink, replace)",
+         try: modify cluster -n c0 …     (its servers stay as they are)",
     );
     check(
         edit::register_pair(&inventory, &pair_request(0)),
@@ -308,6 +308,20 @@ fn words_are_checked_before_they_reach_a_unit_or_a_command_line() {
     ] {
         assert!(!host(change));
     }
+}
+
+#[test]
+fn a_destroyed_cluster_is_as_before_its_first_deploy_and_an_undo_does_not_forget_that() {
+    let c0 = "c0".parse().unwrap();
+    let fresh = three_servers();
+    let installed = edit::record_deployed(&fresh, &fresh.node_names()).inventory;
+    let founded = edit::record_founded(&installed, &c0).inventory;
+    assert_eq!(edit::keep_recorded(fresh.clone(), &founded).clusters, founded.clusters);
+    let destroyed = edit::forget_deployed(&founded, &founded.nodes_of(&c0)).inventory;
+    assert_eq!((&destroyed.clusters, &destroyed.slaves), (&fresh.clusters, &fresh.slaves));
+    assert_eq!(edit::keep_recorded(founded.clone(), &destroyed).clusters, fresh.clusters);
+    let one_gone = edit::forget_deployed(&founded, &founded.nodes_of(&c0)[..1]).inventory;
+    assert!(one_gone.clusters[&c0].founded);
 }
 
 #[test]

@@ -371,6 +371,7 @@ plan op-0000002a: destroy cluster -n c0
       12. remove /var/lib/dkc with its programs
 
   impact: every key in c0 is lost for ever
+  impact: c0 stays registered: deploy and start make it anew, unregister cluster -n c0 forgets it
   undo:   none: what is removed is gone
   to confirm: c0@g6"
     );
