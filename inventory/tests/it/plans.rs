@@ -184,7 +184,7 @@ plan op-0000002a: start cluster -n c0
     10.77.0.11
        7. found the ring, through c0-0
 
-  impact: c0 is founded: 3 servers, 12 tablets, 3 replicas each; it then tolerates 1 failure
+  impact: c0 is founded: 3 servers, 6 tablets, 3 replicas each; it then tolerates 1 failure
   undo:   stop cluster -n c0
 ",
     );

@@ -19,7 +19,7 @@ pub struct Args {
     /// Copies of each part of the data (default: 3, or as many as there are servers)
     #[arg(long, value_name = "COUNT")]
     pub replicas: Option<u32>,
-    /// Parts that the data is divided into (default: 12)
+    /// Parts that the data is divided into (default: 6 for up to 5 servers, 64 for up to 16, 256 beyond)
     #[arg(long, value_name = "COUNT")]
     pub tablets: Option<u16>,
     /// A parameter; may be given several times
