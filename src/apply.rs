@@ -36,7 +36,10 @@ pub async fn observe(
     observe_scope(session, Scope::of(hosts, session.timeout())).await
 }
 
-pub async fn observe_scope(session: &mut Session, scope: Scope) -> Result<(Inventory, Observed), CommandError> {
+pub async fn observe_scope(
+    session: &mut Session,
+    scope: Scope,
+) -> Result<(Inventory, Observed), CommandError> {
     let inventory = session.inventory()?;
     let is_supervised = session.is_playground || session.store.dir().join(SUPERVISED_MARKER).exists();
     let scope = Scope { is_supervised, ..scope };
@@ -88,7 +91,8 @@ impl Record {
     }
 
     fn apply(&self, inventory: &Inventory) -> Inventory {
-        let founded = |inventory: Inventory, name: &ClusterName| edit::record_founded(&inventory, name).inventory;
+        let founded =
+            |inventory: Inventory, name: &ClusterName| edit::record_founded(&inventory, name).inventory;
         let deployed = edit::record_deployed(inventory, &self.deployed).inventory;
         let forgotten = edit::forget_deployed(&deployed, &self.forgotten).inventory;
         let after = self.founded.iter().fold(forgotten, founded);
@@ -122,7 +126,8 @@ pub async fn carry_out(session: &mut Session, plan: Plan, record: Record) -> Res
 
 /// Goes on with an operation from its journal. Its steps are as they were planned; those done stay done.
 pub async fn resume(session: &mut Session, operation: &str) -> Result<(), CommandError> {
-    let (journal, mut recorded) = Journal::reopen(&session.store.journal_dir(), operation).map_err(journal_error)?;
+    let (journal, mut recorded) =
+        Journal::reopen(&session.store.journal_dir(), operation).map_err(journal_error)?;
     start_again(&recorded.plan, &mut recorded.done);
     let plan = recorded.plan;
     let left = plan.steps.len() - recorded.done.len();
@@ -130,7 +135,11 @@ pub async fn resume(session: &mut Session, operation: &str) -> Result<(), Comman
         session.ui.say(&format!("{operation} ({}): nothing is left to do", plan.command));
     } else {
         session.ui.say(plan.text().trim_end());
-        session.ui.say(&format!("{} of {} steps are done, {left} are left", recorded.done.len(), plan.steps.len()));
+        session.ui.say(&format!(
+            "{} of {} steps are done, {left} are left",
+            recorded.done.len(),
+            plan.steps.len()
+        ));
         if session.settings.dry_run {
             return Ok(());
         }
@@ -150,12 +159,13 @@ pub async fn resume(session: &mut Session, operation: &str) -> Result<(), Comman
 /// A node that was started and never became ready may have ended meanwhile: its start is to be done again.
 fn start_again(plan: &Plan, done: &mut BTreeSet<u32>) {
     let is_ready = |node: &Option<NodeName>| {
-        let mut waits = plan.steps.iter().filter(|s| s.node == *node && matches!(s.action, Action::WaitReady { .. }));
+        let mut waits =
+            plan.steps.iter().filter(|s| s.node == *node && matches!(s.action, Action::WaitReady { .. }));
         waits.all(|step| done.contains(&step.number))
     };
     let starts = plan.steps.iter().filter(|step| matches!(step.action, Action::StartNode { .. }));
     let again: Vec<u32> = starts.filter(|step| !is_ready(&step.node)).map(|step| step.number).collect();
-    again.iter().for_each(|number| drop(done.remove(number)));
+    done.retain(|number| !again.contains(number));
 }
 
 async fn execute(
@@ -188,7 +198,9 @@ fn save(locked: &Locked, inventory: &Inventory) -> Result<(), CommandError> {
 /// The plan is the data of a dry run.
 fn show_dry(session: &Session, plan: &Plan) {
     let text = match session.settings.output {
-        Some(Format::Json | Format::Jsonl) => serde_json::to_string(plan).map(|text| text + "\n").unwrap_or_default(),
+        Some(Format::Json | Format::Jsonl) => {
+            serde_json::to_string(plan).map(|text| text + "\n").unwrap_or_default()
+        }
         Some(Format::Yaml) => serde_yaml::to_string(plan).unwrap_or_default(),
         _ => plan.text(),
     };
@@ -217,7 +229,10 @@ fn judge(plan: &Plan, report: &Report) -> Result<(), CommandError> {
             failed(CommandError::new(&codes::STEP_FAILED, what), &one.error, None)
         }
         several => several.iter().fold(
-            CommandError::new(&codes::STEP_FAILED, format!("{}: {} steps failed", plan.command, several.len())),
+            CommandError::new(
+                &codes::STEP_FAILED,
+                format!("{}: {} steps failed", plan.command, several.len()),
+            ),
             |error, failure| {
                 let place = format!("{}, step {} of {all}: ", failure.step.host, failure.step.number);
                 failed(error, &failure.error, Some(place))

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use dkc_core::ids::{ClusterId, ClusterName, NodeUuid};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -28,7 +28,9 @@ pub enum AuthorityError {
     File { what: &'static str, path: PathBuf, source: std::io::Error },
     #[error("the authority of cluster {cluster} in {dir} is not complete: ca.pem and ca.key belong together")]
     Incomplete { cluster: ClusterName, dir: PathBuf },
-    #[error("the authority of cluster {cluster} belongs to another cluster id ({found}, the inventory says {wanted})")]
+    #[error(
+        "the authority of cluster {cluster} belongs to another cluster id ({found}, the inventory says {wanted})"
+    )]
     Foreign { cluster: ClusterName, found: String, wanted: ClusterId },
     #[error("certificate of {what}: {source}")]
     Certificate { what: String, source: rcgen::Error },
@@ -84,7 +86,12 @@ impl Authority {
         }
     }
 
-    fn open(certificate: &Path, key: &Path, cluster: &ClusterName, id: ClusterId) -> Result<Self, AuthorityError> {
+    fn open(
+        certificate: &Path,
+        key: &Path,
+        cluster: &ClusterName,
+        id: ClusterId,
+    ) -> Result<Self, AuthorityError> {
         let anchors_pem = read(certificate)?;
         let found = common_name(certificate, &anchors_pem)?;
         if found != authority_name(id) {

@@ -95,7 +95,9 @@ fn program_page(program: &clap::Command) -> std::io::Result<String> {
     text.push_str(&preformatted("COMMANDS", &crate::commands::help::overview()));
     text.push_str(&ending(program));
     text.push_str(".SH FILES\n.TP\n\\fIinventory.yaml\\fR\nin the inventory directory: what is registered\n");
-    text.push_str(".TP\n\\fIgenerations/\\fR, \\fIaudit.jsonl\\fR\nbeside it: earlier generations, and who did what\n");
+    text.push_str(
+        ".TP\n\\fIgenerations/\\fR, \\fIaudit.jsonl\\fR\nbeside it: earlier generations, and who did what\n",
+    );
     Ok(text)
 }
 
@@ -121,7 +123,8 @@ fn verb_page(verb: &clap::Command) -> std::io::Result<String> {
 fn noun_section(noun: &clap::Command, verb_name: &str) -> std::io::Result<Vec<u8>> {
     let full_name = format!("{verb_name} {}", noun.get_name());
     let about = noun.get_about().map(|about| about.to_string()).unwrap_or_default();
-    let mut section = format!(".SH \"{}\"\n{}\n.PP\n", full_name.to_uppercase(), escaped(&about)).into_bytes();
+    let mut section =
+        format!(".SH \"{}\"\n{}\n.PP\n", full_name.to_uppercase(), escaped(&about)).into_bytes();
     let man = man(noun.clone().bin_name(full_name), "");
     let mut parts = Vec::new();
     man.render_synopsis_section(&mut parts)?;

@@ -134,7 +134,9 @@ fn usage_error(error: &clap::Error, words: &[String]) -> CommandError {
     let mut paragraphs = text.trim().split("\n\n");
     let first = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
     let what = match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => "a word is missing".into(),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            "a word is missing".into()
+        }
         _ => first.lines().map(str::trim).collect::<Vec<_>>().join(" "),
     };
     let mut answer = CommandError::new(&codes::USAGE, what);
@@ -164,7 +166,8 @@ fn usage_of(words: &[String]) -> String {
     if topic.is_empty() {
         return "help".into();
     }
-    let nouns: Vec<&str> = page.get_subcommands().filter(|s| !s.is_hide_set()).map(|s| s.get_name()).collect();
+    let nouns: Vec<&str> =
+        page.get_subcommands().filter(|s| !s.is_hide_set()).map(|s| s.get_name()).collect();
     let help = format!("(help {})", topic.join(" "));
     if !nouns.is_empty() {
         return format!("{} {}     {help}", topic.join(" "), nouns.join("|"));

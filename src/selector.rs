@@ -38,7 +38,8 @@ impl Selected {
 
     fn add(&mut self, inventory: &Inventory, word: &str) -> Result<(), CommandError> {
         if let Some(group) = word.strip_prefix('@') {
-            let members = inventory.hosts.iter().filter(|(_, host)| host.group.iter().any(|name| name == group));
+            let members =
+                inventory.hosts.iter().filter(|(_, host)| host.group.iter().any(|name| name == group));
             let before = self.hosts.len();
             self.hosts.extend(members.map(|(address, _)| address.clone()));
             let groups = inventory.hosts.values().flat_map(|host| &host.group).cloned();
@@ -47,8 +48,10 @@ impl Selected {
         if let Some((cluster, member)) = word.split_once('/') {
             let nodes = nodes_of(inventory, cluster);
             let wanted = format!("{cluster}-{member}");
-            let members = nodes.iter().filter_map(|node| node.to_string().strip_prefix(cluster).map(str::to_owned));
-            let known: Vec<String> = members.map(|end| format!("{cluster}/{}", end.trim_start_matches('-'))).collect();
+            let members =
+                nodes.iter().filter_map(|node| node.to_string().strip_prefix(cluster).map(str::to_owned));
+            let known: Vec<String> =
+                members.map(|end| format!("{cluster}/{}", end.trim_start_matches('-'))).collect();
             let found = nodes.into_iter().find(|node| node.to_string() == wanted);
             self.nodes.insert(found.ok_or_else(|| unknown("member", word, known))?);
             return Ok(());

@@ -19,7 +19,9 @@ const CTL_PATIENCE: Duration = Duration::from_secs(90);
 
 #[derive(Parser)]
 #[command(name = "dkcd", version, about = "The daemon of dkc: a server node or a slave node")]
-#[command(after_help = "EXIT STATUS: 0 done, 1 failed, 2 misused, 70 a bug, 74 the disk failed, 78 the configuration was refused.")]
+#[command(
+    after_help = "EXIT STATUS: 0 done, 1 failed, 2 misused, 70 a bug, 74 the disk failed, 78 the configuration was refused."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -149,8 +151,10 @@ fn worker_threads(cores: usize) -> usize {
 fn begin_logging(config: &NodeConfig) {
     let level = &config.parameters.log_level;
     // The consensus library tells each round at `info`; what matters of it comes as warnings.
-    let filter = EnvFilter::try_new(format!("{level},openraft=error")).unwrap_or_else(|_| EnvFilter::new("info,openraft=error"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let filter = EnvFilter::try_new(format!("{level},openraft=error"))
+        .unwrap_or_else(|_| EnvFilter::new("info,openraft=error"));
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let begun = match config.parameters.log_format {
         LogFormat::Text => builder.with_ansi(false).try_init(),
         LogFormat::Json => builder.json().try_init(),
@@ -172,8 +176,10 @@ fn line_of(words: &[String]) -> Result<String, Failure> {
 
 fn ctl(directory: &Path, line: &str) -> Result<ExitCode, Failure> {
     let path = directory.join(layout::CONTROL_SOCKET);
-    let answer = control::ask(&path, line, CTL_PATIENCE)
-        .map_err(|error| Failure { message: format!("{}: {error}; does the node run?", path.display()), status: 1 })?;
+    let answer = control::ask(&path, line, CTL_PATIENCE).map_err(|error| Failure {
+        message: format!("{}: {error}; does the node run?", path.display()),
+        status: 1,
+    })?;
     print!("{answer}");
     let is_error = ["{\"error\"", "ERROR", "Unknown command"].iter().any(|mark| answer.starts_with(mark));
     Ok(if is_error { ExitCode::FAILURE } else { ExitCode::SUCCESS })

@@ -132,7 +132,8 @@ async fn answer_json(line: &str, handler: &dyn Handler) -> Vec<u8> {
         Ok(request) => handler.handle(request).await,
         Err(e) => refusal(format!("the request is not understood: {e}")),
     };
-    serde_json::to_vec(&reply).unwrap_or_else(|e| format!("{{\"error\":{{\"message\":\"{e}\"}}}}").into_bytes())
+    serde_json::to_vec(&reply)
+        .unwrap_or_else(|e| format!("{{\"error\":{{\"message\":\"{e}\"}}}}").into_bytes())
 }
 
 /// A reply for what was refused and changed nothing.
@@ -187,7 +188,11 @@ mod tests {
     async fn words_get_text_and_requests_get_one_line_of_json() {
         check("VERSION", "said VERSION\n").await;
         check(r#"{"do":"prepare_stop"}"#, "\"ok\"\n").await;
-        check(r#"{"do":"dance"}"#, r#"{"error":{"message":"the request is not understood: unknown variant `dance`"#).await;
+        check(
+            r#"{"do":"dance"}"#,
+            r#"{"error":{"message":"the request is not understood: unknown variant `dance`"#,
+        )
+        .await;
     }
 
     #[tokio::test]

@@ -65,7 +65,12 @@ fn own_program() -> Result<Command, SuperviseError> {
 pub fn start(directory: &Path) -> Result<(), SuperviseError> {
     let mut command = own_program()?;
     command.args(["supervise", "--foreground", "--dir"]).arg(directory);
-    command.env("DKC_DETACH", "1").current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .env("DKC_DETACH", "1")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().map_err(step("cannot start the supervisor"))?;
     let mut line = String::new();
     if let Some(out) = child.stdout.take() {

@@ -81,9 +81,8 @@ pub async fn run(load: &Load) -> std::io::Result<(Figures, Option<String>)> {
     TcpStream::connect(&load.target).await?;
     let begun = Instant::now();
     let silence = Arc::new(Silence::default());
-    let clients: Vec<_> = (0..load.clients)
-        .map(|n| tokio::spawn(client(load.clone(), n, begun, silence.clone())))
-        .collect();
+    let clients: Vec<_> =
+        (0..load.clients).map(|n| tokio::spawn(client(load.clone(), n, begun, silence.clone()))).collect();
     let mut sum = Tally::default();
     for client in clients {
         let tally = client.await.map_err(std::io::Error::other)?;

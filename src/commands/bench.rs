@@ -88,7 +88,12 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     match first_error {
         Some(error) => Err(CommandError::new(
             &codes::FAILED_BENCH,
-            format!("bench of {}: {} of {} requests failed", load.target, figures.errors, figures.operations + figures.errors),
+            format!(
+                "bench of {}: {} of {} requests failed",
+                load.target,
+                figures.errors,
+                figures.operations + figures.errors
+            ),
         )
         .cause(error)),
         None => Ok(()),
@@ -96,8 +101,17 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
 }
 
 fn listing(args: &Args, target: &str, figures: &Figures) -> Listing {
-    let mut listing =
-        Listing::new(&["TARGET", "OPS/S", "P50", "P99", "P99.9", "MAX", "LONGEST SILENCE", "MISSES", "ERRORS"]);
+    let mut listing = Listing::new(&[
+        "TARGET",
+        "OPS/S",
+        "P50",
+        "P99",
+        "P99.9",
+        "MAX",
+        "LONGEST SILENCE",
+        "MISSES",
+        "ERRORS",
+    ]);
     let ms = |us: u64| format!("{}.{:02} ms", us / 1000, us % 1000 / 10);
     let row = vec![
         target.to_owned(),

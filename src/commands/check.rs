@@ -33,7 +33,8 @@ pub struct Args {
     pub name: Option<ClusterName>,
     /// Only hosts of this group
     #[arg(short = 'g', long, value_name = "GROUP", add = crate::complete::groups())]
-    pub group: Vec<String>,}
+    pub group: Vec<String>,
+}
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let hosts = hosts(&session.inventory()?, &args)?;
@@ -46,7 +47,8 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     let findings = check::check(&inventory, &observed, &hosts, std::env::consts::ARCH);
     show(session, &findings);
     warn_of_authorities(session)?;
-    let is_unreachable = findings.iter().any(|f| f.grade == Grade::Fail && matches!(f.topic, "login" | "host key"));
+    let is_unreachable =
+        findings.iter().any(|f| f.grade == Grade::Fail && matches!(f.topic, "login" | "host key"));
     match check::worst(&findings) {
         Grade::Fail if is_unreachable => Err(CommandError::silent(Exit::Unreachable)),
         Grade::Fail => Err(CommandError::silent(Exit::Failed)),

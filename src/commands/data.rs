@@ -144,7 +144,11 @@ struct Server {
 }
 
 impl Server {
-    async fn find(session: &Session, cluster: ClusterName, namespace: Namespace) -> Result<Server, CommandError> {
+    async fn find(
+        session: &Session,
+        cluster: ClusterName,
+        namespace: Namespace,
+    ) -> Result<Server, CommandError> {
         let inventory = session.inventory()?;
         let target = Target::Servers { cluster: cluster.clone(), numbers: Vec::new() };
         let nodes = target.nodes(&inventory).map_err(apply::refused("data"))?;
@@ -237,7 +241,8 @@ fn operation(action: Action) -> Result<(String, DataOperation), CommandError> {
 fn standard_input() -> Result<Vec<u8>, CommandError> {
     let mut bytes = Vec::new();
     let read = std::io::stdin().lock().take(VALUE_MAX_BYTES + 1).read_to_end(&mut bytes);
-    let cannot = |cause: String| CommandError::new(&codes::DATA_REFUSED, "cannot read the value").cause(cause);
+    let cannot =
+        |cause: String| CommandError::new(&codes::DATA_REFUSED, "cannot read the value").cause(cause);
     read.map_err(|error| cannot(error.to_string()))?;
     match bytes.len() as u64 > VALUE_MAX_BYTES {
         true => Err(cannot(format!("it is larger than {VALUE_MAX_BYTES} bytes"))),
@@ -255,7 +260,8 @@ fn said(session: &Session, key: &str, reply: DataReply) -> Result<(), CommandErr
         DataReply::Removed => said_of(session, key, "removed", None),
         DataReply::Number { value } => {
             let mut listing = Listing::new(&["key", "value"]);
-            listing.push(vec![key.into(), value.to_string()], serde_json::json!({ "key": key, "value": value }));
+            listing
+                .push(vec![key.into(), value.to_string()], serde_json::json!({ "key": key, "value": value }));
             match session.settings.output {
                 Some(_) => session.show(Format::Table, &listing),
                 None => session.ui.data_line(&value.to_string()),
@@ -270,9 +276,12 @@ fn said(session: &Session, key: &str, reply: DataReply) -> Result<(), CommandErr
             Ok(())
         }
         DataReply::NotFound => {
-            Err(CommandError::new(&codes::NO_KEY, format!("{shown} => value is not found")).now("nothing changed"))
+            Err(CommandError::new(&codes::NO_KEY, format!("{shown} => value is not found"))
+                .now("nothing changed"))
         }
-        DataReply::NotStored => refused(format!("{shown}: not stored: --add needs a key that is not there, --replace one that is")),
+        DataReply::NotStored => refused(format!(
+            "{shown}: not stored: --add needs a key that is not there, --replace one that is"
+        )),
         DataReply::Exists => refused(format!("{shown} has another version by now")),
         DataReply::NotANumber => refused(format!("the value of {shown} is not a number")),
         DataReply::TooLarge => refused(format!("{shown}: the key or value is over the cluster's limit")),
@@ -326,10 +335,18 @@ fn print(session: &Session, key: &str, reply: DataReply, face: Face) -> Result<(
         session.ui.data_bytes(&bytes);
         return Ok(());
     }
-    let mut listing = Listing::new(&["key", "value", "version", "flags", "expires at (ms)", "modified at (ms)"]);
+    let mut listing =
+        Listing::new(&["key", "value", "version", "flags", "expires at (ms)", "modified at (ms)"]);
     let record = Record { key, value: &value, version, flags, expires_at_ms, modified_at_ms };
     let expires = expires_at_ms.map(|at| at.to_string()).unwrap_or_default();
-    let row = [key.into(), shown(&bytes), version.to_string(), flags.to_string(), expires, modified_at_ms.to_string()];
+    let row = [
+        key.into(),
+        shown(&bytes),
+        version.to_string(),
+        flags.to_string(),
+        expires,
+        modified_at_ms.to_string(),
+    ];
     listing.push(row.to_vec(), record);
     match session.settings.output {
         None if !face.is_long => {
@@ -370,7 +387,9 @@ async fn remove(session: &Session, server: &mut Server, keys: Vec<String>) -> Re
     }
     match missing.is_empty() {
         true => Ok(()),
-        false => Err(CommandError::new(&codes::NO_KEY, format!("{} => value is not found", missing.join(", ")))),
+        false => {
+            Err(CommandError::new(&codes::NO_KEY, format!("{} => value is not found", missing.join(", "))))
+        }
     }
 }
 

@@ -100,7 +100,9 @@ fn authorities(
         let Some(cluster) = inventory.clusters.get(name) else { continue };
         if !session.settings.dry_run && !digests.contains_key(name) {
             let made = Authority::open_or_make(&root, name, cluster.id);
-            made.map_err(|error| CommandError::new(&codes::AUTHORITY, error.to_string()).now("nothing changed"))?;
+            made.map_err(|error| {
+                CommandError::new(&codes::AUTHORITY, error.to_string()).now("nothing changed")
+            })?;
         }
         if let Some(text) = authority::anchors(&root, name) {
             digests.insert(name.clone(), render::digest(&text));

@@ -66,7 +66,10 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         if session.settings.output.is_none() {
             print_lines(session, &ended);
         }
-        listing.push(vec![ended.host.clone(), ended.status.unwrap_or(-1).to_string(), ended.stdout.clone()], ended);
+        listing.push(
+            vec![ended.host.clone(), ended.status.unwrap_or(-1).to_string(), ended.stdout.clone()],
+            ended,
+        );
     }
     if session.settings.output.is_some() {
         session.show(Format::Table, &listing);
@@ -75,7 +78,8 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         return Ok(());
     }
     let what = format!("exec: it failed on {} of {} hosts", failures.len(), hosts.len());
-    let error = failures.into_iter().fold(CommandError::new(&codes::EXEC_FAILED, what), |e, cause| e.cause(cause));
+    let error =
+        failures.into_iter().fold(CommandError::new(&codes::EXEC_FAILED, what), |e, cause| e.cause(cause));
     Err(if is_unreachable { error.exit(Exit::Unreachable) } else { error })
 }
 
@@ -88,7 +92,8 @@ async fn run_on(
 ) -> Result<Output, WorldError> {
     let host = gather::open(world, inventory, address).await?;
     let arguments: Vec<&str> = program.iter().map(String::as_str).collect();
-    host.run(Script { what: "the program", text: EXEC, arguments: &arguments, input: Input::Nothing, limit }).await
+    host.run(Script { what: "the program", text: EXEC, arguments: &arguments, input: Input::Nothing, limit })
+        .await
 }
 
 fn ended(host: &HostAddress, output: Output) -> Ended {

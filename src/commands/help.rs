@@ -196,7 +196,7 @@ mod tests {
             let page = sub.get_after_help().map(|text| text.to_string()).unwrap_or_default();
             let lines =
                 page.lines().skip_while(|l| *l != "EXAMPLES").skip(1).take_while(|l| l.starts_with("  "));
-            examples.extend(lines.map(|l| command_of(l)));
+            examples.extend(lines.map(command_of));
         }
         for example in examples {
             let words = shlex::split(&example).unwrap();

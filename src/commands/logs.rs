@@ -43,7 +43,9 @@ struct Log {
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let target = match args.id.is_empty() {
-        true => Target::Servers { cluster: session.cluster_name(args.name.as_ref())?, numbers: args.no.clone() },
+        true => {
+            Target::Servers { cluster: session.cluster_name(args.name.as_ref())?, numbers: args.no.clone() }
+        }
         false => Target::Slaves { ids: args.id.clone() },
     };
     let inventory = session.inventory()?;
@@ -73,7 +75,8 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     if failures.is_empty() {
         return Ok(());
     }
-    let error = CommandError::new(&codes::UNREACHABLE, format!("logs: {} hosts did not answer", failures.len()));
+    let error =
+        CommandError::new(&codes::UNREACHABLE, format!("logs: {} hosts did not answer", failures.len()));
     Err(failures.into_iter().fold(error, |error, cause| error.cause(cause)))
 }
 

@@ -108,9 +108,3 @@ pub async fn dispatch(session: &mut Session, command: Command) -> Result<(), Com
         Command::Generate(args) => crate::generate::run(session, args).await,
     }
 }
-
-/// For a verb whose words are settled and whose work is not finished.
-pub fn not_built(verb: &str) -> CommandError {
-    CommandError::new(&crate::error::codes::NOT_BUILT, format!("{verb}: not built yet"))
-        .now("nothing changed")
-}

@@ -37,7 +37,9 @@ pub struct ClusterArgs {
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let (target, rolling, allow_no_quorum) = match args {
-        Args::Cluster(args) => (super::start::servers(session, &args.target)?, args.rolling, args.allow_no_quorum),
+        Args::Cluster(args) => {
+            (super::start::servers(session, &args.target)?, args.rolling, args.allow_no_quorum)
+        }
         Args::Slave(target) => (Target::Slaves { ids: target.id }, false, false),
     };
     let hosts = target.hosts(&session.inventory()?).map_err(apply::refused("restart"))?;

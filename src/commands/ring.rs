@@ -63,11 +63,13 @@ struct Said {
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
-    let target = Target::Servers { cluster: session.cluster_name(args.name.as_ref())?, numbers: args.no.clone() };
+    let target =
+        Target::Servers { cluster: session.cluster_name(args.name.as_ref())?, numbers: args.no.clone() };
     let inventory = session.inventory()?;
     let nodes = target.nodes(&inventory).map_err(apply::refused("ring"))?;
     session.world.expect(inventory.hosts.iter());
-    let asked = nodes.iter().map(|node| ask(&session.world, &inventory, node, args.word.line(), session.timeout()));
+    let asked =
+        nodes.iter().map(|node| ask(&session.world, &inventory, node, args.word.line(), session.timeout()));
     let answers = futures::future::join_all(asked).await;
     apply::pin_learned(session)?;
     let mut listing = Listing::new(&["node", "host", "answer"]);
@@ -77,7 +79,10 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         match answer {
             Ok(text) => {
                 let text = text.trim_end().to_owned();
-                listing.push(vec![node.to_string(), host.clone(), text.clone()], Said { node: node.to_string(), host, text });
+                listing.push(
+                    vec![node.to_string(), host.clone(), text.clone()],
+                    Said { node: node.to_string(), host, text },
+                );
             }
             Err(error) => failures.push(format!("{node}: {error}")),
         }
@@ -86,8 +91,10 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     if failures.is_empty() {
         return Ok(());
     }
-    let what = format!("ring {}: {} of {} servers did not answer", args.word.line(), failures.len(), nodes.len());
-    let error = failures.into_iter().fold(CommandError::new(&codes::NO_DAEMON, what), |e, cause| e.cause(cause));
+    let what =
+        format!("ring {}: {} of {} servers did not answer", args.word.line(), failures.len(), nodes.len());
+    let error =
+        failures.into_iter().fold(CommandError::new(&codes::NO_DAEMON, what), |e, cause| e.cause(cause));
     Err(error.exit(Exit::Unreachable).next("status cluster"))
 }
 

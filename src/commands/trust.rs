@@ -51,7 +51,9 @@ fn show(session: &Session, hosts: &[HostAddress]) -> Result<(), CommandError> {
         entry(&inventory, address)?;
     }
     let mut listing = Listing::new(&["host", "pinned host key"]);
-    for (address, host) in inventory.hosts.iter().filter(|(a, h)| !h.local && (hosts.is_empty() || hosts.contains(a))) {
+    for (address, host) in
+        inventory.hosts.iter().filter(|(a, h)| !h.local && (hosts.is_empty() || hosts.contains(a)))
+    {
         let keys = if host.host_key.is_empty() { "none yet".to_owned() } else { host.host_key.join("\n") };
         listing.push(vec![address.to_string(), keys], Pins { hostname: address, host_key: &host.host_key });
     }
@@ -66,7 +68,11 @@ fn entry<'a>(inventory: &'a Inventory, address: &HostAddress) -> Result<&'a Host
 }
 
 /// Looks which key the host shows, shows both, and pins the new one only when it was named or confirmed.
-async fn update(session: &mut Session, address: HostAddress, wanted: Option<String>) -> Result<(), CommandError> {
+async fn update(
+    session: &mut Session,
+    address: HostAddress,
+    wanted: Option<String>,
+) -> Result<(), CommandError> {
     let inventory = session.inventory()?;
     let host = entry(&inventory, &address)?.clone();
     let shown = match session.world.shown_key(&address, &host).await {
@@ -82,9 +88,12 @@ async fn update(session: &mut Session, address: HostAddress, wanted: Option<Stri
     match wanted {
         Some(wanted) if wanted == shown => {}
         Some(wanted) => {
-            return Err(CommandError::new(&codes::HOST_KEY_CHANGED, format!("{address} does not show that key"))
-                .cause(format!("wanted {wanted}, shown {shown}"))
-                .now("nothing changed"));
+            return Err(CommandError::new(
+                &codes::HOST_KEY_CHANGED,
+                format!("{address} does not show that key"),
+            )
+            .cause(format!("wanted {wanted}, shown {shown}"))
+            .now("nothing changed"));
         }
         None => session.confirm("Pin the shown key?")?,
     }

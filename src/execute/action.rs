@@ -145,11 +145,15 @@ impl Doing<'_> {
                 Ok(self.write(path, text, *mode, replaces).await?)
             }
             Action::IssueCertificate { dir, uuid, is_server } => self.issue(dir, *uuid, *is_server).await,
-            Action::LinkProgram { dir, digest } => self.must("link program", LINK, &[dir, digest, operation]).await,
+            Action::LinkProgram { dir, digest } => {
+                self.must("link program", LINK, &[dir, digest, operation]).await
+            }
             Action::InitialiseData { dir, uuid } => {
                 self.must("initialise data", INITIALISE, &[dir, &uuid.to_string()]).await
             }
-            Action::CheckConfiguration { dir } => self.must("check configuration", CHECK_CONFIGURATION, &[dir]).await,
+            Action::CheckConfiguration { dir } => {
+                self.must("check configuration", CHECK_CONFIGURATION, &[dir]).await
+            }
             Action::InstallService { manager, unit, text, .. } => {
                 Ok(service::install(self.host, *manager, unit, text, operation).await?)
             }
@@ -201,7 +205,13 @@ impl Doing<'_> {
     }
 
     /// A script that refuses to touch what is not ours.
-    async fn ours(&self, what: &'static str, text: &str, dir: &str, arguments: &[&str]) -> Result<(), StepError> {
+    async fn ours(
+        &self,
+        what: &'static str,
+        text: &str,
+        dir: &str,
+        arguments: &[&str],
+    ) -> Result<(), StepError> {
         let script = Script { what, text, arguments, input: Input::Nothing, limit: STEP_LIMIT };
         let output = self.host.run(script).await?;
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
@@ -228,7 +238,13 @@ impl Doing<'_> {
         Ok(())
     }
 
-    async fn write(&self, path: &str, text: &str, mode: u32, replaces: Replaces<'_>) -> Result<(), WorldError> {
+    async fn write(
+        &self,
+        path: &str,
+        text: &str,
+        mode: u32,
+        replaces: Replaces<'_>,
+    ) -> Result<(), WorldError> {
         let operation = self.plan.operation.as_str();
         self.host.write_file(NewFile { path, bytes: text.as_bytes(), mode, operation, replaces }).await
     }

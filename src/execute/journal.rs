@@ -54,7 +54,8 @@ impl Journal {
         made.map_err(|source| JournalError::File { what: "make a directory for", path: dir.into(), source })?;
         forget_old(dir);
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path);
-        let file = file.map_err(|source| JournalError::File { what: "create", path: path.clone(), source })?;
+        let file =
+            file.map_err(|source| JournalError::File { what: "create", path: path.clone(), source })?;
         let journal = Journal { path, file: Mutex::new(file) };
         journal.write(&Line::Plan(Box::new(plan.clone())))?;
         let synced = File::open(dir).and_then(|dir| dir.sync_all());

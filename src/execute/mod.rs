@@ -62,7 +62,11 @@ impl Report {
 impl Execution<'_> {
     /// Does what is not done yet. The journal says what is, and learns every step.
     pub async fn run(&self, journal: Journal, done: BTreeSet<u32>) -> Report {
-        let state = State { journal, report: Mutex::new(Report { done, ..Report::default() }), stop: AtomicBool::new(false) };
+        let state = State {
+            journal,
+            report: Mutex::new(Report { done, ..Report::default() }),
+            stop: AtomicBool::new(false),
+        };
         let phases: BTreeSet<u32> = self.plan.steps.iter().map(|step| step.phase).collect();
         self.begin_hosts();
         for phase in phases {
@@ -85,7 +89,8 @@ impl Execution<'_> {
     async fn run_phase(&self, phase: u32, state: &State) {
         let mut by_host: BTreeMap<&HostAddress, Vec<&Step>> = BTreeMap::new();
         let done = state.report.lock().expect("no holder panics").done.clone();
-        for step in self.plan.steps.iter().filter(|step| step.phase == phase && !done.contains(&step.number)) {
+        for step in self.plan.steps.iter().filter(|step| step.phase == phase && !done.contains(&step.number))
+        {
             by_host.entry(&step.host).or_default().push(step);
         }
         let hosts = by_host.into_values().map(|steps| self.run_host(steps, state));
@@ -207,7 +212,6 @@ mod tests {
         fn end(&self, host: &str, text: &str, is_good: bool) {
             self.0.lock().unwrap().push(format!("{host} {text} {is_good}"));
         }
-        fn say(&self, _: &str) {}
     }
 
     struct Here {
@@ -269,8 +273,12 @@ mod tests {
             };
             let journal = Journal::create(&self.dir.path().join("journal"), &plan).unwrap();
             let report = execution.run(journal, BTreeSet::new()).await;
-            let failures: Vec<String> = report.failures.iter().map(|failure| failure.error.to_string()).collect();
-            assert_eq!((report.done.len(), failures), (want.0, want.1.iter().map(|w| w.to_string()).collect()));
+            let failures: Vec<String> =
+                report.failures.iter().map(|failure| failure.error.to_string()).collect();
+            assert_eq!(
+                (report.done.len(), failures),
+                (want.0, want.1.iter().map(|w| w.to_string()).collect())
+            );
         }
 
         fn make(&self) -> Vec<Action> {
@@ -278,7 +286,13 @@ mod tests {
             vec![
                 Action::MakeRoot { root: self.root.clone() },
                 Action::MakeNode { dir: self.node.clone(), uuid: self.uuid },
-                Action::WriteFile { path, text: "a: 1\n".into(), mode: 0o600, replaces: None, diff: String::new() },
+                Action::WriteFile {
+                    path,
+                    text: "a: 1\n".into(),
+                    mode: 0o600,
+                    replaces: None,
+                    diff: String::new(),
+                },
             ]
         }
         fn remove(&self, uuid: NodeUuid) -> Action {

@@ -153,8 +153,14 @@ pub async fn install(
 ) -> Result<(), WorldError> {
     let arguments = [word(manager), unit, operation];
     let input = Input::Bytes(text.as_bytes());
-    host.must(Script { what: "install service", text: INSTALL, arguments: &arguments, input, limit: STEP_LIMIT })
-        .await?;
+    host.must(Script {
+        what: "install service",
+        text: INSTALL,
+        arguments: &arguments,
+        input,
+        limit: STEP_LIMIT,
+    })
+    .await?;
     Ok(())
 }
 
@@ -180,7 +186,8 @@ pub enum NodeState {
 
 pub async fn state(host: &Host, dir: &str) -> Result<NodeState, WorldError> {
     let arguments = [dir, &unit_of(dir)];
-    let script = Script { what: "look", text: STATE, arguments: &arguments, input: Input::Nothing, limit: STEP_LIMIT };
+    let script =
+        Script { what: "look", text: STATE, arguments: &arguments, input: Input::Nothing, limit: STEP_LIMIT };
     let said = host.must(script).await?.text().trim().to_owned();
     Ok(if said == "running" { NodeState::Running } else { NodeState::Stopped(said) })
 }
@@ -198,8 +205,13 @@ pub async fn log(host: &Host, manager: ServiceManager, dir: &str, lines: u32) ->
 pub async fn log_anywhere(host: &Host, dir: &str, lines: u32) -> (Vec<String>, String) {
     let (unit, lines) = (unit_of(dir), lines.to_string());
     let arguments = [dir, unit.as_str(), lines.as_str()];
-    let script =
-        Script { what: "read log", text: LOG, arguments: &arguments, input: Input::Nothing, limit: STEP_LIMIT };
+    let script = Script {
+        what: "read log",
+        text: LOG,
+        arguments: &arguments,
+        input: Input::Nothing,
+        limit: STEP_LIMIT,
+    };
     let text = host.must(script).await.map(|output| output.text()).unwrap_or_default();
     let mut lines = text.lines().map(str::to_owned);
     let place = lines.next().unwrap_or_else(|| format!("{dir}/{}", layout::LOG_FILE));

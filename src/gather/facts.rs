@@ -9,7 +9,6 @@ use dkc_inventory::observed::{HostFacts, NodeView, RunState, ServiceManager};
 
 use crate::authority;
 
-
 /// The facts of one host, or why the text is not complete.
 pub fn parse(text: &str, nodes: &[NodeName]) -> Result<HostFacts, String> {
     let mut reader = Reader::new(nodes);
@@ -142,7 +141,8 @@ impl NodeLines {
         match (unit("ActiveState"), unit("SubState")) {
             ("failed", _) => RunState::Failing { message: format!("systemd gave up ({})", unit("Result")) },
             (_, "auto-restart") => {
-                let message = format!("it keeps ending ({}), restarted {} times", unit("Result"), unit("NRestarts"));
+                let message =
+                    format!("it keeps ending ({}), restarted {} times", unit("Result"), unit("NRestarts"));
                 RunState::Failing { message }
             }
             ("active" | "activating" | "reloading" | "deactivating", _) => match main_pid.or(self.pid) {
@@ -197,8 +197,9 @@ fn program_of_link(link: &str) -> Option<String> {
 fn listening(word: &str) -> Option<String> {
     let (address, port) = word.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
-    let words: Option<Vec<u32>> =
-        (0..address.len() / 8).map(|i| u32::from_str_radix(address.get(i * 8..i * 8 + 8)?, 16).ok()).collect();
+    let words: Option<Vec<u32>> = (0..address.len() / 8)
+        .map(|i| u32::from_str_radix(address.get(i * 8..i * 8 + 8)?, 16).ok())
+        .collect();
     let bytes: Vec<u8> = words?.iter().flat_map(|word| word.to_le_bytes()).collect();
     let ip = match bytes.len() {
         4 => IpAddr::V4(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?)),
@@ -218,7 +219,8 @@ mod tests {
 
     fn facts(rest: &str) -> HostFacts {
         let nodes = [node("c0", 0), node("c0", 1)];
-        parse(&format!("{HOST}{rest}reach\t10.0.0.2:8020 yes\nreach\t10.0.0.3:8020 no\nend\tyes\n"), &nodes).unwrap()
+        parse(&format!("{HOST}{rest}reach\t10.0.0.2:8020 yes\nreach\t10.0.0.3:8020 no\nend\tyes\n"), &nodes)
+            .unwrap()
     }
     fn node(cluster: &str, number: u32) -> NodeName {
         NodeName::Server(cluster.parse().unwrap(), dkc_core::ids::MemberNo(number))

@@ -13,7 +13,6 @@ use dkc_inventory::model::{Inventory, NodeName, node_dir};
 use dkc_inventory::observed::{HostFacts, HostView, NodeView, Observed, RunState, Silence};
 use futures::StreamExt;
 
-
 use crate::world::{Host, Input, Script, World, WorldError};
 
 /// Hosts asked at the same time: enough for a large cluster, few enough for one admin machine's ssh processes.
@@ -61,7 +60,8 @@ pub async fn gather(world: &World, inventory: &Inventory, scope: &Scope) -> Obse
 fn ports_to_reach(inventory: &Inventory) -> BTreeMap<HostAddress, BTreeSet<String>> {
     let mut ports: BTreeMap<HostAddress, BTreeSet<String>> = BTreeMap::new();
     for node in inventory.node_names() {
-        let (Some(host), Some(cluster)) = (inventory.host_of(&node), inventory.clusters.get(node.cluster())) else {
+        let (Some(host), Some(cluster)) = (inventory.host_of(&node), inventory.clusters.get(node.cluster()))
+        else {
             continue;
         };
         let others = cluster.servers.iter().filter(|server| server.address.host != host);
@@ -101,7 +101,8 @@ async fn facts_of(
     address: &HostAddress,
     reaches: &BTreeMap<HostAddress, BTreeSet<String>>,
 ) -> Result<HostFacts, WorldError> {
-    let silent = |message: String| WorldError::Silent { host: address.clone(), kind: Silence::Other, message };
+    let silent =
+        |message: String| WorldError::Silent { host: address.clone(), kind: Silence::Other, message };
     let entry = inventory.host(address).ok_or_else(|| silent("it is not in the inventory".into()))?;
     let host = world.host(address, &entry).await?;
     let nodes = inventory.nodes_on(address);
@@ -113,8 +114,13 @@ async fn facts_of(
     let mut arguments = vec![entry.data_dir.as_deref().unwrap_or("-"), service, count.as_str()];
     arguments.extend(names.iter().map(String::as_str));
     arguments.extend(reaches.iter().map(String::as_str));
-    let script =
-        Script { what: "the probe", text: PROBE, arguments: &arguments, input: Input::Nothing, limit: PROBE_LIMIT };
+    let script = Script {
+        what: "the probe",
+        text: PROBE,
+        arguments: &arguments,
+        input: Input::Nothing,
+        limit: PROBE_LIMIT,
+    };
     let output = host.must(script).await?;
     let mut facts = facts::parse(&output.text(), &nodes).map_err(silent)?;
     facts.clock_offset_ms = clock_offset(&host).await?;

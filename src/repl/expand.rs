@@ -14,10 +14,10 @@ pub struct Expanded {
 pub fn expand(mut words: Vec<String>) -> Result<Expanded, CommandError> {
     let mut command = crate::cli::line();
     let mut is_changed = false;
-    for index in 0..words.len() {
-        let Some(full) = full_word(&command, &words[index])? else { break };
-        if words[index] != full {
-            words[index].clone_from(&full);
+    for word in &mut words {
+        let Some(full) = full_word(&command, word)? else { break };
+        if *word != full {
+            word.clone_from(&full);
             is_changed = true;
         }
         match command.find_subcommand(&full) {

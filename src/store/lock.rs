@@ -49,7 +49,8 @@ pub struct Locked {
 impl Locked {
     pub(super) fn take(store: Store, what: &str) -> Result<Locked, CommandError> {
         let path = lock_path(&store);
-        let file = files::open_private(&path).map_err(|e| files::cannot(&codes::INVENTORY_UNWRITABLE, "open", &path, &e))?;
+        let file = files::open_private(&path)
+            .map_err(|e| files::cannot(&codes::INVENTORY_UNWRITABLE, "open", &path, &e))?;
         let mut file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => file,
             Err((_, Errno::EWOULDBLOCK)) => return Err(held(&store)),
@@ -64,7 +65,6 @@ impl Locked {
         locked.still_held()?;
         Ok(locked)
     }
-
 
     /// The inventory as it stands now that nobody else can change it.
     pub fn load(&self) -> Result<Inventory, CommandError> {

@@ -26,8 +26,6 @@ pub trait Progress: Send + Sync {
     fn advance(&self, host: &str, done: u64, text: &str);
     /// A host has ended: what to say of it, and whether that is good.
     fn end(&self, host: &str, text: &str, is_good: bool);
-    /// Something to say while the work goes on.
-    fn say(&self, text: &str);
 }
 
 impl Ui {
@@ -102,10 +100,6 @@ impl Progress for Bars {
         }
         self.line(&end_line(&self.ui, host, text, is_good));
     }
-
-    fn say(&self, text: &str) {
-        self.line(text);
-    }
 }
 
 impl Drop for Bars {
@@ -154,10 +148,6 @@ impl Progress for Lines {
     fn end(&self, host: &str, text: &str, is_good: bool) {
         self.ui.say(&end_line(&self.ui, host, text, is_good));
     }
-
-    fn say(&self, text: &str) {
-        self.ui.say(text);
-    }
 }
 
 /// One JSON object for each event, on standard output among the data.
@@ -182,10 +172,6 @@ impl Progress for Events {
 
     fn end(&self, host: &str, text: &str, is_good: bool) {
         self.event(serde_json::json!({ "event": "end", "host": host, "text": text, "is_good": is_good }));
-    }
-
-    fn say(&self, text: &str) {
-        self.ui.say(text);
     }
 }
 

@@ -36,7 +36,8 @@ pub fn known_hosts_command(program: &Path) -> String {
 /// The helper's whole run, when this process is one: asked first thing in `main`.
 pub fn run_if_helper(arguments: &[OsString]) -> Option<ExitCode> {
     let socket = std::env::var_os(SOCKET_VARIABLE)?;
-    let words: Vec<String> = arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    let words: Vec<String> =
+        arguments.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     Some(match answer_to(&words, Path::new(&socket)) {
         Some(text) => {
             print_answer(&text);

@@ -42,7 +42,11 @@ impl ControlClient {
     }
 
     /// Asks and waits for the answer. After an error the client is of no further use.
-    pub async fn ask(&mut self, request: &ControlRequest, limit: Duration) -> Result<ControlReply, WorldError> {
+    pub async fn ask(
+        &mut self,
+        request: &ControlRequest,
+        limit: Duration,
+    ) -> Result<ControlReply, WorldError> {
         let mut line = serde_json::to_string(request).map_err(|error| self.failed(&error.to_string()))?;
         line.push('\n');
         let answer = match &mut self.way {
@@ -56,7 +60,8 @@ impl ControlClient {
         if answer.is_empty() {
             return Err(self.failed("it closed the connection"));
         }
-        serde_json::from_str(&answer).map_err(|error| self.failed(&format!("its answer makes no sense: {error}")))
+        serde_json::from_str(&answer)
+            .map_err(|error| self.failed(&format!("its answer makes no sense: {error}")))
     }
 
     fn failed(&self, reason: &str) -> WorldError {
@@ -94,7 +99,10 @@ mod tests {
     async fn one_line_is_asked_and_one_line_answered() {
         assert_eq!(check("\"ok\"\n").await, Ok(ControlReply::Ok));
         let error = check("{]\n").await.unwrap_err();
-        assert!(error.starts_with("the daemon in /d on h does not answer: its answer makes no sense"), "{error}");
+        assert!(
+            error.starts_with("the daemon in /d on h does not answer: its answer makes no sense"),
+            "{error}"
+        );
         assert_eq!(
             check("").await.unwrap_err(),
             "the daemon in /d on h does not answer: it closed the connection"

@@ -47,7 +47,8 @@ settle "${1%/*}""#
 );
 
 /// $1 path, $2 digest: says whether that very program is there.
-const HAS_PROGRAM: &str = with_digest!(r#"[ -x "$1" ] && [ "$(digest < "$1")" = "$2" ] && echo present || echo absent"#);
+const HAS_PROGRAM: &str =
+    with_digest!(r#"[ -x "$1" ] && [ "$(digest < "$1")" = "$2" ] && echo present || echo absent"#);
 
 /// $1 directory below bin, $2 program, $3 operation, $4 digest, $5 bytes.
 const UPLOAD: &str = with_digest!(
@@ -68,8 +69,6 @@ settle "$part"
 mv -f "$part" "$1/$2"
 settle "$1""#
 );
-
-const READ: &str = r#"[ -e "$1" ] || exit 3; cat "$1""#;
 
 /// What must be under a name before it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,18 +95,6 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 impl Host {
-    /// `None` when there is no such file.
-    pub async fn read_file(&self, path: &str) -> Result<Option<Vec<u8>>, WorldError> {
-        let script =
-            Script { what: "read file", text: READ, arguments: &[path], input: Input::Nothing, limit: STEP_LIMIT };
-        let output = self.run(script).await?;
-        match output.status {
-            0 => Ok(Some(output.stdout)),
-            3 => Ok(None),
-            status => Err(self.failed("read file", status, &output.stderr)),
-        }
-    }
-
     /// Writes the whole file or nothing. A file that has the new text already counts as written.
     pub async fn write_file(&self, file: NewFile<'_>) -> Result<(), WorldError> {
         let (mode, digest) = (format!("{:o}", file.mode), digest_of(file.bytes));
@@ -135,7 +122,11 @@ impl Host {
     }
 
     /// Sends the program to `<dir>/<name>` unless it is there. Returns whether it had to be sent.
-    pub async fn upload_program(&self, upload: Upload<'_>, on_bytes: OnBytes<'_>) -> Result<bool, WorldError> {
+    pub async fn upload_program(
+        &self,
+        upload: Upload<'_>,
+        on_bytes: OnBytes<'_>,
+    ) -> Result<bool, WorldError> {
         let target = format!("{}/{}", upload.dir, upload.name);
         let present = self
             .must(Script {
@@ -241,9 +232,9 @@ mod tests {
         check("two", Replaces::Nothing, changed).await;
         check("two", Replaces::Digest(&one), Ok(())).await;
         check("three", Replaces::Anything, Ok(())).await;
-        assert_eq!(host.read_file(&path).await.unwrap().as_deref(), Some(&b"three"[..]));
-        assert_eq!(host.read_file("/nonexistent").await.unwrap(), None);
-        let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(std::fs::read(&path).unwrap(), b"three");
+        let names: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["node.yaml"]);
     }
 

@@ -160,7 +160,8 @@ impl Login {
 
     fn with(address: HostAddress, host: &model::Host, desk: Arc<Desk>, is_look: bool) -> Self {
         let accepted = desk.known().accepted_keys.get(&address).cloned();
-        let pins = if host.host_key.is_empty() { accepted.into_iter().collect() } else { host.host_key.clone() };
+        let pins =
+            if host.host_key.is_empty() { accepted.into_iter().collect() } else { host.host_key.clone() };
         Login {
             address,
             user: host.user.clone(),
@@ -207,7 +208,8 @@ impl Login {
     pub async fn judge_key(&self, kind: &str, fingerprint: &str) -> bool {
         if !self.pins.is_empty() {
             let is_pinned = self.pins.iter().any(|pin| pin == fingerprint);
-            let verdict = if is_pinned { KeyVerdict::Trusted } else { KeyVerdict::Changed(fingerprint.into()) };
+            let verdict =
+                if is_pinned { KeyVerdict::Trusted } else { KeyVerdict::Changed(fingerprint.into()) };
             self.state().verdict = Some(verdict);
             return is_pinned && !self.is_look;
         }
@@ -374,14 +376,16 @@ mod tests {
     #[tokio::test]
     async fn one_password_is_asked_once_and_offered_for_the_other_hosts() {
         let (typist, desk) = desk(&["geheim", "y"]);
-        let names: Vec<HostAddress> = ["10.0.0.10", "10.0.0.11", "10.0.0.12"].map(|n| n.parse().unwrap()).to_vec();
+        let names: Vec<HostAddress> =
+            ["10.0.0.10", "10.0.0.11", "10.0.0.12"].map(|n| n.parse().unwrap()).to_vec();
         desk.expect(names.iter().map(|name| (name.clone(), "dkc".into())));
         for name in &names {
             let login = Login::new(name.clone(), &host(&[]), desk.clone());
             assert_eq!(login.answer("dkc@x's password: ", false).await.as_deref(), Some("geheim"));
             login.succeeded().await;
         }
-        let want = ["[dkc@10.0.0.10] Login password for 'dkc':", "use it for the other 2 hosts with user dkc?"];
+        let want =
+            ["[dkc@10.0.0.10] Login password for 'dkc':", "use it for the other 2 hosts with user dkc?"];
         assert_eq!(*typist.seen.lock().unwrap(), want);
     }
 

@@ -190,7 +190,8 @@ impl World {
         if host.local {
             return Ok(Host::Local(Arc::new(local::LocalHost::new(address.clone()))));
         }
-        let place = ssh::Place { dir: self.private_dir()?, serial: self.next_serial.fetch_add(1, Ordering::Relaxed) };
+        let place =
+            ssh::Place { dir: self.private_dir()?, serial: self.next_serial.fetch_add(1, Ordering::Relaxed) };
         let login = login::Login::new(address.clone(), host, self.desk.clone());
         Ok(Host::Ssh(Arc::new(ssh::connect(place, login, host.port).await?)))
     }
@@ -201,7 +202,8 @@ impl World {
         address: &HostAddress,
         host: &model::Host,
     ) -> Result<login::KeyVerdict, WorldError> {
-        let place = ssh::Place { dir: self.private_dir()?, serial: self.next_serial.fetch_add(1, Ordering::Relaxed) };
+        let place =
+            ssh::Place { dir: self.private_dir()?, serial: self.next_serial.fetch_add(1, Ordering::Relaxed) };
         ssh::look_at_key(place, login::Login::look(address.clone(), host, self.desk.clone()), host.port).await
     }
 
@@ -231,7 +233,8 @@ impl World {
         }
         let name = format!("dkc-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let fits = |dir: &PathBuf| dir.is_dir() && dir.as_os_str().len() + name.len() + 8 <= SOCKET_PATH_MAX_BYTES;
+        let fits =
+            |dir: &PathBuf| dir.is_dir() && dir.as_os_str().len() + name.len() + 8 <= SOCKET_PATH_MAX_BYTES;
         let dir = runtime.filter(fits).unwrap_or_else(|| PathBuf::from("/tmp")).join(name);
         let made = DirBuilder::new().mode(0o700).create(&dir);
         made.map_err(|source| WorldError::Here { what: format!("make {}", dir.display()), source })?;

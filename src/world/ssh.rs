@@ -96,7 +96,12 @@ async fn log_in(place: &Place, login: &Arc<Login>, port: u16) -> Result<(), Worl
     let log_path = place.path(".log");
     let log = std::fs::File::create(&log_path).map_err(here)?;
     let mut command = master_command(&place.path(""), &ask, login, port).map_err(here)?;
-    command.stdin(ProcessStdio::null()).stdout(ProcessStdio::null()).stderr(log).kill_on_drop(true).process_group(0);
+    command
+        .stdin(ProcessStdio::null())
+        .stdout(ProcessStdio::null())
+        .stderr(log)
+        .kill_on_drop(true)
+        .process_group(0);
     let mut child = command.spawn().map_err(here)?;
     let status = wait_for_login(&mut child, login).await;
     helper.abort();
@@ -230,11 +235,16 @@ fn no_answer(limit: Duration) -> String {
 fn why_refused(login: &Login, said: &str) -> WorldError {
     match login.verdict() {
         Some(KeyVerdict::Changed(shown)) => {
-            let message = format!("the host key has changed: pinned {}, shown {shown}", login.pins().join(" or "));
+            let message =
+                format!("the host key has changed: pinned {}, shown {shown}", login.pins().join(" or "));
             return silent(login, Silence::HostKeyChanged, message);
         }
         Some(KeyVerdict::Unknown(shown)) => {
-            return silent(login, Silence::HostKeyUnknown, format!("its host key {shown} is not trusted yet"));
+            return silent(
+                login,
+                Silence::HostKeyUnknown,
+                format!("its host key {shown} is not trusted yet"),
+            );
         }
         _ => {}
     }
@@ -326,14 +336,19 @@ impl SshHost {
     /// Asks with the daemon's own program on the host.
     pub async fn ask_there(&self, dir: &str, line: &str, limit: Duration) -> Result<String, WorldError> {
         let input = Input::Bytes(line.as_bytes());
-        let script = Script { what: "ask the daemon", text: control::ASK_THERE, arguments: &[dir], input, limit };
+        let script =
+            Script { what: "ask the daemon", text: control::ASK_THERE, arguments: &[dir], input, limit };
         let output = self.run(script).await?;
         // An answer that is an error has a status of its own, but is an answer.
         match output.stdout.is_empty() {
             false => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
             true => {
                 let said = String::from_utf8_lossy(&output.stderr);
-                Err(control::no_daemon(&self.address, dir, said.lines().last().unwrap_or("it says nothing").trim()))
+                Err(control::no_daemon(
+                    &self.address,
+                    dir,
+                    said.lines().last().unwrap_or("it says nothing").trim(),
+                ))
             }
         }
     }
@@ -345,7 +360,11 @@ impl SshHost {
         let near = self.master.with_extension(name);
         let forward = self.session.request_port_forward(ForwardType::Local, unix(&near), unix(&far));
         if !matches!(tokio::time::timeout(MASTER_LIMIT, forward).await, Ok(Ok(()))) {
-            return Err(control::no_daemon(&self.address, dir, "the SSH master refused to forward its socket"));
+            return Err(control::no_daemon(
+                &self.address,
+                dir,
+                "the SSH master refused to forward its socket",
+            ));
         }
         let stream = UnixStream::connect(&near).await;
         // The listener has done its work: this one connection stays open without it.
@@ -431,7 +450,9 @@ mod tests {
 
     #[test]
     fn the_cause_of_a_refusal_is_told_apart() {
-        let check = |said: &str, gave_password: bool, want: Silence| assert_eq!(classify(said, gave_password).0, want);
+        let check = |said: &str, gave_password: bool, want: Silence| {
+            assert_eq!(classify(said, gave_password).0, want)
+        };
         check("ssh: connect to host 10.0.0.1 port 22: Connection timed out", false, Silence::Timeout);
         check("ssh: connect to host 10.0.0.1 port 22: Connection refused", false, Silence::Unreachable);
         check("ssh: connect to host 10.0.0.1 port 22: No route to host", false, Silence::Unreachable);
@@ -482,10 +503,12 @@ mod tests {
         let login = Login::new("10.0.0.1".parse().unwrap(), &host, desk);
         let command = master_command(Path::new("/run/d/0"), Path::new("/run/d/0.ask"), &login, 2222).unwrap();
         let command = command.as_std();
-        let arguments: Vec<String> = command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+        let arguments: Vec<String> =
+            command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();
         assert!(arguments.windows(2).any(|pair| pair == ["-p", "2222"]));
         assert_eq!(arguments.last().map(String::as_str), Some("10.0.0.1"));
-        let environment: Vec<_> = command.get_envs().filter_map(|(name, value)| Some((name, value?))).collect();
+        let environment: Vec<_> =
+            command.get_envs().filter_map(|(name, value)| Some((name, value?))).collect();
         let names: Vec<_> = environment.iter().map(|(name, _)| name.to_string_lossy().into_owned()).collect();
         assert_eq!(names, ["DKC_ASKPASS_SOCKET", "SSH_ASKPASS", "SSH_ASKPASS_REQUIRE"]);
     }

@@ -10,7 +10,12 @@ use crate::support::wait_for;
 fn keys_and_values_over_the_limits_are_refused_and_the_connection_goes_on() {
     let lab = founded(4, &[]);
     let long_key = "k".repeat(251);
-    let said = talk(&lab, "h4", 11211, &format!("set {long_key} 0 0 1\r\nx\r\nset k 0 0 1\r\ny\r\nget k\r\nquit\r\n"));
+    let said = talk(
+        &lab,
+        "h4",
+        11211,
+        &format!("set {long_key} 0 0 1\r\nx\r\nset k 0 0 1\r\ny\r\nget k\r\nquit\r\n"),
+    );
     assert!(said.starts_with("CLIENT_ERROR"), "{said}");
     assert!(said.ends_with("STORED\r\nVALUE k 0 1\r\ny\r\nEND\r\n"), "{said}");
     let too_large = "{ printf 'set k 0 0 1048577\\r\\n'; head -c 1048577 /dev/zero; printf '\\r\\nget k\\r\\nquit\\r\\n'; }";
@@ -25,7 +30,14 @@ fn garbage_on_every_port_disturbs_nobody() {
     let noise = "head -c 200000 /dev/urandom";
     for (host, port) in [("h1", "10.77.0.11/8020"), ("h2", "10.77.0.12/8020"), ("h4", "127.0.0.1/11211")] {
         for _ in 0..3 {
-            lab.on(host, &["bash", "-c", &format!("exec 3<>/dev/tcp/{port}; {noise} >&3; timeout 5 cat <&3 >/dev/null; true")]);
+            lab.on(
+                host,
+                &[
+                    "bash",
+                    "-c",
+                    &format!("exec 3<>/dev/tcp/{port}; {noise} >&3; timeout 5 cat <&3 >/dev/null; true"),
+                ],
+            );
         }
     }
     let socket = "python3 -c 'import socket,os\nfor i in range(20):\n s=socket.socket(socket.AF_UNIX); s.settimeout(5); s.connect(\"/var/lib/dkc/c0-0/run/control.sock\")\n try:\n  s.sendall(os.urandom(5000)+b\"\\n\"); s.recv(100)\n except OSError: pass'";

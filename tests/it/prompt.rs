@@ -7,7 +7,8 @@ use crate::transcripts::Stage;
 fn open(stage: &Stage) -> Terminal {
     let inventory = stage.inventory().display().to_string();
     let state = stage.state().display().to_string();
-    let environment = [("DKC_INVENTORY", inventory.as_str()), ("XDG_STATE_HOME", state.as_str()), ("NO_COLOR", "1")];
+    let environment =
+        [("DKC_INVENTORY", inventory.as_str()), ("XDG_STATE_HOME", state.as_str()), ("NO_COLOR", "1")];
     let mut terminal = Terminal::start(&[env!("CARGO_BIN_EXE_dkc")], &environment);
     terminal.expect("(dkc) ");
     terminal
@@ -53,7 +54,12 @@ fn a_paste_of_several_lines_is_shown_and_asked_once() {
     let mut terminal = open(&stage);
     let paste = "\x1b[200~register host 10.0.0.1\nregister host 10.0.0.2\n\x1b[201~\r";
     terminal.type_text(paste).expect("2 commands:").expect("[y/N]").line("n").expect("(dkc) ");
-    terminal.type_text(paste).expect("2 commands:").expect("[y/N]").line("y").expect("(dkc) register host 10.0.0.2");
+    terminal
+        .type_text(paste)
+        .expect("2 commands:")
+        .expect("[y/N]")
+        .line("y")
+        .expect("(dkc) register host 10.0.0.2");
     terminal.line("list host").expect("10.0.0.1\r\n10.0.0.2\r\n").expect("(dkc) ");
     terminal.line("history").expect("2 (now)");
     terminal.line("quit");
@@ -65,7 +71,11 @@ fn tab_completes_names_of_the_inventory() {
     let stage = Stage::empty();
     let mut terminal = open(&stage);
     terminal.line("register host 10.77.0.11").expect("(dkc) ");
-    terminal.type_text("show host 10\t").expect("10.77.0.11").type_text("\r").expect("hostname: \"10.77.0.11\"");
+    terminal
+        .type_text("show host 10\t")
+        .expect("10.77.0.11")
+        .type_text("\r")
+        .expect("hostname: \"10.77.0.11\"");
     terminal.line("quit");
     assert_eq!(terminal.ends(), 0);
 }

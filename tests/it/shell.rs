@@ -22,7 +22,8 @@ fn run(stage: &Stage, arguments: &[&str], input: &[u8]) -> Output {
 
 fn registered() -> Stage {
     let stage = Stage::empty();
-    let script = b"register cluster -n c0 10.0.0.1 10.0.0.2 10.0.0.3\nregister slave --cluster c0 --host 10.0.0.1\n";
+    let script =
+        b"register cluster -n c0 10.0.0.1 10.0.0.2 10.0.0.3\nregister slave --cluster c0 --host 10.0.0.1\n";
     assert!(run(&stage, &[], script).status.success());
     stage
 }
@@ -128,7 +129,9 @@ fn a_broken_inventory_is_said_with_its_line_and_only_replaced_when_asked_to() {
     let stage = registered();
     let file = stage.inventory().join("inventory.yaml");
     let text = std::fs::read_to_string(&file).expect("an inventory");
-    for broken in [text.replacen("replicas:", "replicaz:", 1), text[..text.len() / 2].to_owned(), String::new()] {
+    for broken in
+        [text.replacen("replicas:", "replicaz:", 1), text[..text.len() / 2].to_owned(), String::new()]
+    {
         std::fs::write(&file, &broken).expect("written");
         let output = run(&stage, &["show", "host"], b"");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -159,7 +162,9 @@ fn a_closed_standard_output_is_no_error() {
 #[test]
 fn json_is_json_and_nothing_but_data_is_on_standard_output() {
     let stage = registered();
-    for verb in ["show host", "show cluster", "show slave", "show config -n c0", "list host", "history", "audit list"] {
+    for verb in
+        ["show host", "show cluster", "show slave", "show config -n c0", "list host", "history", "audit list"]
+    {
         let words: Vec<&str> = verb.split(' ').chain(["-o", "json"]).collect();
         let output = run(&stage, &words, b"");
         let parsed: Result<serde_json::Value, _> = serde_json::from_slice(&output.stdout);

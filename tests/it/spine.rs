@@ -46,7 +46,12 @@ fn an_application_beside_a_slave_needs_to_know_nothing_of_the_servers() {
     lab.dkc("data print -n c0 greeting").ok().prints("\"greeting\" => \"hello\"");
     let talk = "set a 5 0 3\r\nabc\r\ngets a\r\nincr a 1\r\nset n 0 0 2\r\n41\r\nincr n 1\r\ndelete a\r\nget a\r\nquit\r\n";
     let said = ring::talk(&lab, "h4", 11211, talk);
-    let version = said.lines().find(|l| l.starts_with("VALUE a")).and_then(|l| l.split(' ').nth(4)).unwrap_or("?").to_owned();
+    let version = said
+        .lines()
+        .find(|l| l.starts_with("VALUE a"))
+        .and_then(|l| l.split(' ').nth(4))
+        .unwrap_or("?")
+        .to_owned();
     let want = format!(
         "STORED\r\nVALUE a 5 3 {version}\r\nabc\r\nEND\r\n\
          CLIENT_ERROR cannot increment or decrement non-numeric value\r\nSTORED\r\n42\r\nDELETED\r\nEND\r\n"
@@ -73,7 +78,8 @@ fn the_same_lines_work_one_shot_from_a_file_and_from_standard_input() {
     lab.dkc("status css --short").ok().prints("c0: running");
     lab.dkc("status memcache --short").ok().prints("0: running");
     lab.dkc("status cluster -o json").ok().says("\"running\"");
-    lab.sh("admin", "printf 'data set -n c0 k v\\n# a comment\\ndata print -n c0 k\\n' > /root/lines.dkc").ok();
+    lab.sh("admin", "printf 'data set -n c0 k v\\n# a comment\\ndata print -n c0 k\\n' > /root/lines.dkc")
+        .ok();
     lab.dkc("-f /root/lines.dkc").ok().says("\"k\" => \"v\"");
     let piped = format!("printf 'data print -n c0 k\\nstatus cluster --short\\n' | {} -f -", lab.dkc_line());
     lab.sh("admin", &piped).ok().says("\"k\" => \"v\"").says("c0: running");
@@ -90,10 +96,14 @@ fn a_destroyed_cluster_leaves_nothing_and_is_made_anew_empty() {
     lab.dkc("destroy cluster -n c0 --yes").exits(5).says("to confirm: c0@g");
     lab.dkc("destroy cluster -n c0 --confirm c0@g1").exits(5).says("nothing changed");
     let plan = lab.dkc("destroy cluster -n c0 --dry-run").ok().stdout.clone();
-    let word = plan.lines().find_map(|line| line.trim().strip_prefix("to confirm: ")).expect("the word").to_owned();
+    let word =
+        plan.lines().find_map(|line| line.trim().strip_prefix("to confirm: ")).expect("the word").to_owned();
     lab.dkc(&format!("destroy cluster -n c0 --confirm {word} --with-programs")).ok();
     for host in ["h1", "h2", "h3"] {
-        lab.sh(host, "ls -A /var/lib/dkc; ls /etc/systemd/system").never_says("c0-").never_says("bin").never_says("dkcd@");
+        lab.sh(host, "ls -A /var/lib/dkc; ls /etc/systemd/system")
+            .never_says("c0-")
+            .never_says("bin")
+            .never_says("dkcd@");
     }
     lab.dkc("destroy cluster -n c0 --yes").ok().says("nothing to do");
     lab.dkc("deploy --yes").ok();

@@ -42,7 +42,9 @@ pub fn record_founded(inventory: &Inventory, cluster: &ClusterName) -> Edited {
 /// not, so what was written down of it since then stays.
 pub fn keep_recorded(mut earlier: Inventory, now: &Inventory) -> Inventory {
     for (name, cluster) in &mut earlier.clusters {
-        let Some(present) = now.clusters.get(name).filter(|present| present.id == cluster.id) else { continue };
+        let Some(present) = now.clusters.get(name).filter(|present| present.id == cluster.id) else {
+            continue;
+        };
         cluster.founded = present.founded;
         for server in &mut cluster.servers {
             if let Some(same) = present.servers.iter().find(|s| s.node_uuid == server.node_uuid) {

@@ -33,10 +33,13 @@ impl Server {
                 *looks -= 1;
                 *looks > 0
             });
-            let next = self.tablet_groups().into_iter().filter(|group| !skip.contains_key(&group.id)).find_map(|group| {
-                let to = self.better_leader(&group)?;
-                Some((group, to))
-            });
+            let next =
+                self.tablet_groups().into_iter().filter(|group| !skip.contains_key(&group.id)).find_map(
+                    |group| {
+                        let to = self.better_leader(&group)?;
+                        Some((group, to))
+                    },
+                );
             if let Some((group, to)) = next {
                 tracing::info!(group = %group.id, %to, "handing leadership to the preferred node");
                 group.transfer_leader(to).await;
@@ -67,7 +70,8 @@ impl Server {
         self.tell_stopping().await;
         let until = Instant::now() + HAND_AWAY_MAX;
         loop {
-            let led: Vec<Arc<Group>> = self.all_groups().into_iter().filter(|group| group.is_leader()).collect();
+            let led: Vec<Arc<Group>> =
+                self.all_groups().into_iter().filter(|group| group.is_leader()).collect();
             if led.is_empty() {
                 tracing::info!("leads nothing any more");
                 return;
@@ -97,8 +101,11 @@ impl Server {
 
     /// Takes turns among those who can, so that the load of this node is spread over all others.
     fn successor_in_turn(&self, group: &Group, turn: usize) -> Option<NodeId> {
-        let able: Vec<NodeId> =
-            group.voters().into_iter().filter(|node| *node != self.node && self.can_lead(group, *node)).collect();
+        let able: Vec<NodeId> = group
+            .voters()
+            .into_iter()
+            .filter(|node| *node != self.node && self.can_lead(group, *node))
+            .collect();
         able.get(turn % able.len().max(1)).copied()
     }
 }

@@ -29,9 +29,10 @@ impl ServerHandler {
         match self.try_data(namespace, operation).await {
             Ok(reply) => ControlReply::Data(reply),
             Err(Failed::Bad(why)) => refusal(why),
-            Err(Failed::Route(error)) => {
-                ControlReply::Error { is_outcome_unknown: error.is_outcome_unknown(), message: error.to_string() }
-            }
+            Err(Failed::Route(error)) => ControlReply::Error {
+                is_outcome_unknown: error.is_outcome_unknown(),
+                message: error.to_string(),
+            },
         }
     }
 
@@ -78,7 +79,8 @@ impl ServerHandler {
             };
             let after = if tablet == at.tablet { at.after.into() } else { bytes::Bytes::new() };
             let read = Read::Scan { namespace: namespace.clone(), after, limit: limit - found.len() as u32 };
-            let Reply::Keys { keys, next } = self.router.execute_on(tablet, Command::Read(read)).await? else {
+            let Reply::Keys { keys, next } = self.router.execute_on(tablet, Command::Read(read)).await?
+            else {
                 return Err(Failed::Bad("the tablet answered a scan with something else".into()));
             };
             found.extend(keys.iter().filter(|key| key.starts_with(prefix)).map(|key| Blob::from_bytes(key)));
@@ -109,7 +111,12 @@ impl Cursor {
     }
 
     fn parse(text: &str) -> Result<Cursor, Failed> {
-        let bad = || Failed::Bad(format!("'{}' is not a cursor that was given out", text.chars().take(80).collect::<String>()));
+        let bad = || {
+            Failed::Bad(format!(
+                "'{}' is not a cursor that was given out",
+                text.chars().take(80).collect::<String>()
+            ))
+        };
         let (tablet, hex) = text.split_once(':').ok_or_else(bad)?;
         if hex.len() % 2 != 0 || !hex.is_ascii() {
             return Err(bad());
@@ -128,7 +135,10 @@ fn command_of(namespace: Namespace, operation: DataOperation) -> Result<Command,
     let key = |blob: &Blob| -> Result<Key, Failed> {
         let bytes = bytes_of(blob)?;
         if bytes.is_empty() || bytes.len() > KEY_MAX_BYTES {
-            return Err(Failed::Bad(format!("a key has 1 to {KEY_MAX_BYTES} bytes, this one has {}", bytes.len())));
+            return Err(Failed::Bad(format!(
+                "a key has 1 to {KEY_MAX_BYTES} bytes, this one has {}",
+                bytes.len()
+            )));
         }
         Ok(Key { namespace: namespace.clone(), bytes: bytes.into() })
     };

@@ -36,7 +36,11 @@ impl Server {
         let is_short = is_short(was_short, free_bytes);
         self.is_disk_short.store(is_short, Ordering::Relaxed);
         match (was_short, is_short) {
-            (false, true) => tracing::error!(free_bytes, reserve_bytes = RESERVE_BYTES, "short of disk space: takes no writes"),
+            (false, true) => tracing::error!(
+                free_bytes,
+                reserve_bytes = RESERVE_BYTES,
+                "short of disk space: takes no writes"
+            ),
             (true, false) => tracing::info!(free_bytes, "there is disk space again: takes writes"),
             _ => {}
         }

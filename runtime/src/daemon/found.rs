@@ -48,7 +48,12 @@ impl Server {
         }
         let nodes: Vec<Founder> = self.config.servers.iter().map(Founder::from).collect();
         let replicas = self.role.replicas.min(nodes.len() as u32);
-        Ok(MetaCommand::Found { cluster: self.config.cluster_id, nodes, tablets: self.role.tablets, replicas })
+        Ok(MetaCommand::Found {
+            cluster: self.config.cluster_id,
+            nodes,
+            tablets: self.role.tablets,
+            replicas,
+        })
     }
 
     /// Computes the first ring as the meta group will, to know who votes in that group.
@@ -80,7 +85,11 @@ impl Server {
     async fn ask_voter_to_begin(&self, voters: &[NodeId]) {
         let request = Bytes::from_static(super::peers::BEGIN_META);
         for voter in voters {
-            match self.transport.ask(*voter, Kind::PeerControl, GroupId::META, request.clone(), BEGIN_MAX).await {
+            match self
+                .transport
+                .ask(*voter, Kind::PeerControl, GroupId::META, request.clone(), BEGIN_MAX)
+                .await
+            {
                 Ok(_) => return,
                 Err(error) => tracing::info!(%voter, %error, "founder not reached"),
             }
@@ -98,7 +107,9 @@ impl Server {
         match self.propose(command, patience).await {
             Ok(MetaReply::Refused(why)) => Err(FoundError::Refused(why.to_string())),
             Ok(_) => Ok(()),
-            Err(error) => Err(FoundError::Slow { missing: format!("the meta group did not take the ring map ({error:?})") }),
+            Err(error) => Err(FoundError::Slow {
+                missing: format!("the meta group did not take the ring map ({error:?})"),
+            }),
         }
     }
 

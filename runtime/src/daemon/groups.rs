@@ -71,7 +71,8 @@ impl Server {
             tracing::info!(version = %ring.version, nodes = ring.nodes.len(), tablets = ring.tablets.len(), "ring map");
         }
         let wanted = |place: &&TabletPlace| place.replicas().any(|node| node == self.node);
-        let wanted: BTreeSet<TabletId> = ring.tablets.iter().filter(wanted).map(|place| place.tablet).collect();
+        let wanted: BTreeSet<TabletId> =
+            ring.tablets.iter().filter(wanted).map(|place| place.tablet).collect();
         for tablet in &wanted {
             if self.group(tablet.group()).is_none()
                 && let Err(error) = self.open_tablet(*tablet).await

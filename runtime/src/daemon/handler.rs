@@ -29,7 +29,10 @@ impl Handler for ServerHandler {
                 ControlRequest::Data { namespace, operation } => self.data(namespace, operation).await,
                 ControlRequest::Metrics => ControlReply::Text(self.server.metrics_text()),
                 ControlRequest::Word { line } => self.word(&line),
-                #[allow(unreachable_patterns, reason = "requests may be added before the server answers them")]
+                #[allow(
+                    unreachable_patterns,
+                    reason = "requests may be added before the server answers them"
+                )]
                 other => refusal(format!("a server does not answer this request: {other:?}")),
             }
         })

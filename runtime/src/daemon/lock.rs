@@ -29,7 +29,8 @@ impl DirectoryLock {
         if let Some(folder) = path.parent() {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fail)?;
         }
-        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        let options =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let mut file = match Flock::lock(options.map_err(fail)?, FlockArg::LockExclusiveNonblock) {
             Ok(file) => file,
             Err((_, Errno::EWOULDBLOCK)) => {

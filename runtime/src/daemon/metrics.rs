@@ -31,20 +31,51 @@ impl Server {
         let operations = [("read", &self.counters.reads), ("write", &self.counters.writes)];
         for (kind, counter) in operations {
             let labels = format!("{{kind=\"{kind}\"}}");
-            text.sample("dkc_operations_total", "counter", "Requests taken, by kind.", &labels, counter.get());
+            text.sample(
+                "dkc_operations_total",
+                "counter",
+                "Requests taken, by kind.",
+                &labels,
+                counter.get(),
+            );
         }
         let connections = u64::from(self.connections.load(Ordering::Relaxed));
         text.sample("dkc_connections", "gauge", "Connections at the node port.", "", connections);
         text.sample("dkc_memory_bytes", "gauge", "Resident memory.", "", resident_bytes());
-        text.sample("dkc_uptime_seconds", "counter", "Since the start.", "", self.started.elapsed().as_secs());
-        text.sample("dkc_ring_version", "gauge", "Version of the ring map known here.", "", self.ring_version().0);
+        text.sample(
+            "dkc_uptime_seconds",
+            "counter",
+            "Since the start.",
+            "",
+            self.started.elapsed().as_secs(),
+        );
+        text.sample(
+            "dkc_ring_version",
+            "gauge",
+            "Version of the ring map known here.",
+            "",
+            self.ring_version().0,
+        );
         let usage = self.log.usage();
         text.sample("dkc_log_bytes", "gauge", "Size of the Raft log's segments.", "", usage.bytes);
-        text.sample("dkc_log_live_bytes", "gauge", "Bytes of the log that some group needs.", "", usage.live_bytes);
+        text.sample(
+            "dkc_log_live_bytes",
+            "gauge",
+            "Bytes of the log that some group needs.",
+            "",
+            usage.live_bytes,
+        );
         text.sample("dkc_log_syncs_total", "counter", "Rounds of write and fdatasync.", "", usage.rounds);
         text.sample("dkc_log_entries_total", "counter", "Entries appended.", "", usage.entries);
-        text.sample("dkc_log_trouble", "gauge", "1 while nothing is acknowledged.", "", self.trouble().is_some().into());
-        let groups: Vec<_> = self.all_groups().into_iter().map(|group| (group.id, group.progress())).collect();
+        text.sample(
+            "dkc_log_trouble",
+            "gauge",
+            "1 while nothing is acknowledged.",
+            "",
+            self.trouble().is_some().into(),
+        );
+        let groups: Vec<_> =
+            self.all_groups().into_iter().map(|group| (group.id, group.progress())).collect();
         let mut each = |name, kind, help, value: &dyn Fn(&crate::raft::Progress) -> u64| {
             for (id, progress) in &groups {
                 text.sample(name, kind, help, &format!("{{group=\"{id}\"}}"), value(progress));
@@ -52,7 +83,9 @@ impl Server {
         };
         each("dkc_raft_term", "gauge", "Raft term.", &|p| p.term);
         each("dkc_raft_is_leader", "gauge", "1 on the leader.", &|p| p.is_leader.into());
-        each("dkc_raft_leader", "gauge", "Node id of the leader, 0 = unknown.", &|p| p.leader.map_or(0, |node| node.0));
+        each("dkc_raft_leader", "gauge", "Node id of the leader, 0 = unknown.", &|p| {
+            p.leader.map_or(0, |node| node.0)
+        });
         each("dkc_raft_last_index", "gauge", "Last entry in the log.", &|p| p.last_index);
         each("dkc_raft_applied_index", "gauge", "Last entry applied.", &|p| p.applied_index);
         each("dkc_raft_purged_index", "gauge", "Last entry purged.", &|p| p.purged_index);

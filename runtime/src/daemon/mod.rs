@@ -1,9 +1,9 @@
 //! The daemon: from a node's directory to a running node of either role, and its orderly end.
 
-pub mod fatal;
 mod balance;
 mod data;
 mod disk;
+pub mod fatal;
 mod found;
 mod groups;
 mod handler;

@@ -27,7 +27,8 @@ impl Server {
     }
 
     async fn purge(&self) {
-        let is_pressed = self.log.usage().live_bytes > LOG_PRESSED_SEGMENTS * self.parameters().log_segment_bytes;
+        let is_pressed =
+            self.log.usage().live_bytes > LOG_PRESSED_SEGMENTS * self.parameters().log_segment_bytes;
         for group in self.all_groups() {
             match group.machine.persisted() {
                 Ok(Some(persisted)) => group.purge(persisted, is_pressed).await,

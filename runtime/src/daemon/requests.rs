@@ -42,7 +42,11 @@ impl Server {
         match request.command {
             Command::Read(read) => {
                 self.counters.reads.add(1);
-                reads.entry(id).or_insert_with(|| (group, Vec::new())).1.push(QueuedRead { read, until, respond });
+                reads.entry(id).or_insert_with(|| (group, Vec::new())).1.push(QueuedRead {
+                    read,
+                    until,
+                    respond,
+                });
             }
             Command::Write(_) if self.is_disk_short() => respond.send(Answer::Busy),
             Command::Write(write) => {
@@ -66,14 +70,16 @@ impl Server {
         }
         if let Some(key) = request.command.key() {
             if key.bytes.len() > KEY_MAX_BYTES {
-                let why = format!("the key has {} bytes, at most {KEY_MAX_BYTES} are allowed", key.bytes.len());
+                let why =
+                    format!("the key has {} bytes, at most {KEY_MAX_BYTES} are allowed", key.bytes.len());
                 return Err(Answer::Refused(why));
             }
             if !place.holds(slot_of(&key.namespace, &key.bytes)) {
                 return Err(not_here);
             }
         }
-        let group = self.group(id).ok_or(Answer::NotLeader { leader: Some(place.preferred_leader), ring_version })?;
+        let group =
+            self.group(id).ok_or(Answer::NotLeader { leader: Some(place.preferred_leader), ring_version })?;
         match group.leader() {
             // Between elections the group itself waits, for as long as the sender does.
             None => Ok(group),

@@ -61,7 +61,12 @@ pub async fn serve(server: Arc<Server>, mut connection: Connection) {
     }
 }
 
-fn take_batch(server: &Arc<Server>, connection: &Connection, batch: Vec<Frame>, work: &mut FuturesUnordered<Work>) {
+fn take_batch(
+    server: &Arc<Server>,
+    connection: &Connection,
+    batch: Vec<Frame>,
+    work: &mut FuturesUnordered<Work>,
+) {
     let mut reads = Reads::new();
     for frame in batch {
         match frame.kind {
@@ -110,7 +115,9 @@ async fn raft(server: Arc<Server>, frame: Frame, sender: Sender) {
     let takes_no_leadership = server.is_stopping() || server.is_disk_short();
     match raft_serve::answer(&group, frame.kind, frame.body, takes_no_leadership).await {
         Ok(body) => send(&sender, Kind::PeerAnswer, frame.id, frame.group, &body),
-        Err(error) => tracing::warn!(group = %frame.group, kind = ?frame.kind, %error, "message not answered"),
+        Err(error) => {
+            tracing::warn!(group = %frame.group, kind = ?frame.kind, %error, "message not answered")
+        }
     }
 }
 
@@ -120,7 +127,9 @@ async fn ring_watch(server: Arc<Server>, frame: Frame, sender: Sender) {
         Err(error) => return sender.close(&error.to_string()),
     };
     let mut ring = server.ring.subscribe();
-    let is_newer = |ring: &Option<Arc<_>>| ring.as_ref().is_some_and(|ring: &Arc<dkc_core::ring::RingMap>| ring.version > newer_than);
+    let is_newer = |ring: &Option<Arc<_>>| {
+        ring.as_ref().is_some_and(|ring: &Arc<dkc_core::ring::RingMap>| ring.version > newer_than)
+    };
     // Whether it became newer or the time is up: the answer is what is known now.
     let _ = tokio::time::timeout(RING_WATCH_MAX, ring.wait_for(is_newer)).await;
     let known = ring.borrow().clone();

@@ -129,11 +129,20 @@ impl Server {
     }
 
     /// Brings a meta command through if this node leads the meta group.
-    pub async fn propose_here(&self, command: &MetaCommand, patience: Duration) -> Result<MetaReply, NotProposed> {
+    pub async fn propose_here(
+        &self,
+        command: &MetaCommand,
+        patience: Duration,
+    ) -> Result<MetaReply, NotProposed> {
         self.meta_group.propose_meta(command, patience).await
     }
 
-    async fn propose_at(&self, node: NodeId, command: &MetaCommand, patience: Duration) -> Result<MetaReply, NotProposed> {
+    async fn propose_at(
+        &self,
+        node: NodeId,
+        command: &MetaCommand,
+        patience: Duration,
+    ) -> Result<MetaReply, NotProposed> {
         let body = command.encode().into();
         match self.transport.ask(node, Kind::MetaPropose, GroupId::META, body, patience).await {
             Ok(answer) => decode_proposed(&answer),

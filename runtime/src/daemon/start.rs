@@ -64,8 +64,12 @@ impl StartError {
     pub fn exit_status(&self) -> i32 {
         use StartError::*;
         match self {
-            NoConfig { .. } | Config(_) | NoIdentity { .. } | OtherIdentity { .. } | Tls(_) => fatal::EXIT_CONFIG,
-            Slave(SlaveError::NotASlave | SlaveError::Protocol { .. } | SlaveError::Tls(_)) => fatal::EXIT_CONFIG,
+            NoConfig { .. } | Config(_) | NoIdentity { .. } | OtherIdentity { .. } | Tls(_) => {
+                fatal::EXIT_CONFIG
+            }
+            Slave(SlaveError::NotASlave | SlaveError::Protocol { .. } | SlaveError::Tls(_)) => {
+                fatal::EXIT_CONFIG
+            }
             Log(LogError::InUse { .. }) | Lock(_) | Listen { .. } | Control(_) | Slave(_) => 1,
             File { .. } | Log(_) | Storage(_) | Open(_) => fatal::EXIT_DISK,
         }
@@ -75,7 +79,8 @@ impl StartError {
 /// Reads and checks the configuration of the node in `directory`.
 pub fn check_config(directory: &Path) -> Result<NodeConfig, StartError> {
     let path = directory.join(layout::CONFIG);
-    let text = std::fs::read_to_string(&path).map_err(|source| StartError::NoConfig { path: path.clone(), source })?;
+    let text = std::fs::read_to_string(&path)
+        .map_err(|source| StartError::NoConfig { path: path.clone(), source })?;
     Ok(NodeConfig::parse(&text, &path.display().to_string())?)
 }
 
@@ -136,7 +141,8 @@ pub async fn run(directory: PathBuf, config: NodeConfig) -> Result<(), StartErro
 
 /// SIGTERM and SIGINT ask for an orderly stop.
 async fn watch_signals(stop: watch::Sender<bool>) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         tracing::error!("signals cannot be received; only the control socket can stop this node");
         return;
@@ -168,7 +174,8 @@ async fn run_server(
     // Before the disk is touched, so that a port in use is told at once.
     let parameters = &config.parameters;
     let listening = Listener::bind(&role.listen, tls.clone(), parameters.connections_max).await;
-    let listener = listening.map_err(|source| StartError::Listen { address: role.listen.to_string(), source })?;
+    let listener =
+        listening.map_err(|source| StartError::Listen { address: role.listen.to_string(), source })?;
     let socket = directory.join(layout::CONTROL_SOCKET);
     let control = control::open(&socket)?;
     let (log, store) = open_disk(&directory, &config, &role).await?;
@@ -178,14 +185,19 @@ async fn run_server(
     let mut tasks = JoinSet::new();
     tasks.spawn(tls.keep_fresh());
     let serving = server.clone();
-    tasks.spawn(listener.run(server.clone(), move |connection| super::serve::serve(serving.clone(), connection)));
+    tasks.spawn(
+        listener.run(server.clone(), move |connection| super::serve::serve(serving.clone(), connection)),
+    );
     tasks.spawn(server.clone().follow_meta());
     tasks.spawn(server.clone().keep_connected());
     tasks.spawn(server.clone().keep_balanced());
     tasks.spawn(server.clone().keep_persisted());
     tasks.spawn(server.clone().watch_disk());
     tasks.spawn(super::handler::feed_router(server.clone(), router.clone()));
-    tasks.spawn(control::serve(control, Arc::new(super::handler::ServerHandler { server: server.clone(), router })));
+    tasks.spawn(control::serve(
+        control,
+        Arc::new(super::handler::ServerHandler { server: server.clone(), router }),
+    ));
     tracing::info!(node = %server.node, address = %server.role.listen, release = env!("CARGO_PKG_VERSION"), "serving");
     notify::notify(notify::READY);
 
@@ -195,15 +207,23 @@ async fn run_server(
     close(server, tasks, &socket).await
 }
 
-async fn open_disk(directory: &Path, config: &NodeConfig, role: &ServerRole) -> Result<(SharedLog, Storage), StartError> {
+async fn open_disk(
+    directory: &Path,
+    config: &NodeConfig,
+    role: &ServerRole,
+) -> Result<(SharedLog, Storage), StartError> {
     let log_options = LogOptions {
         segment_bytes: config.parameters.log_segment_bytes,
         group_cache_bytes: GROUP_CACHE_BYTES,
         ..LogOptions::default()
     };
-    let storage_options =
-        StorageOptions { cache_bytes: config.parameters.cache_bytes, tablets: role.tablets, ..StorageOptions::default() };
-    let (log_directory, state_directory) = (directory.join(layout::RAFT_LOG_DIR), directory.join(layout::STATE_DIR));
+    let storage_options = StorageOptions {
+        cache_bytes: config.parameters.cache_bytes,
+        tablets: role.tablets,
+        ..StorageOptions::default()
+    };
+    let (log_directory, state_directory) =
+        (directory.join(layout::RAFT_LOG_DIR), directory.join(layout::STATE_DIR));
     let opening = tokio::task::spawn_blocking(move || -> Result<_, StartError> {
         let log = SharedLog::open(&log_directory, log_options)?;
         Ok((log, Storage::open(&state_directory, storage_options)?))
@@ -231,7 +251,12 @@ async fn open_server(
     let messages = Peers::new(tls.clone(), Alpn::Peer, hello.clone());
     let transport = Arc::new(Transport::new(messages, Peers::new(tls, Alpn::Snapshot, hello)));
     transport.set_targets(targets(&config, None, node));
-    let context = GroupContext { node, transport: transport.clone(), parameters: config.parameters.clone(), ring_version };
+    let context = GroupContext {
+        node,
+        transport: transport.clone(),
+        parameters: config.parameters.clone(),
+        ring_version,
+    };
     let meta_group = Server::open_meta(&context, &store, &log).await?;
     let server = Arc::new(Server {
         directory,

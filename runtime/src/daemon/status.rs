@@ -28,7 +28,8 @@ impl Server {
 
     fn server_status(&self) -> ServerStatus {
         let ring = self.ring();
-        let tablets_without_leader = ring.as_deref().map(|ring| self.without_leader(ring)).unwrap_or_default();
+        let tablets_without_leader =
+            ring.as_deref().map(|ring| self.without_leader(ring)).unwrap_or_default();
         ServerStatus {
             number: self.role.number,
             node_id: self.node,
@@ -66,7 +67,9 @@ impl Server {
     fn leader_of(&self, ring: &RingMap, tablet: TabletId) -> Option<NodeId> {
         match self.group(tablet.group()) {
             Some(group) => group.leader(),
-            None => ring.place_of(tablet).map(|place| place.preferred_leader).filter(|node| self.is_up(*node)),
+            None => {
+                ring.place_of(tablet).map(|place| place.preferred_leader).filter(|node| self.is_up(*node))
+            }
         }
     }
 

@@ -20,6 +20,9 @@ use super::group::Place;
 use super::segment::{SegmentFile, is_disk_full};
 use super::{Done, Life, Request, Shared, What, closed, locked};
 
+/// The newest commit mark of each group that has a new one.
+type Committed = Vec<(GroupId, Bytes)>;
+
 /// The buffer is written out when it has grown to this: larger writes are not faster.
 const BUFFER_BYTES: usize = 4 << 20;
 /// Segments are left alone up to this number: purges usually free them without any copying.
@@ -86,7 +89,7 @@ impl Writer {
         self.shared.yard.close();
     }
 
-    fn wait_for_work(&self) -> Option<(Vec<Request>, Vec<(GroupId, Bytes)>)> {
+    fn wait_for_work(&self) -> Option<(Vec<Request>, Committed)> {
         let mut queue = locked(&self.shared.queue);
         while queue.requests.is_empty() {
             if queue.is_closing && queue.committed.is_empty() {
@@ -103,7 +106,7 @@ impl Writer {
         Some((work.0, work.1.into_iter().collect()))
     }
 
-    fn do_round(&mut self, requests: Vec<Request>, committed: Vec<(GroupId, Bytes)>) -> Result<(), Closed> {
+    fn do_round(&mut self, requests: Vec<Request>, committed: Committed) -> Result<(), Closed> {
         let (mut written, mut result) = (Vec::with_capacity(requests.len()), Ok(()));
         let mut dones: Vec<Done> = Vec::with_capacity(requests.len());
         for Request { group, front, what, done } in requests {
@@ -129,7 +132,7 @@ impl Writer {
         self.mark_if_idle()
     }
 
-    fn finish_round(&mut self, committed: Vec<(GroupId, Bytes)>) -> Result<(), Closed> {
+    fn finish_round(&mut self, committed: Committed) -> Result<(), Closed> {
         for (group, position) in committed {
             self.put(Kind::Committed, group, 0, &position)?;
             locked(&self.shared.locations).backs.entry(group).or_default().committed = Some(position);

@@ -7,11 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use openraft::impls::EmptyNode;
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderError, TransferLeaderRequest, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, TransferLeaderError, TransferLeaderRequest, VoteRequest,
+    VoteResponse,
 };
 use openraft::vote::RaftLeaderId;
 
-use super::types::{Entry, LogId, Membership, Payload, Proposal, SnapshotMeta, StoredMembership, Types, Vote, log_id};
+use super::types::{
+    Entry, LogId, Membership, Payload, Proposal, SnapshotMeta, StoredMembership, Types, Vote, log_id,
+};
 
 /// The version of every layout in this file.
 const VERSION: u8 = 1;
@@ -113,7 +116,8 @@ impl Reader {
         for _ in 0..self.count(CONFIGURATIONS_MAX)? {
             configurations.push(self.node_ids()?);
         }
-        let nodes: BTreeMap<u64, EmptyNode> = self.node_ids()?.into_iter().map(|id| (id, EmptyNode {})).collect();
+        let nodes: BTreeMap<u64, EmptyNode> =
+            self.node_ids()?.into_iter().map(|id| (id, EmptyNode {})).collect();
         if configurations.is_empty() {
             return Ok(Membership::default());
         }
@@ -409,15 +413,23 @@ mod tests {
         Vote { leader_id: RaftLeaderId::new(7, 2), committed: true }
     }
     fn membership() -> Membership {
-        Membership::new(vec![BTreeSet::from([1, 2])], BTreeMap::from([(1, EmptyNode {}), (2, EmptyNode {}), (3, EmptyNode {})]))
-            .expect("a valid membership")
+        Membership::new(
+            vec![BTreeSet::from([1, 2])],
+            BTreeMap::from([(1, EmptyNode {}), (2, EmptyNode {}), (3, EmptyNode {})]),
+        )
+        .expect("a valid membership")
     }
     fn hex(bytes: &[u8]) -> String {
         bytes.iter().map(|b| format!("{b:02x}")).collect()
     }
 
     /// The bytes are what they always were, and read back as what was written.
-    fn check<T: PartialEq + std::fmt::Debug>(value: T, bytes: Bytes, decode: impl Fn(Bytes) -> Decoded<T>, golden: &str) {
+    fn check<T: PartialEq + std::fmt::Debug>(
+        value: T,
+        bytes: Bytes,
+        decode: impl Fn(Bytes) -> Decoded<T>,
+        golden: &str,
+    ) {
         assert_eq!(hex(&bytes), golden.replace(' ', ""));
         assert_eq!(decode(bytes.clone()), Ok(value));
         for cut in 0..bytes.len() {
@@ -472,7 +484,10 @@ mod tests {
         let request = AppendEntriesRequest::<Types> {
             vote: vote(),
             prev_log_id: Some(log_id(6, 8)),
-            entries: vec![Entry { log_id: log_id(7, 9), payload: Payload::Normal(Proposal(Bytes::from_static(b"x"))) }],
+            entries: vec![Entry {
+                log_id: log_id(7, 9),
+                payload: Payload::Normal(Proposal(Bytes::from_static(b"x"))),
+            }],
             leader_commit: None,
         };
         let bytes = encode_append(&request);
@@ -486,8 +501,12 @@ mod tests {
 
     #[test]
     fn a_damaged_count_of_entries_is_refused_without_a_large_allocation() {
-        let request =
-            AppendEntriesRequest::<Types> { vote: vote(), prev_log_id: None, entries: vec![], leader_commit: None };
+        let request = AppendEntriesRequest::<Types> {
+            vote: vote(),
+            prev_log_id: None,
+            entries: vec![],
+            leader_commit: None,
+        };
         let mut bytes = BytesMut::from(&encode_append(&request)[..]);
         let at = bytes.len() - 4;
         bytes[at..].copy_from_slice(&u32::MAX.to_be_bytes());

@@ -185,7 +185,11 @@ impl Group {
     }
 
     /// Brings a command through the meta group; only its leader can.
-    pub async fn propose_meta(&self, command: &MetaCommand, patience: Duration) -> Result<MetaReply, NotProposed> {
+    pub async fn propose_meta(
+        &self,
+        command: &MetaCommand,
+        patience: Duration,
+    ) -> Result<MetaReply, NotProposed> {
         let until = Instant::now() + patience;
         let proposal = Proposal(Bytes::from(command.encode()));
         loop {
@@ -196,7 +200,9 @@ impl Group {
                 },
                 Err(error) => match not_written(&error) {
                     None => return Err(NotProposed::Unknown),
-                    Some(forward) if forward.reason == ForwardReason::LeaseExpired && Instant::now() < until => {
+                    Some(forward)
+                        if forward.reason == ForwardReason::LeaseExpired && Instant::now() < until =>
+                    {
                         tokio::time::sleep(LEASE_PAUSE).await;
                     }
                     Some(forward) => return Err(NotProposed::NotLeader(forward.leader_id.map(NodeId))),

@@ -108,7 +108,8 @@ impl RaftLogStorage<Types> for LogStore {
         I: IntoIterator<Item = Entry> + Send,
         I::IntoIter: Send,
     {
-        let entries = entries.into_iter().map(|entry| (entry.log_id.index, codec::encode_entry(&entry))).collect();
+        let entries =
+            entries.into_iter().map(|entry| (entry.log_id.index, codec::encode_entry(&entry))).collect();
         self.0.room().await;
         self.0.append(entries, Box::new(move |result| callback.io_completed(result)));
         Ok(())

@@ -96,7 +96,9 @@ impl Machine {
         let state = self.read_state();
         let Kind::Tablet(tablet) = &state.kind else { panic!("group {} has no records to read", self.group) };
         let replies = reads
-            .map(|read| tablet.read(&self.store, read).unwrap_or_else(|error| crate::daemon::fatal::disk(&error)))
+            .map(|read| {
+                tablet.read(&self.store, read).unwrap_or_else(|error| crate::daemon::fatal::disk(&error))
+            })
             .collect();
         (replies, state.applied)
     }
@@ -170,7 +172,8 @@ impl Machine {
     /// The applied position that survives a power cut: up to here the log may be purged.
     pub fn persisted(&self) -> Result<Option<LogId>, MachineError> {
         let group = self.group;
-        let decode = |bytes| codec::decode_log_id(bytes).map_err(|source| MachineError::Codec { group, source });
+        let decode =
+            |bytes| codec::decode_log_id(bytes).map_err(|source| MachineError::Codec { group, source });
         Ok(self.store.persisted_applied().map(decode).transpose()?.flatten())
     }
 
@@ -192,7 +195,9 @@ fn load(group: GroupId, store: &TabletStore, value_max_bytes: usize) -> Result<S
     };
     let kind = if group == GroupId::META {
         let meta = match store.get(META_ROW)? {
-            Some(bytes) => MetaState::decode(&bytes).map_err(|source| MachineError::Meta { group, source })?,
+            Some(bytes) => {
+                MetaState::decode(&bytes).map_err(|source| MachineError::Meta { group, source })?
+            }
             None => MetaState::default(),
         };
         Kind::Meta(Box::new(meta))

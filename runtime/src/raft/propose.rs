@@ -89,7 +89,8 @@ impl Proposer {
     /// Brings one entry through and answers everybody in it.
     async fn propose(&self, batch: Batch, taken: Taken) {
         let count = batch.items.len();
-        let patience = taken.iter().map(|(_, until)| *until).max().unwrap_or_else(|| Instant::now() + TICK_PATIENCE);
+        let patience =
+            taken.iter().map(|(_, until)| *until).max().unwrap_or_else(|| Instant::now() + TICK_PATIENCE);
         let answers = match self.write(batch, patience).await {
             Ok(outcomes) if outcomes.len() == count => outcomes.into_iter().map(answer).collect(),
             Ok(outcomes) => panic!("a batch of {count} writes was answered with {} outcomes", outcomes.len()),
@@ -110,7 +111,9 @@ impl Proposer {
                 },
                 Err(error) => match not_written(&error) {
                     None => return Err(Answer::Unknown),
-                    Some(forward) if forward.reason == ForwardReason::LeaseExpired && Instant::now() < until => {
+                    Some(forward)
+                        if forward.reason == ForwardReason::LeaseExpired && Instant::now() < until =>
+                    {
                         tokio::time::sleep(LEASE_PAUSE).await;
                     }
                     Some(forward) => return Err(self.not_leader(forward)),
@@ -139,7 +142,10 @@ fn answer(outcome: Outcome) -> Answer {
     }
 }
 
-async fn next(queue: &mut mpsc::Receiver<QueuedWrite>, held: &mut Option<QueuedWrite>) -> Option<QueuedWrite> {
+async fn next(
+    queue: &mut mpsc::Receiver<QueuedWrite>,
+    held: &mut Option<QueuedWrite>,
+) -> Option<QueuedWrite> {
     match held.take() {
         Some(write) => Some(write),
         None => queue.recv().await,

@@ -7,7 +7,6 @@ use tokio::sync::oneshot;
 
 use crate::net::Sender;
 
-
 enum Way {
     Connection { sender: Sender, id: u64, group: GroupId },
     Task(oneshot::Sender<Answer>),

@@ -29,7 +29,12 @@ pub fn is_for_raft(kind: Kind) -> bool {
 
 /// Gives a message to the group and returns the body of its answer. The message is in the group's queue once the
 /// future has been polled for the first time; that is what keeps the order.
-pub async fn answer(group: &Group, kind: Kind, body: Bytes, takes_no_leadership: bool) -> Result<Bytes, ServeError> {
+pub async fn answer(
+    group: &Group,
+    kind: Kind,
+    body: Bytes,
+    takes_no_leadership: bool,
+) -> Result<Bytes, ServeError> {
     match kind {
         Kind::RaftAppend => append(group, body).await,
         Kind::RaftVote => vote(group, body).await,

@@ -74,7 +74,10 @@ impl SnapshotData {
 }
 
 /// The next chunk behind the row `after` as a request's body, and where to go on. `None` when there are no rows.
-fn chunk_after(state: &TabletSnapshot, after: Option<&[u8]>) -> Result<Option<(Bytes, Option<Bytes>)>, StorageError> {
+fn chunk_after(
+    state: &TabletSnapshot,
+    after: Option<&[u8]>,
+) -> Result<Option<(Bytes, Option<Bytes>)>, StorageError> {
     let chunk = state.chunk(after, CHUNK_BYTES)?;
     if chunk.rows.is_empty() {
         return Ok(None);
@@ -110,7 +113,9 @@ pub async fn send(
     vote: Vote,
     snapshot: SnapshotOf<Types, SnapshotData>,
 ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-    let Data::Outgoing(state) = snapshot.snapshot.0 else { panic!("only the state of this node can be sent") };
+    let Data::Outgoing(state) = snapshot.snapshot.0 else {
+        panic!("only the state of this node can be sent")
+    };
     tracing::info!(%group, upto = ?snapshot.meta.last_log_id, "sending a snapshot");
     let mut head = vec![step::HEAD];
     head.extend_from_slice(&codec::encode_snapshot_head(&vote, &snapshot.meta));
@@ -126,7 +131,11 @@ pub async fn send(
     }
 }
 
-async fn send_chunks(client: &Client, group: GroupId, state: TabletSnapshot) -> Result<u64, StreamingError<Types>> {
+async fn send_chunks(
+    client: &Client,
+    group: GroupId,
+    state: TabletSnapshot,
+) -> Result<u64, StreamingError<Types>> {
     let mut in_flight = VecDeque::new();
     let mut chunks = 0_u64;
     let mut after: Option<Bytes> = None;
@@ -156,9 +165,15 @@ async fn send_chunks(client: &Client, group: GroupId, state: TabletSnapshot) -> 
 }
 
 /// One request; `Some` is the receiver's final word.
-async fn ask(client: &Client, group: GroupId, body: Bytes, patience: Duration) -> Result<Option<Vote>, StreamingError<Types>> {
+async fn ask(
+    client: &Client,
+    group: GroupId,
+    body: Bytes,
+    patience: Duration,
+) -> Result<Option<Vote>, StreamingError<Types>> {
     let answered = client.request(Kind::RaftSnapshot, group, &body, patience).await;
-    let mut body = answered.map_err(|error: NetError| StreamingError::Network(NetworkError::new(&error)))?.body;
+    let mut body =
+        answered.map_err(|error: NetError| StreamingError::Network(NetworkError::new(&error)))?.body;
     match body.try_get_u8() {
         Ok(answer::GO_ON) => Ok(None),
         Ok(answer::VOTE) => codec::decode_vote(body).map(Some).map_err(|error| broken(&error.to_string())),
@@ -264,7 +279,8 @@ mod tests {
 
     fn check(chunk: &'static [u8], want: Option<&[(&'static [u8], &'static [u8])]>) {
         let rows = rows_of(Bytes::from_static(chunk));
-        let want = want.map(|rows| rows.iter().map(|(r, v)| (Bytes::from_static(r), Bytes::from_static(v))).collect());
+        let want = want
+            .map(|rows| rows.iter().map(|(r, v)| (Bytes::from_static(r), Bytes::from_static(v))).collect());
         assert_eq!(rows, want);
     }
 

@@ -137,7 +137,8 @@ impl Network {
     }
 
     async fn ask_vote(&self, request: VoteRequest<Types>, is_pre_vote: bool) -> Rpc<VoteResponse<Types>> {
-        let body = self.ask(Kind::RaftVote, codec::encode_vote_request(&request, is_pre_vote), VOTE_MAX).await?;
+        let body =
+            self.ask(Kind::RaftVote, codec::encode_vote_request(&request, is_pre_vote), VOTE_MAX).await?;
         codec::decode_vote_answer(body).map_err(bad_answer)
     }
 }
@@ -189,6 +190,10 @@ impl RaftNetworkV2<Types> for Network {
             let client = self.transport.client(self.target).await.map_err(rpc_error)?;
             let group = self.group;
             let requests = stream::once(async move { first }).chain(input);
+            #[expect(
+                clippy::async_yields_async,
+                reason = "what is submitted is awaited by buffered, several at a time"
+            )]
             let answers = requests
                 .then(move |request| {
                     let client = client.clone();

@@ -126,7 +126,9 @@ impl Storage {
     pub fn drop_tablet(&self, tablet: TabletId) -> Result<(), StorageError> {
         let mut stores = locked(&self.stores);
         let Some(store) = stores.get(&tablet.group()) else { return Ok(()) };
-        self.shared.change_catalog(|catalog| drop(catalog.groups.remove(&tablet.group())))?;
+        self.shared.change_catalog(|catalog| {
+            catalog.groups.remove(&tablet.group());
+        })?;
         if let Some(keyspace) = store.take_keyspace() {
             self.shared.remove_keyspace(keyspace);
         }
@@ -217,7 +219,9 @@ impl Shared {
     }
 
     fn name_in_catalog(&self, group: GroupId, life: u64, commits: u64) -> Result<(), StorageError> {
-        self.change_catalog(|catalog| drop(catalog.groups.insert(group, Entry { life, commits })))
+        self.change_catalog(|catalog| {
+            catalog.groups.insert(group, Entry { life, commits });
+        })
     }
 
     /// Durable when it returns; on an error the catalog is as before.

@@ -8,7 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dkc_core::config::{NODE_CONFIG_VERSION, NodeConfig, Parameters, Role, ServerEntry, ServerRole, layout};
-use dkc_core::control::{Blob, ControlReply, ControlRequest, DataMode, DataOperation, DataReply, NodeStatus, RoleStatus, ServerStatus};
+use dkc_core::control::{
+    Blob, ControlReply, ControlRequest, DataMode, DataOperation, DataReply, NodeStatus, RoleStatus,
+    ServerStatus,
+};
 use dkc_core::ids::{ClusterId, MemberNo, NodeId, NodeUuid};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use tempfile::TempDir;
@@ -51,7 +54,8 @@ impl Lab {
             let mut parameters = Parameters { log_segment_bytes: 4 << 20, ..Parameters::default() };
             change(&mut parameters);
             let config = config(cluster, entry, &entries, tablets, parameters);
-            fs::write(directory.join(layout::CONFIG), config.to_yaml()).expect("the configuration is written");
+            fs::write(directory.join(layout::CONFIG), config.to_yaml())
+                .expect("the configuration is written");
             let server = Server { directory, entry: entry.clone(), process: None };
             let (status, text) = server.dkcd(&["init", "--uuid", &entry.node_uuid.to_string()]);
             assert_eq!((status, text.trim()), (0, "made"));
@@ -144,7 +148,11 @@ impl Server {
     }
 
     pub fn start(&mut self) {
-        let log = fs::File::options().create(true).append(true).open(self.directory.join("out.log")).expect("a log");
+        let log = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.directory.join("out.log"))
+            .expect("a log");
         let process = Command::new(env!("CARGO_BIN_EXE_dkcd"))
             .args(["run", "--dir"])
             .arg(&self.directory)
@@ -156,7 +164,9 @@ impl Server {
     }
 
     pub fn wait_until_it_answers(&self) {
-        wait_for(&format!("server {} answers\n{}", self.entry.number, self.log()), || self.try_status().is_some());
+        wait_for(&format!("server {} answers\n{}", self.entry.number, self.log()), || {
+            self.try_status().is_some()
+        });
     }
 
     pub fn log(&self) -> String {
@@ -182,8 +192,11 @@ impl Server {
     /// As `kill` does; the exit status.
     pub fn stop(&mut self) -> i32 {
         let mut process = self.process.take().expect("it runs");
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.id() as i32), nix::sys::signal::Signal::SIGTERM)
-            .expect("a signal");
+        nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(process.id() as i32),
+            nix::sys::signal::Signal::SIGTERM,
+        )
+        .expect("a signal");
         process.wait().expect("it ends").code().unwrap_or(-1)
     }
 
@@ -206,7 +219,8 @@ impl Server {
     }
 
     pub fn ask(&self, request: &ControlRequest) -> ControlReply {
-        self.try_ask(request).unwrap_or_else(|| panic!("server {} gave no answer\n{}", self.entry.number, self.log()))
+        self.try_ask(request)
+            .unwrap_or_else(|| panic!("server {} gave no answer\n{}", self.entry.number, self.log()))
     }
 
     pub fn try_node_status(&self) -> Option<NodeStatus> {

@@ -49,7 +49,11 @@ fn a_port_in_use_a_second_daemon_and_foreign_certificates_are_refused() {
     lab.servers[0].start();
     lab.servers[0].wait_until_it_answers();
     check(&lab.servers[0], &["run"], 1, "this node is running already");
-    fs::copy(lab.servers[0].directory.join(layout::TLS_CERT), lab.servers[1].directory.join(layout::TLS_CERT)).expect("copied");
+    fs::copy(
+        lab.servers[0].directory.join(layout::TLS_CERT),
+        lab.servers[1].directory.join(layout::TLS_CERT),
+    )
+    .expect("copied");
     check(&lab.servers[1], &["run"], 78, "the certificate in");
 }
 

@@ -14,7 +14,9 @@ fn is_stored(reply: &ControlReply) -> bool {
 
 /// Writes keys `from..to` through the server; returns those that were acknowledged.
 fn write(server: &Server, from: usize, to: usize) -> Vec<usize> {
-    (from..to).filter(|number| is_stored(&server.set(&format!("key-{number}"), &format!("value-{number}")))).collect()
+    (from..to)
+        .filter(|number| is_stored(&server.set(&format!("key-{number}"), &format!("value-{number}"))))
+        .collect()
 }
 
 fn check_readable(server: &Server, acknowledged: &[usize]) {
@@ -26,13 +28,22 @@ fn check_readable(server: &Server, acknowledged: &[usize]) {
 fn leaders_of(lab: &Lab, at: usize) -> u32 {
     let node = lab.servers[at].entry.node_id;
     let running = lab.servers.iter().find(|server| server.is_running()).expect("one runs");
-    running.status().members.iter().find(|member| member.node.node_id == node).map_or(0, |member| member.leaders)
+    running
+        .status()
+        .members
+        .iter()
+        .find(|member| member.node.node_id == node)
+        .map_or(0, |member| member.leaders)
 }
 
 #[test]
 fn three_servers_are_founded_and_keep_what_they_are_given() {
     let lab = Lab::founded(3, 12, |_| {});
-    assert_eq!(lab.servers[1].ask(&ControlRequest::Found), ControlReply::Ok, "founding again changes nothing");
+    assert_eq!(
+        lab.servers[1].ask(&ControlRequest::Found),
+        ControlReply::Ok,
+        "founding again changes nothing"
+    );
     for number in 0..60 {
         let reply = lab.servers[number % 3].set(&format!("key-{number}"), &format!("value-{number}"));
         assert!(is_stored(&reply), "{reply:?}");
@@ -46,8 +57,15 @@ fn three_servers_are_founded_and_keep_what_they_are_given() {
     assert!(matches!(count, ControlReply::Data(DataReply::Count { records: 60, .. })), "{count:?}");
     let status = lab.servers[2].status();
     assert!(status.is_founded && status.tolerates == 1 && status.members.iter().all(|member| member.is_up));
-    assert_eq!(status.members.iter().map(|member| (member.leaders, member.replicas)).collect::<Vec<_>>(), [(4, 12); 3]);
-    assert!(lab.servers[0].word("ALLSTATUS").contains("[SERVICE IN]"), "{}", lab.servers[0].word("ALLSTATUS"));
+    assert_eq!(
+        status.members.iter().map(|member| (member.leaders, member.replicas)).collect::<Vec<_>>(),
+        [(4, 12); 3]
+    );
+    assert!(
+        lab.servers[0].word("ALLSTATUS").contains("[SERVICE IN]"),
+        "{}",
+        lab.servers[0].word("ALLSTATUS")
+    );
     assert_eq!(lab.servers[0].word("DANCE").trim(), "Unknown command(DANCE)");
 }
 
@@ -146,7 +164,9 @@ fn a_server_that_was_away_while_the_log_was_purged_gets_a_snapshot() {
     lab.servers[2].start();
     lab.servers[2].wait_until_it_answers();
     let last = lab.servers[0].status().tablets[0].last_index;
-    wait_for("the one that was away has caught up", || lab.servers[2].status().tablets[0].applied_index >= last);
+    wait_for("the one that was away has caught up", || {
+        lab.servers[2].status().tablets[0].applied_index >= last
+    });
     assert!(lab.servers[2].log().contains("receiving a snapshot"), "{}", lab.servers[2].log());
     // Now the majority needs the one that was away.
     lab.servers[0].kill();
@@ -170,7 +190,8 @@ fn a_leader_that_was_paused_does_not_answer_from_the_past() {
     lab.servers[at].signal(Signal::SIGSTOP);
     // These lie in the paused process's sockets until it goes on.
     let get = DataOperation::Get { key: Blob::Text("key".into()) };
-    let line = serde_json::to_string(&ControlRequest::Data { namespace: Default::default(), operation: get }).expect("JSON");
+    let line = serde_json::to_string(&ControlRequest::Data { namespace: Default::default(), operation: get })
+        .expect("JSON");
     let waiting: Vec<UnixStream> = (0..8)
         .map(|_| {
             let mut stream = UnixStream::connect(lab.servers[at].socket()).expect("the socket is there");
@@ -185,7 +206,8 @@ fn a_leader_that_was_paused_does_not_answer_from_the_past() {
         let mut answer = String::new();
         BufReader::new(stream).read_line(&mut answer).expect("an answer");
         let reply: ControlReply = serde_json::from_str(&answer).expect("JSON");
-        let is_new = matches!(&reply, ControlReply::Data(DataReply::Value { value: Blob::Text(v), .. }) if v == "new");
+        let is_new =
+            matches!(&reply, ControlReply::Data(DataReply::Value { value: Blob::Text(v), .. }) if v == "new");
         assert!(is_new || matches!(reply, ControlReply::Error { .. }), "{reply:?}");
     }
 }

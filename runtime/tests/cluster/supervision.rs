@@ -15,7 +15,10 @@ impl Drop for Supervised<'_> {
 }
 
 fn pid(server: &Server, name: &str) -> i32 {
-    fs::read_to_string(server.directory.join(name)).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+    fs::read_to_string(server.directory.join(name))
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0)
 }
 
 #[test]
@@ -30,7 +33,8 @@ fn a_supervised_daemon_is_started_again_and_stops_when_told() {
     let (status, text) = server.dkcd(&["supervise"]);
     assert!(status == 1 && text.contains("running already"), "{text}");
 
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(first), nix::sys::signal::Signal::SIGKILL).expect("killed");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(first), nix::sys::signal::Signal::SIGKILL)
+        .expect("killed");
     wait_for("another daemon runs", || {
         server.try_node_status().is_some_and(|status| status.pid as i32 != first)
     });

@@ -100,7 +100,8 @@ async fn up(session: &mut Session, args: &Args) -> Result<(), CommandError> {
 /// Registers, deploys and starts, as an operator would.
 async fn make(inner: &mut Session, place: &Place, args: &Args) -> Result<(), CommandError> {
     let ports = free_ports(args.servers + args.slaves).ok_or_else(|| {
-        CommandError::new(&codes::PLAYGROUND, format!("no free ports from {FIRST_PORT} up")).now("nothing changed")
+        CommandError::new(&codes::PLAYGROUND, format!("no free ports from {FIRST_PORT} up"))
+            .now("nothing changed")
     })?;
     let (servers, slaves) = ports.split_at(usize::from(args.servers));
     let locked = inner.lock()?;
@@ -111,7 +112,8 @@ async fn make(inner: &mut Session, place: &Place, args: &Args) -> Result<(), Com
     super::deploy::run_selection(inner, Selection::default(), false).await?;
     let cluster = cluster_name();
     inner.line = format!("start cluster -n {cluster}");
-    super::start::run_target(inner, Target::Servers { cluster: cluster.clone(), numbers: Vec::new() }).await?;
+    super::start::run_target(inner, Target::Servers { cluster: cluster.clone(), numbers: Vec::new() })
+        .await?;
     if !slaves.is_empty() {
         inner.line = "start slave".into();
         super::start::run_target(inner, Target::Slaves { ids: Vec::new() }).await?;
@@ -133,7 +135,8 @@ fn inventory(
 ) -> Result<Inventory, CommandError> {
     let host: HostAddress = HOST.parse().expect("a constant that is an address");
     let data_dir = Some(place.data_dir().display().to_string());
-    let hosts = RegisterHosts { hosts: vec![host.clone()], local: true, data_dir, ..RegisterHosts::default() };
+    let hosts =
+        RegisterHosts { hosts: vec![host.clone()], local: true, data_dir, ..RegisterHosts::default() };
     let mut inventory = edit::register_hosts(empty, &hosts)?.inventory;
     let address = |port: &u16| NodeAddress { host: host.clone(), port: *port };
     let cluster = RegisterCluster {
@@ -182,7 +185,11 @@ fn introduce(inner: &Session, place: &Place, args: &Args) {
     let inventory = inner.inventory().unwrap_or_default();
     let listen = inventory.slaves.values().flat_map(|slave| &slave.pairs).map(|pair| pair.listen.as_str());
     let listen: Vec<&str> = listen.collect();
-    inner.ui.say(&format!("playground: cluster {CLUSTER} of {} servers runs in {}", args.servers, place.dir().display()));
+    inner.ui.say(&format!(
+        "playground: cluster {CLUSTER} of {} servers runs in {}",
+        args.servers,
+        place.dir().display()
+    ));
     if !listen.is_empty() {
         inner.ui.say(&format!("  memcached clients:  {}", listen.join(", ")));
     }
@@ -198,7 +205,8 @@ fn introduce(inner: &Session, place: &Place, args: &Args) {
 fn list(session: &Session) -> Result<(), CommandError> {
     let mut listing = Listing::new(&["directory", "inventory", "state"]);
     for place in Place::all().map_err(trouble)? {
-        let (dir, inventory) = (place.dir().display().to_string(), place.inventory_dir().display().to_string());
+        let (dir, inventory) =
+            (place.dir().display().to_string(), place.inventory_dir().display().to_string());
         let state = if place.is_in_use() { "in use" } else { "kept" };
         let document = serde_json::json!({ "directory": dir, "inventory": inventory, "state": state });
         listing.push(vec![dir, inventory, state.into()], document);

@@ -88,7 +88,8 @@ impl Place {
     /// A shell is in it, this one or another.
     pub fn is_in_use(&self) -> bool {
         let open = || OpenOptions::new().read(true).write(true).open(self.dir.join(MARKER));
-        self.lock.is_some() || open().is_ok_and(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err())
+        self.lock.is_some()
+            || open().is_ok_and(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err())
     }
 
     /// Stops its nodes, slaves first, and removes the directory.
@@ -109,8 +110,11 @@ impl Place {
     /// The directories of its nodes: a slave's name sorts behind its servers' numbers, and goes first.
     fn nodes(&self) -> Vec<PathBuf> {
         let Ok(entries) = std::fs::read_dir(self.data_dir()) else { return Vec::new() };
-        let mut nodes: Vec<PathBuf> =
-            entries.flatten().map(|entry| entry.path()).filter(|dir| dir.join(layout::NODE_MARKER).is_file()).collect();
+        let mut nodes: Vec<PathBuf> = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|dir| dir.join(layout::NODE_MARKER).is_file())
+            .collect();
         nodes.sort();
         nodes.reverse();
         nodes
@@ -158,6 +162,7 @@ fn make_parent() -> Result<PathBuf, PlaceError> {
 /// A directory that somebody else made under this name, or can look into, is not used.
 fn check_parent(dir: &Path) -> Result<(), PlaceError> {
     let found = std::fs::symlink_metadata(dir).map_err(failed("look at", dir))?;
-    let is_ours = found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o077 == 0;
+    let is_ours =
+        found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o077 == 0;
     if is_ours { Ok(()) } else { Err(PlaceError::Foreign { path: dir.to_owned() }) }
 }

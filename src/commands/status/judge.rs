@@ -16,7 +16,6 @@ use crate::error::Exit;
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Running,
-    Merging,
     Degraded,
     Unknown,
     Stopped,
@@ -27,7 +26,6 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             State::Running => "running",
-            State::Merging => "merging",
             State::Degraded => "degraded",
             State::Unknown => "unknown",
             State::Stopped => "stopped",
@@ -44,7 +42,7 @@ impl State {
 
     pub fn exit(self) -> Exit {
         match self {
-            State::Running | State::Merging => Exit::Done,
+            State::Running => Exit::Done,
             State::Degraded => Exit::Degraded,
             State::Unknown => Exit::StatusUnknown,
             State::Stopped | State::Error => Exit::NotServing,
@@ -116,7 +114,9 @@ pub fn cluster(inventory: &Inventory, observed: &Observed, name: &ClusterName) -
         status,
         why,
         ring_version: speaker.map(|(ring, _)| ring).filter(|ring| *ring > 0),
-        tolerates: speaker.map(|(_, status)| status.tolerates).filter(|_| status == State::Running || status == State::Degraded),
+        tolerates: speaker
+            .map(|(_, status)| status.tolerates)
+            .filter(|_| status == State::Running || status == State::Degraded),
         server,
     })
 }
@@ -137,7 +137,9 @@ fn judge(servers: &[NodeReport], speaker: Option<&ServerStatus>) -> (State, Opti
     let Some(speaker) = speaker else {
         return match (running, stopped, unknown) {
             (_, stopped, _) if stopped == of => (State::Stopped, None),
-            (0, _, unknown) if unknown > 0 => (State::Unknown, Some(format!("{unknown} of {of} servers do not answer"))),
+            (0, _, unknown) if unknown > 0 => {
+                (State::Unknown, Some(format!("{unknown} of {of} servers do not answer")))
+            }
             (0, _, _) => (State::Error, first_reason(servers)),
             _ => (State::Error, Some("its servers run, but the ring is not founded: start cluster".into())),
         };
@@ -160,7 +162,12 @@ fn first_reason(servers: &[NodeReport]) -> Option<String> {
     servers.iter().find_map(|server| Some(format!("server {}: {}", server.number, server.why.as_ref()?)))
 }
 
-fn server_report(inventory: &Inventory, observed: &Observed, name: &ClusterName, number: MemberNo) -> NodeReport {
+fn server_report(
+    inventory: &Inventory,
+    observed: &Observed,
+    name: &ClusterName,
+    number: MemberNo,
+) -> NodeReport {
     let node = NodeName::Server(name.clone(), number);
     let address = inventory.server(name, number).map(|server| server.address.clone());
     let (status, why, long) = node_state(inventory, observed, &node);
@@ -279,7 +286,9 @@ impl NodeReport {
             _ => String::new(),
         };
         let (leads, records) = self.long.as_ref().map(|status| load(status)).unwrap_or_default();
-        let of = |word: fn(&NodeStatus) -> String| self.long.as_ref().map(|status| word(status)).unwrap_or_default();
+        let of = |word: fn(&NodeStatus) -> String| {
+            self.long.as_ref().map(|status| word(status)).unwrap_or_default()
+        };
         let memory = of(|status| bytes(status.memory_bytes));
         let uptime = of(|status| duration(status.uptime_s));
         let why = self.why.clone().unwrap_or_default();

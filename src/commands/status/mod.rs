@@ -20,7 +20,7 @@ use crate::ui::{Format, Listing};
 
 /// Show how clusters, slaves and hosts are
 ///
-/// States: running, stopped, error, degraded, merging, unknown. A host that does not answer in time is unknown.
+/// States: running, stopped, error, degraded, unknown. A host that does not answer in time is unknown.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "EXAMPLES\n  status\n  status cluster --short\n  status cluster -n c0 --long\n  status slave --id 0\n  status cluster -n c0 --watch=2s"
@@ -89,11 +89,13 @@ async fn once(session: &mut Session, args: &Args) -> Result<(), CommandError> {
         .filter_map(|name| judge::cluster(&inventory, &observed, name))
         .map(|report| report.only(&wanted.numbers))
         .collect();
-    let slaves: Vec<_> = wanted.slaves.iter().filter_map(|id| judge::slave(&inventory, &observed, *id)).collect();
+    let slaves: Vec<_> =
+        wanted.slaves.iter().filter_map(|id| judge::slave(&inventory, &observed, *id)).collect();
     let states = clusters.iter().map(|c| c.status).chain(slaves.iter().map(|s| s.status));
     let worst = states.max_by_key(|state| state.weight());
     if args.quiet {
-        let silent = wanted.hosts.iter().any(|host| matches!(observed.hosts.get(host), Some(HostView::Silent { .. })));
+        let silent =
+            wanted.hosts.iter().any(|host| matches!(observed.hosts.get(host), Some(HostView::Silent { .. })));
         let exit = if silent { Exit::StatusUnknown } else { worst.map_or(Exit::Done, State::exit) };
         return if exit == Exit::Done { Ok(()) } else { Err(CommandError::silent(exit)) };
     }
@@ -217,7 +219,10 @@ fn show_hosts(session: &Session, observed: &Observed, wanted: &Wanted) {
             }
             Some(HostView::Silent { message, .. }) => {
                 let words = format!("unknown ({message})");
-                listing.push(vec![address.to_string(), words.clone()], judge::HostDocument::silent(address, &words));
+                listing.push(
+                    vec![address.to_string(), words.clone()],
+                    judge::HostDocument::silent(address, &words),
+                );
             }
             None => {}
         }

@@ -9,8 +9,6 @@ use super::Ran;
 use super::terminal::Terminal;
 
 pub const PASSWORD: &str = "correct-horse";
-/// Where the tests keep the inventory on the admin host.
-pub const INVENTORY: &str = "/root/inventory";
 
 /// One lab at a time: two cores carry one cluster well and two badly.
 static TURN: Mutex<()> = Mutex::new(());

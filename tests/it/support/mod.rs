@@ -4,7 +4,6 @@ pub mod lab;
 pub mod ring;
 pub mod terminal;
 
-use std::process::Output;
 use std::time::{Duration, Instant};
 
 /// Waits until `ask` answers something; the limit is generous because two cores may carry several tests.
@@ -29,15 +28,6 @@ pub struct Ran {
 }
 
 impl Ran {
-    pub fn of(command: String, output: Output) -> Ran {
-        Ran {
-            command,
-            status: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
     /// The command must have ended with this exit status.
     #[track_caller]
     pub fn exits(self, status: i32) -> Ran {

@@ -96,7 +96,8 @@ impl Terminal {
     #[track_caller]
     pub fn ends(&mut self) -> i32 {
         let child = &mut self.child;
-        let status = wait_for("the program at the terminal to end", PATIENCE, || child.try_wait().expect("waiting"));
+        let status =
+            wait_for("the program at the terminal to end", PATIENCE, || child.try_wait().expect("waiting"));
         status.code().unwrap_or(-1)
     }
 }
