@@ -108,7 +108,9 @@ pub async fn carry_out(session: &mut Session, plan: Plan, record: Record) -> Res
         let is_pending = session.settings.exit_code && !plan.is_empty();
         return if is_pending { Err(CommandError::silent(Exit::Pending)) } else { Ok(()) };
     }
-    session.ui.say(plan.text().trim_end());
+    if session.shows_plans {
+        session.ui.say(plan.text().trim_end());
+    }
     if !plan.is_empty() {
         confirm(session, &plan)?;
     }
@@ -119,6 +121,9 @@ pub async fn carry_out(session: &mut Session, plan: Plan, record: Record) -> Res
     if !plan.is_empty() {
         let journal = Journal::create(&session.store.journal_dir(), &plan).map_err(journal_error)?;
         let report = execute(session, &inventory, &plan, journal, BTreeSet::new()).await;
+        if !session.shows_plans && !report.is_complete(&plan) {
+            session.ui.say(plan.text().trim_end());
+        }
         judge(&plan, &report)?;
     }
     save(&locked, &record.apply(&inventory))

@@ -1,7 +1,11 @@
-//! Ctrl-C as a value: how often it was pressed since the running command began.
+//! Ctrl-C as a value: how often it was pressed since the running command began; and SIGTERM, which is for ever.
 //!
-//! *Invariant:* only the running command is interrupted; the count goes back to 0 when the next one begins. The
-//! first press asks for a stop at the next safe point, the second one for not waiting any longer.
+//! *Invariant:* Ctrl-C interrupts only the running command; the count goes back to 0 when the next one begins. The
+//! first press asks for a stop at the next safe point, the second one for not waiting any longer. A SIGTERM counts
+//! as both, for this command and all that would follow, so that every prompt and batch is left.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
@@ -9,11 +13,12 @@ use tokio::sync::watch;
 #[derive(Clone)]
 pub struct Interrupt {
     count: watch::Sender<u32>,
+    is_terminated: Arc<AtomicBool>,
 }
 
 impl Default for Interrupt {
     fn default() -> Self {
-        Interrupt { count: watch::Sender::new(0) }
+        Interrupt { count: watch::Sender::new(0), is_terminated: Arc::default() }
     }
 }
 
@@ -23,9 +28,21 @@ impl Interrupt {
         self.count.send_modify(|count| *count += 1);
     }
 
+    /// A SIGTERM came: the whole run is to end.
+    pub fn terminate(&self) {
+        self.is_terminated.store(true, Ordering::Relaxed);
+        self.count.send_modify(|count| *count += 2);
+    }
+
+    pub fn is_terminated(&self) -> bool {
+        self.is_terminated.load(Ordering::Relaxed)
+    }
+
     /// A new command begins.
     pub fn reset(&self) {
-        self.count.send_replace(0);
+        if !self.is_terminated() {
+            self.count.send_replace(0);
+        }
     }
 
     pub fn count(&self) -> u32 {

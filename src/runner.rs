@@ -232,10 +232,7 @@ pub fn listen_to_signals(interrupt: Interrupt) {
         loop {
             tokio::select! {
                 Some(()) = ctrl_c.recv() => interrupt.press(),
-                Some(()) = terminate.recv() => {
-                    interrupt.press();
-                    interrupt.press();
-                }
+                Some(()) = terminate.recv() => interrupt.terminate(),
                 else => return,
             }
         }

@@ -33,6 +33,8 @@ pub struct Session {
     pub is_interactive: bool,
     /// True inside a playground, whose prompt says so.
     pub is_playground: bool,
+    /// False while a playground is made: its plans are the same each time, and shown only when one fails.
+    pub shows_plans: bool,
     /// What the running line is, as typed and redacted: for the lock, the audit log and the plan.
     pub line: String,
 }
@@ -55,6 +57,7 @@ impl Session {
             interrupt,
             is_interactive,
             is_playground: false,
+            shows_plans: true,
             line: String::new(),
         }
     }
@@ -85,6 +88,9 @@ impl Session {
             locked.save(&edited.inventory)?;
         }
         edited.lines.iter().for_each(|line| self.ui.say(line));
+        if !edited.is_changed && edited.lines.is_empty() && !self.settings.dry_run {
+            self.ui.say("nothing to change: it is so already");
+        }
         if self.settings.dry_run {
             let would = if edited.is_changed { "would make" } else { "nothing to change at" };
             self.ui.say(&format!("{would} generation {}", edited.inventory.generation));

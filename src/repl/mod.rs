@@ -32,10 +32,13 @@ pub async fn interact(session: &mut Session) -> Exit {
     let mut bad_lines = 0;
     loop {
         session.interrupt.reset();
+        if session.interrupt.is_terminated() {
+            return Exit::Interrupted;
+        }
         let interrupt = session.interrupt.clone();
         let typed = tokio::select! {
             typed = reader.read(prompt(session)) => typed,
-            // Ctrl-C at the prompt is a key like others; only a signal to end (SIGTERM) counts twice here.
+            // Ctrl-C at the prompt is a key like others; only a SIGTERM counts twice here.
             () = interrupt.pressed(2) => return Exit::Interrupted,
         };
         match typed {

@@ -96,7 +96,7 @@ impl Ui {
         let stdin = std::io::stdin();
         let pressed_before = self.inner.interrupt.count();
         loop {
-            if self.inner.interrupt.count() > pressed_before {
+            if self.inner.interrupt.is_terminated() || self.inner.interrupt.count() > pressed_before {
                 return false;
             }
             let mut waiting = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];

@@ -18,9 +18,9 @@ fn open(stage: &Stage) -> Terminal {
 fn a_shortened_word_is_shown_in_full_and_run() {
     let stage = Stage::empty();
     let mut terminal = open(&stage);
-    terminal.line("reg ho 10.0.0.1").expect("(dkc) register host 10.0.0.1");
-    terminal.line("list host").expect("10.0.0.1").expect("(dkc) ");
-    terminal.line("st").expect("'st' may be any of start, stop, status").expect("(dkc) ");
+    terminal.line("reg ho 10.0.0.1").expect("(dkc) register host 10.0.0.1").prompt();
+    terminal.line("list host").expect("10.0.0.1").prompt();
+    terminal.line("st").expect("'st' may be any of start, stop, status").prompt();
     terminal.line("quit");
     assert_eq!(terminal.ends(), 0);
 }
@@ -40,9 +40,9 @@ fn the_prompt_says_which_cluster_is_in_use_and_that_changes_wait_for_a_deploy() 
 fn ctrl_c_clears_the_line_and_an_open_quote_goes_on() {
     let stage = Stage::empty();
     let mut terminal = open(&stage);
-    terminal.type_text("register host 10.0.0.9\x03").expect("(dkc) ");
-    terminal.line("register host \\").line("10.0.0.1").expect("(dkc) ");
-    terminal.line("list host").expect("10.0.0.1\r\n").expect("(dkc) ");
+    terminal.type_text("register host 10.0.0.9\x03").prompt();
+    terminal.line("register host \\").line("10.0.0.1").prompt();
+    terminal.line("list host").expect("10.0.0.1\r\n").prompt();
     terminal.line("quit");
     assert_eq!(terminal.ends(), 0);
     assert!(!terminal.text().contains("10.0.0.9\r\n10.0.0.1"));
@@ -53,15 +53,16 @@ fn a_paste_of_several_lines_is_shown_and_asked_once() {
     let stage = Stage::empty();
     let mut terminal = open(&stage);
     let paste = "\x1b[200~register host 10.0.0.1\nregister host 10.0.0.2\n\x1b[201~\r";
-    terminal.type_text(paste).expect("2 commands:").expect("[y/N]").line("n").expect("(dkc) ");
+    terminal.type_text(paste).expect("2 commands:").expect("[y/N]").line("n").prompt();
     terminal
         .type_text(paste)
         .expect("2 commands:")
         .expect("[y/N]")
         .line("y")
-        .expect("(dkc) register host 10.0.0.2");
-    terminal.line("list host").expect("10.0.0.1\r\n10.0.0.2\r\n").expect("(dkc) ");
-    terminal.line("history").expect("2 (now)");
+        .expect("(dkc) register host 10.0.0.2")
+        .prompt();
+    terminal.line("list host").expect("10.0.0.1\r\n10.0.0.2\r\n").prompt();
+    terminal.line("history").expect("2 (now)").prompt();
     terminal.line("quit");
     assert_eq!(terminal.ends(), 0);
 }
@@ -70,12 +71,13 @@ fn a_paste_of_several_lines_is_shown_and_asked_once() {
 fn tab_completes_names_of_the_inventory() {
     let stage = Stage::empty();
     let mut terminal = open(&stage);
-    terminal.line("register host 10.77.0.11").expect("(dkc) ");
+    terminal.line("register host 10.77.0.11").prompt();
     terminal
         .type_text("show host 10\t")
         .expect("10.77.0.11")
         .type_text("\r")
-        .expect("hostname: \"10.77.0.11\"");
+        .expect("hostname: \"10.77.0.11\"")
+        .prompt();
     terminal.line("quit");
     assert_eq!(terminal.ends(), 0);
 }
@@ -85,11 +87,31 @@ fn what_was_typed_is_remembered_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let stage = Stage::empty();
     let mut terminal = open(&stage);
-    terminal.line("list cluster").expect("(dkc) ").line("quit");
+    terminal.line("list cluster").prompt().line("quit");
     terminal.ends();
     let history = stage.state().join("dkc/history");
     assert!(std::fs::read_to_string(&history).expect("a history").contains("list cluster"));
     assert_eq!(std::fs::metadata(&history).expect("a history").permissions().mode() & 0o777, 0o600);
     let mut again = open(&stage);
     again.type_text("\x1b[A\x1b[A").expect("list cluster");
+}
+
+#[test]
+fn a_sigterm_leaves_the_prompt_and_one_inside_of_it_and_nothing_stays_behind() {
+    let stage = Stage::empty();
+    let mut terminal = open(&stage);
+    terminal.terminate();
+    assert_eq!(terminal.ends(), 130);
+    let mut terminal = open(&stage);
+    terminal
+        .line("playground --servers 1 --slaves 0")
+        .expect("it is removed when you leave")
+        .expect("(dkc play:c0) ");
+    let text = terminal.text();
+    let place =
+        text.split("runs in ").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("its directory");
+    assert!(std::path::Path::new(place).exists() && !text.contains("plan op-"), "{text}");
+    terminal.terminate();
+    assert_eq!(terminal.ends(), 130);
+    assert!(!std::path::Path::new(place).exists());
 }

@@ -221,7 +221,7 @@ fn check_same(
         false => Err(EditError::Different {
             what: format!("cluster {}", request.name),
             differences,
-            modify: format!("modify cluster -n {} …     (its servers stay as they are)", request.name),
+            modify: format!("modify cluster -n {} …     (all but its servers)", request.name),
         }),
     }
 }

@@ -37,9 +37,7 @@ pub enum EditError {
     Fixed { what: &'static str, cluster: ClusterName, why: &'static str },
     #[error("{what} is installed on its hosts")]
     Deployed { what: String, remove: String },
-    #[error(
-        "this machine can be reached under one way only: --local and a port, user or key exclude each other"
-    )]
+    #[error("a host is reached in one way only: --local and a port, user or key exclude each other")]
     LocalWithLogin,
 }
 

@@ -168,7 +168,7 @@ fn the_same_again_is_no_change_and_something_else_is_refused() {
         edit::register_cluster(&inventory, &cluster_request("c0", "10.77.0.11:8020"), &mut fresh),
         "Refused DKC-E0401: cluster c0 is already registered, with other values\n  \
          cause: its servers are 10.77.0.11:8020 10.77.0.12:8020 10.77.0.13:8020\n  \
-         try: modify cluster -n c0 …     (its servers stay as they are)",
+         try: modify cluster -n c0 …     (all but its servers)",
     );
     check(
         edit::register_pair(&inventory, &pair_request(0)),

@@ -78,6 +78,7 @@ async fn up(session: &mut Session, args: &Args) -> Result<(), CommandError> {
     let (ui, interrupt) = (session.ui.clone(), session.interrupt.clone());
     let mut inner = Session::new(store, ui, settings, interrupt, session.is_interactive);
     inner.is_playground = true;
+    inner.shows_plans = false;
     let made = make(&mut inner, &place, args).await;
     let exit = match made {
         Ok(()) => play(session, &mut inner, &place, args).await,
@@ -172,6 +173,7 @@ async fn play(outer: &Session, inner: &mut Session, place: &Place, args: &Args) 
     introduce(inner, place, args);
     inner.defaults = outer.defaults.clone();
     inner.settings = outer.defaults.clone();
+    inner.shows_plans = true;
     if inner.is_interactive {
         // `up --keep` only brings it up.
         let only_up = args.keep && args.action == Some(Action::Up);

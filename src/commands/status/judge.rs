@@ -265,8 +265,11 @@ impl ClusterReport {
     }
 
     pub fn row(&self) -> Vec<String> {
-        let tolerates = self.tolerates.map(|count| format!("tolerates {count} failures"));
-        let what = self.why.clone().or(tolerates).unwrap_or_default();
+        let tolerates = self.tolerates.map(|count| match count {
+            1 => "tolerates 1 failure".to_owned(),
+            _ => format!("tolerates {count} failures"),
+        });
+        let what = [self.why.clone(), tolerates].into_iter().flatten().collect::<Vec<_>>().join("; ");
         let mut row = vec![self.name.clone(), self.status.to_string()];
         row.resize(7, String::new());
         row.push(what);

@@ -187,7 +187,7 @@ fn show(
         return show_hosts(session, observed, wanted);
     }
     let mut listing =
-        Listing::new(&["name", "status", "address", "leads", "records", "memory", "uptime", "what"]);
+        Listing::new(&["name", "status", "address", "leads/replicas", "records", "memory", "uptime", "what"]);
     for cluster in clusters {
         listing.rows.push(cluster.row());
         listing.rows.extend(cluster.server.iter().map(NodeReport::row));

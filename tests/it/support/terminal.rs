@@ -92,6 +92,13 @@ impl Terminal {
         self.type_text(text).type_text("\r")
     }
 
+    /// Asks the program to end, as a service manager or a machine that shuts down does.
+    pub fn terminate(&mut self) {
+        // setsid has become the program: it forks only when it leads a process group.
+        let pid = nix::unistd::Pid::from_raw(self.child.id() as i32);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("the program runs");
+    }
+
     /// Waits for the program to end and answers its exit status.
     #[track_caller]
     pub fn ends(&mut self) -> i32 {
