@@ -133,6 +133,7 @@ pub enum Command {
     Lock(lock::Args),
     Explain(explain::Args),
     Completion(completion::Args),
+    #[command(alias = "?")]
     Help(help::Args),
     #[command(visible_alias = "exit")]
     Quit(quit::Args),

@@ -104,6 +104,14 @@ impl Session {
     /// Prints data in the format of this line, or in `usual` when none was asked for.
     pub fn show(&self, usual: Format, listing: &Listing) {
         self.ui.show(self.settings.output.unwrap_or(usual), listing);
+        self.say_nothing_found(listing.rows.is_empty() && listing.documents.is_empty());
+    }
+
+    /// A person wonders about silence; a script counts lines.
+    pub fn say_nothing_found(&self, is_empty: bool) {
+        if is_empty && self.is_interactive {
+            self.ui.say("nothing to show");
+        }
     }
 
     /// Limit of one answer of a host.

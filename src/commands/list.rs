@@ -32,5 +32,6 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         What::Config(_) => PARAMETERS.iter().map(|parameter| parameter.name.to_owned()).collect(),
     };
     names.iter().for_each(|name| session.ui.data_line(name));
+    session.say_nothing_found(names.is_empty());
     Ok(())
 }

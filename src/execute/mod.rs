@@ -184,25 +184,12 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::{Asker, Secret};
+    use crate::world::Nobody;
     use dkc_core::ids::{MemberNo, NodeUuid};
     use dkc_inventory::model::{Host, NodeName};
     use dkc_inventory::observed::ServiceManager;
     use dkc_inventory::plan::{Action, Danger};
     use std::sync::Arc;
-
-    struct Nobody;
-    impl Asker for Nobody {
-        fn is_terminal(&self) -> bool {
-            false
-        }
-        fn secret(&self, _: &str) -> Option<Secret> {
-            None
-        }
-        fn confirm(&self, _: &str, _: bool) -> bool {
-            false
-        }
-    }
 
     #[derive(Default)]
     struct Heard(Mutex<Vec<String>>);

@@ -195,22 +195,9 @@ async fn ask_daemon(host: &Host, dir: &str, view: &mut NodeView, limit: Duration
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::{Asker, Secret};
+    use crate::world::Nobody;
     use dkc_inventory::model::Host as HostEntry;
     use dkc_inventory::observed::ServiceManager;
-
-    struct Nobody;
-    impl Asker for Nobody {
-        fn is_terminal(&self) -> bool {
-            false
-        }
-        fn secret(&self, _: &str) -> Option<Secret> {
-            None
-        }
-        fn confirm(&self, _: &str, _: bool) -> bool {
-            false
-        }
-    }
 
     #[tokio::test]
     async fn this_machine_answers_like_any_host() {

@@ -43,6 +43,22 @@ pub trait Asker: Send + Sync {
     fn confirm(&self, question: &str, default: bool) -> bool;
 }
 
+/// For tests: nobody sits at the terminal.
+#[cfg(test)]
+pub struct Nobody;
+#[cfg(test)]
+impl Asker for Nobody {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+    fn secret(&self, _: &str) -> Option<Secret> {
+        None
+    }
+    fn confirm(&self, _: &str, _: bool) -> bool {
+        false
+    }
+}
+
 /// What all logins of a session share.
 pub struct Desk {
     asker: Arc<dyn Asker>,

@@ -23,6 +23,8 @@ use dkc_inventory::model;
 use dkc_inventory::observed::Silence;
 
 pub use control::ControlClient;
+#[cfg(test)]
+pub use login::Nobody;
 pub use login::{Asker, Secret};
 
 /// A short remote step: long enough for a loaded host, short enough that a person waits for it.
