@@ -152,7 +152,7 @@ impl Server {
         let inventory = session.inventory()?;
         let target = Target::Servers { cluster: cluster.clone(), numbers: Vec::new() };
         let nodes = target.nodes(&inventory).map_err(apply::refused("data"))?;
-        let mut failures = Vec::new();
+        let (mut failures, mut is_stopped) = (Vec::new(), true);
         for node in &nodes {
             let Some(address) = inventory.host_of(node) else { continue };
             let opened = open(session, &inventory, &address, &node.to_string(), node).await;
@@ -161,12 +161,13 @@ impl Server {
                     apply::pin_learned(session)?;
                     return Ok(Server { client, namespace });
                 }
-                Err(error) => failures.push(format!("{node} on {address}: {error}")),
+                Err(error) => {
+                    is_stopped &= matches!(error, WorldError::NoDaemon { .. });
+                    failures.push(format!("{node} on {address}: {error}"));
+                }
             }
         }
-        let error = CommandError::new(&codes::NO_SERVER, format!("no server of {cluster} answers"));
-        let error = failures.into_iter().fold(error, |error, cause| error.cause(cause));
-        Err(error.now("nothing changed").next(format!("status cluster -n {cluster}")))
+        Err(no_server(&cluster, failures, is_stopped))
     }
 
     async fn ask(&mut self, operation: DataOperation) -> Result<DataReply, CommandError> {
@@ -185,6 +186,19 @@ impl Server {
                 .now("it may have been done or not")),
         }
     }
+}
+
+/// Every host was reached and none has a daemon: the cluster is stopped, and that is all there is to say. Otherwise
+/// each server's own trouble is the cause.
+fn no_server(cluster: &ClusterName, failures: Vec<String>, is_stopped: bool) -> CommandError {
+    if is_stopped {
+        let what = format!("{cluster} is not running: no daemon answers on the hosts of its {} servers", failures.len());
+        let next = format!("start cluster -n {cluster}     (or, to see more: status cluster -n {cluster})");
+        return CommandError::new(&codes::NO_SERVER, what).now("nothing changed").next(next);
+    }
+    let error = CommandError::new(&codes::NO_SERVER, format!("no server of {cluster} answers"));
+    let error = failures.into_iter().fold(error, |error, cause| error.cause(cause));
+    error.now("nothing changed").next(format!("status cluster -n {cluster}"))
 }
 
 async fn open(

@@ -53,7 +53,7 @@ impl ControlClient {
             Way::There(host) => host.ask_there(&self.dir, &line, limit).await?,
             Way::Stream(stream) => match tokio::time::timeout(limit, exchange(stream, &line)).await {
                 Ok(Ok(answer)) => answer,
-                Ok(Err(error)) => return Err(self.failed(&error.to_string())),
+                Ok(Err(error)) => return Err(self.failed(&why_not(&error))),
                 Err(_) => return Err(self.failed(&format!("no answer in {} s", limit.as_secs()))),
             },
         };
@@ -66,6 +66,15 @@ impl ControlClient {
 
     fn failed(&self, reason: &str) -> WorldError {
         no_daemon(&self.host, &self.dir, reason)
+    }
+}
+
+/// A forwarded socket opens in any case; when nobody listens at its far end, writing is what fails.
+fn why_not(error: &std::io::Error) -> String {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    match error.kind() {
+        BrokenPipe | ConnectionReset => "nothing listens on its control socket".to_owned(),
+        _ => error.to_string(),
     }
 }
 

@@ -66,7 +66,7 @@ fn a_restarted_cluster_keeps_its_data() {
     lab.dkc("stop slave --id 0 --yes").ok();
     lab.dkc("stop cluster -n c0 --yes").ok();
     lab.dkc("status cluster --short").says("c0: stopped");
-    lab.dkc("data print -n c0 kept").exits(7);
+    lab.dkc("data print -n c0 kept").exits(7).says("c0 is not running").says("start cluster -n c0").never_says("Broken pipe");
     lab.dkc("start cluster -n c0 --yes").ok();
     lab.dkc("data print -n c0 kept").ok().prints("\"kept\" => \"yes\"");
     lab.dkc("start cluster -n c0 --yes").ok().says("nothing to do");

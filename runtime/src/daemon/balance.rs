@@ -67,7 +67,7 @@ impl Server {
     /// Hands all leadership away. Ends when this node leads nothing any more, or when nobody could take the rest.
     pub async fn hand_away(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
-        self.tell_stopping().await;
+        self.decline_leadership().await;
         let until = Instant::now() + HAND_AWAY_MAX;
         loop {
             let led: Vec<Arc<Group>> =

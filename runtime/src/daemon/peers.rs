@@ -1,4 +1,4 @@
-//! What servers tell each other beside Raft: that the meta group should begin, and that a node is about to stop. And
+//! What servers tell each other beside Raft: that the meta group should begin, and that a node takes no leadership for a while. And
 //! the view of who is up, which is whether a connection to them stands.
 
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use super::server::Server;
 
 /// Body of a `PeerControl`: begin the meta group, if you vote in it.
 pub const BEGIN_META: &[u8] = b"\x01begin-meta";
-/// Body of a `PeerControl`: the node with this id (u64) is about to stop.
+/// Body of a `PeerControl`: the node with this id (u64) is about to stop, or cannot lead for another reason.
 const STOPPING: &[u8] = b"\x01stopping";
 const DONE: &[u8] = b"\x01done";
 
-/// How long a peer that said so counts as about to stop; a node stops within seconds.
+/// How long a peer that said so gets no leadership; a node stops within seconds.
 const DRAINING_MAX: Duration = Duration::from_secs(30);
 /// How often lost connections are looked after.
 const LOOK: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ impl Server {
     }
 
     /// Tells everybody that is up not to hand leadership to this node any more.
-    pub async fn tell_stopping(&self) {
+    pub async fn decline_leadership(&self) {
         let body: Bytes = [STOPPING, &self.node.0.to_be_bytes()].concat().into();
         let tell = |node: NodeId| {
             let asking = self.transport.ask(node, Kind::PeerControl, GroupId::META, body.clone(), TELL_MAX);

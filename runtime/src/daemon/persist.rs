@@ -19,6 +19,8 @@ impl Server {
             let store = self.store.clone();
             match tokio::task::spawn_blocking(move || store.persist()).await {
                 Ok(Ok(())) => self.purge().await,
+                // The log keeps what is not durable in the state store, and nothing is purged meanwhile.
+                Ok(Err(error)) if error.is_disk_full() => tracing::debug!(%error, "not persisted"),
                 Ok(Err(error)) => fatal::disk(&error),
                 // The runtime is being shut down.
                 Err(_) => return,

@@ -109,15 +109,13 @@ fn send(sender: &Sender, kind: Kind, frame_id: u64, group: GroupId, body: &[u8])
 async fn raft(server: Arc<Server>, frame: Frame, sender: Sender) {
     // A group that is not open here gets no answer, as if the node were down for it.
     let Some(group) = server.group(frame.group) else { return };
-    if frame.kind == Kind::RaftAppend && server.is_disk_short() {
-        return;
-    }
-    let takes_no_leadership = server.is_stopping() || server.is_disk_short();
-    match raft_serve::answer(&group, frame.kind, frame.body, takes_no_leadership).await {
+    let is_short = server.is_disk_short();
+    let takes = raft_serve::Takes { data: !is_short, leadership: !is_short && !server.is_stopping() };
+    match raft_serve::answer(&group, frame.kind, frame.body, takes).await {
         Ok(body) => send(&sender, Kind::PeerAnswer, frame.id, frame.group, &body),
-        Err(error) => {
-            tracing::warn!(group = %frame.group, kind = ?frame.kind, %error, "message not answered")
-        }
+        // Said once when it began; the sender's own time limit tells it.
+        Err(raft_serve::ServeError::ShortOfSpace) => {}
+        Err(error) => tracing::warn!(group = %frame.group, kind = ?frame.kind, %error, "message not answered"),
     }
 }
 

@@ -31,6 +31,7 @@ use dkc_core::ids::GroupId;
 
 pub use error::LogError;
 use group::{Back, Front};
+pub use segment::is_disk_full;
 use segment::{SegmentFile, Yard};
 
 /// Called once, after what it belongs to is durable, or with the reason why that cannot happen any more.

@@ -86,7 +86,7 @@ pub(super) fn corrupt(path: &Path, offset: u64, why: impl Into<String>) -> LogEr
 }
 
 /// Whether waiting for space is all that is needed.
-pub(super) fn is_disk_full(error: &io::Error) -> bool {
+pub fn is_disk_full(error: &io::Error) -> bool {
     use nix::errno::Errno;
     error
         .raw_os_error()

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use dkc_core::wire::Kind;
+use openraft::EntryPayload;
 use openraft::raft::TransferLeaderError;
 
 use super::codec;
@@ -14,8 +15,17 @@ use super::types::{LogId, Types};
 pub enum ServeError {
     #[error(transparent)]
     Codec(#[from] codec::CodecError),
+    #[error("this node is short of disk space")]
+    ShortOfSpace,
     #[error("the group has stopped: {0}")]
     Stopped(String),
+}
+
+/// What this node takes at the moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Takes {
+    pub data: bool,
+    pub leadership: bool,
 }
 
 fn stopped(error: impl std::fmt::Display) -> ServeError {
@@ -29,22 +39,26 @@ pub fn is_for_raft(kind: Kind) -> bool {
 
 /// Gives a message to the group and returns the body of its answer. The message is in the group's queue once the
 /// future has been polled for the first time; that is what keeps the order.
-pub async fn answer(
-    group: &Group,
-    kind: Kind,
-    body: Bytes,
-    takes_no_leadership: bool,
-) -> Result<Bytes, ServeError> {
+pub async fn answer(group: &Group, kind: Kind, body: Bytes, takes: Takes) -> Result<Bytes, ServeError> {
     match kind {
-        Kind::RaftAppend => append(group, body).await,
+        Kind::RaftAppend => append(group, body, takes).await,
         Kind::RaftVote => vote(group, body).await,
-        Kind::RaftTransfer => transfer(group, body, takes_no_leadership).await,
+        Kind::RaftTransfer => transfer(group, body, takes).await,
         other => Err(ServeError::Stopped(format!("{other:?} is not a message for a group"))),
     }
 }
 
-async fn append(group: &Group, body: Bytes) -> Result<Bytes, ServeError> {
-    let request = codec::decode_append(body)?;
+/// A node that is short of disk space goes on bearing witness for the leader, and takes the empty entry that a new
+/// leader begins with: so a cluster all of whose disks are full can still be read. It takes no data and applies
+/// nothing.
+async fn append(group: &Group, body: Bytes, takes: Takes) -> Result<Bytes, ServeError> {
+    let mut request = codec::decode_append(body)?;
+    if !takes.data {
+        if request.entries.iter().any(|entry| !matches!(entry.payload, EntryPayload::Blank)) {
+            return Err(ServeError::ShortOfSpace);
+        }
+        request.leader_commit = None;
+    }
     let answer = group.raft.append_entries(request).await.map_err(stopped)?;
     Ok(codec::encode_append_answer(&answer))
 }
@@ -59,9 +73,9 @@ async fn vote(group: &Group, body: Bytes) -> Result<Bytes, ServeError> {
 }
 
 /// A node that is about to stop, or short of disk space, takes no leadership: it would only have to hand it on.
-async fn transfer(group: &Group, body: Bytes, takes_no_leadership: bool) -> Result<Bytes, ServeError> {
+async fn transfer(group: &Group, body: Bytes, takes: Takes) -> Result<Bytes, ServeError> {
     let request = codec::decode_transfer(body)?;
-    let answer = if takes_no_leadership {
+    let answer = if !takes.leadership {
         let expected: Option<LogId> = request.last_log_id().copied();
         Err(TransferLeaderError::<Types>::LogNotFlushed { expected, actual: None })
     } else {
