@@ -1,7 +1,10 @@
 //! The line of the first release, typed by a person: from registering hosts to a replicated, fsynced key and back.
 
+use std::time::Duration;
+
 use crate::support::lab::Lab;
 use crate::support::ring::{self, founded};
+use crate::support::wait_for;
 
 /// The session of the documentation, at a terminal, with one host under systemd and three without.
 #[test]
@@ -109,4 +112,32 @@ fn a_destroyed_cluster_leaves_nothing_and_is_made_anew_empty() {
     lab.dkc("deploy --yes").ok();
     lab.dkc("start cluster -n c0 --yes").ok();
     lab.dkc("data print -n c0 k").exits(1).says("value is not found");
+}
+
+#[test]
+fn under_systemd_a_killed_daemon_comes_back_by_itself_and_stop_and_start_go_through_its_unit() {
+    const UNIT: &str = "dkcd@c0-0.service";
+    let lab = founded(4, &[1]);
+    let shown = |what: &str| {
+        // The login user's own service manager: nothing on the host runs as root for it.
+        let words = ["env", "XDG_RUNTIME_DIR=/run/user/2000", "systemctl", "--user", "show", "--value", "-p", what, UNIT];
+        lab.run(&[&["as", "dkc", "h1"], &words[..]].concat()).ok().stdout.trim().to_owned()
+    };
+    lab.dkc("data set -n c0 kept yes").ok();
+    let killed = shown("MainPID");
+    assert_ne!(killed, "0", "the daemon on h1 is not systemd's");
+    lab.on("h1", &["kill", "-9", &killed]).ok();
+    wait_for("systemd to start the daemon again", Duration::from_secs(60), || {
+        (shown("ActiveState") == "active" && !["0", &killed].contains(&shown("MainPID").as_str())).then_some(())
+    });
+    wait_for("c0: running", Duration::from_secs(30), || {
+        (lab.dkc("status cluster --short").stdout.trim() == "c0: running").then_some(())
+    });
+    lab.dkc("data print -n c0 kept").ok().prints("\"kept\" => \"yes\"");
+    lab.dkc("stop slave --id 0 --yes").ok();
+    lab.dkc("stop cluster -n c0 --yes").ok();
+    assert_eq!(shown("ActiveState"), "inactive");
+    lab.dkc("start cluster -n c0 --yes").ok();
+    assert_eq!(shown("ActiveState"), "active");
+    lab.dkc("data print -n c0 kept").ok().prints("\"kept\" => \"yes\"");
 }

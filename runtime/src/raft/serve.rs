@@ -8,7 +8,7 @@ use openraft::raft::TransferLeaderError;
 
 use super::codec;
 use super::group::Group;
-use super::types::{LogId, Types};
+use super::types::{Entry, LogId, Types};
 
 /// Why a message got no answer. The sender's own time limit tells it.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,10 @@ pub async fn answer(group: &Group, kind: Kind, body: Bytes, takes: Takes) -> Res
 async fn append(group: &Group, body: Bytes, takes: Takes) -> Result<Bytes, ServeError> {
     let mut request = codec::decode_append(body)?;
     if !takes.data {
-        if request.entries.iter().any(|entry| !matches!(entry.payload, EntryPayload::Blank)) {
+        // A new leader begins with entries that we may have long since, to find out how far we are.
+        let last_index = group.progress().last_index;
+        let is_data = |entry: &Entry| entry.log_id.index > last_index && !matches!(entry.payload, EntryPayload::Blank);
+        if request.entries.iter().any(is_data) {
             return Err(ServeError::ShortOfSpace);
         }
         request.leader_commit = None;
