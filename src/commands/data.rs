@@ -192,7 +192,10 @@ impl Server {
 /// each server's own trouble is the cause.
 fn no_server(cluster: &ClusterName, failures: Vec<String>, is_stopped: bool) -> CommandError {
     if is_stopped {
-        let what = format!("{cluster} is not running: no daemon answers on the hosts of its {} servers", failures.len());
+        let what = format!(
+            "{cluster} is not running: no daemon answers on the hosts of its {} servers",
+            failures.len()
+        );
         let next = format!("start cluster -n {cluster}     (or, to see more: status cluster -n {cluster})");
         return CommandError::new(&codes::NO_SERVER, what).now("nothing changed").next(next);
     }

@@ -90,7 +90,13 @@ for n in $(seq 1 100000); do
   case $answer in STORED*) echo "$n" >> /tmp/acked ;; *) echo "$n $answer" > /tmp/refused; break ;; esac
 done
 "#;
-    lab.sh("h4", &format!("cat > /tmp/flood <<'END'\n{flood}\nEND\nsetsid bash /tmp/flood </dev/null >/tmp/flood.log 2>&1 &")).ok();
+    lab.sh(
+        "h4",
+        &format!(
+            "cat > /tmp/flood <<'END'\n{flood}\nEND\nsetsid bash /tmp/flood </dev/null >/tmp/flood.log 2>&1 &"
+        ),
+    )
+    .ok();
     wait_for("acknowledged writes", Duration::from_secs(60), || {
         (lab.sh("h4", "cat /tmp/acked").stdout.lines().count() >= 50).then_some(())
     });

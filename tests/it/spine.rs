@@ -69,7 +69,11 @@ fn a_restarted_cluster_keeps_its_data() {
     lab.dkc("stop slave --id 0 --yes").ok();
     lab.dkc("stop cluster -n c0 --yes").ok();
     lab.dkc("status cluster --short").says("c0: stopped");
-    lab.dkc("data print -n c0 kept").exits(7).says("c0 is not running").says("start cluster -n c0").never_says("Broken pipe");
+    lab.dkc("data print -n c0 kept")
+        .exits(7)
+        .says("c0 is not running")
+        .says("start cluster -n c0")
+        .never_says("Broken pipe");
     lab.dkc("start cluster -n c0 --yes").ok();
     lab.dkc("data print -n c0 kept").ok().prints("\"kept\" => \"yes\"");
     lab.dkc("start cluster -n c0 --yes").ok().says("nothing to do");
@@ -120,7 +124,17 @@ fn under_systemd_a_killed_daemon_comes_back_by_itself_and_stop_and_start_go_thro
     let lab = founded(4, &[1]);
     let shown = |what: &str| {
         // The login user's own service manager: nothing on the host runs as root for it.
-        let words = ["env", "XDG_RUNTIME_DIR=/run/user/2000", "systemctl", "--user", "show", "--value", "-p", what, UNIT];
+        let words = [
+            "env",
+            "XDG_RUNTIME_DIR=/run/user/2000",
+            "systemctl",
+            "--user",
+            "show",
+            "--value",
+            "-p",
+            what,
+            UNIT,
+        ];
         lab.run(&[&["as", "dkc", "h1"], &words[..]].concat()).ok().stdout.trim().to_owned()
     };
     lab.dkc("data set -n c0 kept yes").ok();
@@ -128,7 +142,8 @@ fn under_systemd_a_killed_daemon_comes_back_by_itself_and_stop_and_start_go_thro
     assert_ne!(killed, "0", "the daemon on h1 is not systemd's");
     lab.on("h1", &["kill", "-9", &killed]).ok();
     wait_for("systemd to start the daemon again", Duration::from_secs(60), || {
-        (shown("ActiveState") == "active" && !["0", &killed].contains(&shown("MainPID").as_str())).then_some(())
+        (shown("ActiveState") == "active" && !["0", &killed].contains(&shown("MainPID").as_str()))
+            .then_some(())
     });
     wait_for("c0: running", Duration::from_secs(30), || {
         (lab.dkc("status cluster --short").stdout.trim() == "c0: running").then_some(())

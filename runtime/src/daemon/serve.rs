@@ -115,7 +115,9 @@ async fn raft(server: Arc<Server>, frame: Frame, sender: Sender) {
         Ok(body) => send(&sender, Kind::PeerAnswer, frame.id, frame.group, &body),
         // Said once when it began; the sender's own time limit tells it.
         Err(raft_serve::ServeError::ShortOfSpace) => {}
-        Err(error) => tracing::warn!(group = %frame.group, kind = ?frame.kind, %error, "message not answered"),
+        Err(error) => {
+            tracing::warn!(group = %frame.group, kind = ?frame.kind, %error, "message not answered")
+        }
     }
 }
 

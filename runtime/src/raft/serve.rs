@@ -56,7 +56,8 @@ async fn append(group: &Group, body: Bytes, takes: Takes) -> Result<Bytes, Serve
     if !takes.data {
         // A new leader begins with entries that we may have long since, to find out how far we are.
         let last_index = group.progress().last_index;
-        let is_data = |entry: &Entry| entry.log_id.index > last_index && !matches!(entry.payload, EntryPayload::Blank);
+        let is_data =
+            |entry: &Entry| entry.log_id.index > last_index && !matches!(entry.payload, EntryPayload::Blank);
         if request.entries.iter().any(is_data) {
             return Err(ServeError::ShortOfSpace);
         }

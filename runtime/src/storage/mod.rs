@@ -92,7 +92,9 @@ impl Storage {
         let storage = Storage { stores: Arc::new(Mutex::new(open_stores(&shared)?)), shared };
         match storage.persist() {
             // What the catalog says stays true: it names the least that must be there.
-            Err(error) if error.is_disk_full() => tracing::warn!(%error, "the state store was opened on a full disk"),
+            Err(error) if error.is_disk_full() => {
+                tracing::warn!(%error, "the state store was opened on a full disk")
+            }
             other => other?,
         }
         Ok(storage)
