@@ -169,7 +169,7 @@ pub struct ClusterTarget {
 /// Slaves by their ids.
 #[derive(Debug, Clone, Args)]
 pub struct SlaveTarget {
-    /// The slave's id; may be given several times (default: the slaves of this machine)
+    /// The slave's id; may be given several times (default: all slaves)
     #[arg(long, value_name = "ID", add = crate::complete::slaves())]
     pub id: Vec<SlaveId>,
 }
