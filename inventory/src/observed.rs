@@ -44,7 +44,7 @@ pub struct HostFacts {
     /// `machine-id`, to notice that two addresses are one machine.
     pub machine_id: Option<String>,
     pub user: String,
-    /// Where nodes go: absolute, after the rule of `design/runtime.md` §8.
+    /// Where nodes go, absolute: `--data-dir`, else `/var/lib/dkc` where the user may write, else `~/.local/share/dkc`.
     pub root: String,
     pub root_has_marker: bool,
     /// Someone else's files lie in the root (not empty, no marker).

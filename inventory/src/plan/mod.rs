@@ -30,7 +30,7 @@ pub use stop::{StopRequest, stop};
 use crate::model::NodeName;
 use crate::observed::ServiceManager;
 
-/// How much a command can hurt: see `design/shell.md` §2.
+/// How much a command can hurt, which decides what it asks before it is carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Danger {
     Read,
