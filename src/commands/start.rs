@@ -16,24 +16,15 @@ use crate::session::Session;
 pub enum Args {
     /// Start the servers of a cluster
     #[command(alias = "css")]
-    Cluster(ClusterArgs),
+    Cluster(ClusterTarget),
     /// Start slaves
     #[command(alias = "memcache")]
     Slave(SlaveTarget),
 }
 
-#[derive(Debug, clap::Args)]
-pub struct ClusterArgs {
-    #[command(flatten)]
-    pub target: ClusterTarget,
-    /// One server after the other, so that the cluster serves on
-    #[arg(long)]
-    pub rolling: bool,
-}
-
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let target = match args {
-        Args::Cluster(args) => servers(session, &args.target)?,
+        Args::Cluster(target) => servers(session, &target)?,
         Args::Slave(target) => Target::Slaves { ids: target.id },
     };
     run_target(session, target).await

@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(complete("unreg"), "unregister");
         assert_eq!(complete("register "), "host cluster slave pair config");
         assert_eq!(complete("reg cl"), "cluster");
-        assert_eq!(complete("start cluster --ro"), "--rolling");
+        assert_eq!(complete("restart cluster --ro"), "--rolling");
         assert_eq!(complete("-o j"), "json jsonl");
     }
 }
