@@ -2,9 +2,10 @@
 //! *Invariant:* between confirming and executing the inventory is locked and is still the one the plan was made of;
 //! whatever happens, the operator is told what is done and how to go on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dkc_core::ids::{ClusterName, HostAddress};
+use dkc_core::meta::MemberChange;
 use dkc_inventory::edit;
 use dkc_inventory::model::{Inventory, NodeName};
 use dkc_inventory::observed::Observed;
@@ -41,15 +42,49 @@ pub async fn observe_scope(
     scope: Scope,
 ) -> Result<(Inventory, Observed), CommandError> {
     let inventory = session.inventory()?;
-    let is_supervised = session.is_playground || session.store.dir().join(SUPERVISED_MARKER).exists();
-    let scope = Scope { is_supervised, ..scope };
-    let observed = gather(&session.world, &inventory, &scope).await;
+    let observed = gather(&session.world, &inventory, &supervised(session, scope)).await;
     Ok((pin_learned(session)?, observed))
+}
+
+/// The same for an inventory that is only planned: what it has more than the one on disk.
+pub async fn observe_planned(
+    session: &mut Session,
+    planned: &Inventory,
+    scope: Scope,
+) -> Result<(Inventory, Observed), CommandError> {
+    let observed = gather(&session.world, planned, &supervised(session, scope)).await;
+    let before = session.inventory()?;
+    let learned = session.world.take_learned_keys();
+    let (registered, new): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        learned.into_iter().partition(|(host, _)| before.hosts.contains_key(host));
+    let mut planned = planned.clone();
+    for (host, fingerprint) in new {
+        if let Some(entry) = planned.hosts.get_mut(&host).filter(|entry| entry.host_key.is_empty()) {
+            session.ui.say(&format!("{host}: host key {fingerprint} is pinned with the plan"));
+            entry.host_key = vec![fingerprint];
+        }
+    }
+    // What was learned of hosts that are registered already is a generation of its own, and the plan comes after it.
+    let pinned = pin(session, registered)?;
+    let grown = pinned.generation - before.generation;
+    for (address, host) in pinned.hosts {
+        planned.hosts.insert(address, host);
+    }
+    planned.generation += grown;
+    Ok((planned, observed))
+}
+
+fn supervised(session: &Session, scope: Scope) -> Scope {
+    let is_supervised = session.is_playground || session.store.dir().join(SUPERVISED_MARKER).exists();
+    Scope { is_supervised, ..scope }
 }
 
 /// Writes newly accepted host keys into the inventory; returns it as it stands now.
 pub fn pin_learned(session: &Session) -> Result<Inventory, CommandError> {
-    let learned = session.world.take_learned_keys();
+    pin(session, session.world.take_learned_keys())
+}
+
+fn pin(session: &Session, learned: BTreeMap<HostAddress, String>) -> Result<Inventory, CommandError> {
     if learned.is_empty() {
         return session.inventory();
     }
@@ -72,12 +107,17 @@ pub struct Record {
     pub deployed: Vec<NodeName>,
     pub forgotten: Vec<NodeName>,
     pub founded: Vec<ClusterName>,
+    /// Members that have left the ring.
+    pub left: Vec<NodeName>,
+    /// Written down before the first step: a member must be known here before it is known to the ring, or a second
+    /// try would make it anew.
+    pub first: Option<Inventory>,
 }
 
 impl Record {
     /// What the steps themselves say, for an operation that is resumed.
     pub fn of_plan(plan: &Plan) -> Record {
-        let mut record = Record::default();
+        let mut record = Record { left: plan.leaves.clone(), ..Record::default() };
         for step in &plan.steps {
             let Some(node) = &step.node else { continue };
             match &step.action {
@@ -93,7 +133,14 @@ impl Record {
     fn apply(&self, inventory: &Inventory) -> Inventory {
         let founded =
             |inventory: Inventory, name: &ClusterName| edit::record_founded(&inventory, name).inventory;
-        let deployed = edit::record_deployed(inventory, &self.deployed).inventory;
+        let left = |inventory: Inventory, node: &NodeName| match node {
+            NodeName::Server(cluster, number) => {
+                edit::remove_members(&inventory, cluster, &[*number]).inventory
+            }
+            NodeName::Slave(..) => inventory,
+        };
+        let remaining = self.left.iter().fold(inventory.clone(), left);
+        let deployed = edit::record_deployed(&remaining, &self.deployed).inventory;
         let forgotten = edit::forget_deployed(&deployed, &self.forgotten).inventory;
         let after = self.founded.iter().fold(forgotten, founded);
         // However many edits it was, it is one generation.
@@ -115,9 +162,13 @@ pub async fn carry_out(session: &mut Session, plan: Plan, record: Record) -> Res
         confirm(session, &plan)?;
     }
     let locked = session.lock()?;
-    let inventory = locked.load()?;
+    let mut inventory = locked.load()?;
     let fresh = plan.check_fresh(inventory.generation, plan.ring_version);
     fresh.map_err(|refused| CommandError::from(refused.problem(&plan.command)))?;
+    if let Some(first) = record.first.as_ref().filter(|first| first.generation > inventory.generation) {
+        locked.save(first)?;
+        inventory = first.clone();
+    }
     if !plan.is_empty() {
         let journal = Journal::create(&session.store.journal_dir(), &plan).map_err(journal_error)?;
         let report = execute(session, &inventory, &plan, journal, BTreeSet::new()).await;
@@ -152,7 +203,8 @@ pub async fn resume(session: &mut Session, operation: &str) -> Result<(), Comman
     }
     let locked = session.lock()?;
     let inventory = locked.load()?;
-    if inventory.generation > plan.generation && inventory.generation != plan.generation_after {
+    // A plan whose members are written down before it begins counts two.
+    if inventory.generation > plan.generation_after {
         let stale = Refusal::StaleGeneration { planned: plan.generation, now: inventory.generation };
         return Err(Refused::from(stale).problem(&format!("resume {operation}")).into());
     }
@@ -163,13 +215,33 @@ pub async fn resume(session: &mut Session, operation: &str) -> Result<(), Comman
 
 /// A node that was started and never became ready may have ended meanwhile: its start is to be done again.
 fn start_again(plan: &Plan, done: &mut BTreeSet<u32>) {
+    let is_wait = |action: &Action| matches!(action, Action::WaitReady { .. } | Action::WaitJoined { .. });
     let is_ready = |node: &Option<NodeName>| {
-        let mut waits =
-            plan.steps.iter().filter(|s| s.node == *node && matches!(s.action, Action::WaitReady { .. }));
+        let mut waits = plan.steps.iter().filter(|s| s.node == *node && is_wait(&s.action));
         waits.all(|step| done.contains(&step.number))
     };
     let starts = plan.steps.iter().filter(|step| matches!(step.action, Action::StartNode { .. }));
     let again: Vec<u32> = starts.filter(|step| !is_ready(&step.node)).map(|step| step.number).collect();
+    done.retain(|number| !again.contains(number));
+    begin_again(plan, done);
+}
+
+/// An operation on the ring whose lock was not given back takes it again, since somebody may have ended it; and until
+/// data has moved, what was asked for is asked for again, since somebody may have aborted it. Both are idempotent.
+fn begin_again(plan: &Plan, done: &mut BTreeSet<u32>) {
+    let is_left = |wanted: fn(&Action) -> bool| {
+        plan.steps.iter().any(|step| wanted(&step.action) && !done.contains(&step.number))
+    };
+    let has_lock = !is_left(|action| matches!(action, Action::EndOperation { .. }));
+    let has_merged = !is_left(|action| matches!(action, Action::Merge { .. }));
+    let again = |action: &Action| match action {
+        Action::BeginOperation { .. } => !has_lock,
+        Action::ChangeMembers { change, .. } => {
+            !has_merged && !matches!(change, MemberChange::RegisterNode { .. })
+        }
+        _ => false,
+    };
+    let again: Vec<u32> = plan.steps.iter().filter(|s| again(&s.action)).map(|s| s.number).collect();
     done.retain(|number| !again.contains(number));
 }
 
@@ -245,7 +317,17 @@ fn judge(plan: &Plan, report: &Report) -> Result<(), CommandError> {
         ),
     };
     let error = if done > 0 { error.exit(Exit::PartlyApplied) } else { error.exit(exit_of(report)) };
-    Err(error.now(standing(plan, report)).next(format!("when the cause is gone: resume {}", plan.operation)))
+    let resume = match report.failures.is_empty() {
+        true => format!("resume {}", plan.operation),
+        false => format!("when the cause is gone: resume {}", plan.operation),
+    };
+    let back = plan.steps.iter().find_map(|step| match (&step.action, report.done.contains(&step.number)) {
+        (Action::BeginOperation { cluster, .. }, true) => {
+            Some(format!("\nor back: ring abortmerge -n {cluster}"))
+        }
+        _ => None,
+    });
+    Err(error.now(standing(plan, report)).next(resume + &back.unwrap_or_default()))
 }
 
 fn failed(error: CommandError, step: &StepError, place: Option<String>) -> CommandError {
@@ -265,7 +347,8 @@ fn exit_of(report: &Report) -> Exit {
         None | Some(StepError::Interrupted) => Exit::Interrupted,
         Some(StepError::World(WorldError::Changed { .. })) => Exit::Busy,
         Some(StepError::World(WorldError::Silent { .. })) => Exit::Unreachable,
-        Some(StepError::NotOurs { .. }) => Exit::Refused,
+        Some(StepError::Held(_)) => Exit::Busy,
+        Some(StepError::NotOurs { .. } | StepError::Illegal(_)) => Exit::Refused,
         Some(_) => Exit::Failed,
     }
 }
@@ -322,4 +405,79 @@ fn unreachable_error(kind: dkc_inventory::observed::Silence, message: String) ->
 /// A refusal with the verb in front.
 pub fn refused(verb: &str) -> impl Fn(Refused) -> CommandError + '_ {
     move |refused| refused.problem(verb).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dkc_core::ids::NodeId;
+    use dkc_core::meta::OperationId;
+    use dkc_inventory::observed::ServiceManager;
+    use dkc_inventory::plan::Step;
+
+    /// Steps of these actions of which the first `done` are done: those that a resume takes for done.
+    fn check(actions: Vec<Action>, done: u32, want: &[u32]) {
+        let node = NodeName::Server("c0".parse().unwrap(), dkc_core::ids::MemberNo(0));
+        let step = |(index, action)| Step {
+            number: index as u32 + 1,
+            phase: 1,
+            host: "h".parse().unwrap(),
+            node: Some(node.clone()),
+            action,
+        };
+        let plan = Plan {
+            operation: "op-00000001".into(),
+            command: "test".into(),
+            danger: Danger::Disruptive,
+            generation: 1,
+            generation_after: 1,
+            ring_version: None,
+            confirm: None,
+            impact: Vec::new(),
+            undo: String::new(),
+            steps: actions.into_iter().enumerate().map(step).collect(),
+            leaves: Vec::new(),
+        };
+        let mut left: BTreeSet<u32> = (1..=done).collect();
+        start_again(&plan, &mut left);
+        assert_eq!(Vec::from_iter(left), want);
+    }
+
+    #[test]
+    fn a_start_that_never_became_ready_is_done_again() {
+        let dir = || "/r/c0-0".to_owned();
+        let actions = || {
+            vec![
+                Action::StartNode { dir: dir(), manager: ServiceManager::Supervise },
+                Action::WaitReady { dir: dir() },
+            ]
+        };
+        check(actions(), 1, &[]);
+        check(actions(), 2, &[1, 2]);
+    }
+
+    #[test]
+    fn an_operation_on_the_ring_takes_its_lock_again_and_asks_again_until_data_has_moved() {
+        let id = OperationId(uuid::Uuid::from_u128(1));
+        let change = |change| Action::ChangeMembers {
+            doors: Vec::new(),
+            operation: Some(id),
+            change,
+            about: String::new(),
+        };
+        let actions = || {
+            let (cluster, holder, what) = ("c0".parse().unwrap(), String::new(), String::new());
+            vec![
+                Action::BeginOperation { cluster, doors: Vec::new(), id, holder, what },
+                change(MemberChange::ServiceOut { node: NodeId(3) }),
+                Action::Merge { doors: Vec::new(), operation: id, come: Vec::new(), leave: vec![NodeId(3)] },
+                change(MemberChange::RemoveNode { node: NodeId(3) }),
+                Action::EndOperation { doors: Vec::new(), id },
+            ]
+        };
+        check(actions(), 2, &[]);
+        check(actions(), 3, &[2, 3]);
+        check(actions(), 4, &[2, 3, 4]);
+        check(actions(), 5, &[1, 2, 3, 4, 5]);
+    }
 }

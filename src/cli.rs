@@ -112,6 +112,11 @@ pub enum Command {
     Stop(stop::Args),
     #[command(subcommand)]
     Restart(restart::Args),
+    Grow(members::grow::Args),
+    Shrink(members::shrink::Args),
+    Replace(members::replace::Args),
+    #[command(subcommand)]
+    Plan(plan::Args),
     #[command(subcommand)]
     Destroy(destroy::Args),
     Status(status::Args),

@@ -12,5 +12,7 @@ pub mod observed;
 pub mod plan;
 pub mod problem;
 pub mod render;
+pub mod ring;
 pub mod show;
+pub mod sides;
 pub mod yaml;

@@ -64,6 +64,9 @@ pub struct Cluster {
     pub replicas: u32,
     pub tablets: u16,
     pub servers: Vec<Server>,
+    /// Members that left the ring. Their numbers and directories on hosts are not given to others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<Server>,
     /// The Raft id that the next server gets; ids are never given out twice.
     pub next_node_id: NodeId,
     /// Parameters the operator set; all others have their defaults.
@@ -83,6 +86,9 @@ pub struct Server {
     pub node_uuid: NodeUuid,
     pub address: NodeAddress,
     pub is_founder: bool,
+    /// The members that this one joined: until it has the ring map it lets nobody else in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub joins: Vec<NodeId>,
     /// SHA-256 of the `node.yaml` that the last deploy wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployed: Option<String>,
@@ -188,6 +194,18 @@ impl Inventory {
         self.clusters.get(cluster)?.servers.iter().find(|s| s.number == number)
     }
 
+    /// A member, or one that has left and whose directory may still lie on its host.
+    fn server_ever(&self, cluster: &ClusterName, number: MemberNo) -> Option<&Server> {
+        let cluster = self.clusters.get(cluster)?;
+        cluster.servers.iter().chain(&cluster.removed).find(|server| server.number == number)
+    }
+
+    /// Members that have left.
+    pub fn removed_of(&self, cluster: &ClusterName) -> Vec<NodeName> {
+        let removed = self.clusters.get(cluster).map(|c| c.removed.as_slice()).unwrap_or_default();
+        removed.iter().map(|server| NodeName::Server(cluster.clone(), server.number)).collect()
+    }
+
     /// Every node there is, servers first within each cluster.
     pub fn node_names(&self) -> Vec<NodeName> {
         self.clusters.keys().flat_map(|cluster| self.nodes_of(cluster)).collect()
@@ -218,7 +236,9 @@ impl Inventory {
     /// Where a node runs.
     pub fn host_of(&self, node: &NodeName) -> Option<HostAddress> {
         match node {
-            NodeName::Server(cluster, number) => Some(self.server(cluster, *number)?.address.host.clone()),
+            NodeName::Server(cluster, number) => {
+                Some(self.server_ever(cluster, *number)?.address.host.clone())
+            }
             NodeName::Slave(_, id) => Some(self.slaves.get(id)?.host.clone().unwrap_or_else(this_machine)),
         }
     }
@@ -229,7 +249,7 @@ impl Inventory {
 
     pub fn uuid_of(&self, node: &NodeName) -> Option<NodeUuid> {
         match node {
-            NodeName::Server(cluster, number) => Some(self.server(cluster, *number)?.node_uuid),
+            NodeName::Server(cluster, number) => Some(self.server_ever(cluster, *number)?.node_uuid),
             NodeName::Slave(_, id) => Some(self.slaves.get(id)?.node_uuid),
         }
     }
@@ -280,6 +300,17 @@ pub fn node_dir(root: &str, node: &NodeName) -> String {
 }
 
 impl Cluster {
+    /// The number that the next member gets: never that of one that left, whose directory may still lie on its host.
+    pub fn next_number(&self) -> MemberNo {
+        let all = self.servers.iter().chain(&self.removed).map(|server| server.number.0 + 1);
+        MemberNo(all.max().unwrap_or(0))
+    }
+
+    /// Copies of each tablet: as many as are wanted, or as there are servers.
+    pub fn copies(&self) -> u32 {
+        self.replicas.min(self.servers.len() as u32)
+    }
+
     /// The operator's values laid over the defaults; the message names the one that is unknown or out of range.
     pub fn effective(&self) -> Result<Parameters, String> {
         Parameters::with_overrides(&self.parameters)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dkc_core::control::NodeStatus;
+use dkc_core::control::{MetaView, NodeStatus};
 use dkc_core::ids::{HostAddress, NodeUuid};
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +98,9 @@ pub struct NodeView {
     pub run: RunState,
     /// What the daemon itself says, when it answers.
     pub status: Option<Box<NodeStatus>>,
+    /// What a running server knows of the members and of a merge.
+    #[serde(default)]
+    pub meta: Option<Box<MetaView>>,
     pub log_tail: Vec<String>,
 }
 

@@ -7,7 +7,7 @@ use dkc_core::config::{NODE_CONFIG_VERSION, NodeConfig, Pair, Role, ServerRole, 
 use sha2::{Digest, Sha256};
 
 use crate::document::Document;
-use crate::model::{Inventory, NodeName};
+use crate::model::{Cluster, Inventory, NodeName, Server};
 use crate::observed::ServiceManager;
 
 /// Longest path of a Unix socket (`sun_path` less its end mark), which the control socket must fit into.
@@ -41,18 +41,32 @@ pub fn node_config(inventory: &Inventory, node: &NodeName) -> Option<NodeConfig>
             Role::Slave(SlaveRole { id: *id, pairs: inventory.slaves.get(id)?.pairs.clone() })
         }
     };
-    // A server only needs to know who founded the ring with it: a list that grew with every new member would make
-    // the configuration of all others differ for nothing.
-    let listed = cluster.servers.iter().filter(|s| !node.is_server() || s.is_founder);
+    let listed: Vec<&Server> = match node {
+        NodeName::Server(name, number) => first_contacts(cluster, inventory.server(name, *number)?),
+        NodeName::Slave(..) => cluster.servers.iter().collect(),
+    };
     Some(NodeConfig {
         version: NODE_CONFIG_VERSION,
         cluster: node.cluster().clone(),
         cluster_id: cluster.id,
         node_uuid: inventory.uuid_of(node)?,
         role,
-        servers: listed.map(|s| inventory.server_entry(s)).collect(),
+        servers: listed.into_iter().map(|s| inventory.server_entry(s)).collect(),
         parameters: cluster.effective().ok()?,
     })
+}
+
+/// A server only needs to know whom it founded the ring with, or whom it joined: a list that changed with every
+/// member that comes or leaves would make the configuration of all others differ for nothing.
+fn first_contacts<'a>(cluster: &'a Cluster, server: &Server) -> Vec<&'a Server> {
+    let ever = cluster.servers.iter().chain(&cluster.removed);
+    let is_listed = |other: &&Server| match server.is_founder {
+        true => other.is_founder,
+        false => server.joins.contains(&other.node_id),
+    };
+    let mut listed: Vec<&Server> = ever.filter(is_listed).collect();
+    listed.sort_by_key(|server| server.number);
+    listed
 }
 
 /// `node.yaml` as it is written.

@@ -139,7 +139,7 @@ fn host_fault(inventory: &Inventory) -> Option<Fault> {
 
 fn cluster_fault(inventory: &Inventory, name: &ClusterName, cluster: &Cluster) -> Option<Fault> {
     let near = || ["clusters:".to_owned(), name.to_string()];
-    if let Err(error) = edit::check_shape(cluster.replicas, cluster.tablets, cluster.servers.len()) {
+    if let Err(error) = edit::check_shape(cluster.replicas, cluster.tablets) {
         return Some(fault(near(), format!("cluster {name}: {}", said(&error))));
     }
     if let Err(error) = edit::check_parameters(&cluster.parameters) {

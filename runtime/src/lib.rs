@@ -1,17 +1,32 @@
 //! The daemon `dkcd`, both roles. `dkc-core` thinks, openraft agrees, fjall keeps; this crate joins them to
 //! sockets, disk and clock.
 
+#![cfg_attr(feature = "simulation", allow(dead_code, reason = "certificates and files have no use there"))]
+
+pub mod chance;
 pub mod cli;
+pub mod clock;
 pub mod control;
 pub mod daemon;
+#[cfg(not(feature = "simulation"))]
+pub mod log;
+#[cfg(feature = "simulation")]
+#[path = "simulation/log.rs"]
 pub mod log;
 pub mod net;
 pub mod notify;
 pub mod raft;
 pub mod router;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod slave;
+#[cfg(not(feature = "simulation"))]
+pub mod storage;
+#[cfg(feature = "simulation")]
+#[path = "simulation/storage.rs"]
 pub mod storage;
 pub mod supervise;
+pub mod task;
 
 /// Runs `dkcd` with the arguments after the program's name.
 pub fn main_from(arguments: Vec<std::ffi::OsString>) -> std::process::ExitCode {

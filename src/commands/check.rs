@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use dkc_core::ids::{ClusterName, HostAddress};
 use dkc_inventory::check::{self, Finding, Grade};
 use dkc_inventory::model::{Inventory, NodeName};
+use dkc_inventory::sides::{self, Side};
 
 use crate::apply;
 use crate::authority;
@@ -17,7 +18,8 @@ use crate::ui::{Format, Listing};
 
 /// Look whether hosts are ready: login, host key, disk, clock, ports, connections between members
 ///
-/// Reads only. Whatever deploy or start would refuse is found here, with what to do about it.
+/// Reads only. Whatever deploy or start would refuse is found here, with what to do about it. Of a cluster that runs,
+/// each server is also shown as all the others see it: OK when they agree, NG with what does not fit.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES\n  check\n  check host 10.0.0.10 @rack1\n  check cluster -n c0")]
 pub struct Args {
@@ -45,13 +47,18 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     let scope = Scope { wants_reaches: true, ..Scope::of(hosts.clone(), session.timeout()) };
     let (inventory, observed) = apply::observe_scope(session, scope).await?;
     let findings = check::check(&inventory, &observed, &hosts, std::env::consts::ARCH);
-    show(session, &findings);
+    let clusters = clusters(&inventory, &hosts, &args);
+    let sides: Vec<(ClusterName, Vec<Side>)> =
+        clusters.into_iter().map(|name| (name.clone(), sides::sides(&inventory, &observed, &name))).collect();
+    show(session, &findings, &sides);
     warn_of_authorities(session)?;
+    let is_seen_well = sides.iter().flat_map(|(_, sides)| sides).all(|side| side.is_good);
     let is_unreachable =
         findings.iter().any(|f| f.grade == Grade::Fail && matches!(f.topic, "login" | "host key"));
     match check::worst(&findings) {
         Grade::Fail if is_unreachable => Err(CommandError::silent(Exit::Unreachable)),
         Grade::Fail => Err(CommandError::silent(Exit::Failed)),
+        Grade::Ok | Grade::Warn if !is_seen_well => Err(CommandError::silent(Exit::Failed)),
         Grade::Ok | Grade::Warn => Ok(()),
     }
 }
@@ -78,15 +85,35 @@ fn hosts(inventory: &Inventory, args: &Args) -> Result<BTreeSet<HostAddress>, Co
     Ok(hosts)
 }
 
-fn show(session: &Session, findings: &[Finding]) {
+/// Clusters of which all hosts were asked; not where only hosts or slaves were meant.
+fn clusters(inventory: &Inventory, hosts: &BTreeSet<HostAddress>, args: &Args) -> Vec<ClusterName> {
+    let is_asked = |name: &&ClusterName| {
+        let nodes = inventory.servers_of(name);
+        nodes.iter().all(|node| inventory.host_of(node).is_some_and(|host| hosts.contains(&host)))
+    };
+    match args.noun {
+        Some(Noun::Host | Noun::Slave) => Vec::new(),
+        _ => inventory.clusters.keys().filter(is_asked).cloned().collect(),
+    }
+}
+
+fn show(session: &Session, findings: &[Finding], sides: &[(ClusterName, Vec<Side>)]) {
     if session.settings.output.is_none() {
         session.ui.data(&check::text(findings));
+        for (name, sides) in sides.iter().filter(|(_, sides)| !sides.is_empty()) {
+            session.ui.data(&sides::text(name, sides));
+        }
         return;
     }
     let (columns, rows) = check::table(findings);
     let mut listing = Listing::new(&columns);
     for (row, finding) in rows.into_iter().zip(findings) {
         listing.push(row, finding);
+    }
+    for side in sides.iter().flat_map(|(_, sides)| sides) {
+        let grade = if side.is_good { "ok" } else { "fail" };
+        let row = [&side.address, grade, "ring", &side.lines.join("; "), ""].map(str::to_owned);
+        listing.push(row.to_vec(), side);
     }
     session.show(Format::Table, &listing);
 }

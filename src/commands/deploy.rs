@@ -78,7 +78,7 @@ fn selection(inventory: &Inventory, args: &Args) -> Result<Selection, CommandErr
 }
 
 /// This very program: what runs here is what is deployed.
-fn own_program() -> Result<Program, CommandError> {
+pub fn own_program() -> Result<Program, CommandError> {
     let own = files::Program::own().map_err(apply::world_error)?;
     Ok(Program {
         digest: own.short_digest().to_owned(),
@@ -93,10 +93,19 @@ fn authorities(
     inventory: &Inventory,
     selection: &Selection,
 ) -> Result<BTreeMap<ClusterName, String>, CommandError> {
-    let root = session.store.authority_dir();
     let nodes = selection.nodes(inventory).map_err(apply::refused("deploy"))?;
+    authorities_of(session, inventory, nodes.iter().map(|node| node.cluster()))
+}
+
+/// The same for these clusters.
+pub fn authorities_of<'a>(
+    session: &Session,
+    inventory: &Inventory,
+    clusters: impl Iterator<Item = &'a ClusterName>,
+) -> Result<BTreeMap<ClusterName, String>, CommandError> {
+    let root = session.store.authority_dir();
     let mut digests = BTreeMap::new();
-    for name in nodes.iter().map(|node| node.cluster()) {
+    for name in clusters {
         let Some(cluster) = inventory.clusters.get(name) else { continue };
         if !session.settings.dry_run && !digests.contains_key(name) {
             let made = Authority::open_or_make(&root, name, cluster.id);

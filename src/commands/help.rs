@@ -40,6 +40,10 @@ const TASKS: &[(&str, &[(&str, &str)])] = &[
             ("restart", "restart cluster --name c0 --rolling"),
             ("status", "status cluster --short"),
             ("ring", "ring allstatus --name c0"),
+            ("grow", "grow -n c0 10.0.0.13:8020"),
+            ("shrink", "shrink -n c0 --no 3"),
+            ("replace", "replace -n c0 --no 2 --address 10.0.0.14:8020"),
+            ("plan", "plan show -n c0"),
             ("logs", "logs --name c0"),
             ("exec", "exec @rack1 -- uptime"),
             ("destroy", "destroy slave --id 0"),
@@ -85,13 +89,21 @@ fn unknown_topic(word: &str, within: &clap::Command) -> CommandError {
         .next(if topics.is_empty() { "help".into() } else { format!("one of {}", topics.join(", ")) })
 }
 
-/// Every verb under its task.
+/// Every verb under its task: what it does, and below it an example.
 pub fn overview() -> String {
+    let page = crate::cli::line();
+    let about = |verb: &str| {
+        let about = page.find_subcommand(verb).and_then(|sub| sub.get_about());
+        about.map(|about| about.to_string()).unwrap_or_default()
+    };
     let mut text = String::new();
     for (task, verbs) in TASKS {
         text.push_str(&format!("{task}\n"));
         for (verb, example) in *verbs {
-            text.push_str(&format!("  {verb:<12} {example}\n"));
+            text.push_str(&format!("  {verb:<12} {}\n", about(verb)));
+            if example != verb {
+                text.push_str(&format!("  {:<12}   {example}\n", ""));
+            }
         }
         text.push('\n');
     }
@@ -105,8 +117,9 @@ fn exits_of(verb: &str) -> &'static [Exit] {
     match verb {
         "register" | "unregister" | "modify" | "undo" => &[Unknown, Refused, Busy],
         "show" | "list" | "history" | "use" | "explain" => &[Unknown],
-        "check" | "exec" | "logs" | "trust" | "ring" => &[Unknown, NotConfirmed, Unreachable, Interrupted],
-        "deploy" | "start" | "stop" | "restart" | "destroy" | "resume" | "playground" => &[
+        "check" | "exec" | "logs" | "trust" => &[Unknown, NotConfirmed, Unreachable, Interrupted],
+        "deploy" | "start" | "stop" | "restart" | "destroy" | "resume" | "playground" | "grow" | "shrink"
+        | "replace" | "plan" | "ring" => &[
             Unknown,
             Refused,
             NotConfirmed,

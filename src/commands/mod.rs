@@ -15,7 +15,9 @@ pub mod history;
 pub mod list;
 pub mod lock;
 pub mod logs;
+pub mod members;
 pub mod modify;
+pub mod plan;
 pub mod playground;
 pub mod quit;
 pub mod register;
@@ -57,13 +59,19 @@ impl Command {
             | Command::Modify(_)
             | Command::Undo(_)
             | Command::Trust(trust::Args::Update { .. })
+            | Command::Plan(plan::Args::Discard { .. })
             | Command::Lock(lock::Args::Break) => Kind::Local,
+            Command::Ring(args) if args.is_changing() => Kind::Remote,
             Command::Data(args) if args.is_changing() => Kind::Remote,
             Command::Deploy(_)
             | Command::Start(_)
             | Command::Stop(_)
             | Command::Restart(_)
             | Command::Destroy(_)
+            | Command::Grow(_)
+            | Command::Shrink(_)
+            | Command::Replace(_)
+            | Command::Plan(plan::Args::Apply { .. })
             | Command::Exec(_)
             | Command::Resume(_) => Kind::Remote,
             Command::Playground(_) => Kind::Nested,
@@ -87,6 +95,10 @@ pub async fn dispatch(session: &mut Session, command: Command) -> Result<(), Com
         Command::Start(args) => start::run(session, args).await,
         Command::Stop(args) => stop::run(session, args).await,
         Command::Restart(args) => restart::run(session, args).await,
+        Command::Grow(args) => members::grow::run(session, args).await,
+        Command::Shrink(args) => members::shrink::run(session, args).await,
+        Command::Replace(args) => members::replace::run(session, args).await,
+        Command::Plan(args) => plan::run(session, args).await,
         Command::Destroy(args) => destroy::run(session, args).await,
         Command::Status(args) => status::run(session, args).await,
         Command::Ring(args) => ring::run(session, args).await,

@@ -17,10 +17,11 @@ pub struct Args {
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let operation = match args.operation {
         Some(operation) => operation,
-        None => Recorded::last_open(&session.store.journal_dir()).ok_or_else(|| {
-            CommandError::new(&codes::UNKNOWN_OPERATION, "no operation was left half way")
-                .now("nothing changed")
-        })?,
+        None => Recorded::last_open(&session.store.journal_dir(), session.inventory()?.generation)
+            .ok_or_else(|| {
+                CommandError::new(&codes::UNKNOWN_OPERATION, "no operation was left half way")
+                    .now("nothing changed")
+            })?,
     };
     apply::resume(session, &operation).await
 }

@@ -1,35 +1,50 @@
-//! `ring`: the CHMPX words about the ring, asked of the servers themselves.
+//! `ring`: the CHMPX words. Those that ask are asked of every server; those that change members are a plan of one step,
+//! carried out through any server that answers.
 
 use std::time::Duration;
 
 use dkc_core::control::{ControlReply, ControlRequest};
 use dkc_core::ids::{ClusterName, MemberNo};
 use dkc_inventory::model::{Inventory, NodeName, node_dir};
-use dkc_inventory::plan::Target;
+use dkc_inventory::plan::{self, RingRequest, RingWord, Target};
 use serde::Serialize;
 
-use crate::apply;
+use crate::apply::{self, Record};
 use crate::error::{CommandError, Exit, codes};
 use crate::gather;
 use crate::session::Session;
+use crate::store::holder;
 use crate::ui::{Format, Listing};
 use crate::world::{World, WorldError};
 
-/// Ask the servers of a cluster about the ring
+/// Ask the servers of a cluster about the ring, or change its members word by word
+///
+/// grow, shrink and replace do all of this in one plan. servicein and serviceout need --no and work for a server that
+/// is down too; merge moves the data, compmerge lets the new places take over, abortmerge goes back and ends an operation
+/// that was interrupted. With automerge on, merge and compmerge follow by themselves unless suspendmerge holds them.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "EXAMPLES\n  ring version -n c0\n  ring selfstatus -n c0 --no 1\n  ring allstatus -n c0\n  ring dump -n c0 --no 0"
+    after_help = "EXAMPLES\n  ring version -n c0\n  ring allstatus -n c0 --no 1\n  ring serviceout -n c0 --no 2\n  ring abortmerge -n c0"
 )]
 pub struct Args {
-    /// What to ask
+    /// What to ask or to do
     pub word: Word,
     /// The cluster (default: the one in use)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
-    /// Only this member (default: all)
+    /// Only this member; may be given several times (default: all, where the word is a question)
     #[arg(short = 'N', long = "no", value_name = "NO")]
     pub no: Vec<MemberNo>,
+    /// With abortmerge: end the operation of another, who does not go on with it
+    #[arg(long)]
+    pub take_over: bool,
+}
+
+impl Args {
+    pub fn is_changing(&self) -> bool {
+        self.word.change().is_some()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -42,6 +57,22 @@ pub enum Word {
     Allstatus,
     /// Everything the server knows about the ring
     Dump,
+    /// Push every state again (here they are pushed whenever they change)
+    Updatestatus,
+    /// Bring members in; data moves to them with the merge
+    Servicein,
+    /// Take members out; their data moves away with the merge
+    Serviceout,
+    /// Begin to copy data to its new places
+    Merge,
+    /// Let the new places take over, when all has been copied
+    Compmerge,
+    /// Go back: drop what was copied, end the operation
+    Abortmerge,
+    /// Let no merge begin or complete by itself
+    Suspendmerge,
+    /// Let merges go on by themselves again
+    Nosuspendmerge,
 }
 
 impl Word {
@@ -51,7 +82,35 @@ impl Word {
             Word::Selfstatus => "SELFSTATUS",
             Word::Allstatus => "ALLSTATUS",
             Word::Dump => "DUMP",
+            Word::Updatestatus => "UPDATESTATUS",
+            Word::Servicein => "SERVICEIN",
+            Word::Serviceout => "SERVICEOUT",
+            Word::Merge => "MERGE",
+            Word::Compmerge => "COMPMERGE",
+            Word::Abortmerge => "ABORTMERGE",
+            Word::Suspendmerge => "SUSPENDMERGE",
+            Word::Nosuspendmerge => "NOSUSPENDMERGE",
         }
+    }
+
+    /// The change it makes; `None` for a question.
+    fn change(self) -> Option<RingWord> {
+        Some(match self {
+            Word::Servicein => RingWord::ServiceIn,
+            Word::Serviceout => RingWord::ServiceOut,
+            Word::Merge => RingWord::Merge,
+            Word::Compmerge => RingWord::CompleteMerge,
+            Word::Abortmerge => RingWord::AbortMerge,
+            Word::Suspendmerge => RingWord::SuspendMerge,
+            Word::Nosuspendmerge => RingWord::NoSuspendMerge,
+            Word::Version | Word::Selfstatus | Word::Allstatus | Word::Dump | Word::Updatestatus => {
+                return None;
+            }
+        })
+    }
+
+    fn wants_members(self) -> bool {
+        matches!(self, Word::Servicein | Word::Serviceout)
     }
 }
 
@@ -63,6 +122,42 @@ struct Said {
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    match args.word.change() {
+        Some(word) => change(session, word, args).await,
+        None => ask_all(session, args).await,
+    }
+}
+
+async fn change(session: &mut Session, word: RingWord, args: Args) -> Result<(), CommandError> {
+    let line = args.word.line().to_lowercase();
+    let usage =
+        |what: String| CommandError::new(&codes::USAGE, what).next(format!("help ring     (ring {line})"));
+    if args.word.wants_members() && args.no.is_empty() {
+        return Err(usage(format!("ring {line}: which member? add --no NO")));
+    }
+    if !args.word.wants_members() && !args.no.is_empty() {
+        return Err(usage(format!("ring {line} is about the whole ring: without --no")));
+    }
+    if args.take_over && word != RingWord::AbortMerge {
+        return Err(usage("--take-over goes with abortmerge only".into()));
+    }
+    let cluster = session.cluster_name(args.name.as_ref())?;
+    let everyone = Target::Servers { cluster: cluster.clone(), numbers: Vec::new() };
+    let hosts = everyone.hosts(&session.inventory()?).map_err(apply::refused("ring"))?;
+    let (inventory, observed) = apply::observe(session, hosts).await?;
+    let request = RingRequest {
+        operation: apply::operation(session),
+        cluster,
+        word,
+        numbers: args.no,
+        holder: holder(),
+        take_over: args.take_over,
+    };
+    let plan = plan::ring(&inventory, &observed, &request).map_err(apply::refused("ring"))?;
+    apply::carry_out(session, plan, Record::default()).await
+}
+
+async fn ask_all(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let target =
         Target::Servers { cluster: session.cluster_name(args.name.as_ref())?, numbers: args.no.clone() };
     let inventory = session.inventory()?;

@@ -177,6 +177,36 @@ codes! {
     SLAVES_LEFT = 438, Refused,
         "Slaves of the cluster that would be destroyed are still installed on their hosts. Destroy them first, or add --with-slaves.",
         "削除しようとするクラスタのスレーブがまだホストに導入されています。先にスレーブを削除するか、--with-slaves を付けてください。";
+    RING_SILENT = 440, Refused,
+        "No server of the cluster answers that knows a founded ring, so its members cannot be changed. Members change only while the cluster runs: start it first.",
+        "リングを知るサーバが応答しないため、メンバーを変更できません。メンバーの変更はクラスタの稼働中にのみ可能です。先に起動してください。";
+    NOT_SERVING = 441, Refused,
+        "A part of the cluster has no leader, so a change of members could not be decided or would wait for ever. Bring its servers back first; `status cluster` shows which are down.",
+        "クラスタの一部にリーダーがいないため、メンバーを変更できません。先にサーバを復旧してください。`status cluster` で停止中のサーバを確認できます。";
+    RING_QUORUM = 442, Refused,
+        "With the members that would be left, and those of them that run, some of the data would have too few replicas to be read or written. Bring the others back first.",
+        "残るメンバーのうち稼働中のものだけでは、一部のデータの複製が過半数に達しません。先に他のサーバを復旧してください。";
+    DEGRADED = 443, Refused,
+        "A member that is to stay is down. While data moves no further failure would be tolerated. Bring it back or replace it first; --allow-no-tolerance goes on all the same.",
+        "残るべきメンバーが停止しています。データの移動中にさらに障害が起きると耐えられません。先に復旧または交換してください。それでも続行する場合は --allow-no-tolerance を付けてください。";
+    LAST_SERVER = 444, Refused,
+        "A cluster needs at least one server. `destroy cluster` removes all of it.",
+        "クラスタには少なくとも 1 台のサーバが必要です。全体を削除するには `destroy cluster` を使用してください。";
+    MERGING = 445, Refused,
+        "A merge that was begun with `ring` words moves data already. Wait for its end, or go back with `ring abortmerge`.",
+        "`ring` コマンドで開始されたマージがすでに実行中です。終了を待つか、`ring abortmerge` で取り消してください。";
+    OWN_ADDRESS = 446, Refused,
+        "The new server has the address of the one it is to replace. Who leaves can never return, and both exist for a while: give another host or port.",
+        "新しいサーバのアドレスが交換対象と同じです。離脱したメンバーは復帰できず、一時的に両方が存在するため、別のホストまたはポートを指定してください。";
+    NOTHING_STAGED = 312, Unknown,
+        "Nothing is staged for the cluster. `grow`, `shrink` and `replace` with --stage prepare a change; `plan list` shows what is staged.",
+        "そのクラスタに準備済みの変更はありません。`grow`、`shrink`、`replace` に --stage を付けると準備できます。`plan list` で一覧を表示できます。";
+    OPERATION_RUNS = 603, Busy,
+        "Somebody is changing the members of the cluster; who and what is shown. One such operation runs at a time. Wait for it. If it was yours and broke off, `resume` goes on or `ring abortmerge` goes back; if nobody goes on with it, `ring abortmerge --take-over`.",
+        "別の操作がクラスタのメンバーを変更中です。誰が何を行っているかが表示されます。同時に実行できる操作は一つだけです。終了を待ってください。自分の操作が中断した場合は `resume` で続行するか `ring abortmerge` で取り消してください。誰も続行しない場合は `ring abortmerge --take-over` を使用してください。";
+    STALE_STAGE = 604, Busy,
+        "The version given is not the one that is staged now: somebody staged something else since it was shown. Nothing was changed. `plan show` shows the present one.",
+        "指定された版は現在準備されているものと異なります。表示後に変更が加えられました。何も変更されていません。`plan show` で現在の内容を確認してください。";
     STALE_GENERATION = 601, Busy,
         "The inventory has changed since the plan was made, so the plan no longer says what would happen. Nothing was changed. Type the command again: it makes a new plan.",
         "計画の作成後にインベントリが変更されたため、計画は無効です。何も変更されていません。もう一度コマンドを実行すると新しい計画が作成されます。";

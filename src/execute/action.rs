@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dkc_core::config::layout;
 use dkc_core::control::{ControlReply, ControlRequest, NodeStatus, RoleStatus};
-use dkc_core::ids::{HostAddress, NodeUuid};
+use dkc_core::ids::{HostAddress, NodeId, NodeUuid};
 use dkc_inventory::model::Inventory;
 use dkc_inventory::observed::ServiceManager;
 use dkc_inventory::plan::{Action, Plan, Step};
@@ -49,6 +49,12 @@ pub enum StepError {
     /// A node that did not come up: what it said last, and where the rest is.
     #[error("{reason}")]
     NotReady { reason: String, log_tail: Vec<String>, log_place: String },
+    /// The ring says no: which state it is in and what comes next.
+    #[error("{0}")]
+    Illegal(String),
+    /// Somebody else changes members of the ring.
+    #[error("{0}")]
+    Held(String),
     #[error("interrupted")]
     Interrupted,
 }
@@ -100,6 +106,14 @@ const REMOVE_NODE: &str = r#"set -eu
 [ "$(head -n 1 "$1/.dkc-node" 2>/dev/null)" = "$2" ] || { echo "it carries another marker" >&2; exit 69; }
 rm -rf "$1/data" "$1/run" "$1/log" "$1/tls"
 rm -rf "$1""#;
+
+/// $1 directory, $2 uuid, $3 operation.
+const MARK_REMOVED: &str = r#"set -eu
+[ -e "$1" ] || exit 0
+[ "$(head -n 1 "$1/.dkc-node" 2>/dev/null)" = "$2" ] || { echo "it carries another marker" >&2; exit 69; }
+umask 022
+echo "removed from its cluster by $3; it can never return, and nobody needs this directory" > "$1/REMOVED"
+sync"#;
 
 /// $1 root. Nodes that are left keep it.
 const REMOVE_ROOT: &str = r#"set -eu
@@ -158,7 +172,7 @@ impl Doing<'_> {
                 Ok(service::install(self.host, *manager, unit, text, operation).await?)
             }
             Action::StartNode { dir, manager } => self.start(dir, *manager).await,
-            Action::WaitReady { dir } => self.wait_ready(dir).await,
+            Action::WaitReady { dir } => self.wait_until(dir, &not_ready).await,
             Action::FoundCluster { dir } => self.found(dir).await,
             Action::PrepareStop { dir } => self.prepare_stop(dir).await,
             Action::StopNode { dir, manager } => Ok(service::stop(self.host, *manager, dir).await?),
@@ -167,6 +181,20 @@ impl Doing<'_> {
                 self.ours("remove directory", REMOVE_NODE, dir, &[dir, &uuid.to_string()]).await
             }
             Action::RemoveRoot { root } => self.ours("remove directory", REMOVE_ROOT, root, &[root]).await,
+            Action::WaitJoined { dir, node_id } => {
+                self.wait_until(dir, &|status| not_joined(status, *node_id)).await
+            }
+            Action::MarkRemoved { dir, uuid } => {
+                self.ours("mark directory", MARK_REMOVED, dir, &[dir, &uuid.to_string(), operation]).await
+            }
+            Action::BeginOperation { .. }
+            | Action::EndOperation { .. }
+            | Action::ChangeMembers { .. }
+            | Action::RequireTolerance { .. }
+            | Action::Merge { .. }
+            | Action::WaitHealthy { .. } => {
+                unreachable!("{}: spoken to the ring, not to a host", self.step.number)
+            }
         }
     }
 
@@ -180,7 +208,13 @@ impl Doing<'_> {
 
     fn root(&self) -> Option<String> {
         match &self.step.action {
-            Action::RemoveRoot { .. } => None,
+            Action::RemoveRoot { .. }
+            | Action::BeginOperation { .. }
+            | Action::EndOperation { .. }
+            | Action::ChangeMembers { .. }
+            | Action::RequireTolerance { .. }
+            | Action::Merge { .. }
+            | Action::WaitHealthy { .. } => None,
             Action::MakeRoot { root } | Action::UploadProgram { root, .. } => Some(root.clone()),
             Action::WriteFile { path, .. } => parent(&parent(path)?),
             Action::MakeNode { dir, .. }
@@ -191,6 +225,8 @@ impl Doing<'_> {
             | Action::InstallService { dir, .. }
             | Action::StartNode { dir, .. }
             | Action::WaitReady { dir }
+            | Action::WaitJoined { dir, .. }
+            | Action::MarkRemoved { dir, .. }
             | Action::FoundCluster { dir }
             | Action::PrepareStop { dir }
             | Action::StopNode { dir, .. }
@@ -281,13 +317,17 @@ impl Doing<'_> {
     }
 
     /// Polls until the daemon answers and is of use; ends early when its process has ended.
-    async fn wait_ready(&self, dir: &str) -> Result<(), StepError> {
+    async fn wait_until(
+        &self,
+        dir: &str,
+        lacks: &(dyn Fn(&NodeStatus) -> Option<String> + Send + Sync),
+    ) -> Result<(), StepError> {
         let deadline = tokio::time::Instant::now() + READY_LIMIT;
         let mut stopped_seen = 0;
         let mut waits_for = "it does not answer on its control socket".to_owned();
         while tokio::time::Instant::now() < deadline {
             match self.status(dir).await {
-                Some(status) => match not_ready(&status) {
+                Some(status) => match lacks(&status) {
                     None => return Ok(()),
                     Some(reason) => waits_for = reason,
                 },
@@ -354,6 +394,17 @@ fn not_ready(status: &NodeStatus) -> Option<String> {
         },
         RoleStatus::Slave(slave) if slave.listeners.is_empty() => Some("it does not listen yet".into()),
         RoleStatus::Slave(_) => None,
+    }
+}
+
+/// Why a new server is not in the ring yet, as it sees it itself.
+fn not_joined(status: &NodeStatus, node_id: NodeId) -> Option<String> {
+    let RoleStatus::Server(server) = &status.role else { return Some("it is no server".into()) };
+    let is_member = server.members.iter().any(|member| member.node.node_id == node_id);
+    match (&server.trouble, is_member) {
+        (Some(trouble), _) => Some(trouble.clone()),
+        (None, true) => None,
+        (None, false) => Some("the ring map has not arrived there yet".into()),
     }
 }
 

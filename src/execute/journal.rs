@@ -44,6 +44,8 @@ pub struct Recorded {
     pub plan: Plan,
     pub done: BTreeSet<u32>,
     pub is_complete: bool,
+    /// It came to its end, well or not; otherwise it was cut off.
+    pub has_ended: bool,
 }
 
 impl Journal {
@@ -103,11 +105,11 @@ pub fn read(dir: &Path, operation: &str) -> Result<Recorded, JournalError> {
     let text = text.map_err(|source| JournalError::File { what: "read", path: path.clone(), source })?;
     let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
     let Some(Line::Plan(plan)) = lines.next() else { return Err(JournalError::NoPlan { path }) };
-    let mut recorded = Recorded { plan: *plan, done: BTreeSet::new(), is_complete: false };
+    let mut recorded = Recorded { plan: *plan, done: BTreeSet::new(), is_complete: false, has_ended: false };
     for line in lines {
         match line {
             Line::Step { number, error: None } => drop(recorded.done.insert(number)),
-            Line::End { is_complete } => recorded.is_complete = is_complete,
+            Line::End { is_complete } => (recorded.is_complete, recorded.has_ended) = (is_complete, true),
             _ => {}
         }
     }
@@ -115,9 +117,14 @@ pub fn read(dir: &Path, operation: &str) -> Result<Recorded, JournalError> {
 }
 
 impl Recorded {
-    /// The newest operation that did not end.
-    pub fn last_open(dir: &Path) -> Option<String> {
-        newest_first(dir).into_iter().find(|name| read(dir, name).is_ok_and(|recorded| !recorded.is_complete))
+    /// The newest operation that was left half way and can still go on: the inventory, now of `generation`, has not
+    /// left it behind, and not all of it was refused.
+    pub fn last_open(dir: &Path, generation: u64) -> Option<String> {
+        let is_open = |recorded: Recorded| {
+            let was_refused = recorded.has_ended && recorded.done.is_empty();
+            !recorded.is_complete && !was_refused && generation <= recorded.plan.generation_after
+        };
+        newest_first(dir).into_iter().find(|name| read(dir, name).is_ok_and(is_open))
     }
 }
 
@@ -177,6 +184,7 @@ mod tests {
             impact: Vec::new(),
             undo: String::new(),
             steps: vec![step(1), step(2)],
+            leaves: Vec::new(),
         }
     }
 
@@ -192,12 +200,15 @@ mod tests {
         std::fs::write(&path, torn).unwrap();
         let (journal, recorded) = Journal::reopen(dir.path(), "op-00000001").unwrap();
         assert_eq!((recorded.done, recorded.is_complete), (BTreeSet::from([1]), false));
-        assert_eq!(Recorded::last_open(dir.path()).as_deref(), Some("op-00000001"));
+        assert_eq!(Recorded::last_open(dir.path(), 1).as_deref(), Some("op-00000001"));
+        assert_eq!(Recorded::last_open(dir.path(), 3), None, "the inventory has gone on");
+        Journal::create(dir.path(), &plan("op-00000002")).unwrap().end(false);
+        assert_eq!(Recorded::last_open(dir.path(), 1).as_deref(), Some("op-00000001"), "2 was refused");
         journal.step(2, None).unwrap();
         journal.end(true);
         let recorded = read(dir.path(), "op-00000001").unwrap();
         assert_eq!((recorded.done, recorded.is_complete), (BTreeSet::from([1, 2]), true));
-        assert_eq!(Recorded::last_open(dir.path()), None);
+        assert_eq!(Recorded::last_open(dir.path(), 1), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod action;
 mod journal;
+mod ring;
 mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,6 +111,13 @@ impl Execution<'_> {
     }
 
     async fn step(&self, step: &Step, before: u64) -> Result<(), StepError> {
+        let on_words = |words: &str| self.progress.advance(step.host.as_str(), before, words);
+        if let Some(doors) = ring::doors(&step.action) {
+            let Execution { inventory, world, interrupt, .. } = self;
+            return ring::Doing { doors, inventory, world, interrupt, on_words: &on_words }
+                .run(&step.action)
+                .await;
+        }
         let entry = self.inventory.host(&step.host).ok_or(StepError::UnknownHost)?;
         let host = self.world.host(&step.host, &entry).await?;
         let doing = action::Doing {
@@ -119,7 +127,7 @@ impl Execution<'_> {
             inventory: self.inventory,
             authority_dir: self.authority_dir,
             interrupt: self.interrupt,
-            on_words: &|words| self.progress.advance(step.host.as_str(), before, words),
+            on_words: &on_words,
         };
         doing.run().await?;
         doing.leave_receipt().await
@@ -175,7 +183,10 @@ impl State {
             Ok(()) => drop(report.done.insert(step.number)),
             Err(error) => {
                 self.stop.store(true, Ordering::Relaxed);
-                report.failures.push(Failure { step: step.clone(), error });
+                // Ctrl-C is no failure of the step.
+                if !matches!(error, StepError::Interrupted) {
+                    report.failures.push(Failure { step: step.clone(), error });
+                }
             }
         }
     }
@@ -239,6 +250,7 @@ mod tests {
                 impact: Vec::new(),
                 undo: String::new(),
                 steps: actions.into_iter().enumerate().map(step).collect(),
+                leaves: Vec::new(),
             }
         }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dkc_core::control::{ControlReply, ControlRequest};
+use dkc_core::control::{ControlReply, ControlRequest, RoleStatus};
 use dkc_core::ids::HostAddress;
 use dkc_inventory::model::{Inventory, NodeName, node_dir};
 use dkc_inventory::observed::{HostFacts, HostView, NodeView, Observed, RunState, Silence};
@@ -105,7 +105,9 @@ async fn facts_of(
         |message: String| WorldError::Silent { host: address.clone(), kind: Silence::Other, message };
     let entry = inventory.host(address).ok_or_else(|| silent("it is not in the inventory".into()))?;
     let host = world.host(address, &entry).await?;
-    let nodes = inventory.nodes_on(address);
+    let mut nodes = inventory.nodes_on(address);
+    let removed = inventory.clusters.keys().flat_map(|cluster| inventory.removed_of(cluster));
+    nodes.extend(removed.filter(|node| inventory.host_of(node).as_ref() == Some(address)));
     let service = if scope.is_supervised { "supervise" } else { "any" };
     let count = nodes.len().to_string();
     let names: Vec<String> = nodes.iter().map(NodeName::to_string).collect();
@@ -188,7 +190,11 @@ async fn ask_daemons(host: &Host, facts: &mut HostFacts, limit: Duration) {
 async fn ask_daemon(host: &Host, dir: &str, view: &mut NodeView, limit: Duration) {
     let Ok(mut control) = host.control(dir).await else { return };
     if let Ok(ControlReply::Status(status)) = control.ask(&ControlRequest::Status, limit).await {
+        let is_server = matches!(status.role, RoleStatus::Server(_));
         view.status = Some(status);
+        if is_server && let Ok(ControlReply::Meta(meta)) = control.ask(&ControlRequest::Meta, limit).await {
+            view.meta = meta;
+        }
     }
 }
 

@@ -31,8 +31,18 @@ may_linger() {
   command -v pkcheck >/dev/null 2>&1 || return 1
   pkcheck --action-id org.freedesktop.login1.set-self-linger --process $$ >/dev/null 2>&1
 }
+# Whoever keeps a node goes on keeping it: after sudo has come or gone, the other manager could not stop its daemon.
+user_units=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user
+kept='' left=$count
+for name in "$@"; do
+  [ "$left" -gt 0 ] || break
+  left=$((left - 1))
+  if [ -e "/etc/systemd/system/dkcd@$name.service" ]; then kept=system
+  elif [ -z "$kept" ] && [ -e "$user_units/dkcd@$name.service" ]; then kept=user; fi
+done
 if [ "$service" != supervise ] && [ -d /run/systemd/system ]; then
-  if [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then service=system
+  if [ -n "$kept" ]; then service=$kept
+  elif [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then service=system
   elif XDG_RUNTIME_DIR=$user_dir systemctl --user show-environment >/dev/null 2>&1 && may_linger; then service=user
   else service=supervise; fi
 else service=supervise; fi
@@ -58,7 +68,7 @@ node() {
   say link "$(readlink "$dir/dkcd" 2>/dev/null)"
   case $service in
     system) unit=/etc/systemd/system/dkcd@$name.service;;
-    user) unit=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/dkcd@$name.service;;
+    user) unit=$user_units/dkcd@$name.service;;
     *) unit=;;
   esac
   for file in node.yaml tls/ca.pem tls/node.pem; do

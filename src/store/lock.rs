@@ -66,6 +66,10 @@ impl Locked {
         Ok(locked)
     }
 
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The inventory as it stands now that nobody else can change it.
     pub fn load(&self) -> Result<Inventory, CommandError> {
         self.store.load()

@@ -7,6 +7,7 @@ pub mod audit;
 mod files;
 mod generations;
 mod lock;
+mod staged;
 mod state;
 
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ use dkc_inventory::yaml;
 use crate::error::{CommandError, codes};
 
 pub use lock::Locked;
-pub use state::history_file;
+pub use staged::Staged;
+pub use state::{history_file, holder};
 
 /// The inventory's file inside its directory.
 pub const INVENTORY_FILE: &str = "inventory.yaml";

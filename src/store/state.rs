@@ -29,6 +29,11 @@ pub(super) fn machine_name() -> String {
         .unwrap_or_else(|_| "unknown".into())
 }
 
+/// Who changes something, and from where: `ann@admin1`.
+pub fn holder() -> String {
+    format!("{}@{}", user_name(), machine_name())
+}
+
 /// Now, to the second, in universal time.
 pub(super) fn now_text() -> String {
     let now = OffsetDateTime::now_utc();

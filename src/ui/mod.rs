@@ -82,6 +82,13 @@ impl Ui {
         }
     }
 
+    /// Clears a terminal, for what is drawn again and again. Elsewhere one answer follows the other.
+    pub fn redraw(&self) {
+        if self.inner.is_stdout_terminal {
+            self.data("\x1b[H\x1b[2J\x1b[3J");
+        }
+    }
+
     /// Says something to the operator.
     pub fn say(&self, text: &str) {
         self.talk(&format!("{}\n", text.trim_end_matches('\n')));

@@ -23,8 +23,16 @@ const QUESTION_MAX_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Question {
-    Prompt { text: String, is_confirmation: bool },
-    HostKey { kind: String, fingerprint: String },
+    /// `ssh` is the process that asks: for a jump host it is not the one that we started.
+    Prompt {
+        text: String,
+        is_confirmation: bool,
+        ssh: u32,
+    },
+    HostKey {
+        kind: String,
+        fingerprint: String,
+    },
 }
 
 /// The words of `-o KnownHostsCommand=` for this program.
@@ -65,6 +73,7 @@ fn answer_to(words: &[String], socket: &Path) -> Option<String> {
         [text] => Question::Prompt {
             text: text.clone(),
             is_confirmation: std::env::var("SSH_ASKPASS_PROMPT").is_ok_and(|kind| kind == "confirm"),
+            ssh: std::os::unix::process::parent_id(),
         },
         _ => return None,
     };
@@ -99,7 +108,10 @@ async fn serve_one(stream: tokio::net::UnixStream, login: Arc<Login>) -> Option<
     let limited = tokio::io::AsyncReadExt::take(read, QUESTION_MAX_BYTES as u64);
     tokio::io::BufReader::new(limited).read_line(&mut line).await.ok()?;
     let answer = match serde_json::from_str(&line).ok()? {
-        Question::Prompt { text, is_confirmation } => login.answer(&text, is_confirmation).await,
+        Question::Prompt { text, is_confirmation, ssh } if login.is_by_jump_host(ssh) => {
+            login.answer_for_jump_host(&text, is_confirmation).await
+        }
+        Question::Prompt { text, is_confirmation, .. } => login.answer(&text, is_confirmation).await,
         Question::HostKey { kind, fingerprint } => {
             login.judge_key(&kind, &fingerprint).await.then(String::new)
         }

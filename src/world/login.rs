@@ -3,7 +3,7 @@
 //! process's memory and on the way to ssh through a private socket. Absent: ssh itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dkc_core::ids::HostAddress;
@@ -73,6 +73,8 @@ struct Known {
     by_host: BTreeMap<HostAddress, Secret>,
     /// Passwords the operator offered for every host with that user.
     by_user: BTreeMap<String, Secret>,
+    /// What was typed last for a jump host, by ssh's words: many hosts may lie behind one.
+    by_jump_prompt: BTreeMap<String, Secret>,
     /// Hosts that refused an offered password: there the operator is asked.
     refused: BTreeSet<HostAddress>,
     /// Hosts that have yet to be opened, with their users.
@@ -143,6 +145,8 @@ pub struct Login {
     /// Only the key is wanted: the login ends before it begins.
     is_look: bool,
     desk: Arc<Desk>,
+    /// The ssh that we started for this login; 0 until then. Any other that asks is on its way through a jump host.
+    ssh: AtomicU32,
     /// Questions that wait for a person: while there are any, no time limit runs.
     waiting: AtomicUsize,
     has_failed: AtomicBool,
@@ -156,6 +160,8 @@ struct State {
     verdict: Option<KeyVerdict>,
     password: Option<Given>,
     desk_guard: Option<OwnedMutexGuard<()>>,
+    /// What jump hosts were given in this login: asked again, a jump host has refused it.
+    given_to_jump_hosts: BTreeMap<String, Secret>,
 }
 
 struct Given {
@@ -185,6 +191,7 @@ impl Login {
             accept_new: host.accept_new,
             is_look,
             desk,
+            ssh: AtomicU32::new(0),
             waiting: AtomicUsize::new(0),
             has_failed: AtomicBool::new(false),
             failed: Notify::new(),
@@ -194,6 +201,15 @@ impl Login {
 
     pub fn is_interactive(&self) -> bool {
         self.desk.asker.is_terminal()
+    }
+
+    pub fn started(&self, ssh: u32) {
+        self.ssh.store(ssh, Ordering::Relaxed);
+    }
+
+    pub fn is_by_jump_host(&self, ssh: u32) -> bool {
+        let own = self.ssh.load(Ordering::Relaxed);
+        own != 0 && own != ssh
     }
 
     pub fn is_waiting(&self) -> bool {
@@ -271,6 +287,34 @@ impl Login {
         answer
     }
 
+    /// A jump host's password is not the host's: it is asked for in ssh's words, which name the jump host, and
+    /// answers for every other host behind it until it is refused.
+    pub async fn answer_for_jump_host(&self, prompt: &str, is_confirmation: bool) -> Option<String> {
+        if !self.is_interactive() {
+            return None;
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let answer = match is_our_password_prompt(prompt) {
+            true => self.jump_password(prompt.trim()).await,
+            false => self.other_question(prompt, is_confirmation).await,
+        };
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        answer
+    }
+
+    async fn jump_password(&self, prompt: &str) -> Option<String> {
+        let _one_at_a_time = self.desk.asking.lock().await;
+        let refused = self.state().given_to_jump_hosts.get(prompt).cloned();
+        let typed = self.desk.known().by_jump_prompt.get(prompt).cloned();
+        let secret = match typed.filter(|typed| Some(typed) != refused.as_ref()) {
+            Some(secret) => secret,
+            None => self.desk.ask_secret(format!("[{}] {prompt}", self.address)).await?,
+        };
+        self.desk.known().by_jump_prompt.insert(prompt.to_owned(), secret.clone());
+        self.state().given_to_jump_hosts.insert(prompt.to_owned(), secret.clone());
+        Some(secret.reveal().to_owned())
+    }
+
     async fn password(&self) -> Option<String> {
         if self.gave_password() {
             self.has_failed.store(true, Ordering::Relaxed);
@@ -293,7 +337,7 @@ impl Login {
         Some(text)
     }
 
-    /// A key's passphrase, a one-time code, a jump host's question: passed on as ssh words it.
+    /// A key's passphrase, a one-time code, a jump host's key: passed on as ssh words it.
     async fn other_question(&self, prompt: &str, is_confirmation: bool) -> Option<String> {
         let _one_at_a_time = self.desk.asking.lock().await;
         let wants_yes_or_no = is_confirmation || prompt.contains("(yes/no");
@@ -416,6 +460,30 @@ mod tests {
         let again = Login::new("h".parse().unwrap(), &host(&[]), desk);
         assert_eq!(again.answer("Password:", false).await.as_deref(), Some("richtig"));
         assert_eq!(typist.seen.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_jump_host_is_asked_about_once_in_its_own_name_and_again_when_it_refuses() {
+        let (typist, desk) = desk(&["falsch", "sprung", "geheim"]);
+        let prompt = "dkc@10.0.0.1's password: ";
+        let login = |name: &str| {
+            let login = Login::new(name.parse().unwrap(), &host(&[]), desk.clone());
+            login.started(7);
+            login
+        };
+        let first = login("10.0.0.10");
+        assert!(first.is_by_jump_host(8) && !first.is_by_jump_host(7));
+        assert_eq!(first.answer_for_jump_host(prompt, false).await.as_deref(), Some("falsch"));
+        assert_eq!(first.answer_for_jump_host(prompt, false).await.as_deref(), Some("sprung"));
+        let second = login("10.0.0.11");
+        assert_eq!(second.answer_for_jump_host(prompt, false).await.as_deref(), Some("sprung"));
+        assert_eq!(second.answer("Password:", false).await.as_deref(), Some("geheim"));
+        let want = [
+            "[10.0.0.10] dkc@10.0.0.1's password:",
+            "[10.0.0.10] dkc@10.0.0.1's password:",
+            "[dkc@10.0.0.11] Login password for 'dkc':",
+        ];
+        assert_eq!(*typist.seen.lock().unwrap(), want);
     }
 
     #[tokio::test]

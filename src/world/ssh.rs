@@ -95,7 +95,8 @@ async fn log_in(place: &Place, login: &Arc<Login>, port: u16) -> Result<(), Worl
     let helper = tokio::spawn(askpass::serve(listener, login.clone()));
     let log_path = place.path(".log");
     let log = std::fs::File::create(&log_path).map_err(here)?;
-    let mut command = master_command(&place.path(""), &ask, login, port).map_err(here)?;
+    let has_jump_host = goes_through_another_host(login, port).await;
+    let mut command = master_command(&place.path(""), &ask, login, port, has_jump_host).map_err(here)?;
     command
         .stdin(ProcessStdio::null())
         .stdout(ProcessStdio::null())
@@ -103,13 +104,14 @@ async fn log_in(place: &Place, login: &Arc<Login>, port: u16) -> Result<(), Worl
         .kill_on_drop(true)
         .process_group(0);
     let mut child = command.spawn().map_err(here)?;
+    login.started(child.id().unwrap_or_default());
     let status = wait_for_login(&mut child, login).await;
     helper.abort();
     let said = std::fs::read_to_string(&log_path).unwrap_or_default();
     let _ = std::fs::remove_file(&log_path);
     match status {
         Some(true) => verify(&place.path(""), login).await,
-        Some(false) => Err(why_refused(login, &said)),
+        Some(false) => Err(why_refused(login, &said, has_jump_host)),
         None => Err(silent(login, Silence::Timeout, no_answer(LOGIN_LIMIT))),
     }
 }
@@ -121,12 +123,12 @@ async fn wait_for_login(child: &mut tokio::process::Child, login: &Login) -> Opt
         tokio::select! {
             status = child.wait() => return Some(status.is_ok_and(|status| status.success())),
             () = login.failed.notified() => {
-                let _ = child.kill().await;
+                end_group(child).await;
                 return Some(false);
             }
             () = tokio::time::sleep_until(deadline) => {
                 if !login.is_waiting() {
-                    let _ = child.kill().await;
+                    end_group(child).await;
                     return None;
                 }
                 deadline = Instant::now() + LOGIN_LIMIT;
@@ -135,12 +137,41 @@ async fn wait_for_login(child: &mut tokio::process::Child, login: &Login) -> Opt
     }
 }
 
+/// With ssh goes the one that it has started to get through a jump host.
+async fn end_group(child: &mut tokio::process::Child) {
+    if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()) {
+        let _ =
+            nix::sys::signal::killpg(nix::unistd::Pid::from_raw(group), nix::sys::signal::Signal::SIGKILL);
+    }
+    let _ = child.kill().await;
+}
+
+/// Does the operator's own configuration lead to this host through a jump host or a command?
+async fn goes_through_another_host(login: &Login, port: u16) -> bool {
+    let mut command = tokio::process::Command::new("ssh");
+    command.args(["-G", "-l", &login.user]);
+    if port != DEFAULT_SSH_PORT {
+        command.args(["-p", &port.to_string()]);
+    }
+    command.arg("--").arg(login.address.as_str()).stdin(ProcessStdio::null()).kill_on_drop(true);
+    match tokio::time::timeout(MASTER_LIMIT, command.output()).await {
+        Ok(Ok(output)) => names_a_jump_host(&String::from_utf8_lossy(&output.stdout)),
+        _ => false,
+    }
+}
+
+fn names_a_jump_host(configuration: &str) -> bool {
+    let mut settings = configuration.lines().filter_map(|line| line.split_once(' '));
+    settings.any(|(name, value)| matches!(name, "proxyjump" | "proxycommand") && value != "none")
+}
+
 /// The options that must hold whatever the user's own configuration says come first: ssh takes the first it sees.
 fn master_command(
     master: &Path,
     ask: &Path,
     login: &Login,
     port: u16,
+    has_jump_host: bool,
 ) -> std::io::Result<tokio::process::Command> {
     let program = own_program()?;
     let mut command = tokio::process::Command::new("ssh");
@@ -151,20 +182,28 @@ fn master_command(
     for option in fixed_options(login.is_interactive()) {
         command.args(["-o", &option]);
     }
+    command.args(["-o", &connect_timeout(has_jump_host)]);
     command.args(["-o", &format!("KnownHostsCommand={}", askpass::known_hosts_command(&program))]);
     command.env(askpass::SOCKET_VARIABLE, ask).env_remove("DISPLAY");
-    if login.is_interactive() {
-        command.env("SSH_ASKPASS", &program).env("SSH_ASKPASS_REQUIRE", "force");
-    }
+    // Also when nobody is there to ask: the ssh of a jump host knows nothing of BatchMode and would ask at the terminal.
+    command.env("SSH_ASKPASS", &program).env("SSH_ASKPASS_REQUIRE", "force");
     command.arg("--").arg(login.address.as_str());
     Ok(command)
+}
+
+/// A jump host may ask a person something first, and all that while the host behind it seems silent: then only the
+/// limit of the whole login holds, which leaves out the time for typing.
+fn connect_timeout(has_jump_host: bool) -> String {
+    match has_jump_host {
+        true => "ConnectTimeout=none".into(),
+        false => format!("ConnectTimeout={}", CONNECT_LIMIT.as_secs()),
+    }
 }
 
 fn fixed_options(is_interactive: bool) -> Vec<String> {
     let batch = if is_interactive { "no" } else { "yes" };
     vec![
         format!("BatchMode={batch}"),
-        format!("ConnectTimeout={}", CONNECT_LIMIT.as_secs()),
         format!("ControlPersist={MASTER_IDLE_S}"),
         "ControlMaster=yes".into(),
         "StrictHostKeyChecking=yes".into(),
@@ -232,7 +271,7 @@ fn no_answer(limit: Duration) -> String {
 }
 
 /// Turns what ssh said into a cause.
-fn why_refused(login: &Login, said: &str) -> WorldError {
+fn why_refused(login: &Login, said: &str, has_jump_host: bool) -> WorldError {
     match login.verdict() {
         Some(KeyVerdict::Changed(shown)) => {
             let message =
@@ -249,11 +288,23 @@ fn why_refused(login: &Login, said: &str) -> WorldError {
         _ => {}
     }
     let (kind, message) = classify(said, login.gave_password() || login.password_was_refused());
+    // ssh keeps to itself what the ssh of a jump host says when it leaves a master behind.
+    let message = match has_jump_host && kind == Silence::Unreachable {
+        true => format!(
+            "{message}; the way leads through a jump host, and ssh {}@{} says what it answers",
+            login.user, login.address
+        ),
+        false => message,
+    };
     silent(login, kind, message)
 }
 
 fn classify(said: &str, gave_password: bool) -> (Silence, String) {
-    let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("ssh gave no reason");
+    let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    // What follows from the end of the connection; the line before says more.
+    let is_consequence = |line: &&str| line.contains("closed by UNKNOWN port");
+    let last =
+        lines.rfind(|line| !is_consequence(line)).or(said.lines().next()).unwrap_or("ssh gave no reason");
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
     if has(&["timed out"]) {
         return (Silence::Timeout, no_answer(CONNECT_LIMIT));
@@ -464,6 +515,15 @@ mod tests {
     }
 
     #[test]
+    fn a_jump_host_is_seen_in_the_operators_configuration() {
+        let check = |configuration: &str, want: bool| assert_eq!(names_a_jump_host(configuration), want);
+        check("user dkc\nproxyjump dkc@10.0.0.1\nport 22\n", true);
+        check("proxycommand nc -X connect %h %p\n", true);
+        check("proxycommand none\n", false);
+        check("user dkc\nproxyusefdpass no\n", false);
+    }
+
+    #[test]
     fn host_keys_are_always_checked_and_passwords_need_a_terminal() {
         for is_interactive in [true, false] {
             let options = fixed_options(is_interactive);
@@ -501,7 +561,8 @@ mod tests {
         }
         let desk = Arc::new(super::super::login::Desk::new(Arc::new(Nobody)));
         let login = Login::new("10.0.0.1".parse().unwrap(), &host, desk);
-        let command = master_command(Path::new("/run/d/0"), Path::new("/run/d/0.ask"), &login, 2222).unwrap();
+        let command =
+            master_command(Path::new("/run/d/0"), Path::new("/run/d/0.ask"), &login, 2222, false).unwrap();
         let command = command.as_std();
         let arguments: Vec<String> =
             command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();

@@ -3,10 +3,13 @@
 //! with sshd in namespaces and type at them what an operator types.
 
 mod bad_input;
+mod elastic;
 mod faults;
+mod jump;
 mod logins;
 mod prompt;
 mod shell;
 mod spine;
 mod support;
+mod system;
 mod transcripts;

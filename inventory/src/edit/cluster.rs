@@ -69,9 +69,9 @@ pub fn register_cluster(
         return Ok(Edited::from(inventory, inventory.clone(), lines));
     }
     check_addresses_free(inventory, &addresses)?;
-    let replicas = request.replicas.unwrap_or(DEFAULT_REPLICAS.min(addresses.len() as u32));
+    let replicas = request.replicas.unwrap_or(DEFAULT_REPLICAS);
     let tablets = request.tablets.unwrap_or_else(|| default_tablets(addresses.len()));
-    check_shape(replicas, tablets, addresses.len())?;
+    check_shape(replicas, tablets)?;
     let mut after = inventory.clone();
     after.clusters.insert(
         request.name.clone(),
@@ -80,6 +80,7 @@ pub fn register_cluster(
             replicas,
             tablets,
             servers: founders(&addresses, fresh),
+            removed: Vec::new(),
             next_node_id: NodeId(addresses.len() as u64 + 1),
             parameters: request.parameters.clone(),
             founded: false,
@@ -97,13 +98,17 @@ fn founders(addresses: &[NodeAddress], fresh: Fresh<'_>) -> Vec<Server> {
         node_uuid: NodeUuid(fresh()),
         address: address.clone(),
         is_founder: true,
+        joins: Vec::new(),
         deployed: None,
     };
     addresses.iter().enumerate().map(founder).collect()
 }
 
 /// The PAXOS shell wants each server twice, for UDP and for TCP; lines written for it must work.
-fn once_each(typed: &[NodeAddress], lines: &mut Vec<String>) -> Result<Vec<NodeAddress>, EditError> {
+pub(super) fn once_each(
+    typed: &[NodeAddress],
+    lines: &mut Vec<String>,
+) -> Result<Vec<NodeAddress>, EditError> {
     if typed.is_empty() {
         return Err(EditError::Nothing { noun: "server" });
     }
@@ -133,7 +138,7 @@ fn check_addresses_free(inventory: &Inventory, addresses: &[NodeAddress]) -> Res
 }
 
 /// The rules for replicas and tablets, whether typed or read from the file.
-pub(crate) fn check_shape(replicas: u32, tablets: u16, servers: usize) -> Result<(), EditError> {
+pub(crate) fn check_shape(replicas: u32, tablets: u16) -> Result<(), EditError> {
     let bad = |what: String, rule: String| Err(EditError::BadValue { what, rule });
     if replicas == 0 || replicas > REPLICAS_MAX {
         return bad(format!("replicas '{replicas}'"), format!("a number from 1 to {REPLICAS_MAX}"));
@@ -141,10 +146,7 @@ pub(crate) fn check_shape(replicas: u32, tablets: u16, servers: usize) -> Result
     if tablets == 0 || tablets > TABLETS_MAX {
         return bad(format!("tablets '{tablets}'"), format!("a number from 1 to {TABLETS_MAX}"));
     }
-    match replicas as usize > servers {
-        true => Err(EditError::TooManyReplicas { replicas, servers }),
-        false => Ok(()),
-    }
+    Ok(())
 }
 
 pub(crate) fn check_parameters(parameters: &BTreeMap<String, serde_yaml::Value>) -> Result<(), EditError> {
@@ -154,7 +156,7 @@ pub(crate) fn check_parameters(parameters: &BTreeMap<String, serde_yaml::Value>)
 
 /// As in the PAXOS shell: a server's host that nobody registered is registered, and all belong to the group that
 /// is named after the cluster.
-fn register_unknown_hosts(
+pub(super) fn register_unknown_hosts(
     after: &mut Inventory,
     cluster: &ClusterName,
     addresses: &[NodeAddress],
@@ -174,7 +176,14 @@ fn register_unknown_hosts(
 }
 
 fn warn_of_weakness(replicas: u32, addresses: &[NodeAddress], lines: &mut Vec<String>) {
-    match replicas {
+    let servers = addresses.len();
+    if replicas as usize > servers {
+        let has = if servers == 1 { "1 server has" } else { "all servers have" };
+        lines.push(format!(
+            "{replicas} replicas are wanted: until there are as many servers, {has} everything"
+        ));
+    }
+    match replicas.min(servers as u32) {
         1 => lines.push("1 replica: what a lost server held is lost".into()),
         2 => lines.push(
             "2 replicas: nothing is lost with one server, but its tablets stop until it is back".into(),
@@ -241,7 +250,7 @@ pub fn modify_cluster(inventory: &Inventory, request: &ModifyCluster) -> Result<
         let why = "the ring was founded with it, and every key has its place by it";
         return Err(EditError::Fixed { what, cluster: request.name.clone(), why });
     }
-    check_shape(cluster.replicas, cluster.tablets, cluster.servers.len())?;
+    check_shape(cluster.replicas, cluster.tablets)?;
     for name in &request.unset {
         if Parameter::named(name).is_none() {
             let known: Vec<&str> = PARAMETERS.iter().map(|parameter| parameter.name).collect();

@@ -31,8 +31,6 @@ pub enum EditError {
     BadValue { what: String, rule: String },
     #[error("nothing to register: no {noun} given")]
     Nothing { noun: &'static str },
-    #[error("{replicas} replicas do not fit on {servers} {}", plural(*.servers, "server"))]
-    TooManyReplicas { replicas: u32, servers: usize },
     #[error("{what} of {cluster} cannot change any more")]
     Fixed { what: &'static str, cluster: ClusterName, why: &'static str },
     #[error("{what} is installed on its hosts")]
@@ -73,7 +71,6 @@ impl EditError {
             AddressTaken { .. } => "DKC-E0403",
             ListenTaken { .. } => "DKC-E0404",
             NotLoopback { .. } => "DKC-E0405",
-            TooManyReplicas { .. } => "DKC-E0406",
             Fixed { .. } => "DKC-E0407",
             Deployed { .. } => "DKC-E0408",
             BadValue { .. } => "DKC-E0210",
@@ -91,7 +88,6 @@ impl EditError {
             NotLoopback { .. } => {
                 vec!["whoever reaches a slave's port reads and writes everything: it may listen on loopback or a Unix socket only".into()]
             }
-            TooManyReplicas { .. } => vec!["two replicas of a tablet never lie on one server".into()],
             Fixed { why, .. } => vec![(*why).into()],
             Deployed { .. } => vec!["its files would stay there, and what runs would go on running".into()],
             _ => Vec::new(),
@@ -118,9 +114,6 @@ impl EditError {
             }
             ListenTaken { by, .. } => vec!["give another port".into(), format!("show slave --id {by}")],
             NotLoopback { .. } => vec!["--listen 127.0.0.1:11211".into(), "--listen /path/of/a.sock".into()],
-            TooManyReplicas { servers, .. } => {
-                vec![format!("--replicas {servers}"), "name more servers".into()]
-            }
             Deployed { remove, .. } => vec![remove.clone(), "or add --forget and clean up by hand".into()],
             _ => Vec::new(),
         }

@@ -4,6 +4,7 @@
 mod cluster;
 mod error;
 mod host;
+mod members;
 mod pair;
 mod record;
 mod slave;
@@ -16,8 +17,10 @@ pub use cluster::{
 };
 pub(crate) use cluster::{check_parameters, check_shape, unknown_cluster};
 pub use error::EditError;
+pub(crate) use error::plural;
 pub use host::{ModifyHost, RegisterHosts, modify_host, register_hosts, set_pins, unregister_hosts};
 pub(crate) use host::{check_host, unknown_host};
+pub use members::{add_members, remove_members};
 pub use pair::{
     DEFAULT_LISTEN, ModifyPair, RegisterPair, UnregisterPair, modify_pair, register_pair, unregister_pair,
 };

@@ -46,6 +46,18 @@ pub fn keep_recorded(mut earlier: Inventory, now: &Inventory) -> Inventory {
             continue;
         };
         cluster.founded = present.founded;
+        if present.founded {
+            // Who is a member is what the ring says, not a wish that an edit could take back.
+            cluster.servers.clone_from(&present.servers);
+            cluster.removed.clone_from(&present.removed);
+            cluster.next_node_id = present.next_node_id;
+            for server in &cluster.servers {
+                let host = &server.address.host;
+                if let (None, Some(entry)) = (earlier.hosts.get(host), now.hosts.get(host)) {
+                    earlier.hosts.insert(host.clone(), entry.clone());
+                }
+            }
+        }
         for server in &mut cluster.servers {
             if let Some(same) = present.servers.iter().find(|s| s.node_uuid == server.node_uuid) {
                 server.deployed.clone_from(&same.deployed);

@@ -71,7 +71,7 @@ pub fn deploy(inventory: &Inventory, observed: &Observed, request: &DeployReques
     Ok(plan)
 }
 
-fn parameter_refusals(inventory: &Inventory, nodes: &[NodeName]) -> Vec<Refusal> {
+pub(super) fn parameter_refusals(inventory: &Inventory, nodes: &[NodeName]) -> Vec<Refusal> {
     let clusters: BTreeSet<&ClusterName> = nodes.iter().map(|node| node.cluster()).collect();
     let refusal = |name: &ClusterName| {
         let message = inventory.clusters.get(name)?.effective().err()?;
@@ -80,7 +80,11 @@ fn parameter_refusals(inventory: &Inventory, nodes: &[NodeName]) -> Vec<Refusal>
     clusters.into_iter().filter_map(refusal).collect()
 }
 
-fn host_refusals(inventory: &Inventory, request: &DeployRequest, places: &[Place<'_>]) -> Vec<Refusal> {
+pub(super) fn host_refusals(
+    inventory: &Inventory,
+    request: &DeployRequest,
+    places: &[Place<'_>],
+) -> Vec<Refusal> {
     let hosts: BTreeMap<&HostAddress, &HostFacts> = places.iter().map(|p| (&p.host, p.facts)).collect();
     let mut refusals = Vec::new();
     for (host, facts) in hosts {
@@ -142,7 +146,11 @@ fn needed_bytes<'a>(
     program + nodes.sum::<u64>()
 }
 
-fn node_refusal(inventory: &Inventory, request: &DeployRequest, place: &Place<'_>) -> Option<Refusal> {
+pub(super) fn node_refusal(
+    inventory: &Inventory,
+    request: &DeployRequest,
+    place: &Place<'_>,
+) -> Option<Refusal> {
     let (host, dir, node) = (place.host.clone(), place.dir(), place.node.clone());
     let view = place.facts.node(&node);
     let uuid = inventory.uuid_of(&node)?;
@@ -185,7 +193,7 @@ pub(super) fn has_held_data(inventory: &Inventory, node: &NodeName) -> bool {
 }
 
 /// First the program on every host: a host that cannot take it stops the deploy before any node is touched.
-fn program_steps(steps: &mut Steps, request: &DeployRequest, places: &[Place<'_>]) {
+pub(super) fn program_steps(steps: &mut Steps, request: &DeployRequest, places: &[Place<'_>]) {
     let hosts: BTreeMap<&HostAddress, &HostFacts> = places.iter().map(|p| (&p.host, p.facts)).collect();
     let Program { digest, bytes, .. } = &request.program;
     for (host, facts) in hosts {
@@ -199,7 +207,12 @@ fn program_steps(steps: &mut Steps, request: &DeployRequest, places: &[Place<'_>
     }
 }
 
-fn node_steps(steps: &mut Steps, inventory: &Inventory, request: &DeployRequest, place: &Place<'_>) {
+pub(super) fn node_steps(
+    steps: &mut Steps,
+    inventory: &Inventory,
+    request: &DeployRequest,
+    place: &Place<'_>,
+) {
     let (Some(config), Some(uuid)) =
         (render::node_config(inventory, &place.node), inventory.uuid_of(&place.node))
     else {
@@ -238,7 +251,7 @@ fn needs_certificate(request: &DeployRequest, node: &NodeName, view: &NodeView) 
     ends_soon || anchors.is_none() || wanted.is_some_and(|wanted| Some(wanted) != anchors)
 }
 
-fn config_step(dir: &str, config: &NodeConfig, view: &NodeView) -> Option<Action> {
+pub(super) fn config_step(dir: &str, config: &NodeConfig, view: &NodeView) -> Option<Action> {
     let text = render::config_text(config);
     let present = view.files.get(layout::CONFIG);
     (present != Some(&render::digest(&text))).then(|| Action::WriteFile {

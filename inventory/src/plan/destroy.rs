@@ -55,8 +55,29 @@ impl DestroyTarget {
 
     /// The hosts that must be asked.
     pub fn hosts(&self, inventory: &Inventory) -> Result<BTreeSet<HostAddress>, Refused> {
-        Ok(super::scope::hosts_of(inventory, &self.nodes(inventory)?))
+        let mut nodes = self.nodes(inventory)?;
+        if let DestroyTarget::Cluster { name, .. } = self {
+            // A host that is gone with its member was unregistered, or is silent, which hinders nothing.
+            let removed = inventory.removed_of(name).into_iter();
+            nodes.extend(
+                removed.filter(|node| {
+                    inventory.host_of(node).is_some_and(|host| inventory.host(&host).is_some())
+                }),
+            );
+        }
+        Ok(super::scope::hosts_of(inventory, &nodes))
     }
+}
+
+/// What members that left the ring have left on hosts that answer.
+fn left_behind<'a>(inventory: &Inventory, observed: &'a Observed, target: &DestroyTarget) -> Vec<Place<'a>> {
+    let DestroyTarget::Cluster { name, .. } = target else { return Vec::new() };
+    let place = |node: NodeName| {
+        let host = inventory.host_of(&node)?;
+        let facts = observed.facts(&host)?;
+        facts.node(&node).exists.then_some(Place { node, host, facts })
+    };
+    inventory.removed_of(name).into_iter().filter_map(place).collect()
 }
 
 /// A slave that is only registered runs nowhere and loses nothing with its cluster.
@@ -72,7 +93,8 @@ pub fn destroy(
 ) -> Result<Plan, Refused> {
     let nodes = request.target.nodes(inventory)?;
     let mut refusals = Vec::new();
-    let places = places(inventory, observed, &nodes, &mut refusals);
+    let mut places = places(inventory, observed, &nodes, &mut refusals);
+    places.extend(left_behind(inventory, observed, &request.target));
     let is_ours = |place: &&Place<'_>| place.facts.node(&place.node).marker == inventory.uuid_of(&place.node);
     let present: Vec<&Place<'_>> = places.iter().filter(is_ours).collect();
     refusals.extend(places.iter().filter_map(|place| {

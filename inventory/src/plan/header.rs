@@ -30,6 +30,7 @@ impl Plan {
             impact: Vec::new(),
             undo: String::new(),
             steps: Vec::new(),
+            leaves: Vec::new(),
         }
     }
 

@@ -5,15 +5,18 @@ mod deploy;
 mod destroy;
 mod diff;
 mod header;
+mod members;
 mod refusal;
 mod restart;
+mod ring;
 mod scope;
 mod start;
 mod steps;
 mod stop;
 mod text;
 
-use dkc_core::ids::{HostAddress, NodeUuid, RingVersion};
+use dkc_core::ids::{ClusterName, HostAddress, NodeId, NodeUuid, RingVersion};
+use dkc_core::meta::{MemberChange, OperationId};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use deploy::ownership_refusal;
@@ -21,8 +24,10 @@ pub use deploy::{CERTIFICATE_RENEW_DAYS, CLOCK_OFFSET_MAX_MS, DeployRequest, Pro
 pub use destroy::{DestroyRequest, DestroyTarget, destroy};
 pub use diff::unified;
 pub use header::Operation;
+pub use members::{Lock, MembersRequest, change_members};
 pub use refusal::{Refusal, Refused};
 pub use restart::{RestartRequest, restart};
+pub use ring::{RingRequest, RingWord, ring};
 pub use scope::{Selection, Target};
 pub use start::{StartRequest, start};
 pub use stop::{StopRequest, stop};
@@ -57,6 +62,16 @@ pub struct Plan {
     pub impact: Vec<String>,
     pub undo: String,
     pub steps: Vec<Step>,
+    /// Members that the inventory drops once every step is done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaves: Vec<NodeName>,
+}
+
+/// The control socket of a server, through which the ring as a whole is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Door {
+    pub host: HostAddress,
+    pub dir: String,
 }
 
 /// Steps of one phase run in parallel over hosts, in order within a host; the next phase begins when all are done.
@@ -151,5 +166,51 @@ pub enum Action {
     /// The root with its programs, only when it carries our marker and no node is left in it.
     RemoveRoot {
         root: String,
+    },
+    /// Takes the cluster's own lock for membership operations. The doors are tried in their order.
+    BeginOperation {
+        cluster: ClusterName,
+        doors: Vec<Door>,
+        id: OperationId,
+        holder: String,
+        what: String,
+    },
+    EndOperation {
+        doors: Vec<Door>,
+        id: OperationId,
+    },
+    /// One change of members; `about` says which member in the operator's words.
+    ChangeMembers {
+        doors: Vec<Door>,
+        operation: Option<OperationId>,
+        change: MemberChange,
+        about: String,
+    },
+    /// Until a new server has the ring map and finds itself in it.
+    WaitJoined {
+        dir: String,
+        node_id: NodeId,
+    },
+    /// Refuses to go on when the cluster has become weaker than planned for.
+    RequireTolerance {
+        doors: Vec<Door>,
+        failures: u32,
+    },
+    /// Until these have come and those have left; gives MERGE and COMPMERGE itself where automerge does not.
+    Merge {
+        doors: Vec<Door>,
+        operation: OperationId,
+        come: Vec<NodeId>,
+        leave: Vec<NodeId>,
+    },
+    /// Until no merge runs, every replica is complete and at least so many failures are tolerated.
+    WaitHealthy {
+        doors: Vec<Door>,
+        failures: u32,
+    },
+    /// Notes in the directory of a node that it has left for ever. Its data stays.
+    MarkRemoved {
+        dir: String,
+        uuid: NodeUuid,
     },
 }

@@ -1,8 +1,10 @@
 //! Every reason why a plan is not made, with what the operator needs to go on. All reasons of all hosts are
 //! gathered before anybody is told, so that one round of repairs is enough.
 
-use dkc_core::ids::{ClusterName, HostAddress, NodeUuid};
+use dkc_core::ids::{ClusterName, HostAddress, MemberNo, NodeAddress, NodeUuid};
 
+use super::stop::failures;
+use crate::edit::plural;
 use crate::model::NodeName;
 use crate::names::suggestion;
 use crate::observed::Silence;
@@ -57,6 +59,22 @@ pub enum Refusal {
     Parameters { cluster: ClusterName, message: String },
     #[error("slave {id} has no pair: it would listen nowhere")]
     NoPair { id: String },
+    #[error("the ring of {cluster} cannot be spoken to: {why}")]
+    RingSilent { cluster: ClusterName, why: String },
+    #[error("{cluster} does not serve everything: {why}")]
+    NotServing { cluster: ClusterName, why: String },
+    #[error("{cluster} would lose its quorum: {} would have too few replicas that run", tablets(*count))]
+    RingQuorum { cluster: ClusterName, count: usize },
+    #[error("No.{} of {cluster} is down, so while data moves {cluster} would tolerate {}", down.join(", "), failures(*tolerates))]
+    Degraded { cluster: ClusterName, down: Vec<String>, tolerates: usize },
+    #[error("{cluster} would be left without a server")]
+    LastServer { cluster: ClusterName },
+    #[error("a merge runs in {cluster} already: {state}")]
+    Merging { cluster: ClusterName, state: String },
+    #[error("{address} is the address of No.{number} itself")]
+    OwnAddress { address: NodeAddress, number: MemberNo },
+    #[error("{holder} is doing '{what}' with {cluster}")]
+    OperationRuns { cluster: ClusterName, holder: String, what: String },
     #[error("the inventory is at generation {now}, the plan was made at {planned}")]
     StaleGeneration { planned: u64, now: u64 },
     #[error("the ring is at version {now}, the plan was made at {planned}")]
@@ -65,6 +83,10 @@ pub enum Refusal {
 
 fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes / (1024 * 1024))
+}
+
+fn tablets(count: usize) -> String {
+    format!("{count} {}", plural(count, "tablet"))
 }
 
 fn seconds(offset_ms: i64) -> String {
@@ -77,7 +99,8 @@ impl Refusal {
         match self {
             UnknownName { .. } => ProblemKind::UnknownName,
             NotAsked { .. } | Silent { .. } => ProblemKind::Unreachable,
-            StaleGeneration { .. } | StaleRing { .. } => ProblemKind::Stale,
+            StaleGeneration { .. } | StaleRing { .. } | OperationRuns { .. } => ProblemKind::Stale,
+            RingSilent { .. } => ProblemKind::Refused,
             _ => ProblemKind::Refused,
         }
     }
@@ -114,6 +137,14 @@ impl Refusal {
             Parameters { .. } => "DKC-E0436",
             NoPair { .. } => "DKC-E0437",
             SlavesLeft { .. } => "DKC-E0438",
+            RingSilent { .. } => "DKC-E0440",
+            NotServing { .. } => "DKC-E0441",
+            RingQuorum { .. } => "DKC-E0442",
+            Degraded { .. } => "DKC-E0443",
+            LastServer { .. } => "DKC-E0444",
+            Merging { .. } => "DKC-E0445",
+            OwnAddress { .. } => "DKC-E0446",
+            OperationRuns { .. } => "DKC-E0603",
             StaleGeneration { .. } => "DKC-E0601",
             StaleRing { .. } => "DKC-E0602",
         }
@@ -170,6 +201,31 @@ impl Refusal {
             FoundersMissing { cluster, .. } => one(format!("start cluster -n {cluster}")),
             Parameters { cluster, .. } => one(format!("modify cluster -n {cluster} …")),
             NoPair { id } => one(format!("register pair --id {id} --listen 127.0.0.1:11211")),
+            RingSilent { cluster, .. } => {
+                vec![format!("start cluster -n {cluster}   (members change only while it runs), then retype")]
+            }
+            NotServing { cluster, .. } => {
+                vec![format!("status cluster -n {cluster}"), format!("start cluster -n {cluster}")]
+            }
+            RingQuorum { cluster, .. } => {
+                vec![format!("start cluster -n {cluster}   (bring the others back first)")]
+            }
+            Degraded { cluster, down, .. } => vec![
+                format!("start cluster -n {cluster} --no {}", down.join(" --no ")),
+                format!("or: replace -n {cluster} --no {} --address HOST:PORT", down[0]),
+                "or add --allow-no-tolerance".into(),
+            ],
+            LastServer { cluster } => vec![format!("destroy cluster -n {cluster}   (removes all of it)")],
+            Merging { cluster, .. } => vec![
+                format!("status cluster -n {cluster} --watch   (wait for its end)"),
+                format!("or: ring abortmerge -n {cluster}"),
+            ],
+            OwnAddress { .. } => one("give another host or port: a member that left can never return".into()),
+            OperationRuns { cluster, .. } => vec![
+                "wait for it".into(),
+                format!("or, when it was yours: resume, or ring abortmerge -n {cluster}"),
+                format!("or, when nobody goes on with it: ring abortmerge -n {cluster} --take-over"),
+            ],
             StaleGeneration { .. } | StaleRing { .. } => {
                 one("retype the command: it makes a new plan".into())
             }

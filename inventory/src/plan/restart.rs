@@ -64,7 +64,7 @@ fn rolling_refusal(
     let cluster = inventory.clusters.get(name)?;
     let servers = cluster.servers.len();
     let down_now = servers - members_up(inventory, observed, name).len();
-    let tolerates = tolerated(cluster.replicas);
+    let tolerates = tolerated(cluster.copies());
     if down_now > 0 && down_now < servers && down_now + 1 > tolerates && !request.allow_no_quorum {
         return Some(Refusal::Quorum { cluster: name.clone(), down: down_now + 1, servers, tolerates });
     }

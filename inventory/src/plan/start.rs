@@ -8,10 +8,10 @@ use dkc_core::ids::ClusterName;
 use super::deploy::{has_held_data, ownership_refusal};
 use super::header::ring_version;
 use super::steps::{Place, Steps, places};
-use super::stop::{members_up, tolerated};
+use super::stop::{failures, members_up, tolerated};
 use super::{Action, Danger, Operation, Plan, Refusal, Refused, Target};
 use crate::check::listeners;
-use crate::edit::record_founded;
+use crate::edit::{plural, record_founded};
 use crate::model::{Inventory, NodeName};
 use crate::observed::{NodeView, Observed};
 use crate::render;
@@ -98,7 +98,7 @@ fn too_few_words(
         NodeName::Slave(..) => None,
     }));
     let servers = cluster.servers.len();
-    let is_few = up.len() + tolerated(cluster.replicas) < servers;
+    let is_few = up.len() + tolerated(cluster.copies()) < servers;
     (is_few && is_founded(inventory, observed, name)).then(|| {
         format!(
             "with {} of {servers} servers, some keys of {name} can be neither read nor written yet",
@@ -159,7 +159,7 @@ fn differs(inventory: &Inventory, place: &Place<'_>) -> bool {
 }
 
 /// Ports on which this node will listen and somebody else does already; and a slave with none at all.
-fn port_refusals(inventory: &Inventory, place: &Place<'_>) -> Vec<Refusal> {
+pub(super) fn port_refusals(inventory: &Inventory, place: &Place<'_>) -> Vec<Refusal> {
     if let NodeName::Slave(_, id) = &place.node
         && inventory.slaves.get(id).is_some_and(|slave| slave.pairs.is_empty())
     {
@@ -189,13 +189,13 @@ fn founders_refusal(
 
 fn founding_words(inventory: &Inventory, name: &ClusterName) -> String {
     let Some(cluster) = inventory.clusters.get(name) else { return String::new() };
-    let tolerates = cluster.replicas.saturating_sub(1) / 2;
+    let (servers, copies) = (cluster.servers.len(), cluster.copies() as usize);
     format!(
-        "{name} is founded: {} servers, {} tablets, {} replicas each; it then tolerates {tolerates} {}",
-        cluster.servers.len(),
+        "{name} is founded: {servers} {}, {} tablets, {copies} {} each; it then tolerates {}",
+        plural(servers, "server"),
         cluster.tablets,
-        cluster.replicas,
-        if tolerates == 1 { "failure" } else { "failures" },
+        plural(copies, "replica"),
+        failures(tolerated(cluster.copies())),
     )
 }
 

@@ -10,6 +10,7 @@ use super::header::ring_version;
 use super::start::is_founded;
 use super::steps::{Place, Steps, facts, places};
 use super::{Action, Danger, Operation, Plan, Refusal, Refused, Target};
+use crate::edit::plural;
 use crate::model::{Inventory, NodeName};
 use crate::observed::{NodeView, Observed, RunState};
 
@@ -141,11 +142,11 @@ fn quorum(
     let up_after = members_up(inventory, observed, name).iter().filter(stays).count();
     let servers = cluster.servers.len();
     let down = servers - up_after;
-    let tolerates = tolerated(cluster.replicas);
+    let tolerates = tolerated(cluster.copies());
     if down <= tolerates {
         plan.impact.push(format!(
-            "{name} keeps serving; until the start it tolerates {} failures more",
-            tolerates - down
+            "{name} keeps serving; until the start it tolerates {} more",
+            failures(tolerates - down)
         ));
         return None;
     }
@@ -164,8 +165,13 @@ fn quorum(
 }
 
 /// Server failures that every tablet survives: a minority of its replicas.
-pub(super) fn tolerated(replicas: u32) -> usize {
+pub(crate) fn tolerated(replicas: u32) -> usize {
     (replicas.saturating_sub(1) / 2) as usize
+}
+
+/// `1 failure`, `2 failures`.
+pub(crate) fn failures(count: usize) -> String {
+    format!("{count} {}", plural(count, "failure"))
 }
 
 fn impact(target: &Target, is_whole: bool) -> Vec<String> {

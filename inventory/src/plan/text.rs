@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use dkc_core::ids::RingVersion;
 
-use super::{Action, Danger, Plan, Refusal, Refused, Step};
+use super::stop::failures;
+use super::{Action, Danger, Door, Plan, Refusal, Refused, Step};
 use crate::observed::ServiceManager;
 use crate::render;
 
@@ -67,7 +68,11 @@ impl Plan {
             true => format!("{} (stays)", self.generation),
             false => format!("{} → {}", self.generation, self.generation_after),
         };
-        let ring = self.ring_version.map_or("not founded or not running".into(), |v| format!("version {v}"));
+        // A plan about slaves asks no server.
+        let is_of_slaves = self.nodes().iter().all(|node| !node.is_server()) && !self.nodes().is_empty();
+        let unknown =
+            if is_of_slaves { "not asked, no server is touched" } else { "not founded or not running" };
+        let ring = self.ring_version.map_or(unknown.into(), |v| format!("version {v}"));
         format!(
             "plan {}: {}\n  inventory: generation {generation}\n  ring:      {ring}\n  class:     {}\n",
             self.operation,
@@ -124,8 +129,33 @@ impl Action {
             Action::StopNode { dir, manager } => format!("stop {} ({})", last(dir), manager.words()),
             Action::RemoveNode { dir, .. } => format!("remove the service and {dir} with all data in it"),
             Action::RemoveRoot { root } => format!("remove {root} with its programs"),
+            Action::BeginOperation { doors, .. } => format!("take the ring's lock, through {}", door(doors)),
+            Action::EndOperation { .. } => "give the ring's lock back".into(),
+            Action::ChangeMembers { about, .. } => about.clone(),
+            Action::WaitJoined { dir, .. } => format!("wait until {} has joined the ring", last(dir)),
+            Action::RequireTolerance { failures: 0, .. } => {
+                "make sure that every tablet still has its quorum".into()
+            }
+            Action::RequireTolerance { failures, .. } => {
+                format!("make sure that {} still tolerated", are(*failures))
+            }
+            Action::Merge { .. } => "merge: data moves to its new places".into(),
+            Action::WaitHealthy { failures: 0, .. } => "wait until every replica is complete".into(),
+            Action::WaitHealthy { failures, .. } => {
+                format!("wait until every replica is complete and {} tolerated", are(*failures))
+            }
+            Action::MarkRemoved { dir, .. } => format!("mark {dir} as removed; its data stays"),
         }
     }
+}
+
+fn door(doors: &[Door]) -> &str {
+    doors.first().map_or("nobody", |door| last(&door.dir))
+}
+
+/// `1 failure is`, `2 failures are`.
+fn are(count: u32) -> String {
+    format!("{} {}", failures(count as usize), if count == 1 { "is" } else { "are" })
 }
 
 /// The node's name is its directory's.

@@ -200,9 +200,9 @@ fn what_is_not_possible_is_refused() {
     many.replicas = Some(3);
     check(
         edit::register_cluster(&inventory, &many, &mut fresh),
-        "Refused DKC-E0406: 3 replicas do not fit on 2 servers\n  \
-         cause: two replicas of a tablet never lie on one server\n  \
-         try: --replicas 2\n  try: name more servers",
+        "host h1: registered with user dkc\nhost h2: registered with user dkc\n\
+         3 replicas are wanted: until there are as many servers, all servers have everything\n\
+         2 replicas: nothing is lost with one server, but its tablets stop until it is back",
     );
     check(
         edit::register_slave(&inventory, &slave_request("c1", None), &mut fresh),

@@ -101,8 +101,8 @@ fn sense_is_checked_with_the_line_it_is_about() {
     );
     check_changed(
         "replicas: 3",
-        "replicas: 4",
-        "inv.yaml:26:3: cluster c0: 4 replicas do not fit on 3 servers: two replicas of a tablet never lie on one server",
+        "replicas: 8",
+        "inv.yaml:26:3: cluster c0: replicas '8' is not valid: a number from 1 to 7",
     );
     check_changed(
         "listen: 127.0.0.1:11211",

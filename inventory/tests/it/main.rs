@@ -4,6 +4,7 @@ mod check;
 mod edits;
 mod files;
 mod lab;
+mod members;
 mod plans;
 mod properties;
 mod refusals;

@@ -72,7 +72,7 @@ plan op-0000002a: deploy
        5. make /var/lib/dkc/c0-0
        6. issue a server certificate into /var/lib/dkc/c0-0/tls
        7. write /var/lib/dkc/c0-0/node.yaml
-            (new, 40 lines)
+            (new, 43 lines)
        8. link /var/lib/dkc/c0-0/dkcd to 0123456789abcdef
        9. initialise /var/lib/dkc/c0-0/data
       10. check the configuration in /var/lib/dkc/c0-0
@@ -80,7 +80,7 @@ plan op-0000002a: deploy
       11. make /var/lib/dkc/c0-slave0
       12. issue a slave certificate into /var/lib/dkc/c0-slave0/tls
       13. write /var/lib/dkc/c0-slave0/node.yaml
-            (new, 39 lines)
+            (new, 42 lines)
       14. link /var/lib/dkc/c0-slave0/dkcd to 0123456789abcdef
       15. initialise /var/lib/dkc/c0-slave0/data
       16. check the configuration in /var/lib/dkc/c0-slave0
@@ -207,7 +207,7 @@ fn a_slave_stops_and_the_cluster_after_it() {
         "\
 plan op-0000002a: stop slave --id 0
   inventory: generation 6 (stays)
-  ring:      not founded or not running
+  ring:      not asked, no server is touched
   class:     disruptive
     10.77.0.21
        1. stop c0-slave0 (supervised by dkcd)

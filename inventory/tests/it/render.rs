@@ -63,6 +63,9 @@ parameters:
   log_segment_bytes: 67108864
   cache_bytes: 16777216
   persist_interval_ms: 5000
+  automerge: \"on\"
+  merge_bytes_per_s: 33554432
+  merge_incoming_max: 2
   log_level: info
   log_format: text
 "

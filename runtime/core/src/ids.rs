@@ -4,12 +4,15 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Longest cluster or namespace name, so that a name fits into a file name, a unit name and a certificate.
 pub const NAME_MAX_BYTES: usize = 48;
+/// The namespace of everybody who names none.
+pub const DEFAULT_NAMESPACE: &str = "default";
 /// Longest host name (RFC 1123).
 pub const HOST_MAX_BYTES: usize = 253;
 /// The node port when an address names none.
@@ -28,13 +31,14 @@ fn bad(word: &str, what: &'static str, rule: impl Into<String>) -> BadWord {
     BadWord { word: word.chars().take(80).collect(), what, rule: rule.into() }
 }
 
-/// A type that is a checked string: parsed by `FromStr` only, and the same text in YAML and JSON.
+/// A type that is a checked string: parsed by `FromStr` only, and the same text in YAML and JSON. Copies share the text,
+/// because a namespace goes with every key.
 macro_rules! checked_string {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             pub fn as_str(&self) -> &str {
@@ -54,13 +58,13 @@ macro_rules! checked_string {
         }
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                name.0.as_ref().to_owned()
             }
         }
     };
 }
 
-fn check_name(word: &str, what: &'static str) -> Result<String, BadWord> {
+fn check_name(word: &str, what: &'static str) -> Result<Arc<str>, BadWord> {
     let starts_well = word.starts_with(|c: char| c.is_ascii_alphanumeric());
     let is_made_of = word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     if word.is_empty() || !starts_well || !is_made_of {
@@ -69,7 +73,7 @@ fn check_name(word: &str, what: &'static str) -> Result<String, BadWord> {
     if word.len() > NAME_MAX_BYTES {
         return Err(bad(word, what, format!("at most {NAME_MAX_BYTES} bytes")));
     }
-    Ok(word.to_owned())
+    Ok(word.into())
 }
 
 checked_string!(
@@ -95,7 +99,8 @@ impl FromStr for Namespace {
 }
 impl Default for Namespace {
     fn default() -> Self {
-        Namespace("default".into())
+        static DEFAULT: LazyLock<Namespace> = LazyLock::new(|| Namespace(DEFAULT_NAMESPACE.into()));
+        DEFAULT.clone()
     }
 }
 
@@ -108,7 +113,7 @@ impl FromStr for HostAddress {
     fn from_str(word: &str) -> Result<Self, BadWord> {
         let bare = word.strip_prefix('[').and_then(|w| w.strip_suffix(']')).unwrap_or(word);
         if let Ok(ip) = bare.parse::<IpAddr>() {
-            return Ok(HostAddress(ip.to_string()));
+            return Ok(HostAddress(ip.to_string().into()));
         }
         let rule = "an IP address or a host name (letters, digits, '-', '.')";
         let is_label = |l: &str| {
@@ -122,7 +127,7 @@ impl FromStr for HostAddress {
         if bare.len() > HOST_MAX_BYTES || looks_numeric || !bare.split('.').all(is_label) {
             return Err(bad(word, "a host", rule));
         }
-        Ok(HostAddress(bare.to_ascii_lowercase()))
+        Ok(HostAddress(bare.to_ascii_lowercase().into()))
     }
 }
 impl HostAddress {

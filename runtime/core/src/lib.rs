@@ -11,6 +11,7 @@ pub mod kv;
 pub mod member;
 pub mod memcache;
 pub mod meta;
+pub mod mutant;
 pub mod ring;
 pub mod tablet;
 pub mod wire;

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dkc_core::ids::NodeId;
+use tokio::time::Instant;
 
 use super::server::Server;
 use crate::raft::Group;
@@ -95,7 +96,7 @@ impl Server {
         }
     }
 
-    fn successor(&self, group: &Group) -> Option<NodeId> {
+    pub(super) fn successor(&self, group: &Group) -> Option<NodeId> {
         self.successor_in_turn(group, 0)
     }
 

@@ -28,7 +28,21 @@ fn who() -> &'static str {
 
 fn end(status: i32, words: &str) -> ! {
     tracing::error!(release = env!("CARGO_PKG_VERSION"), node = who(), "{words}");
+    #[cfg(feature = "simulation")]
+    crate::simulation::process::exit(status == EXIT_CONFIG, words);
+    #[cfg(not(feature = "simulation"))]
     std::process::exit(status)
+}
+
+/// The cluster has removed this node for ever.
+pub fn removed(by: &dyn Display) -> ! {
+    end(
+        EXIT_CONFIG,
+        &format!(
+            "this node was removed from the cluster and can never return, says {by}; for this host to serve again, \
+             register it with `dkc grow`, which gives it a new data directory"
+        ),
+    )
 }
 
 /// The state store or the log failed.

@@ -1,13 +1,14 @@
 //! Founding: the configured founders become a cluster. Asked of any founder, as often as one likes; it ends when every
 //! tablet has had a leader.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use dkc_core::ids::{GroupId, NodeId};
 use dkc_core::meta::{Founder, MetaCommand, MetaReply, MetaState};
 use dkc_core::ring::{RingMap, voters_of_meta};
 use dkc_core::wire::Kind;
+use tokio::time::Instant;
 
 use super::server::Server;
 
@@ -47,12 +48,12 @@ impl Server {
             return Err(FoundError::NotAFounder);
         }
         let nodes: Vec<Founder> = self.config.servers.iter().map(Founder::from).collect();
-        let replicas = self.role.replicas.min(nodes.len() as u32);
+        // More replicas than members are kept in mind: with fewer members each holds everything.
         Ok(MetaCommand::Found {
             cluster: self.config.cluster_id,
             nodes,
             tablets: self.role.tablets,
-            replicas,
+            replicas: self.role.replicas,
         })
     }
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 use dkc_core::config::NodeConfig;
 use dkc_core::ids::{GroupId, NodeId, TabletId};
 use dkc_core::meta::{MetaCommand, MetaState};
-use dkc_core::ring::{RingMap, TabletPlace};
+use dkc_core::ring::{ALL_SLOTS, RingMap, TabletPlace};
 
 use super::server::Server;
 use crate::net::Target;
-use crate::raft::{Group, GroupError, Machine};
+use crate::raft::{Group, GroupError, Machine, Shape};
 
 /// How often what could not be done at once is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -29,6 +29,8 @@ pub enum OpenError {
     Storage(#[from] crate::storage::StorageError),
     #[error(transparent)]
     Group(#[from] GroupError),
+    #[error(transparent)]
+    Promise(#[from] crate::raft::promise::PromiseError),
 }
 
 /// Everybody this node may speak to: the configured founders, and whoever the ring map knows. The map wins.
@@ -52,7 +54,8 @@ impl Server {
             let state = meta.borrow_and_update().clone();
             self.take_over(&state).await;
             self.begin_tablets(&state).await;
-            self.add_meta_learners(&state).await;
+            self.keep_meta_members(&state).await;
+            self.leave_tablets(&state).await;
             // Some steps wait for others (a leader, a reachable node), so they are looked at again without a change.
             if let Ok(Err(_)) = tokio::time::timeout(LOOK_AGAIN, meta.changed()).await {
                 return;
@@ -75,18 +78,28 @@ impl Server {
             ring.tablets.iter().filter(wanted).map(|place| place.tablet).collect();
         for tablet in &wanted {
             if self.group(tablet.group()).is_none()
-                && let Err(error) = self.open_tablet(*tablet).await
+                && let Some(place) = ring.place_of(*tablet)
+                && let Err(error) = self.open_tablet(place).await
             {
                 super::fatal::disk(&format_args!("tablet {tablet} cannot be opened: {error}"));
             }
         }
     }
 
-    async fn open_tablet(&self, tablet: TabletId) -> Result<(), OpenError> {
-        let id = tablet.group();
+    async fn open_tablet(&self, place: &TabletPlace) -> Result<(), OpenError> {
+        let (tablet, id) = (place.tablet, place.tablet.group());
+        let promise = self.promise(tablet)?;
+        if promise.is_some() && !self.store.tablets().contains(&tablet) {
+            // An earlier replica was being dropped when this node stopped.
+            self.drop_log(tablet).await?;
+        }
         let store = self.store.tablet(tablet)?;
-        let machine = Machine::open(id, store, self.parameters().value_max_bytes as usize)?;
-        let group = Group::open(&self.context, machine, self.log.group(id)).await?;
+        let shape = Shape {
+            value_max_bytes: self.parameters().value_max_bytes as usize,
+            slots: place.first_slot..=place.last_slot,
+        };
+        let machine = Machine::open(id, store, shape)?;
+        let group = Group::open(&self.context, machine, self.log.group(id), promise).await?;
         tracing::debug!(%tablet, "tablet opened");
         self.groups.write().expect("lock is never poisoned: panic aborts").insert(id, Arc::new(group));
         Ok(())
@@ -115,28 +128,14 @@ impl Server {
         }
     }
 
-    /// The leader of the meta group makes every server that is not in it a learner, so that each has the map.
-    async fn add_meta_learners(&self, state: &MetaState) {
-        let Some(ring) = state.ring() else { return };
-        if !self.meta_group.is_leader() {
-            return;
-        }
-        let members = self.meta_group.members();
-        for node in ring.nodes.iter().map(|node| node.node_id).filter(|node| !members.contains(node)) {
-            match self.meta_group.add_learner(node).await {
-                Ok(()) => tracing::info!(%node, "follows the meta group now"),
-                Err(error) => tracing::debug!(%node, %error, "not added to the meta group yet"),
-            }
-        }
-    }
-
     /// Opens group 0 before there is a server around it.
     pub async fn open_meta(
         context: &crate::raft::GroupContext,
         store: &crate::storage::Storage,
         log: &crate::log::SharedLog,
     ) -> Result<Arc<Group>, OpenError> {
-        let machine = Machine::open(GroupId::META, store.meta()?, 0)?;
-        Ok(Arc::new(Group::open(context, machine, log.group(GroupId::META)).await?))
+        let shape = Shape { value_max_bytes: 0, slots: ALL_SLOTS };
+        let machine = Machine::open(GroupId::META, store.meta()?, shape)?;
+        Ok(Arc::new(Group::open(context, machine, log.group(GroupId::META), None).await?))
     }
 }

@@ -28,12 +28,15 @@ impl Handler for ServerHandler {
                 }
                 ControlRequest::Data { namespace, operation } => self.data(namespace, operation).await,
                 ControlRequest::Metrics => ControlReply::Text(self.server.metrics_text()),
-                ControlRequest::Word { line } => self.word(&line),
-                #[allow(
-                    unreachable_patterns,
-                    reason = "requests may be added before the server answers them"
-                )]
-                other => refusal(format!("a server does not answer this request: {other:?}")),
+                ControlRequest::Word { line } => self.word(&line).await,
+                ControlRequest::Meta => self.server.meta_view(),
+                ControlRequest::BeginOperation { id, holder, what } => {
+                    self.server.begin_operation(id, holder, what).await
+                }
+                ControlRequest::EndOperation { id } => self.server.end_operation(id).await,
+                ControlRequest::Change { operation, change } => {
+                    self.server.change_members(operation, change).await
+                }
             }
         })
     }
@@ -47,14 +50,14 @@ impl ServerHandler {
         }
     }
 
-    fn word(&self, line: &str) -> ControlReply {
+    async fn word(&self, line: &str) -> ControlReply {
         let word = match ControlWord::parse(line) {
             Ok(word) => word,
             Err(error) => return refusal(error.to_string()),
         };
         match status_text(&word, &self.server.status(), self.server.ring().as_deref()) {
             Some(text) => ControlReply::Text(text),
-            None => refusal(format!("ERROR: this release of dkcd does not carry out {line} yet")),
+            None => self.server.carry_out(&word).await,
         }
     }
 }

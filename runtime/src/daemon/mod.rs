@@ -2,12 +2,16 @@
 
 mod balance;
 mod data;
+mod depart;
 mod disk;
+mod driver;
 pub mod fatal;
 mod found;
 mod groups;
 mod handler;
 mod lock;
+mod members;
+mod meta_members;
 mod metrics;
 mod peers;
 mod persist;
@@ -18,4 +22,4 @@ mod start;
 mod status;
 
 pub use lock::{DirectoryLock, LockError};
-pub use start::{StartError, check_config, initialise, run};
+pub use start::{Parts, Running, StartError, check_config, initialise, open_disk, run};

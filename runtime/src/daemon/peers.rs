@@ -2,11 +2,12 @@
 //! the view of who is up, which is whether a connection to them stands.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use dkc_core::ids::{GroupId, NodeId};
 use dkc_core::wire::Kind;
+use tokio::time::Instant;
 
 use super::server::Server;
 
@@ -68,6 +69,9 @@ impl Server {
                 if let Some(link) = self.transport.link(node) {
                     // Begins an attempt when there is none; whether it succeeds is seen at the next look.
                     let _ = link.current();
+                    if link.state().is_removed {
+                        super::fatal::removed(&link.target().address);
+                    }
                 }
             }
             tokio::time::sleep(LOOK).await;

@@ -17,7 +17,7 @@ impl Server {
         loop {
             tokio::time::sleep(interval).await;
             let store = self.store.clone();
-            match tokio::task::spawn_blocking(move || store.persist()).await {
+            match crate::task::spawn_blocking(move || store.persist()).await {
                 Ok(Ok(())) => self.purge().await,
                 // The log keeps what is not durable in the state store, and nothing is purged meanwhile.
                 Ok(Err(error)) if error.is_disk_full() => tracing::debug!(%error, "not persisted"),

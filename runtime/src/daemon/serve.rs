@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dkc_core::ids::{GroupId, NodeId};
 use dkc_core::meta::{MetaCommand, MetaReply};
+use dkc_core::mutant::{self, Mutant};
 use dkc_core::wire::{self, Frame, Hello, Kind, Refusal};
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -29,7 +30,10 @@ const META_PATIENCE: Duration = Duration::from_secs(5);
 type Work = BoxFuture<'static, ()>;
 
 impl Admit for Server {
-    fn admit(&self, peer: &Identity, _: Alpn, _: &Hello) -> Result<Hello, Refusal> {
+    fn admit(&self, peer: &Identity, _: Alpn, hello: &Hello) -> Result<Hello, Refusal> {
+        if mutant::is_active(Mutant::RemovedNodeAdmitted) {
+            return Ok(self.hello());
+        }
         if self.meta().removed(peer.node).is_some() {
             return Err(Refusal::Removed);
         }
@@ -39,7 +43,9 @@ impl Admit for Server {
             (NodeRole::Server, None) => false,
         };
         let is_configured = self.config.servers.iter().any(|server| server.node_uuid == peer.node);
-        if is_known || is_configured { Ok(self.hello()) } else { Err(Refusal::UnknownNode) }
+        // Whoever joined while this node was away is let in, or nobody could tell it of them when they lead.
+        let may_be_new = peer.role == NodeRole::Server && hello.ring_version > self.ring_version();
+        if is_known || is_configured || may_be_new { Ok(self.hello()) } else { Err(Refusal::UnknownNode) }
     }
 }
 
@@ -49,8 +55,15 @@ pub async fn serve(server: Arc<Server>, mut connection: Connection) {
         return snapshot::receive(connection, |id| server.group(id)).await;
     }
     let mut work: FuturesUnordered<Work> = FuturesUnordered::new();
+    let mut ring = server.ring.subscribe();
     loop {
         tokio::select! {
+            // A removed node may be silent; the next time it connects it is told why.
+            _ = ring.changed() => {
+                if server.meta().removed(connection.peer.node).is_some() {
+                    return connection.sender.close("this node was removed from the cluster");
+                }
+            }
             batch = connection.frames.next_batch(), if work.len() < WORK_MAX => {
                 let Ok(batch) = batch else { return };
                 connection.sender.ready().await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dkc_core::config::{NodeConfig, Parameters, ServerRole};
 use dkc_core::ids::{GroupId, NodeId, RingVersion};
@@ -13,6 +13,7 @@ use dkc_core::meta::{MetaCommand, MetaReply, MetaState};
 use dkc_core::ring::RingMap;
 use dkc_core::wire::{Hello, Kind};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::serve::decode_proposed;
 use crate::log::SharedLog;

@@ -4,13 +4,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dkc_core::config::{BadConfig, NodeConfig, Role, ServerRole, layout};
 use dkc_core::ids::NodeUuid;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::fatal;
 use super::groups::{OpenError, targets};
@@ -20,10 +21,12 @@ use crate::control::{self, ControlError};
 use crate::log::{LogError, LogOptions, SharedLog};
 use crate::net::{Alpn, Identity, Listener, NodeRole, Peers, Tls, TlsError};
 use crate::notify;
+use crate::raft::sending::Sending;
 use crate::raft::{GroupContext, RingVersionSource, Transport};
 use crate::router::{Router, RouterOptions};
 use crate::slave::SlaveError;
 use crate::storage::{Storage, StorageError, StorageOptions};
+use crate::task::of_this_node;
 
 /// Entries that stay in memory for each group: a follower that is a little behind reads nothing from disk.
 const GROUP_CACHE_BYTES: usize = 512 * 1024;
@@ -125,8 +128,8 @@ pub async fn run(directory: PathBuf, config: NodeConfig) -> Result<(), StartErro
     let _lock = DirectoryLock::take(&directory.join(layout::DAEMON_LOCK))?;
     check_identity(&directory, config.node_uuid)?;
     let (stop, stopped) = watch::channel(false);
-    tokio::spawn(watch_signals(stop.clone()));
-    tokio::spawn(keep_watchdog());
+    crate::task::spawn(watch_signals(stop.clone()));
+    crate::task::spawn(keep_watchdog());
     match config.role.clone() {
         Role::Server(role) => {
             fatal::set_who(format!("{}-{}", config.cluster, role.number));
@@ -179,21 +182,9 @@ async fn run_server(
     let socket = directory.join(layout::CONTROL_SOCKET);
     let control = control::open(&socket)?;
     let (log, store) = open_disk(&directory, &config, &role).await?;
-    let server = open_server(directory, config, role, tls.clone(), &listener, log, store, stop).await?;
-    let router = make_router(&server, &tls);
-
-    let mut tasks = JoinSet::new();
+    let parts = Parts { directory, config, role, tls: tls.clone(), listener, log, store, stop };
+    let Running { server, router, mut tasks } = Running::start(parts).await?;
     tasks.spawn(tls.keep_fresh());
-    let serving = server.clone();
-    tasks.spawn(
-        listener.run(server.clone(), move |connection| super::serve::serve(serving.clone(), connection)),
-    );
-    tasks.spawn(server.clone().follow_meta());
-    tasks.spawn(server.clone().keep_connected());
-    tasks.spawn(server.clone().keep_balanced());
-    tasks.spawn(server.clone().keep_persisted());
-    tasks.spawn(server.clone().watch_disk());
-    tasks.spawn(super::handler::feed_router(server.clone(), router.clone()));
     tasks.spawn(control::serve(
         control,
         Arc::new(super::handler::ServerHandler { server: server.clone(), router }),
@@ -207,7 +198,7 @@ async fn run_server(
     close(server, tasks, &socket).await
 }
 
-async fn open_disk(
+pub async fn open_disk(
     directory: &Path,
     config: &NodeConfig,
     role: &ServerRole,
@@ -224,11 +215,51 @@ async fn open_disk(
     };
     let (log_directory, state_directory) =
         (directory.join(layout::RAFT_LOG_DIR), directory.join(layout::STATE_DIR));
-    let opening = tokio::task::spawn_blocking(move || -> Result<_, StartError> {
+    let opening = crate::task::spawn_blocking(move || -> Result<_, StartError> {
         let log = SharedLog::open(&log_directory, log_options)?;
         Ok((log, Storage::open(&state_directory, storage_options)?))
     });
     opening.await.unwrap_or_else(|error| panic!("opening the disk ended without a result: {error}"))
+}
+
+/// What a server is made of once its disk, its certificates and its port are open.
+pub struct Parts {
+    pub directory: PathBuf,
+    pub config: NodeConfig,
+    pub role: ServerRole,
+    pub tls: Arc<Tls>,
+    pub listener: Listener,
+    pub log: SharedLog,
+    pub store: Storage,
+    pub stop: watch::Sender<bool>,
+}
+
+/// A server at work: it ends when the tasks do.
+pub struct Running {
+    pub server: Arc<Server>,
+    pub router: Router,
+    pub tasks: JoinSet<()>,
+}
+
+impl Running {
+    /// Opens the groups and begins everything that a server does by itself.
+    pub async fn start(parts: Parts) -> Result<Running, StartError> {
+        let Parts { directory, config, role, tls, listener, log, store, stop } = parts;
+        let server = open_server(directory, config, role, tls.clone(), &listener, log, store, stop).await?;
+        let router = make_router(&server, &tls);
+        let mut tasks = JoinSet::new();
+        let serving = server.clone();
+        let serve = move |connection| super::serve::serve(serving.clone(), connection);
+        tasks.spawn(of_this_node(listener.run(server.clone(), serve)));
+        tasks.spawn(of_this_node(server.clone().follow_meta()));
+        tasks.spawn(of_this_node(server.clone().drive_merges()));
+        tasks.spawn(of_this_node(server.clone().keep_connected()));
+        tasks.spawn(of_this_node(server.clone().keep_balanced()));
+        tasks.spawn(of_this_node(server.clone().keep_persisted()));
+        tasks.spawn(of_this_node(server.clone().watch_disk()));
+        tasks.spawn(of_this_node(super::handler::feed_router(server.clone(), router.clone())));
+        Ok(Running { server, router, tasks })
+    }
 }
 
 #[allow(clippy::too_many_arguments, reason = "what a server is made of, handed over once")]
@@ -249,7 +280,8 @@ async fn open_server(
         Arc::new(move || make_hello(&config, node, ring_version.get()))
     };
     let messages = Peers::new(tls.clone(), Alpn::Peer, hello.clone());
-    let transport = Arc::new(Transport::new(messages, Peers::new(tls, Alpn::Snapshot, hello)));
+    let sending = Sending::new(config.parameters.merge_bytes_per_s);
+    let transport = Arc::new(Transport::new(messages, Peers::new(tls, Alpn::Snapshot, hello), sending));
     transport.set_targets(targets(&config, None, node));
     let context = GroupContext {
         node,
@@ -305,7 +337,7 @@ async fn close(server: Arc<Server>, mut tasks: JoinSet<()>, socket: &Path) -> Re
         tracing::warn!("some groups did not stop in time");
     }
     let (log, store) = (server.log.clone(), server.store.clone());
-    let flushing = tokio::task::spawn_blocking(move || {
+    let flushing = crate::task::spawn_blocking(move || {
         let persisted = store.persist();
         log.close();
         persisted

@@ -42,6 +42,9 @@ impl Server {
             tolerates: ring.as_deref().map_or(0, |ring| self.tolerates(ring)),
             disk_free_bytes: self.store.free_bytes().unwrap_or(0),
             trouble: self.trouble(),
+            merge: self.meta().merge().cloned(),
+            operation: self.meta().operation().cloned(),
+            transfers: self.transport.sending.transfers(),
         }
     }
 
@@ -84,22 +87,24 @@ impl Server {
         ring.tablets.iter().map(|place| place.tablet).filter(is_leaderless).collect()
     }
 
-    /// The failures that the tablet with the least room would survive from here on.
+    /// The failures that the group with the least room, tablet or meta group, would survive from here on.
     fn tolerates(&self, ring: &RingMap) -> u32 {
         let room = |voters: &Vec<NodeId>| {
             let up = voters.iter().filter(|node| self.is_up(**node)).count();
             up.saturating_sub(voters.len() / 2 + 1) as u32
         };
-        ring.tablets.iter().map(|place| room(&place.voters)).min().unwrap_or(0)
+        let meta_voters = self.meta_group.membership().voters.into_iter().collect();
+        let rooms = ring.tablets.iter().map(|place| room(&place.voters));
+        rooms.chain([room(&meta_voters)]).min().unwrap_or(0)
     }
 }
 
 fn tablet_status(group: &Group) -> Option<TabletStatus> {
     let progress = group.progress();
     let (counted, _) = group.machine.read([Read::Count { namespace: Default::default() }].iter());
-    let records = match counted.first() {
-        Some(Reply::Count { records, .. }) => *records,
-        _ => 0,
+    let (records, bytes) = match counted.first() {
+        Some(Reply::Count { records, bytes }) => (*records, *bytes),
+        _ => (0, 0),
     };
     Some(TabletStatus {
         tablet: group.id.tablet()?,
@@ -108,6 +113,7 @@ fn tablet_status(group: &Group) -> Option<TabletStatus> {
         last_index: progress.last_index,
         applied_index: progress.applied_index,
         records,
+        bytes,
     })
 }
 

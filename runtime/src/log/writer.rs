@@ -11,6 +11,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
@@ -29,8 +30,17 @@ const BUFFER_BYTES: usize = 4 << 20;
 const SEGMENTS_BEFORE_REWRITE: usize = 3;
 /// Copied in one round at most, so that acknowledgements wait a few milliseconds and not for a whole segment.
 const REWRITE_BYTES_PER_ROUND: usize = 1 << 20;
+/// How long nothing must follow a round before a record says that it is durable: under load the next round says it.
+const MARK_AFTER: Duration = Duration::from_millis(5);
 /// The exit status for a disk that cannot be trusted.
 const EXIT_DISK: i32 = 74;
+
+enum Work {
+    Round(Vec<Request>, Committed),
+    /// Nothing has followed for a while.
+    Quiet,
+    End,
+}
 
 /// The log is being closed while it waits for space.
 struct Closed;
@@ -52,6 +62,8 @@ pub(super) struct Writer {
     round: u32,
     /// What is not written yet: the bytes before `at`.
     buffer: Vec<u8>,
+    /// Whether something on disk says that the last round is durable.
+    is_marked: bool,
     /// What is to be copied out of the oldest segment, which is this one.
     rewriting: Option<(u64, VecDeque<(GroupId, u64)>)>,
     /// Held for the life of the writer: nobody else uses the directory.
@@ -71,6 +83,7 @@ impl Writer {
             at,
             round: at,
             buffer: Vec::new(),
+            is_marked: true,
             rewriting: None,
             _directory_lock: directory_lock,
         }
@@ -79,31 +92,46 @@ impl Writer {
     pub fn run(mut self) {
         // The last run may have been cut off while it wrote the state at the head of the segment.
         let mut is_open = self.put_state_of_groups().is_ok();
-        while let Some((requests, committed)) = self.wait_for_work() {
-            if is_open {
-                is_open = self.do_round(requests, committed).is_ok();
-            } else {
-                requests.into_iter().for_each(|request| (request.done)(Err(closed())));
+        loop {
+            match self.wait_for_work() {
+                Work::Round(requests, committed) if is_open => {
+                    is_open = self.do_round(requests, committed).is_ok();
+                }
+                Work::Round(requests, _) => {
+                    requests.into_iter().for_each(|request| (request.done)(Err(closed())));
+                }
+                Work::Quiet if is_open => is_open = self.mark().is_ok(),
+                Work::Quiet => self.is_marked = true,
+                Work::End => break,
             }
         }
         self.shared.yard.close();
     }
 
-    fn wait_for_work(&self) -> Option<(Vec<Request>, Committed)> {
+    fn wait_for_work(&self) -> Work {
         let mut queue = locked(&self.shared.queue);
         while queue.requests.is_empty() {
-            if queue.is_closing && queue.committed.is_empty() {
-                return None;
-            }
-            if queue.is_closing {
+            if queue.is_closing && !queue.committed.is_empty() {
                 break;
             }
-            queue = self.shared.has_work.wait(queue).unwrap_or_else(|e| e.into_inner());
+            if queue.is_closing {
+                return if self.is_marked { Work::End } else { Work::Quiet };
+            }
+            if self.is_marked {
+                queue = self.shared.has_work.wait(queue).unwrap_or_else(|e| e.into_inner());
+                continue;
+            }
+            let waited = self.shared.has_work.wait_timeout(queue, MARK_AFTER);
+            let (unlocked, timeout) = waited.unwrap_or_else(|e| e.into_inner());
+            queue = unlocked;
+            if timeout.timed_out() && queue.requests.is_empty() {
+                return Work::Quiet;
+            }
         }
         queue.bytes = 0;
         let work = (std::mem::take(&mut queue.requests), std::mem::take(&mut queue.committed));
         self.shared.has_room.notify_waiters();
-        Some((work.0, work.1.into_iter().collect()))
+        Work::Round(work.0, work.1.into_iter().collect())
     }
 
     fn do_round(&mut self, requests: Vec<Request>, committed: Committed) -> Result<(), Closed> {
@@ -129,7 +157,8 @@ impl Writer {
             locked(&front).written(truncations, index, self.shared.options.group_cache_bytes);
         }
         self.retire_segments();
-        self.mark_if_idle()
+        self.is_marked = false;
+        Ok(())
     }
 
     fn finish_round(&mut self, committed: Committed) -> Result<(), Closed> {
@@ -292,9 +321,9 @@ impl Writer {
 
     /// When nothing follows, a record of no content bears witness that all before it is durable: otherwise
     /// damage to the last round could not be told from a torn one. The next round begins with it.
-    fn mark_if_idle(&mut self) -> Result<(), Closed> {
-        let has_space = u64::from(self.at) + 2 * SEAL_BYTES as u64 <= self.file.header.segment_bytes;
-        if has_space && locked(&self.shared.queue).requests.is_empty() {
+    fn mark(&mut self) -> Result<(), Closed> {
+        self.is_marked = true;
+        if u64::from(self.at) + 2 * SEAL_BYTES as u64 <= self.file.header.segment_bytes {
             self.put_here(Kind::Mark, GroupId::META, 0, &[]);
             self.write_buffer()?;
         }

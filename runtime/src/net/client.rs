@@ -6,17 +6,18 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use dkc_core::ids::{GroupId, NodeAddress, NodeUuid};
 use dkc_core::wire::{Frame, Hello, Kind, Refusal};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::NetError;
 use super::connection::{self, FrameReader, HelloError, Sender};
-use super::tls::{Alpn, Identity, SERVER_NAME, Tls, TlsError, explain};
+use super::stream;
+use super::tls::{Alpn, Identity, Tls, TlsError};
 
 /// Connect, handshake and Hello together.
 pub const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -243,17 +244,11 @@ impl Client {
 
 async fn connect(tls: &Tls, alpn: Alpn, target: &Target, hello: &Hello) -> Result<Client, NetError> {
     let at = |why: String| NetError::not_sent(format_args!("{}: {why}", target.address));
-    let host = (target.address.host.as_str(), target.address.port);
-    let stream = TcpStream::connect(host).await.map_err(|error| at(error.to_string()))?;
-    stream.set_nodelay(true).map_err(|error| at(error.to_string()))?;
-    let address = stream.peer_addr().map_err(|error| at(error.to_string()))?;
-    let name = rustls::pki_types::ServerName::try_from(SERVER_NAME).expect("the name is a valid DNS name");
-    let stream = tls.connector(alpn).connect(name, stream).await.map_err(|error| at(explain(&error)))?;
-    let peer = tls.check_opened(stream.get_ref().1, alpn).map_err(|error| at(error.to_string()))?;
+    let (stream, peer, address) = stream::open(tls, alpn, target).await.map_err(at)?;
     if let Some(wanted) = target.node.filter(|wanted| *wanted != peer.node) {
         return Err(at(format!("node {} answers there, node {wanted} was expected", peer.node)));
     }
-    let (mut frames, sender) = connection::open(stream.into());
+    let (mut frames, sender) = connection::open(stream);
     let theirs = exchange_hello(&mut frames, &sender, hello, peer).await.map_err(|error| match error {
         NetError::Refused(refusal) => NetError::Refused(refusal),
         other => at(other.to_string()),
@@ -266,7 +261,7 @@ async fn connect(tls: &Tls, alpn: Alpn, target: &Target, hello: &Hello) -> Resul
         hello: theirs,
         address,
     });
-    tokio::spawn(read_answers(frames, shared.clone()));
+    crate::task::spawn(read_answers(frames, shared.clone()));
     Ok(Client { shared, _guard: Arc::new(CloseOnDrop(sender)) })
 }
 

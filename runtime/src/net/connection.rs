@@ -18,11 +18,10 @@ use dkc_core::wire::{
 };
 use futures::task::AtomicWaker;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio_rustls::TlsStream;
 
 use super::NetError;
+use super::stream::Stream;
 use super::tls::{Alpn, Identity, explain};
 
 /// Above this many queued bytes `ready` waits: enough to keep a link busy, little enough to hold for each of
@@ -36,8 +35,6 @@ const READ_BYTES: usize = 64 * 1024;
 const READ_MIN_BYTES: usize = 8 * 1024;
 /// Largest buffer kept for the next write.
 const SPARE_MAX_BYTES: usize = 1024 * 1024;
-
-pub(crate) type Stream = TlsStream<TcpStream>;
 
 /// A connection whose other side is known and has said Hello.
 pub struct Connection {
@@ -276,7 +273,7 @@ pub(crate) fn open(stream: Stream) -> (FrameReader, Sender) {
         reader: AtomicWaker::new(),
         received_count: AtomicU64::new(0),
     });
-    tokio::spawn(write_all_queued(write, shared.clone()));
+    crate::task::spawn(write_all_queued(write, shared.clone()));
     let sender = Sender { shared };
     let decoder = FrameDecoder::new(FRAME_MAX_BYTES_BEFORE_HELLO);
     (FrameReader { read, buffer: BytesMut::new(), decoder, sender: sender.clone() }, sender)

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use dkc_core::ids::{GroupId, NodeAddress};
 use dkc_core::wire::{BadFrame, Hello, Kind, Refusal, WIRE_VERSION};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::connection::{self, Connection, FrameReader, HelloError, Sender};
-use super::tls::{Alpn, Identity, Tls, TlsError, explain};
+use super::stream::{self, Incoming, Socket};
+use super::tls::{Alpn, Identity, Tls, TlsError};
 use super::{NetError, refusal_words};
 
 /// TLS handshake and Hello together.
@@ -32,7 +32,7 @@ pub trait Admit: Send + Sync + 'static {
 }
 
 pub struct Listener {
-    listener: TcpListener,
+    socket: Socket,
     tls: Arc<Tls>,
     connections_max: u32,
     connections: Arc<AtomicU32>,
@@ -44,12 +44,12 @@ impl Listener {
         tls: Arc<Tls>,
         connections_max: u32,
     ) -> std::io::Result<Listener> {
-        let listener = TcpListener::bind((address.host.as_str(), address.port)).await?;
-        Ok(Listener { listener, tls, connections_max, connections: Arc::default() })
+        let socket = Socket::bind(address).await?;
+        Ok(Listener { socket, tls, connections_max, connections: Arc::default() })
     }
 
     pub fn local_address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.socket.local_address()
     }
 
     /// Connections that stand at the moment; stays valid while the listener serves.
@@ -67,7 +67,7 @@ impl Listener {
     {
         let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
         loop {
-            let (stream, address) = match self.listener.accept().await {
+            let (stream, address) = match self.socket.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
@@ -82,7 +82,7 @@ impl Listener {
                 connections_max: self.connections_max,
             };
             let (admit, serve) = (admit.clone(), serve.clone());
-            tokio::spawn(async move {
+            crate::task::spawn(async move {
                 let entered = tokio::time::timeout(HANDSHAKE_MAX, door.enter(stream, address, &*admit)).await;
                 drop(place);
                 match entered.unwrap_or_else(|_| Err(TlsError::Slow(HANDSHAKE_MAX.as_millis() as u64))) {
@@ -137,15 +137,12 @@ struct Door {
 impl Door {
     async fn enter(
         &self,
-        stream: TcpStream,
+        stream: Incoming,
         address: SocketAddr,
         admit: &impl Admit,
     ) -> Result<(Connection, Counted), TlsError> {
-        let failed = |error: std::io::Error| TlsError::Handshake(explain(&error));
-        stream.set_nodelay(true).map_err(failed)?;
-        let stream = self.tls.acceptor().accept(stream).await.map_err(failed)?;
-        let checked = self.tls.check_accepted(stream.get_ref().1);
-        let (mut frames, sender) = connection::open(stream.into());
+        let (stream, checked) = stream::shake_hands(&self.tls, stream).await?;
+        let (mut frames, sender) = connection::open(stream);
         let (peer, alpn) = checked.inspect_err(|error| refuse(&sender, refusal_of(error)))?;
         let counted = self.hello(&mut frames, &sender, peer, alpn, admit).await?;
         frames.allow_large_frames();

@@ -9,6 +9,11 @@ pub mod client;
 pub mod connection;
 pub mod listener;
 pub mod peers;
+#[cfg(not(feature = "simulation"))]
+mod stream;
+#[cfg(feature = "simulation")]
+#[path = "../simulation/stream.rs"]
+pub(crate) mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

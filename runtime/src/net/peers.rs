@@ -4,10 +4,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use dkc_core::wire::Hello;
+use dkc_core::wire::{Hello, Refusal};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::NetError;
 use super::client::{Client, Target};
@@ -68,6 +69,8 @@ pub struct LinkState {
     pub is_connected: bool,
     /// What went wrong last, when it is not connected.
     pub error: Option<String>,
+    /// The server refused this node because the cluster has removed it.
+    pub is_removed: bool,
 }
 
 enum State {
@@ -148,12 +151,16 @@ impl Link {
         let inner = self.lock();
         match &inner.state {
             State::Connected(client) => match client.closed() {
-                None => LinkState { is_connected: true, error: None },
-                Some(why) => LinkState { is_connected: false, error: Some(why.to_string()) },
+                None => LinkState { is_connected: true, error: None, is_removed: false },
+                Some(why) => {
+                    LinkState { is_connected: false, error: Some(why.to_string()), is_removed: false }
+                }
             },
-            _ => {
-                LinkState { is_connected: false, error: inner.error.as_ref().map(|error| error.to_string()) }
-            }
+            _ => LinkState {
+                is_connected: false,
+                error: inner.error.as_ref().map(|error| error.to_string()),
+                is_removed: matches!(inner.error, Some(NetError::Refused(Refusal::Removed))),
+            },
         }
     }
 
@@ -181,7 +188,7 @@ impl Link {
         let (end, ended) = watch::channel(());
         inner.state = State::Connecting(ended.clone());
         let link = self.clone();
-        tokio::spawn(async move {
+        crate::task::spawn(async move {
             let result = link.attempt().await;
             link.finish(result);
             drop(end);

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
 use dkc_core::wire::{Hello, Kind, Refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use super::testing::{AdmitAll, Authority, hello_of, target};
 use super::tls::{Alpn, Identity, NodeRole, Tls};

@@ -42,7 +42,7 @@ impl Alpn {
         Alpn::ALL.into_iter().find(|alpn| alpn.as_str().as_bytes() == bytes)
     }
     /// The role that the side which opens such a connection must have.
-    fn role(self) -> NodeRole {
+    pub(super) fn role(self) -> NodeRole {
         match self {
             Alpn::Peer | Alpn::Snapshot => NodeRole::Server,
             Alpn::Slave => NodeRole::Slave,
@@ -130,14 +130,25 @@ struct Loaded {
 pub struct Tls {
     directory: PathBuf,
     identity: Identity,
-    loaded: RwLock<Arc<Loaded>>,
+    /// `None` only in a simulation, where nothing is encrypted.
+    loaded: RwLock<Option<Arc<Loaded>>>,
 }
 
 impl Tls {
     /// Reads `tls/` of the node's directory and makes sure that the certificate is the one of `identity`.
     pub fn load(directory: &Path, identity: Identity) -> Result<Arc<Tls>, TlsError> {
         let loaded = load(directory, identity, read_files(directory)?)?;
-        Ok(Arc::new(Tls { directory: directory.to_owned(), identity, loaded: RwLock::new(Arc::new(loaded)) }))
+        Ok(Arc::new(Tls {
+            directory: directory.to_owned(),
+            identity,
+            loaded: RwLock::new(Some(Arc::new(loaded))),
+        }))
+    }
+
+    /// For a simulation: says who it is and encrypts nothing.
+    #[cfg(feature = "simulation")]
+    pub fn without_certificates(identity: Identity) -> Arc<Tls> {
+        Arc::new(Tls { directory: PathBuf::new(), identity, loaded: RwLock::default() })
     }
 
     pub fn identity(&self) -> Identity {
@@ -151,7 +162,7 @@ impl Tls {
             return Ok(false);
         }
         let loaded = load(&self.directory, self.identity, files)?;
-        *self.loaded.write().expect("lock is never poisoned: panic aborts") = Arc::new(loaded);
+        *self.loaded.write().expect("lock is never poisoned: panic aborts") = Some(Arc::new(loaded));
         Ok(true)
     }
 
@@ -173,7 +184,8 @@ impl Tls {
     }
 
     fn current(&self) -> Arc<Loaded> {
-        self.loaded.read().expect("lock is never poisoned: panic aborts").clone()
+        let loaded = self.loaded.read().expect("lock is never poisoned: panic aborts").clone();
+        loaded.expect("a node reads its certificates before it opens a connection")
     }
 
     pub(crate) fn acceptor(&self) -> TlsAcceptor {
@@ -214,6 +226,16 @@ impl Tls {
     ) -> Result<Identity, TlsError> {
         let leaf = chain.and_then(|chain| chain.first()).ok_or(TlsError::NoIdentity)?;
         let identity = identity_of(leaf)?;
+        self.check_identity(identity, alpn, wanted)
+    }
+
+    /// Whether somebody whose certificate is good may have a connection of this kind.
+    pub(super) fn check_identity(
+        &self,
+        identity: Identity,
+        alpn: Alpn,
+        wanted: NodeRole,
+    ) -> Result<Identity, TlsError> {
         if identity.cluster != self.identity.cluster {
             let wanted = self.identity.cluster;
             return Err(TlsError::ForeignCluster { found: identity.cluster, wanted });

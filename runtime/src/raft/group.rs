@@ -4,25 +4,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use dkc_core::config::{Parameters, ReadPolicy};
 use dkc_core::ids::{GroupId, NodeId, RingVersion};
 use dkc_core::meta::{MetaCommand, MetaReply};
+use dkc_core::mutant::{self, Mutant};
 use dkc_core::wire::Answer;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::{ForwardReason, InitializeError, RaftError};
+use openraft::errors::{InitializeError, RaftError};
 use openraft::impls::EmptyNode;
-use openraft::{RaftMetrics, SnapshotPolicy};
+use openraft::raft::Precondition;
+use openraft::storage::RaftLogStorage;
+use openraft::{ChangeMembers, RaftMetrics, ServerState, SnapshotPolicy};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
+use super::codec;
 use super::log_store::LogStore;
 use super::machine::{Machine, StateMachine};
-use super::propose::{Proposer, QueuedWrite, not_written};
+use super::promise::{Promise, later};
+use super::propose::{Proposer, QueuedWrite, bring_through};
 use super::transport::{NetworkOfGroup, Transport};
-use super::types::{Applied, LogId, Proposal, Types};
+use super::types::{Applied, LogId, Proposal, Types, Vote};
 use crate::log::GroupLog;
 
 pub type Raft = openraft::Raft<Types, StateMachine>;
@@ -30,12 +36,10 @@ type MetricsReceiver = openraft::type_config::alias::WatchReceiverOf<Types, Raft
 
 /// Entries in one append request; its bytes are bounded where the log is read.
 const APPEND_ENTRIES_MAX: u64 = 1024;
-/// Pause before a meta command is tried again that a fresh leader could not take yet.
-const LEASE_PAUSE: Duration = Duration::from_millis(10);
 /// Entries that a group's log may grow before it is purged.
-const PURGE_ENTRIES: u64 = 20_000;
+const PURGE_ENTRIES: u64 = if cfg!(feature = "simulation") { 30 } else { 20_000 };
 /// A follower that is behind by less catches up from the log, so that a short absence needs no snapshot.
-const KEEP_ENTRIES: u64 = 2_000;
+const KEEP_ENTRIES: u64 = if cfg!(feature = "simulation") { 10 } else { 2_000 };
 
 /// The version of the ring map that this node knows, for answers that send a client elsewhere.
 #[derive(Clone, Default)]
@@ -66,6 +70,8 @@ pub struct Group {
     pub raft: Raft,
     pub read_policy: ReadPolicy,
     pub ring_version: RingVersionSource,
+    /// The end of the log that this node had of the group before, when that was longer.
+    floor: Option<LogId>,
     metrics: MetricsReceiver,
     writes: mpsc::Sender<QueuedWrite>,
     tasks: Vec<JoinHandle<()>>,
@@ -77,6 +83,20 @@ pub enum GroupError {
     Start { group: GroupId, why: String },
     #[error("group {group}: cannot be initialised: {why}")]
     Initialise { group: GroupId, why: String },
+    #[error("group {group}: its members were not changed: {why}")]
+    Members { group: GroupId, why: String },
+}
+
+/// Who is in a group, as one node knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Members {
+    /// The entry that made it so: names this state of the members among all others.
+    since: Option<LogId>,
+    pub voters: BTreeSet<NodeId>,
+    /// With and without a vote.
+    pub nodes: BTreeSet<NodeId>,
+    /// A change of voters has begun and not ended.
+    pub is_joint: bool,
 }
 
 /// Why a meta command came to nothing.
@@ -87,15 +107,20 @@ pub enum NotProposed {
     Unknown,
 }
 
-fn settings(group: GroupId, parameters: &Parameters) -> Result<openraft::Config, GroupError> {
+fn settings(
+    group: GroupId,
+    parameters: &Parameters,
+    may_elect: bool,
+) -> Result<openraft::Config, GroupError> {
     let settings = openraft::Config {
         cluster_name: format!("group {group}"),
         heartbeat_interval: parameters.heartbeat_ms,
         election_timeout_min: parameters.election_timeout_min_ms,
         election_timeout_max: parameters.election_timeout_max_ms,
         enable_pre_vote: Some(true),
+        enable_elect: may_elect,
         // The default resumes leadership after a restart without an election and was seen to serve stale reads.
-        enable_leader_restore: Some(false),
+        enable_leader_restore: Some(mutant::is_active(Mutant::LeaderRestore)),
         max_payload_entries: APPEND_ENTRIES_MAX,
         // Purging follows what the state store has made durable, so only we may decide on it.
         snapshot_policy: SnapshotPolicy::Never,
@@ -106,26 +131,41 @@ fn settings(group: GroupId, parameters: &Parameters) -> Result<openraft::Config,
 }
 
 impl Group {
-    pub async fn open(context: &GroupContext, machine: Machine, log: GroupLog) -> Result<Group, GroupError> {
+    /// `promise` is what this node promised when it left the group, if it was a member before.
+    pub async fn open(
+        context: &GroupContext,
+        machine: Machine,
+        log: GroupLog,
+        promise: Option<Promise>,
+    ) -> Result<Group, GroupError> {
         let id = log.group();
         let failed = |why: String| GroupError::Start { group: id, why };
         let machine = Arc::new(machine);
-        let settings = Arc::new(settings(id, &context.parameters)?);
+        let promise = promise.filter(|_| !mutant::is_active(Mutant::DropWithoutFloor));
+        let floor =
+            promise.as_ref().and_then(|promise| promise.last).filter(|last| machine.applied() < Some(*last));
+        if let Some(vote) = promise.and_then(|promise| promise.vote) {
+            restore_vote(&log, vote).await.map_err(|error| failed(error.to_string()))?;
+        }
+        let settings = Arc::new(settings(id, &context.parameters, floor.is_none())?);
         let network = NetworkOfGroup { transport: context.transport.clone(), group: id };
         let raft = Raft::new(context.node.0, settings, network, LogStore(log), StateMachine(machine.clone()))
             .await
             .map_err(|fatal| failed(fatal.to_string()))?;
         let metrics = raft.metrics();
         let (writes, queue) = mpsc::channel(context.parameters.tablet_queue_max as usize);
-        let mut tasks = vec![tokio::spawn(end_with_raft(id, metrics.clone()))];
+        let mut tasks = vec![crate::task::spawn(end_with_raft(id, raft.clone()))];
+        if let Some(floor) = floor {
+            tasks.push(crate::task::spawn(elect_from(floor, raft.clone(), metrics.clone())));
+        }
         if id != GroupId::META {
             let ring_version = context.ring_version.clone();
             let proposer = Proposer { raft: raft.clone(), machine: machine.clone(), ring_version };
-            tasks.push(tokio::spawn(proposer.run(queue)));
+            tasks.push(crate::task::spawn(proposer.run(queue)));
         }
         let ring_version = context.ring_version.clone();
         let (node, read_policy) = (context.node, context.parameters.read);
-        Ok(Group { id, node, machine, raft, read_policy, ring_version, metrics, writes, tasks })
+        Ok(Group { id, node, machine, raft, read_policy, ring_version, floor, metrics, writes, tasks })
     }
 
     /// Stops taking part. What is queued is answered with `Unknown`.
@@ -148,7 +188,10 @@ impl Group {
 
     /// The leader as this node knows it.
     pub fn leader(&self) -> Option<NodeId> {
-        self.metrics.borrow_watched().current_leader.map(NodeId)
+        let metrics = self.metrics.borrow_watched();
+        // Whoever has lost its vote, and with it the leadership, still counts as the last leader in its own eyes.
+        let is_former = metrics.current_leader == Some(self.node.0) && metrics.state != ServerState::Leader;
+        metrics.current_leader.map(NodeId).filter(|_| !is_former)
     }
 
     pub fn is_leader(&self) -> bool {
@@ -173,15 +216,54 @@ impl Group {
         self.raft.is_initialized().await.unwrap_or(false)
     }
 
-    /// Adds a node that follows without a vote; it need not be reachable yet.
-    pub async fn add_learner(&self, node: NodeId) -> Result<(), GroupError> {
-        let added = self.raft.add_learner(node.0, EmptyNode {}, false).await;
-        added.map(|_| ()).map_err(|error| GroupError::Initialise { group: self.id, why: error.to_string() })
+    /// The members as this node knows them, whether or not that is committed.
+    pub fn membership(&self) -> Members {
+        let metrics = self.metrics.borrow_watched();
+        let known = &metrics.membership_config;
+        Members {
+            since: *known.log_id(),
+            voters: known.voter_ids().map(NodeId).collect(),
+            nodes: known.nodes().map(|(id, _)| NodeId(*id)).collect(),
+            is_joint: known.membership().get_joint_config().len() > 1,
+        }
     }
 
-    /// Every node of the group, with or without a vote.
-    pub fn members(&self) -> BTreeSet<NodeId> {
-        self.metrics.borrow_watched().membership_config.nodes().map(|(id, _)| NodeId(*id)).collect()
+    /// Adds nodes that follow without a vote, if nothing about the members has changed since `seen`. They need not
+    /// be reachable yet.
+    pub async fn add_learners(&self, nodes: &[NodeId], seen: &Members) -> Result<(), GroupError> {
+        let nodes = nodes.iter().map(|node| (node.0, EmptyNode {})).collect();
+        self.change_members(ChangeMembers::AddNodes(nodes), seen).await
+    }
+
+    /// Takes nodes without a vote out of the group.
+    pub async fn remove_learners(&self, nodes: &[NodeId], seen: &Members) -> Result<(), GroupError> {
+        let nodes = nodes.iter().map(|node| node.0).collect();
+        self.change_members(ChangeMembers::RemoveNodes(nodes), seen).await
+    }
+
+    /// Gives the vote to exactly these, through joint consensus. Whoever loses it leaves the group, or stays as a
+    /// learner in the meta group, which every server follows.
+    pub async fn change_voters(&self, voters: &[NodeId], seen: &Members) -> Result<(), GroupError> {
+        let voters = voters.iter().map(|node| node.0).collect();
+        self.change_members(ChangeMembers::ReplaceAllVoters(voters), seen).await
+    }
+
+    async fn change_members(
+        &self,
+        change: ChangeMembers<u64, EmptyNode>,
+        seen: &Members,
+    ) -> Result<(), GroupError> {
+        let keeps_learners = self.id == GroupId::META;
+        let guard = [Precondition::LastMembershipLogId { last_membership_log_id: seen.since }];
+        let changed = self.raft.change_membership_if(change, keeps_learners, guard).await;
+        changed.map(|_| ()).map_err(|error| GroupError::Members { group: self.id, why: error.to_string() })
+    }
+
+    /// Whether this node may vote for somebody whose log ends there: not for one who lacks what this node once
+    /// acknowledged, as long as its own log lacks it too.
+    pub fn may_vote_for(&self, candidate_last: Option<LogId>) -> bool {
+        let Some(floor) = self.floor else { return true };
+        candidate_last >= Some(floor) || self.metrics.borrow_watched().last_applied >= Some(floor)
     }
 
     /// Brings a command through the meta group; only its leader can.
@@ -190,24 +272,10 @@ impl Group {
         command: &MetaCommand,
         patience: Duration,
     ) -> Result<MetaReply, NotProposed> {
-        let until = Instant::now() + patience;
         let proposal = Proposal(Bytes::from(command.encode()));
-        loop {
-            match self.raft.client_write(proposal.clone()).await {
-                Ok(written) => match written.data {
-                    Applied::Meta(reply) => return Ok(reply),
-                    other => panic!("a meta command came to {other:?}"),
-                },
-                Err(error) => match not_written(&error) {
-                    None => return Err(NotProposed::Unknown),
-                    Some(forward)
-                        if forward.reason == ForwardReason::LeaseExpired && Instant::now() < until =>
-                    {
-                        tokio::time::sleep(LEASE_PAUSE).await;
-                    }
-                    Some(forward) => return Err(NotProposed::NotLeader(forward.leader_id.map(NodeId))),
-                },
-            }
+        match bring_through(&self.raft, proposal, Instant::now() + patience).await? {
+            Applied::Meta(reply) => Ok(reply),
+            other => panic!("a meta command came to {other:?}"),
         }
     }
 
@@ -247,18 +315,38 @@ impl Group {
     }
 }
 
-/// A group whose Raft task has ended by itself can neither be trusted nor repaired in place: the process ends, and
-/// the next start reads what is on disk.
-async fn end_with_raft(group: GroupId, mut metrics: MetricsReceiver) {
+/// A vote that was given before the group was left is given still.
+async fn restore_vote(log: &GroupLog, promised: Vote) -> Result<(), std::io::Error> {
+    let known = log.state().vote.map(codec::decode_vote).transpose().map_err(std::io::Error::other)?;
+    if later(known, Some(promised)) == known {
+        return Ok(());
+    }
+    LogStore(log.clone()).save_vote(&promised).await
+}
+
+/// Lets the group stand for election once it holds what this node once acknowledged.
+async fn elect_from(floor: LogId, raft: Raft, mut metrics: MetricsReceiver) {
     loop {
-        if let Err(fatal) = &metrics.borrow_and_update().running_state
-            && !matches!(fatal, openraft::errors::Fatal::Stopped)
-        {
-            crate::daemon::fatal::group(group, fatal);
+        if metrics.borrow_and_update().last_applied >= Some(floor) {
+            return raft.runtime_config().elect(true);
         }
         if metrics.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// A group whose Raft task has ended by itself can neither be trusted nor repaired in place: the process ends, and
+/// the next start reads what is on disk. The task's last word is in its metrics; those of the server role, which
+/// change seldom, end with the task, so that this one does not wake up with every entry.
+async fn end_with_raft(group: GroupId, raft: Raft) {
+    let mut role = raft.server_metrics();
+    while role.changed().await.is_ok() {}
+    let metrics = raft.metrics();
+    if let Err(fatal) = &metrics.borrow_watched().running_state
+        && !matches!(fatal, openraft::errors::Fatal::Stopped)
+    {
+        crate::daemon::fatal::group(group, fatal);
     }
 }
 

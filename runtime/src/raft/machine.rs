@@ -6,12 +6,15 @@
 //! in memory until the commit stands.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
 use dkc_core::kv::{Read, Reply};
 use dkc_core::meta::{MetaCommand, MetaReply, MetaState};
+use dkc_core::mutant::{self, Mutant};
+use dkc_core::ring::SlotId;
 use dkc_core::tablet::{Batch, Changes, Rows, Tablet};
 use futures::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
@@ -37,11 +40,18 @@ struct State {
     membership: StoredMembership,
 }
 
+/// What a tablet must know beside its rows, the same on every replica. The meta group needs nothing of it.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    pub value_max_bytes: usize,
+    pub slots: RangeInclusive<SlotId>,
+}
+
 /// Shared between the group's Raft task and its readers.
 pub struct Machine {
     group: GroupId,
     store: TabletStore,
-    value_max_bytes: usize,
+    shape: Shape,
     state: RwLock<State>,
     /// Of the meta group: told after every change.
     meta: watch::Sender<Arc<MetaState>>,
@@ -59,13 +69,13 @@ pub enum MachineError {
 
 impl Machine {
     /// Takes up the state that the store holds.
-    pub fn open(group: GroupId, store: TabletStore, value_max_bytes: usize) -> Result<Machine, MachineError> {
-        let state = load(group, &store, value_max_bytes)?;
+    pub fn open(group: GroupId, store: TabletStore, shape: Shape) -> Result<Machine, MachineError> {
+        let state = load(group, &store, &shape)?;
         let meta = match &state.kind {
             Kind::Meta(meta) => Arc::new((**meta).clone()),
             Kind::Tablet(_) => Arc::default(),
         };
-        Ok(Machine { group, store, value_max_bytes, state: RwLock::new(state), meta: watch::channel(meta).0 })
+        Ok(Machine { group, store, shape, state: RwLock::new(state), meta: watch::channel(meta).0 })
     }
 
     fn read_state(&self) -> RwLockReadGuard<'_, State> {
@@ -114,6 +124,8 @@ impl Machine {
             Payload::Normal(proposal) => self.carry_out(&mut state.kind, &proposal.0)?,
         };
         state.applied = Some(entry.log_id);
+        #[cfg(feature = "simulation")]
+        self.observe(entry, &result)?;
         let membership = matches!(entry.payload, Payload::Membership(_))
             .then(|| codec::encode_stored_membership(&state.membership));
         self.store.commit(changes, codec::encode_log_id(Some(&entry.log_id)), membership)?;
@@ -126,7 +138,10 @@ impl Machine {
     fn carry_out(&self, kind: &mut Kind, proposal: &Bytes) -> Result<(Applied, Changes), MachineError> {
         match kind {
             Kind::Tablet(tablet) => {
-                let batch = Batch::decode(proposal).map_err(StorageError::from)?;
+                let mut batch = Batch::decode(proposal).map_err(StorageError::from)?;
+                if mutant::is_active(Mutant::ExpiryByLocalClock) {
+                    batch.now_ms = crate::clock::now_ms();
+                }
                 let (outcomes, changes) = tablet.apply(&self.store, &batch)?;
                 Ok((Applied::Batch(outcomes), changes))
             }
@@ -143,6 +158,32 @@ impl Machine {
         }
     }
 
+    #[cfg(feature = "simulation")]
+    fn observe(&self, entry: &Entry, applied: &Applied) -> Result<(), MachineError> {
+        if let (Payload::Normal(proposal), Applied::Batch(outcomes)) = (&entry.payload, applied) {
+            let batch = Batch::decode(&proposal.0).map_err(StorageError::from)?;
+            crate::simulation::observe::applied(self.group, entry.log_id.index, batch.epoch, outcomes);
+        }
+        Ok(())
+    }
+
+    /// The applied index, and one number over all that belongs to it.
+    #[cfg(feature = "simulation")]
+    pub fn fingerprint(&self) -> (u64, u64) {
+        let state = self.read_state();
+        let hash = match &state.kind {
+            Kind::Tablet(_) => {
+                let hash = dkc_core::tablet::state_hash(&self.store);
+                hash.unwrap_or_else(|error| crate::daemon::fatal::disk(&error))
+            }
+            Kind::Meta(meta) => meta
+                .encode()
+                .iter()
+                .fold(0, |hash: u64, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)),
+        };
+        (state.applied.map_or(0, |applied| applied.index), hash)
+    }
+
     /// Replaces everything by what a snapshot brought, and only returns once that is durable: the log before it
     /// may be purged right away.
     fn install(&self, meta: &SnapshotMeta, data: SnapshotData) -> Result<(), MachineError> {
@@ -150,7 +191,7 @@ impl Machine {
         let applied = codec::encode_log_id(meta.last_log_id.as_ref());
         let membership = codec::encode_stored_membership(&meta.last_membership);
         data.install(applied, membership)?;
-        *state = load(self.group, &self.store, self.value_max_bytes)?;
+        *state = load(self.group, &self.store, &self.shape)?;
         if let Kind::Meta(meta) = &state.kind {
             self.meta.send_replace(Arc::new((**meta).clone()));
         }
@@ -161,7 +202,11 @@ impl Machine {
     fn snapshot(&self) -> Result<(SnapshotMeta, SnapshotData), MachineError> {
         let state = self.read_state();
         let meta = SnapshotMeta { last_log_id: state.applied, last_membership: state.membership.clone() };
-        Ok((meta, SnapshotData::outgoing(self.store.snapshot()?)))
+        let bytes = match &state.kind {
+            Kind::Tablet(tablet) => tablet.size_bytes(),
+            Kind::Meta(_) => 0,
+        };
+        Ok((meta, SnapshotData::outgoing(self.store.snapshot()?, bytes)))
     }
 
     /// Begins to receive a snapshot beside the present state.
@@ -183,7 +228,7 @@ impl Machine {
     }
 }
 
-fn load(group: GroupId, store: &TabletStore, value_max_bytes: usize) -> Result<State, MachineError> {
+fn load(group: GroupId, store: &TabletStore, shape: &Shape) -> Result<State, MachineError> {
     let broken = |source| MachineError::Codec { group, source };
     let applied = match store.applied() {
         Some(bytes) => codec::decode_log_id(bytes).map_err(broken)?,
@@ -202,7 +247,7 @@ fn load(group: GroupId, store: &TabletStore, value_max_bytes: usize) -> Result<S
         };
         Kind::Meta(Box::new(meta))
     } else {
-        Kind::Tablet(Tablet::open(store, value_max_bytes)?)
+        Kind::Tablet(Tablet::open(store, shape.value_max_bytes, shape.slots.clone())?)
     };
     Ok(State { kind, applied, membership })
 }
@@ -242,7 +287,7 @@ impl RaftStateMachine<Types> for StateMachine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, data: SnapshotData) -> io::Result<()> {
         let (machine, meta) = (self.0.clone(), meta.clone());
-        let installing = tokio::task::spawn_blocking(move || machine.install(&meta, data));
+        let installing = crate::task::spawn_blocking(move || machine.install(&meta, data));
         installing.await.map_err(io::Error::other)?.map_err(io_error)
     }
 

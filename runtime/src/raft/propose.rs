@@ -1,12 +1,11 @@
 //! The writing side of one tablet: a bounded queue, and one task that turns whatever has gathered into one log
-//! entry. At most two entries are under way, so that the next one gathers while the disks work; that is where the
-//! throughput comes from.
+//! entry. The next one gathers while the disks work (see `pace`); that is where the throughput comes from.
 //!
 //! *Invariant:* every write that was queued is answered exactly once, and only with what certainly holds:
 //! `Unknown` whenever the entry may have been appended.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dkc_core::ids::NodeId;
 use dkc_core::kv::Write;
@@ -16,15 +15,15 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader, RaftError};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
-use super::clock::now_ms;
-use super::group::{Raft, RingVersionSource};
+use super::group::{NotProposed, Raft, RingVersionSource};
 use super::machine::Machine;
+use super::pace::Pace;
 use super::respond::Respond;
 use super::types::{Applied, Proposal, Types};
+use crate::clock::now_ms;
 
-/// Entries of one tablet under way at once: one on the disks, one that follows it closely.
-const PROPOSALS_IN_FLIGHT_MAX: usize = 2;
 /// Writes in one entry; more would make one reader wait for all of them.
 const BATCH_ITEMS_MAX: usize = 4096;
 /// Bytes of one entry, unless a single write is larger: a follower's append stays short.
@@ -39,6 +38,8 @@ const TICK_PATIENCE: Duration = Duration::from_secs(1);
 /// A write that waits for its place in an entry.
 pub struct QueuedWrite {
     pub item: Item,
+    /// Of the tablet, in the ring map by which the write was let in.
+    pub epoch: u32,
     /// Nobody waits for the answer after this.
     pub until: Instant,
     pub respond: Respond,
@@ -59,22 +60,28 @@ impl Proposer {
         let mut in_flight = FuturesUnordered::new();
         let mut look = tokio::time::interval(EXPIRY_LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut held: Option<QueuedWrite> = None;
+        let mut waiting: Vec<QueuedWrite> = Vec::new();
+        let mut pace = Pace::new(Instant::now());
         loop {
-            let has_room = in_flight.len() < PROPOSALS_IN_FLIGHT_MAX;
+            while pace.may_begin(waiting.len(), Instant::now()) {
+                let (batch, taken) = gather(&mut waiting);
+                if !batch.items.is_empty() {
+                    pace.began();
+                    in_flight.push(self.propose(batch, taken));
+                }
+            }
+            let look_again_at = pace.look_again_at(waiting.len());
             tokio::select! {
                 biased;
-                Some(()) = in_flight.next() => {}
-                first = next(&mut queue, &mut held), if has_room => {
-                    let Some(first) = first else { break };
-                    let (batch, taken) = gather(first, &mut queue, &mut held);
-                    if !batch.items.is_empty() {
-                        in_flight.push(self.propose(batch, taken));
-                    }
+                Some(answered) = in_flight.next() => pace.ended(answered, waiting.len(), Instant::now()),
+                count = queue.recv_many(&mut waiting, BATCH_ITEMS_MAX), if waiting.len() < BATCH_ITEMS_MAX => {
+                    if count == 0 { break }
                 }
-                _ = look.tick(), if has_room => {
+                () = until(look_again_at), if look_again_at.is_some() => {}
+                _ = look.tick(), if pace.has_room() => {
                     if self.is_something_expired() {
-                        in_flight.push(self.propose(Batch { now_ms: now_ms(), items: Vec::new() }, Vec::new()));
+                        pace.began();
+                        in_flight.push(self.propose(Batch { now_ms: now_ms(), ..Batch::default() }, Vec::new()));
                     }
                 }
             }
@@ -86,99 +93,96 @@ impl Proposer {
         self.machine.next_expiry_ms().is_some_and(|at| at <= now_ms()) && self.raft.is_leader()
     }
 
-    /// Brings one entry through and answers everybody in it.
-    async fn propose(&self, batch: Batch, taken: Taken) {
+    /// Brings one entry through and answers everybody in it. Says how many that were.
+    async fn propose(&self, batch: Batch, taken: Taken) -> usize {
         let count = batch.items.len();
         let patience =
             taken.iter().map(|(_, until)| *until).max().unwrap_or_else(|| Instant::now() + TICK_PATIENCE);
-        let answers = match self.write(batch, patience).await {
-            Ok(outcomes) if outcomes.len() == count => outcomes.into_iter().map(answer).collect(),
-            Ok(outcomes) => panic!("a batch of {count} writes was answered with {} outcomes", outcomes.len()),
-            Err(answer) => vec![answer; count],
+        let answers = match bring_through(&self.raft, Proposal(batch.encode()), patience).await {
+            Ok(Applied::Batch(outcomes)) if outcomes.len() == count => {
+                outcomes.into_iter().map(|outcome| self.answer(outcome)).collect()
+            }
+            Ok(other) => panic!("a batch of {count} writes came to {other:?}"),
+            Err(NotProposed::Unknown) => vec![Answer::Unknown; count],
+            Err(NotProposed::NotLeader(leader)) => {
+                vec![Answer::NotLeader { leader, ring_version: self.ring_version.get() }; count]
+            }
         };
         for ((respond, _), answer) in taken.into_iter().zip(answers) {
             respond.send(answer);
         }
+        count
     }
 
-    async fn write(&self, batch: Batch, until: Instant) -> Result<Vec<Outcome>, Answer> {
-        let proposal = Proposal(batch.encode());
-        loop {
-            match self.raft.client_write(proposal.clone()).await {
-                Ok(written) => match written.data {
-                    Applied::Batch(outcomes) => return Ok(outcomes),
-                    other => panic!("a batch came to {other:?}"),
-                },
-                Err(error) => match not_written(&error) {
-                    None => return Err(Answer::Unknown),
-                    Some(forward)
-                        if forward.reason == ForwardReason::LeaseExpired && Instant::now() < until =>
-                    {
-                        tokio::time::sleep(LEASE_PAUSE).await;
-                    }
-                    Some(forward) => return Err(self.not_leader(forward)),
-                },
-            }
+    fn answer(&self, outcome: Outcome) -> Answer {
+        match outcome {
+            Outcome::Reply(reply) => Answer::Reply(reply),
+            Outcome::Unknown => Answer::Unknown,
+            Outcome::NotHere => Answer::NotHere { ring_version: self.ring_version.get() },
         }
     }
+}
 
-    fn not_leader(&self, forward: &ForwardToLeader<Types>) -> Answer {
-        Answer::NotLeader { leader: forward.leader_id.map(NodeId), ring_version: self.ring_version.get() }
+/// Brings a proposal through the group that this node leads. While a fresh leader cannot take it yet, it is tried
+/// again, until `until`.
+pub async fn bring_through(raft: &Raft, proposal: Proposal, until: Instant) -> Result<Applied, NotProposed> {
+    loop {
+        match raft.client_write(proposal.clone()).await {
+            Ok(written) => return Ok(written.data),
+            Err(error) => match not_written(&error) {
+                None => return Err(NotProposed::Unknown),
+                Some(forward) if forward.reason == ForwardReason::LeaseExpired && Instant::now() < until => {
+                    tokio::time::sleep(LEASE_PAUSE).await;
+                }
+                Some(forward) => return Err(NotProposed::NotLeader(forward.leader_id.map(NodeId))),
+            },
+        }
     }
 }
 
 /// The reason, when the entry was certainly not appended.
-pub fn not_written(error: &RaftError<Types, ClientWriteError<Types>>) -> Option<&ForwardToLeader<Types>> {
+fn not_written(error: &RaftError<Types, ClientWriteError<Types>>) -> Option<&ForwardToLeader<Types>> {
     match error {
         RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => Some(forward),
         _ => None,
     }
 }
 
-fn answer(outcome: Outcome) -> Answer {
-    match outcome {
-        Outcome::Reply(reply) => Answer::Reply(reply),
-        Outcome::Unknown => Answer::Unknown,
-    }
-}
-
-async fn next(
-    queue: &mut mpsc::Receiver<QueuedWrite>,
-    held: &mut Option<QueuedWrite>,
-) -> Option<QueuedWrite> {
-    match held.take() {
-        Some(write) => Some(write),
-        None => queue.recv().await,
-    }
-}
-
-/// Everything that waits, up to the bounds of one entry. What does not fit any more is held for the next one; what
-/// nobody waits for any more is not begun.
-fn gather(
-    first: QueuedWrite,
-    queue: &mut mpsc::Receiver<QueuedWrite>,
-    held: &mut Option<QueuedWrite>,
-) -> (Batch, Taken) {
+/// Everything that waits and was let in under the same epoch, up to the bounds of one entry. What does not fit any more
+/// is left; what nobody waits for any more is not begun.
+fn gather(waiting: &mut Vec<QueuedWrite>) -> (Batch, Taken) {
     let now = Instant::now();
-    let mut batch = Batch { now_ms: now_ms(), items: Vec::new() };
-    let mut taken = Taken::new();
-    let mut bytes = 0;
-    let mut waiting = Some(first);
-    while let Some(write) = waiting.take() {
+    let count = fitting(waiting);
+    let mut batch = Batch { now_ms: now_ms(), epoch: waiting[0].epoch, items: Vec::with_capacity(count) };
+    let mut taken = Taken::with_capacity(count);
+    for write in waiting.drain(..count) {
         if write.until <= now {
             write.respond.send(Answer::Busy);
         } else {
-            bytes += size_bytes(&write.item.write);
-            if !batch.items.is_empty() && (bytes > BATCH_BYTES_MAX || batch.items.len() >= BATCH_ITEMS_MAX) {
-                *held = Some(write);
-                break;
-            }
             batch.items.push(write.item);
             taken.push((write.respond, write.until));
         }
-        waiting = queue.try_recv().ok();
     }
     (batch, taken)
+}
+
+/// How many of the first go into one entry, at least one.
+fn fitting(waiting: &[QueuedWrite]) -> usize {
+    let (mut count, mut bytes) = (0, 0);
+    for write in waiting.iter().take(BATCH_ITEMS_MAX) {
+        bytes += size_bytes(&write.item.write);
+        if count > 0 && (bytes > BATCH_BYTES_MAX || write.epoch != waiting[0].epoch) {
+            break;
+        }
+        count += 1;
+    }
+    count
+}
+
+async fn until(at: Option<Instant>) {
+    if let Some(at) = at {
+        tokio::time::sleep_until(at).await;
+    }
 }
 
 /// About how much a write adds to an entry.
@@ -201,18 +205,16 @@ mod tests {
         let write = Write::Store { key, mode: StoreMode::Set, flags: 0, expiry: Expiry::Never, value };
         let until = if is_late { Instant::now() } else { Instant::now() + Duration::from_secs(60) };
         let item = Item { session: 1, sequence, answered_below: 0, is_retry: false, write };
-        QueuedWrite { item, until, respond: Respond::nobody() }
+        QueuedWrite { item, epoch: 1, until, respond: Respond::nobody() }
     }
 
     fn check(sizes: &[(usize, bool)], want_batches: &[&[u64]]) {
-        let (sender, mut queue) = mpsc::channel(100);
-        for (sequence, (bytes, is_late)) in sizes.iter().enumerate() {
-            assert!(sender.try_send(write(sequence as u64, *bytes, *is_late)).is_ok());
-        }
-        let mut held = None;
+        let sizes = sizes.iter().enumerate();
+        let mut waiting: Vec<QueuedWrite> =
+            sizes.map(|(sequence, (bytes, is_late))| write(sequence as u64, *bytes, *is_late)).collect();
         let mut batches = Vec::new();
-        while let Some(first) = held.take().or_else(|| queue.try_recv().ok()) {
-            let (batch, _) = gather(first, &mut queue, &mut held);
+        while !waiting.is_empty() {
+            let (batch, _) = gather(&mut waiting);
             batches.push(batch.items.iter().map(|item| item.sequence).collect::<Vec<_>>());
         }
         assert_eq!(batches, want_batches);

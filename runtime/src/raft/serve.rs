@@ -17,6 +17,8 @@ pub enum ServeError {
     Codec(#[from] codec::CodecError),
     #[error("this node is short of disk space")]
     ShortOfSpace,
+    #[error("the candidate lacks what this node acknowledged before it left the group")]
+    Behind,
     #[error("the group has stopped: {0}")]
     Stopped(String),
 }
@@ -69,6 +71,9 @@ async fn append(group: &Group, body: Bytes, takes: Takes) -> Result<Bytes, Serve
 
 async fn vote(group: &Group, body: Bytes) -> Result<Bytes, ServeError> {
     let (request, is_pre_vote) = codec::decode_vote_request(body)?;
+    if !group.may_vote_for(request.last_log_id) {
+        return Err(ServeError::Behind);
+    }
     let answer = match is_pre_vote {
         true => group.raft.pre_vote(request).await,
         false => group.raft.vote(request).await,

@@ -11,12 +11,14 @@
 //!
 //! *Invariant (D6):* a snapshot is installed whole or not at all; a broken stream leaves the old state.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use dkc_core::ids::GroupId;
+use dkc_core::ids::{GroupId, NodeId};
+use dkc_core::mutant::{self, Mutant};
+use dkc_core::tablet::rows::KIND_SESSION;
 use dkc_core::wire::{Frame, Kind};
 use openraft::errors::{ErrorSource, NetworkError, StreamingError};
 use openraft::raft::SnapshotResponse;
@@ -24,12 +26,13 @@ use openraft::type_config::alias::SnapshotOf;
 
 use super::codec;
 use super::group::Group;
+use super::sending::{Sending, UnderWay};
 use super::types::{SnapshotMeta, Types, Vote};
 use crate::net::{Client, Connection, NetError};
 use crate::storage::{Install, StorageError, TabletSnapshot};
 
 /// Bytes of one chunk, unless a single row is larger.
-const CHUNK_BYTES: usize = 1024 * 1024;
+const CHUNK_BYTES: usize = if cfg!(feature = "simulation") { 1024 } else { 1024 * 1024 };
 /// Chunks under way at once: hides the round trip, bounds the memory of both sides.
 const CHUNKS_IN_FLIGHT: usize = 4;
 /// A chunk waits for the receiver's disk.
@@ -54,7 +57,8 @@ pub struct SnapshotData(Data);
 enum Data {
     /// Only names a point in the log.
     None,
-    Outgoing(TabletSnapshot),
+    /// And about how many bytes its rows have.
+    Outgoing(TabletSnapshot, u64),
     Incoming(Box<Install>),
 }
 
@@ -62,8 +66,8 @@ impl SnapshotData {
     pub fn none() -> SnapshotData {
         SnapshotData(Data::None)
     }
-    pub fn outgoing(state: TabletSnapshot) -> SnapshotData {
-        SnapshotData(Data::Outgoing(state))
+    pub fn outgoing(state: TabletSnapshot, bytes: u64) -> SnapshotData {
+        SnapshotData(Data::Outgoing(state, bytes))
     }
 
     /// Makes what was received the state of its group. Blocks until that is durable.
@@ -78,7 +82,10 @@ fn chunk_after(
     state: &TabletSnapshot,
     after: Option<&[u8]>,
 ) -> Result<Option<(Bytes, Option<Bytes>)>, StorageError> {
-    let chunk = state.chunk(after, CHUNK_BYTES)?;
+    let mut chunk = state.chunk(after, CHUNK_BYTES)?;
+    if mutant::is_active(Mutant::SnapshotWithoutSessions) {
+        chunk.rows.retain(|(row, _)| row.first() != Some(&KIND_SESSION));
+    }
     if chunk.rows.is_empty() {
         return Ok(None);
     }
@@ -112,8 +119,9 @@ pub async fn send(
     group: GroupId,
     vote: Vote,
     snapshot: SnapshotOf<Types, SnapshotData>,
+    (sending, to): (&Sending, NodeId),
 ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-    let Data::Outgoing(state) = snapshot.snapshot.0 else {
+    let Data::Outgoing(state, bytes) = snapshot.snapshot.0 else {
         panic!("only the state of this node can be sent")
     };
     tracing::info!(%group, upto = ?snapshot.meta.last_log_id, "sending a snapshot");
@@ -122,7 +130,8 @@ pub async fn send(
     if let Some(vote) = ask(client, group, head.into(), CHUNK_MAX).await? {
         return Ok(SnapshotResponse::new(vote));
     }
-    let chunks = send_chunks(client, group, state).await?;
+    let under_way = sending.begin(group, to, bytes);
+    let chunks = send_chunks(client, group, state, &under_way).await?;
     let mut end = vec![step::END];
     end.extend_from_slice(&chunks.to_be_bytes());
     match ask(client, group, end.into(), INSTALL_MAX).await? {
@@ -135,18 +144,20 @@ async fn send_chunks(
     client: &Client,
     group: GroupId,
     state: TabletSnapshot,
+    under_way: &UnderWay,
 ) -> Result<u64, StreamingError<Types>> {
     let mut in_flight = VecDeque::new();
     let mut chunks = 0_u64;
     let mut after: Option<Bytes> = None;
     loop {
         let (from, state) = (after.take(), state.clone());
-        let reading = tokio::task::spawn_blocking(move || chunk_after(&state, from.as_deref()));
+        let reading = crate::task::spawn_blocking(move || chunk_after(&state, from.as_deref()));
         let chunk = reading.await.map_err(|error| broken(&error.to_string()))?;
         let Some((body, next)) = chunk.map_err(|error| read_failed(&error))? else { break };
+        under_way.chunk(body.len()).await;
         client.ready().await;
         let client = client.clone();
-        in_flight.push_back(tokio::spawn(async move { ask(&client, group, body, CHUNK_MAX).await }));
+        in_flight.push_back(crate::task::spawn(async move { ask(&client, group, body, CHUNK_MAX).await }));
         chunks += 1;
         if in_flight.len() >= CHUNKS_IN_FLIGHT
             && let Some(oldest) = in_flight.pop_front()
@@ -199,19 +210,23 @@ struct Incoming {
     chunks: u64,
 }
 
-/// Serves one snapshot connection until it ends. One snapshot at a time comes on it; a new head drops an unfinished
-/// one.
+/// Unfinished snapshots of one connection, by group: the other side leads several groups and sends their snapshots side
+/// by side. Bounded by the groups that are open here.
+type Unfinished = BTreeMap<GroupId, Incoming>;
+
+/// Serves one snapshot connection until it ends. Of each group one snapshot at a time comes on it; a new head drops an
+/// unfinished one of the same group.
 pub async fn receive(mut connection: Connection, group_of: impl Fn(GroupId) -> Option<Arc<Group>>) {
-    let mut incoming: Option<Incoming> = None;
+    let mut unfinished = Unfinished::new();
     while let Ok(batch) = connection.frames.next_batch().await {
         for frame in batch {
             let (id, group) = (frame.id, frame.group);
-            let body = match take_step(&mut incoming, frame, &group_of).await {
+            let body = match take_step(&mut unfinished, frame, &group_of).await {
                 Ok(None) => vec![answer::GO_ON],
                 Ok(Some(vote)) => [&[answer::VOTE], &codec::encode_vote(&vote)[..]].concat(),
                 Err(why) => {
                     tracing::warn!(%group, peer = %connection.peer, %why, "a snapshot was not received");
-                    incoming = None;
+                    unfinished.remove(&group);
                     [&[answer::FAILED], why.as_bytes()].concat()
                 }
             };
@@ -223,30 +238,32 @@ pub async fn receive(mut connection: Connection, group_of: impl Fn(GroupId) -> O
 }
 
 async fn take_step(
-    incoming: &mut Option<Incoming>,
+    unfinished: &mut Unfinished,
     frame: Frame,
     group_of: &impl Fn(GroupId) -> Option<Arc<Group>>,
 ) -> Result<Option<Vote>, String> {
-    let mut body = frame.body;
+    let (id, mut body) = (frame.group, frame.body);
     if frame.kind != Kind::RaftSnapshot {
         return Err(format!("{:?} does not belong on a snapshot connection", frame.kind));
     }
     match body.try_get_u8() {
         Ok(step::HEAD) => {
-            *incoming = None;
-            let group = group_of(frame.group).ok_or("that group is not open here")?;
+            unfinished.remove(&id);
+            let group = group_of(id).ok_or("that group is not open here")?;
             let (vote, meta) = codec::decode_snapshot_head(body).map_err(|error| error.to_string())?;
             let install = group.machine.begin_install().map_err(|error| error.to_string())?;
-            tracing::info!(group = %frame.group, upto = ?meta.last_log_id, "receiving a snapshot");
-            *incoming = Some(Incoming { group, vote, meta, install: Box::new(install), chunks: 0 });
+            tracing::info!(group = %id, upto = ?meta.last_log_id, "receiving a snapshot");
+            unfinished.insert(id, Incoming { group, vote, meta, install: Box::new(install), chunks: 0 });
             Ok(None)
         }
         Ok(step::CHUNK) => {
-            let current = incoming.take().ok_or("a chunk without a head")?;
-            *incoming = Some(add_chunk(current, body).await?);
+            let current = unfinished.remove(&id).ok_or("a chunk without a head")?;
+            unfinished.insert(id, add_chunk(current, body).await?);
             Ok(None)
         }
-        Ok(step::END) => install(incoming.take().ok_or("an end without a head")?, body).await.map(Some),
+        Ok(step::END) => {
+            install(unfinished.remove(&id).ok_or("an end without a head")?, body).await.map(Some)
+        }
         _ => Err("a step that is not known".into()),
     }
 }
@@ -254,7 +271,7 @@ async fn take_step(
 /// Writes a chunk; waits for the disk.
 async fn add_chunk(mut incoming: Incoming, chunk: Bytes) -> Result<Incoming, String> {
     let rows = rows_of(chunk).ok_or("the chunk ends inside a row")?;
-    let adding = tokio::task::spawn_blocking(move || {
+    let adding = crate::task::spawn_blocking(move || {
         incoming.install.add_chunk(rows)?;
         incoming.chunks += 1;
         Ok::<_, StorageError>(incoming)

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use dkc_core::ids::{GroupId, NodeId};
@@ -22,8 +22,10 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::codec;
+use super::sending::Sending;
 use super::snapshot::{self, SnapshotData};
 use super::types::{LogId, Types, Vote};
 use crate::net::{Client, Link, NetError, Peers, Target};
@@ -41,11 +43,13 @@ pub struct Transport {
     messages: Peers,
     snapshots: Peers,
     targets: RwLock<BTreeMap<NodeId, Target>>,
+    pub sending: Sending,
 }
 
 impl Transport {
-    pub fn new(messages: Peers, snapshots: Peers) -> Transport {
-        Transport { messages, snapshots, targets: RwLock::default() }
+    /// `sending` bounds what goes out in snapshots.
+    pub fn new(messages: Peers, snapshots: Peers, sending: Sending) -> Transport {
+        Transport { messages, snapshots, targets: RwLock::default(), sending }
     }
 
     /// From now on exactly these nodes can be reached; connections to others end.
@@ -224,7 +228,8 @@ impl RaftNetworkV2<Types> for Network {
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let sending = async {
             let client = self.transport.snapshot_client(self.target).await.map_err(rpc_error)?;
-            snapshot::send(&client, self.group, vote, snapshot).await
+            let way = (&self.transport.sending, self.target);
+            snapshot::send(&client, self.group, vote, snapshot, way).await
         };
         tokio::select! {
             result = sending => result,

@@ -56,7 +56,10 @@ impl openraft::RaftTypeConfig for Types {
         = openraft::impls::InlineBatch<T>
     where
         T: openraft::OptionalSend + 'static;
+    #[cfg(not(feature = "simulation"))]
     type AsyncRuntime = openraft::impls::TokioRuntime;
+    #[cfg(feature = "simulation")]
+    type AsyncRuntime = crate::simulation::runtime::SimulatedRuntime;
     type ErrorSource = openraft::impls::BoxedErrorSource;
 }
 

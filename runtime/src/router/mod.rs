@@ -22,7 +22,7 @@ mod watch;
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dkc_core::config::ServerEntry;
 use dkc_core::control::ServerLink;
@@ -30,6 +30,7 @@ use dkc_core::ids::{MemberNo, NodeId, RingVersion, TabletId};
 use dkc_core::kv::{Command, Reply};
 use dkc_core::ring::RingMap;
 use dkc_core::wire::Hello;
+use tokio::time::Instant;
 
 use crate::net::{Alpn, Peers, Target, Tls};
 use batch::Batch;
@@ -150,9 +151,9 @@ impl Router {
         if let Some(ring) = options.ring {
             shared.set_ring(ring);
         }
-        let mut tasks = vec![tokio::spawn(retry::run(shared.clone()))];
+        let mut tasks = vec![crate::task::spawn(retry::run(shared.clone()))];
         if options.is_following {
-            tasks.push(tokio::spawn(watch::follow(shared.clone())));
+            tasks.push(crate::task::spawn(watch::follow(shared.clone())));
         }
         Router { shared, _tasks: Arc::new(Tasks(tasks)) }
     }

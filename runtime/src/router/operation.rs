@@ -2,11 +2,13 @@
 //! belongs to it.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dkc_core::ids::{NodeId, RingVersion, TabletId};
 use dkc_core::kv::{Command, Reply};
+use dkc_core::mutant::{self, Mutant};
 use dkc_core::wire::{Answer, Frame, Kind, Request};
+use tokio::time::Instant;
 
 use super::batch::Batch;
 use super::session::{Session, TabletState};
@@ -165,6 +167,10 @@ impl Operation {
             }
             Some(before) if before.tablet != state.tablet => return false,
             Some(_) => {
+                if mutant::is_active(Mutant::RetryWithNewSequence) && self.session.is_some() {
+                    self.request.session = crate::chance::unique_u64().max(1);
+                    self.request.is_retry = false;
+                }
                 let left = self.deadline.saturating_duration_since(Instant::now());
                 self.request.patience_ms = left.as_millis().max(1) as u32;
                 if let Some(session) = &self.session {
@@ -254,7 +260,8 @@ impl Operation {
     }
 
     fn may_have_happened(&self) -> bool {
-        self.is_ambiguous && matches!(self.request.command, Command::Write(_))
+        let is_told = !mutant::is_active(Mutant::UnknownSaidToBeRefused);
+        is_told && self.is_ambiguous && matches!(self.request.command, Command::Write(_))
     }
 
     fn unknown(&self, why: String) -> RouteError {

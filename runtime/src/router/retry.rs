@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::Shared;
 use super::operation::Operation;
@@ -56,7 +56,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         match retries.next_due() {
             None => retries.work.notified().await,
             Some(due) => tokio::select! {
-                () = tokio::time::sleep_until(due.into()) => {}
+                () = tokio::time::sleep_until(due) => {}
                 () = retries.work.notified() => {}
             },
         }

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use dkc_core::ids::{NodeId, TabletId};
 use dkc_core::tablet::REPLIES_PER_SESSION_MAX;
-use uuid::Uuid;
 
 /// Half of what a tablet remembers, so that it never forgets an answer that may still be asked for.
 const WINDOW_MAX: usize = REPLIES_PER_SESSION_MAX / 2;
@@ -41,7 +40,7 @@ pub(super) struct Ticket {
 impl Session {
     fn new() -> Arc<Session> {
         let sequences = Mutex::new(Sequences { base: 1, is_answered: VecDeque::new() });
-        Arc::new(Session { id: Uuid::new_v4().as_u64_pair().0.max(1), sequences })
+        Arc::new(Session { id: crate::chance::unique_u64().max(1), sequences })
     }
 
     fn sequences(&self) -> MutexGuard<'_, Sequences> {

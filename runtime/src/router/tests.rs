@@ -1,11 +1,12 @@
 //! The router against scripted servers: what it does when leaders move, answers are lost or nobody answers.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dkc_core::ids::{Namespace, NodeId, RingVersion, TabletId};
 use dkc_core::kv::{Command, Expiry, Key, Read, Reply, StoreMode, Write};
 use dkc_core::wire::{Answer, Request};
+use tokio::time::Instant;
 
 use super::testing::{Act, Cluster};
 use super::*;

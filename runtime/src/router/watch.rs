@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dkc_core::ids::{GroupId, RingVersion};
 use dkc_core::wire::{Kind, decode_ring, encode_ring_watch};
+use tokio::time::Instant;
 
 use super::Shared;
 use crate::net::{NetError, Target};

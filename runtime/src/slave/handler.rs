@@ -19,6 +19,12 @@ impl Handler for Slave {
                 ControlRequest::Metrics => ControlReply::Text(self.statistics.metrics()),
                 ControlRequest::Word { line } => self.word(&line),
                 ControlRequest::Found => refusal("a slave cannot found a cluster; ask a server"),
+                ControlRequest::Meta
+                | ControlRequest::BeginOperation { .. }
+                | ControlRequest::EndOperation { .. }
+                | ControlRequest::Change { .. } => {
+                    refusal("a slave decides nothing about members; ask a server")
+                }
                 ControlRequest::Data { .. } => {
                     refusal("a slave's control socket carries no data; ask a server")
                 }

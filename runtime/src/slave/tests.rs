@@ -11,6 +11,7 @@ use dkc_core::control::{ControlReply, RoleStatus};
 use dkc_core::ids::{NodeId, SlaveId, TabletId};
 use dkc_core::kv::codec::BadBytes;
 use dkc_core::kv::{Command, VALUE_MAX_BYTES_DEFAULT, Write};
+use dkc_core::ring::ALL_SLOTS;
 use dkc_core::tablet::{Batch, Item, Outcome, Rows, Tablet};
 use dkc_core::wire::{Answer, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -50,8 +51,9 @@ impl Store {
     fn carry_out(&self, request: &Request, tablet: TabletId) -> Act {
         let mut tablets = self.0.lock().unwrap();
         let (state, rows) = tablets.entry(tablet).or_default();
-        let state =
-            state.get_or_insert_with(|| Tablet::open(&Map::default(), VALUE_MAX_BYTES_DEFAULT).unwrap());
+        let state = state.get_or_insert_with(|| {
+            Tablet::open(&Map::default(), VALUE_MAX_BYTES_DEFAULT, ALL_SLOTS).unwrap()
+        });
         let outcome = match &request.command {
             Command::Read(read) => Outcome::Reply(state.read(rows, read).unwrap()),
             Command::Write(write) => apply(state, rows, request, write),
@@ -59,6 +61,7 @@ impl Store {
         Act::Answer(match outcome {
             Outcome::Reply(reply) => Answer::Reply(reply),
             Outcome::Unknown => Answer::Unknown,
+            Outcome::NotHere => panic!("the only tablet has all slots"),
         })
     }
 }
@@ -66,7 +69,7 @@ impl Store {
 fn apply(state: &mut Tablet, rows: &mut Map, request: &Request, write: &Write) -> Outcome {
     let Request { session, sequence, answered_below, is_retry, .. } = *request;
     let item = Item { session, sequence, answered_below, is_retry, write: write.clone() };
-    let batch = Batch { now_ms: NOW_MS, items: vec![item] };
+    let batch = Batch { now_ms: NOW_MS, epoch: 1, items: vec![item] };
     let (mut outcomes, changes) = state.apply(rows, &batch).unwrap();
     for (row, value) in changes {
         match value {

@@ -11,6 +11,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use dkc_core::ids::GroupId;
 
 use super::StorageError;
@@ -30,6 +31,8 @@ pub(super) struct Entry {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Catalog {
     pub groups: BTreeMap<GroupId, Entry>,
+    /// What this node promised as a member of a group that it has left since; opaque here.
+    pub left: BTreeMap<GroupId, Bytes>,
     pub lives: u64,
 }
 
@@ -66,6 +69,9 @@ impl Catalog {
             // Writing into a string cannot fail.
             let _ = writeln!(text, "group {group} life {} commits {}", entry.life, entry.commits);
         }
+        for (group, promise) in &self.left {
+            let _ = writeln!(text, "left {group} {promise:x}");
+        }
         let checksum = crc32fast::hash(text.as_bytes());
         format!("{text}checksum {checksum:08x}\n")
     }
@@ -99,10 +105,23 @@ fn parse_lines(body: &str) -> Option<Catalog> {
                 let entry = Entry { life: life.parse().ok()?, commits: commits.parse().ok()? };
                 catalog.groups.insert(group.parse().ok()?, entry);
             }
+            ["left", group, promise] => {
+                catalog.left.insert(group.parse().ok()?, from_hex(promise)?);
+            }
             _ => return None,
         }
     }
     Some(catalog)
+}
+
+fn from_hex(text: &str) -> Option<Bytes> {
+    let digits = text.as_bytes();
+    let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    digits
+        .len()
+        .is_multiple_of(2)
+        .then(|| digits.chunks(2).map(pair).collect::<Option<Vec<u8>>>())?
+        .map(Bytes::from)
 }
 
 #[cfg(test)]
@@ -111,13 +130,13 @@ mod tests {
 
     fn catalog() -> Catalog {
         let entry = |life, commits| Entry { life, commits };
-        Catalog { groups: [(GroupId(0), entry(1, 9)), (GroupId(7), entry(3, 0))].into(), lives: 3 }
+        let left = [(GroupId(9), Bytes::from_static(b"\x01\xfe"))].into();
+        Catalog { groups: [(GroupId(0), entry(1, 9)), (GroupId(7), entry(3, 0))].into(), left, lives: 3 }
     }
 
     #[test]
     fn format_one_has_this_text_for_ever() {
-        let text =
-            "dkcd state 1\nlives 3\ngroup 0 life 1 commits 9\ngroup 7 life 3 commits 0\nchecksum 06331668\n";
+        let text = "dkcd state 1\nlives 3\ngroup 0 life 1 commits 9\ngroup 7 life 3 commits 0\nleft 9 01fe\nchecksum 00e90e70\n";
         assert_eq!(catalog().render(), text);
         assert_eq!(parse(text, Path::new("catalog")).unwrap(), catalog());
     }

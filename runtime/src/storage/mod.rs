@@ -7,6 +7,7 @@
 //!
 //! What is absent: any meaning of the rows. `dkc_core::tablet` gives them theirs.
 
+mod cache;
 mod catalog;
 mod error;
 mod install;
@@ -19,6 +20,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use bytes::Bytes;
 use dkc_core::ids::{GroupId, TabletId};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
@@ -44,13 +46,20 @@ pub struct StorageOptions {
     pub cache_bytes: u64,
     /// Memory for rows that are not in table files yet, of all tablets together.
     pub memtable_bytes: u64,
-    /// How many tablets are expected on this node: they share `memtable_bytes`.
+    /// Memory for rows that were looked up lately, of all tablets together.
+    pub row_cache_bytes: u64,
+    /// How many tablets are expected on this node: they share the memory.
     pub tablets: u16,
 }
 
 impl Default for StorageOptions {
     fn default() -> Self {
-        StorageOptions { cache_bytes: 16 << 20, memtable_bytes: 32 << 20, tablets: 12 }
+        StorageOptions {
+            cache_bytes: 16 << 20,
+            memtable_bytes: 32 << 20,
+            row_cache_bytes: 32 << 20,
+            tablets: 12,
+        }
     }
 }
 
@@ -65,7 +74,9 @@ struct Shared {
     directory: PathBuf,
     database: Database,
     catalog: Mutex<Catalog>,
+    /// Of one tablet.
     memtable_bytes: u64,
+    row_cache_bytes: u64,
 }
 
 impl Storage {
@@ -81,12 +92,14 @@ impl Storage {
             .max_journaling_size(JOURNAL_BYTES_MAX)
             .open()
             .map_err(StorageError::engine("recover"))?;
-        let per_tablet = options.memtable_bytes / u64::from(options.tablets.max(1));
+        let tablets = u64::from(options.tablets.max(1));
+        let memtable_bytes = options.memtable_bytes / tablets;
         let shared = Arc::new(Shared {
             directory: directory.into(),
             database,
             catalog: Mutex::new(catalog),
-            memtable_bytes: per_tablet.clamp(*MEMTABLE_BYTES.start(), *MEMTABLE_BYTES.end()),
+            memtable_bytes: memtable_bytes.clamp(*MEMTABLE_BYTES.start(), *MEMTABLE_BYTES.end()),
+            row_cache_bytes: options.row_cache_bytes / tablets,
         });
         shared.remove_unnamed_keyspaces()?;
         let storage = Storage { stores: Arc::new(Mutex::new(open_stores(&shared)?)), shared };
@@ -128,12 +141,19 @@ impl Storage {
         locked(&self.stores).keys().filter_map(|group| group.tablet()).collect()
     }
 
-    /// Removes a tablet's state. Handles that are still held answer `Dropped`; snapshots live on.
-    pub fn drop_tablet(&self, tablet: TabletId) -> Result<(), StorageError> {
+    /// What this node promised when it left a tablet, if it did.
+    pub fn promise(&self, tablet: TabletId) -> Option<Bytes> {
+        locked(&self.shared.catalog).left.get(&tablet.group()).cloned()
+    }
+
+    /// Removes a tablet's state and keeps `promise` in its place, durably and in one step. Handles that are still
+    /// held answer `Dropped`; snapshots live on.
+    pub fn drop_tablet(&self, tablet: TabletId, promise: Bytes) -> Result<(), StorageError> {
         let mut stores = locked(&self.stores);
         let Some(store) = stores.get(&tablet.group()) else { return Ok(()) };
         self.shared.change_catalog(|catalog| {
             catalog.groups.remove(&tablet.group());
+            catalog.left.insert(tablet.group(), promise);
         })?;
         if let Some(keyspace) = store.take_keyspace() {
             self.shared.remove_keyspace(keyspace);

@@ -1,7 +1,8 @@
 //! The state of one group on disk: its rows, what was applied last, and its membership.
 //!
-//! *Invariant (D5):* rows, applied position and membership change in one atomic batch. The batch reaches the
-//! system's page cache at once (a `kill -9` loses nothing) and the disk with the next `Storage::persist`.
+//! *Invariant (D5):* rows, applied position and membership change in one atomic batch. The batch stays in this process
+//! until the engine's buffer is full, and reaches the disk with the next `Storage::persist`: whatever ends the
+//! process or the power before that, the log has it.
 //! *Invariant:* one task commits; any number of others read, each from a snapshot, and see whole batches only.
 
 use std::sync::{Arc, Mutex, RwLock};
@@ -9,8 +10,9 @@ use std::sync::{Arc, Mutex, RwLock};
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
 use dkc_core::tablet::{Changes, Rows};
-use fjall::{Keyspace, PersistMode, Readable};
+use fjall::{Keyspace, Readable};
 
+use super::cache::RowCache;
 use super::install::Install;
 use super::{Shared, StorageError, locked};
 
@@ -35,6 +37,7 @@ pub(super) struct Inner {
     current: RwLock<Current>,
     /// Held while committing, so that `Position` and the rows change together.
     position: Mutex<Position>,
+    cache: Mutex<RowCache>,
 }
 
 struct Current {
@@ -78,14 +81,17 @@ impl TabletStore {
             membership,
         };
         let current = RwLock::new(Current { keyspace: Some(keyspace), life });
-        Ok(TabletStore { inner: Arc::new(Inner { group, shared, current, position: Mutex::new(position) }) })
+        let cache = Mutex::new(RowCache::new(shared.row_cache_bytes));
+        let position = Mutex::new(position);
+        Ok(TabletStore { inner: Arc::new(Inner { group, shared, current, position, cache }) })
     }
 
     pub fn group(&self) -> GroupId {
         self.inner.group
     }
 
-    /// Writes rows, applied position and (where given) membership in one atomic batch, without fsync.
+    /// Writes rows, applied position and (where given) membership in one atomic batch, without fsync. A reader of
+    /// the newest rows must be kept out meanwhile.
     pub fn commit(
         &self,
         changes: Changes,
@@ -94,13 +100,13 @@ impl TabletStore {
     ) -> Result<(), StorageError> {
         let mut position = locked(&self.inner.position);
         let keyspace = self.keyspace()?;
-        // `Buffer` hands the batch to the system; the engine's `None` would keep it in this process.
-        let mut batch = self.inner.shared.database.batch().durability(Some(PersistMode::Buffer));
-        for (row, value) in changes {
-            check_row(&row, value.as_ref())?;
+        // Not even handed to the system: that is a call for each batch, and the log replays what is lost.
+        let mut batch = self.inner.shared.database.batch().durability(None);
+        for (row, value) in &changes {
+            check_row(row, value.as_ref())?;
             match value {
-                Some(value) => batch.insert(&keyspace, row, value.as_ref()),
-                None => batch.remove(&keyspace, row),
+                Some(value) => batch.insert(&keyspace, row.as_slice(), value.as_ref()),
+                None => batch.remove(&keyspace, row.as_slice()),
             }
         }
         let commits = position.commits + 1;
@@ -109,6 +115,7 @@ impl TabletStore {
             batch.insert(&keyspace, MEMBERSHIP_ROW, membership.as_ref());
         }
         batch.commit().map_err(StorageError::engine("write a batch"))?;
+        locked(&self.inner.cache).committed(changes);
         (position.commits, position.applied) = (commits, Some(applied));
         position.membership = membership.or(position.membership.take());
         Ok(())
@@ -185,6 +192,7 @@ impl TabletStore {
         }
         self.inner.shared.name_in_catalog(self.inner.group, life, commits)?;
         let old = current.keyspace.replace(keyspace);
+        locked(&self.inner.cache).clear();
         current.life = life;
         *position = Position {
             commits,
@@ -200,7 +208,9 @@ impl TabletStore {
 
     /// Takes the keyspace away: every other handle answers `Dropped` from now on.
     pub(super) fn take_keyspace(&self) -> Option<Keyspace> {
-        self.inner.current.write().unwrap_or_else(|e| e.into_inner()).keyspace.take()
+        let keyspace = self.inner.current.write().unwrap_or_else(|e| e.into_inner()).keyspace.take();
+        locked(&self.inner.cache).clear();
+        keyspace
     }
 
     fn keyspace(&self) -> Result<Keyspace, StorageError> {
@@ -216,13 +226,21 @@ impl TabletStore {
     }
 }
 
-/// The newest rows, for the task that commits. Everybody else reads from a snapshot.
+/// The newest rows, for the task that commits and whoever it lets in. Everybody else reads from a snapshot.
 impl Rows for TabletStore {
     type Error = StorageError;
 
     fn get(&self, row: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        let value = self.keyspace()?.get(row).map_err(StorageError::engine("read a row"))?;
-        Ok(value.map(to_bytes))
+        let changes = {
+            let mut cache = locked(&self.inner.cache);
+            if let Some(value) = cache.get(row) {
+                return Ok(value);
+            }
+            cache.changes()
+        };
+        let value = self.keyspace()?.get(row).map_err(StorageError::engine("read a row"))?.map(to_bytes);
+        locked(&self.inner.cache).looked_up(changes, row, &value);
+        Ok(value)
     }
 
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StorageError> {

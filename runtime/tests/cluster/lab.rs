@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use dkc_core::config::{NODE_CONFIG_VERSION, NodeConfig, Parameters, Role, ServerEntry, ServerRole, layout};
 use dkc_core::control::{
-    Blob, ControlReply, ControlRequest, DataMode, DataOperation, DataReply, NodeStatus, RoleStatus,
+    Blob, ControlReply, ControlRequest, DataMode, DataOperation, DataReply, MetaView, NodeStatus, RoleStatus,
     ServerStatus,
 };
 use dkc_core::ids::{ClusterId, MemberNo, NodeId, NodeUuid};
+use dkc_core::meta::MemberChange;
+use dkc_core::ring::{Action, Node, Operate};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -29,7 +31,11 @@ pub struct Server {
 
 pub struct Lab {
     pub servers: Vec<Server>,
-    _root: TempDir,
+    cluster: ClusterId,
+    tablets: u16,
+    parameters: Parameters,
+    authority: Authority,
+    root: TempDir,
 }
 
 /// Waits for a condition; says what it waited for when it does not come.
@@ -47,22 +53,56 @@ impl Lab {
         let cluster = ClusterId(Uuid::new_v4());
         let entries: Vec<ServerEntry> = (1..=servers as u32).map(entry).collect();
         let authority = Authority::new();
-        let make = |entry: &ServerEntry| {
-            let directory = root.path().join(format!("c0-{}", entry.number));
-            fs::create_dir_all(directory.join(layout::TLS_DIR)).expect("a folder");
-            authority.write(&directory, cluster, entry.node_uuid);
-            let mut parameters = Parameters { log_segment_bytes: 4 << 20, ..Parameters::default() };
-            change(&mut parameters);
-            let config = config(cluster, entry, &entries, tablets, parameters);
-            fs::write(directory.join(layout::CONFIG), config.to_yaml())
-                .expect("the configuration is written");
-            let server = Server { directory, entry: entry.clone(), process: None };
-            let (status, text) = server.dkcd(&["init", "--uuid", &entry.node_uuid.to_string()]);
-            assert_eq!((status, text.trim()), (0, "made"));
-            server
+        let mut parameters = Parameters { log_segment_bytes: 4 << 20, ..Parameters::default() };
+        change(&mut parameters);
+        let mut lab = Lab { servers: Vec::new(), cluster, tablets, parameters, authority, root };
+        for entry in &entries {
+            lab.make(entry, &entries, true);
+        }
+        lab
+    }
+
+    /// Makes the directory of one more server, whose configuration knows these.
+    fn make(&mut self, entry: &ServerEntry, known: &[ServerEntry], is_founder: bool) {
+        let directory = self.root.path().join(format!("c0-{}-{}", entry.number, entry.node_id));
+        fs::create_dir_all(directory.join(layout::TLS_DIR)).expect("a folder");
+        self.authority.write(&directory, self.cluster, entry.node_uuid);
+        let config = config(self.cluster, entry, known, self.tablets, self.parameters.clone(), is_founder);
+        fs::write(directory.join(layout::CONFIG), config.to_yaml()).expect("the configuration is written");
+        let server = Server { directory, entry: entry.clone(), process: None };
+        let (status, text) = server.dkcd(&["init", "--uuid", &entry.node_uuid.to_string()]);
+        assert_eq!((status, text.trim()), (0, "made"));
+        self.servers.push(server);
+    }
+
+    /// A new server with the next number, registered with the cluster through server `at` and running.
+    pub fn join(&mut self, at: usize) -> usize {
+        let number = self.servers.len() as u32 + 1;
+        let known: Vec<ServerEntry> = self.servers.iter().map(|server| server.entry.clone()).collect();
+        let entry = entry(number);
+        let register = MemberChange::RegisterNode {
+            node_id: entry.node_id,
+            uuid: entry.node_uuid,
+            number: entry.number,
+            address: entry.address.clone(),
+            zone: None,
         };
-        let servers = entries.iter().map(make).collect();
-        Lab { servers, _root: root }
+        let registered = self.servers[at].change(register);
+        assert_eq!(registered, ControlReply::Registered { node_id: entry.node_id });
+        self.make(&entry, &known, false);
+        let new = self.servers.len() - 1;
+        self.servers[new].start();
+        self.servers[new].wait_until_it_answers();
+        new
+    }
+
+    /// Waits until no member has anything pending, as server `at` sees it, and every tablet has its voters.
+    pub fn wait_until_merged(&self, at: usize) {
+        wait_for("the merge ends", || {
+            let Some(meta) = self.servers[at].try_meta() else { return false };
+            let is_still = |node: &Node| (node.action, node.operate) == (Action::None, Operate::Nothing);
+            meta.merge.is_none() && meta.ring.nodes.iter().all(is_still)
+        });
     }
 
     /// All servers running and the cluster founded.
@@ -111,6 +151,7 @@ fn config(
     servers: &[ServerEntry],
     tablets: u16,
     parameters: Parameters,
+    is_founder: bool,
 ) -> NodeConfig {
     let role = ServerRole {
         number: entry.number,
@@ -118,8 +159,8 @@ fn config(
         listen: entry.address.clone(),
         zone: None,
         tablets,
-        replicas: servers.len().min(3) as u32,
-        is_founder: true,
+        replicas: 3,
+        is_founder,
     };
     NodeConfig {
         version: NODE_CONFIG_VERSION,
@@ -148,13 +189,20 @@ impl Server {
     }
 
     pub fn start(&mut self) {
+        self.start_under(&[]);
+    }
+
+    /// The same under a program that runs what follows its own words.
+    pub fn start_under(&mut self, words: &[&str]) {
         let log = fs::File::options()
             .create(true)
             .append(true)
             .open(self.directory.join("out.log"))
             .expect("a log");
-        let process = Command::new(env!("CARGO_BIN_EXE_dkcd"))
-            .args(["run", "--dir"])
+        let words = words.iter().chain(&[env!("CARGO_BIN_EXE_dkcd"), "run", "--dir"]);
+        let words: Vec<&str> = words.copied().collect();
+        let process = Command::new(words[0])
+            .args(&words[1..])
             .arg(&self.directory)
             .stdin(Stdio::null())
             .stderr(log)
@@ -179,6 +227,11 @@ impl Server {
 
     pub fn pid(&self) -> u32 {
         self.process.as_ref().expect("it runs").id()
+    }
+
+    /// The exit status, once it has ended by itself.
+    pub fn has_ended(&mut self) -> Option<i32> {
+        self.process.as_mut()?.try_wait().expect("a child")?.code()
     }
 
     /// As `kill -9` does.
@@ -237,6 +290,21 @@ impl Server {
         }
     }
 
+    pub fn try_meta(&self) -> Option<MetaView> {
+        match self.try_ask(&ControlRequest::Meta)? {
+            ControlReply::Meta(meta) => meta.map(|meta| *meta),
+            _ => None,
+        }
+    }
+
+    pub fn meta(&self) -> MetaView {
+        self.try_meta().expect("a founded cluster")
+    }
+
+    pub fn change(&self, change: MemberChange) -> ControlReply {
+        self.ask(&ControlRequest::Change { operation: None, change })
+    }
+
     pub fn status(&self) -> ServerStatus {
         self.try_status().expect("a status")
     }
@@ -257,6 +325,17 @@ impl Server {
             other => panic!("get {key}: {other:?}"),
         }
     }
+}
+
+/// Sets a key through a control socket; whether that was acknowledged.
+pub fn set_at(socket: &Path, key: &str, value: &str) -> bool {
+    let (key, value) = (Blob::Text(key.into()), Blob::Text(value.into()));
+    let operation = DataOperation::Set { key, value, flags: 0, expires_in_ms: None, mode: DataMode::Set };
+    let request = ControlRequest::Data { namespace: Default::default(), operation };
+    let line = serde_json::to_string(&request).expect("a request is JSON");
+    let answer = dkcd::control::ask(socket, &line, PATIENCE);
+    let reply = answer.ok().and_then(|answer| serde_json::from_str(&answer).ok());
+    matches!(reply, Some(ControlReply::Data(DataReply::Stored { .. })))
 }
 
 impl Drop for Server {

@@ -2,6 +2,7 @@
 //! supervision, refusals.
 
 mod lab;
+mod membership;
 mod refusals;
 mod service;
 mod supervision;

@@ -28,7 +28,7 @@ fn a_directory_that_is_not_this_nodes_is_refused() {
 
 #[test]
 fn a_bad_configuration_is_refused_with_its_place() {
-    let lab = Lab::new(1, 1, |_| {});
+    let lab = Lab::new(3, 1, |_| {});
     let server = &lab.servers[0];
     let path = server.directory.join(layout::CONFIG);
     let good = fs::read_to_string(&path).expect("readable");

@@ -211,3 +211,41 @@ fn a_leader_that_was_paused_does_not_answer_from_the_past() {
         assert!(is_new || matches!(reply, ControlReply::Error { .. }), "{reply:?}");
     }
 }
+
+/// The kernel may have thrown away what it could not write, so asking it again proves nothing.
+#[test]
+fn a_server_whose_disk_fails_to_sync_ends_and_nothing_acknowledged_is_lost() {
+    let mut lab = Lab::founded(3, 2, |_| {});
+    let before = write(&lab.servers[0], 0, 50);
+    assert_eq!(lab.servers[2].stop(), 0);
+    // From its 20th sync on each one answers with an input/output error.
+    let failing = "inject=fdatasync:error=EIO:when=20+";
+    lab.servers[2].start_under(&[
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "trace=fdatasync",
+        "-e",
+        failing,
+    ]);
+    lab.servers[2].wait_until_it_answers();
+    let mut acknowledged = before;
+    let mut next = 50;
+    wait_for("the server with the failing disk ends", || {
+        acknowledged.extend(write(&lab.servers[0], next, next + 10));
+        next += 10;
+        lab.servers[2].has_ended().is_some()
+    });
+    assert_eq!(lab.servers[2].has_ended(), Some(74));
+    assert!(lab.servers[2].log().contains("stopping without acknowledging"), "{}", lab.servers[2].log());
+    assert!(acknowledged.len() * 10 >= next * 9, "{} of {next} acknowledged", acknowledged.len());
+    // What it wrote before the error is still good; the rest it gets from the others.
+    lab.servers[2].start();
+    lab.servers[2].wait_until_it_answers();
+    lab.servers[0].kill();
+    lab.wait_for_leaders();
+    check_readable(&lab.servers[1], &acknowledged);
+}

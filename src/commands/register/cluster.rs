@@ -16,7 +16,7 @@ pub struct Args {
     /// The servers; the port is 8020 unless given
     #[arg(required = true, value_name = "HOST:PORT", add = crate::complete::hosts())]
     pub servers: Vec<NodeAddress>,
-    /// Copies of each part of the data (default: 3, or as many as there are servers)
+    /// Copies of each part of the data (default: 3; with fewer servers, each holds everything)
     #[arg(long, value_name = "COUNT")]
     pub replicas: Option<u32>,
     /// Parts that the data is divided into (default: 6 for up to 5 servers, 64 for up to 16, 256 beyond)

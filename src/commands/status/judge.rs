@@ -9,13 +9,18 @@ use dkc_inventory::model::{Inventory, NodeName};
 use dkc_inventory::observed::{HostFacts, HostView, NodeView, Observed, RunState};
 use serde::Serialize;
 
+use super::ring::RingReport;
 use crate::error::Exit;
+
+/// Columns of the table of clusters, servers and slaves.
+pub const COLUMNS: usize = 9;
 
 /// The words of the seed, and those that it lacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Running,
+    Merging,
     Degraded,
     Unknown,
     Stopped,
@@ -26,6 +31,7 @@ impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             State::Running => "running",
+            State::Merging => "merging",
             State::Degraded => "degraded",
             State::Unknown => "unknown",
             State::Stopped => "stopped",
@@ -42,7 +48,7 @@ impl State {
 
     pub fn exit(self) -> Exit {
         match self {
-            State::Running => Exit::Done,
+            State::Running | State::Merging => Exit::Done,
             State::Degraded => Exit::Degraded,
             State::Unknown => Exit::StatusUnknown,
             State::Stopped | State::Error => Exit::NotServing,
@@ -64,6 +70,14 @@ pub struct NodeReport {
     pub status: State,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// In the ring, in CHMPX's notation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Tablets that it leads, of those that it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leads: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<usize>,
     /// Why the state is what it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -95,8 +109,13 @@ pub struct ClusterReport {
     pub status: State,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// What happens now and what may still happen, in a few words.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub what: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ring_version: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ring: Option<RingReport>,
     /// Further server failures that it would survive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tolerates: Option<u32>,
@@ -105,20 +124,45 @@ pub struct ClusterReport {
 
 pub fn cluster(inventory: &Inventory, observed: &Observed, name: &ClusterName) -> Option<ClusterReport> {
     let cluster = inventory.clusters.get(name)?;
-    let server: Vec<NodeReport> =
+    let mut server: Vec<NodeReport> =
         cluster.servers.iter().map(|s| server_report(inventory, observed, name, s.number)).collect();
     let speaker = server.iter().filter_map(server_status).max_by_key(|(ring, _)| *ring);
+    let ring_version = speaker.map(|(ring, _)| ring).filter(|ring| *ring > 0);
+    let ring = RingReport::of(inventory, observed, name);
     let (status, why) = judge(&server, speaker.map(|(_, status)| status));
+    let is_merging = ring.as_ref().is_some_and(|ring| ring.merge.is_some());
+    let status = match status {
+        // A member that is down is told beside; that data moves is what one waits for.
+        State::Running | State::Degraded if is_merging => State::Merging,
+        status => status,
+    };
+    for (report, entry) in server.iter_mut().zip(&cluster.servers) {
+        report.state = ring.as_ref().map(|ring| match ring.state_of(entry.number) {
+            Some(state) => state.to_owned(),
+            None => "not in the ring".into(),
+        });
+    }
+    let is_serving = matches!(status, State::Running | State::Merging | State::Degraded);
+    let tolerates = ring.as_ref().and_then(|ring| ring.tolerates).filter(|_| is_serving);
     Some(ClusterReport {
         name: name.to_string(),
         status,
         why,
-        ring_version: speaker.map(|(ring, _)| ring).filter(|ring| *ring > 0),
-        tolerates: speaker
-            .map(|(_, status)| status.tolerates)
-            .filter(|_| status == State::Running || status == State::Degraded),
+        ring_version,
+        what: what(ring.as_ref(), tolerates),
+        tolerates,
+        ring,
         server,
     })
+}
+
+/// Only of a cluster that serves: of another one, what it lacks is told.
+fn what(ring: Option<&RingReport>, tolerates: Option<u32>) -> String {
+    let Some(count) = tolerates else { return String::new() };
+    let failures = if count == 1 { "failure" } else { "failures" };
+    let mut words = ring.map(RingReport::words).unwrap_or_default();
+    words.push(format!("tolerates {count} {failures}"));
+    words.join("; ")
 }
 
 fn server_status(report: &NodeReport) -> Option<(u64, &ServerStatus)> {
@@ -171,7 +215,11 @@ fn server_report(
     let node = NodeName::Server(name.clone(), number);
     let address = inventory.server(name, number).map(|server| server.address.clone());
     let (status, why, long) = node_state(inventory, observed, &node);
+    let load = long.as_ref().and_then(|status| load_of(status));
     NodeReport {
+        state: None,
+        leads: load.map(|load| load.0),
+        replicas: load.map(|load| load.1),
         number: Number::Member(number.0),
         slave: None,
         cluster: None,
@@ -202,6 +250,9 @@ pub fn slave(inventory: &Inventory, observed: &Observed, id: SlaveId) -> Option<
         address: inventory.host_of(&node).map(|host| host.to_string()),
         status,
         port: None,
+        state: None,
+        leads: None,
+        replicas: None,
         why,
         long,
     })
@@ -265,15 +316,16 @@ impl ClusterReport {
     }
 
     pub fn row(&self) -> Vec<String> {
-        let tolerates = self.tolerates.map(|count| match count {
-            1 => "tolerates 1 failure".to_owned(),
-            _ => format!("tolerates {count} failures"),
-        });
-        let what = [self.why.clone(), tolerates].into_iter().flatten().collect::<Vec<_>>().join("; ");
         let mut row = vec![self.name.clone(), self.status.to_string()];
-        row.resize(7, String::new());
-        row.push(what);
+        row.resize(COLUMNS - 1, String::new());
+        row.push(self.words());
         row
+    }
+
+    /// Why, what happens now, and what may still happen.
+    pub fn words(&self) -> String {
+        let why = self.why.iter().cloned();
+        why.chain((!self.what.is_empty()).then(|| self.what.clone())).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -292,23 +344,26 @@ impl NodeReport {
         let of = |word: fn(&NodeStatus) -> String| {
             self.long.as_ref().map(|status| word(status)).unwrap_or_default()
         };
+        let state = self.state.clone().unwrap_or_default();
         let memory = of(|status| bytes(status.memory_bytes));
         let uptime = of(|status| duration(status.uptime_s));
         let why = self.why.clone().unwrap_or_default();
-        vec![name, self.status.to_string(), address, leads, records, memory, uptime, why]
+        vec![name, self.status.to_string(), address, state, leads, records, memory, uptime, why]
     }
 }
 
 /// Tablets led of those held, and their records.
 fn load(status: &NodeStatus) -> (String, String) {
-    match &status.role {
-        RoleStatus::Server(server) => {
-            let led = server.tablets.iter().filter(|tablet| tablet.leader == Some(server.node_id)).count();
-            let records: u64 = server.tablets.iter().map(|tablet| tablet.records).sum();
-            (format!("{led}/{}", server.tablets.len()), records.to_string())
-        }
-        RoleStatus::Slave(_) => (String::new(), String::new()),
+    match load_of(status) {
+        Some((led, held, records)) => (format!("{led}/{held}"), records.to_string()),
+        None => (String::new(), String::new()),
     }
+}
+
+fn load_of(status: &NodeStatus) -> Option<(usize, usize, u64)> {
+    let RoleStatus::Server(server) = &status.role else { return None };
+    let led = server.tablets.iter().filter(|tablet| tablet.leader == Some(server.node_id)).count();
+    Some((led, server.tablets.len(), server.tablets.iter().map(|tablet| tablet.records).sum()))
 }
 
 /// As a document; without `long` the daemon's own words are left out.
@@ -385,6 +440,9 @@ mod tests {
             address: Some("h".into()),
             status,
             port: Some(8020),
+            state: None,
+            leads: None,
+            replicas: None,
             why: None,
             long: None,
         }
@@ -403,6 +461,9 @@ mod tests {
             tolerates: 1,
             disk_free_bytes: 0,
             trouble: None,
+            merge: None,
+            operation: None,
+            transfers: Vec::new(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! `status`: asks hosts and daemons how they are, all at once, each with a limit.
 
 mod judge;
+mod ring;
 
 use std::collections::BTreeSet;
 
@@ -20,7 +21,7 @@ use crate::ui::{Format, Listing};
 
 /// Show how clusters, slaves and hosts are
 ///
-/// States: running, stopped, error, degraded, unknown. A host that does not answer in time is unknown.
+/// States: running, merging, degraded, stopped, error, unknown. A host that does not answer in time is unknown.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "EXAMPLES\n  status\n  status cluster --short\n  status cluster -n c0 --long\n  status slave --id 0\n  status cluster -n c0 --watch=2s"
@@ -78,6 +79,17 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     }
 }
 
+/// How a cluster is, in one line: `c0: running; every tablet has 3 of 3 replicas; tolerates 1 failure`.
+pub async fn verdict(session: &mut Session, name: &ClusterName) -> Result<String, CommandError> {
+    let target = Target::Servers { cluster: name.clone(), numbers: Vec::new() };
+    let hosts = target.hosts(&session.inventory()?).map_err(apply::refused("status"))?;
+    let (inventory, observed) = apply::observe(session, hosts).await?;
+    let Some(report) = judge::cluster(&inventory, &observed, name) else { return Ok(String::new()) };
+    let servers = report.server.len();
+    let servers = if servers == 1 { "1 server".into() } else { format!("{servers} servers") };
+    Ok(format!("{name}: {}, {servers}; {}", report.status, report.words()))
+}
+
 async fn once(session: &mut Session, args: &Args) -> Result<(), CommandError> {
     let inventory = session.inventory()?;
     let wanted = wanted(&inventory, args)?;
@@ -98,6 +110,9 @@ async fn once(session: &mut Session, args: &Args) -> Result<(), CommandError> {
             wanted.hosts.iter().any(|host| matches!(observed.hosts.get(host), Some(HostView::Silent { .. })));
         let exit = if silent { Exit::StatusUnknown } else { worst.map_or(Exit::Done, State::exit) };
         return if exit == Exit::Done { Ok(()) } else { Err(CommandError::silent(exit)) };
+    }
+    if args.watch.is_some() {
+        session.ui.redraw();
     }
     if args.short {
         show_short(session, &clusters, &slaves, &observed, &wanted);
@@ -186,8 +201,17 @@ fn show(
     if args.noun == Some(Noun::Host) {
         return show_hosts(session, observed, wanted);
     }
-    let mut listing =
-        Listing::new(&["name", "status", "address", "leads/replicas", "records", "memory", "uptime", "what"]);
+    let mut listing = Listing::new(&[
+        "name",
+        "status",
+        "address",
+        "ring",
+        "leads/replicas",
+        "records",
+        "memory",
+        "uptime",
+        "what",
+    ]);
     for cluster in clusters {
         listing.rows.push(cluster.row());
         listing.rows.extend(cluster.server.iter().map(NodeReport::row));

@@ -3,6 +3,7 @@
 pub mod lab;
 pub mod ring;
 pub mod terminal;
+pub mod writer;
 
 use std::time::{Duration, Instant};
 

@@ -115,8 +115,21 @@ pub struct Parameters {
     pub cache_bytes: u64,
     /// Longest time between two persists of the state, after which the log may be purged.
     pub persist_interval_ms: u64,
+    /// Whether MERGE and COMPMERGE follow by themselves after SERVICEIN and SERVICEOUT.
+    pub automerge: Switch,
+    /// Most bytes in a second that this node sends to replicas that catch up by snapshot.
+    pub merge_bytes_per_s: u64,
+    /// Tablets that catch up at once on any one node.
+    pub merge_incoming_max: u32,
     pub log_level: String,
     pub log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    On,
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +153,9 @@ impl Default for Parameters {
             log_segment_bytes: 64 * 1024 * 1024,
             cache_bytes: 16 * 1024 * 1024,
             persist_interval_ms: 5_000,
+            automerge: Switch::On,
+            merge_bytes_per_s: 32 * 1024 * 1024,
+            merge_incoming_max: 2,
             log_level: "info".into(),
             log_format: LogFormat::Text,
         }

@@ -59,7 +59,7 @@ const fn number(
 }
 
 /// Every parameter, in the order of `Parameters`.
-pub const PARAMETERS: [Parameter; 13] = [
+pub const PARAMETERS: [Parameter; 16] = [
     number(
         "heartbeat_ms",
         "ms",
@@ -137,6 +137,27 @@ pub const PARAMETERS: [Parameter; 13] = [
         (100, 600_000),
         Change::RestartNeeded,
         "Longest time between two persists of the state; the log is kept at least that long.",
+    ),
+    Parameter {
+        name: "automerge",
+        unit: "",
+        range: Range::Words(&["on", "off"]),
+        change: Change::RestartNeeded,
+        explanation: "Whether MERGE and COMPMERGE follow by themselves after SERVICEIN and SERVICEOUT.",
+    },
+    number(
+        "merge_bytes_per_s",
+        "bytes/s",
+        (64 * KIB, 1024 * 1024 * MIB),
+        Change::RestartNeeded,
+        "Most that one node sends to replicas that catch up by snapshot, so that a merge leaves room for the service.",
+    ),
+    number(
+        "merge_incoming_max",
+        "tablets",
+        (1, 64),
+        Change::RestartNeeded,
+        "Tablets that catch up at once on any one node.",
     ),
     Parameter {
         name: "log_level",

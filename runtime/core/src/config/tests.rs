@@ -42,6 +42,9 @@ parameters:
   log_segment_bytes: 67108864
   cache_bytes: 16777216
   persist_interval_ms: 5000
+  automerge: on
+  merge_bytes_per_s: 33554432
+  merge_incoming_max: 2
   log_level: info
   log_format: text
 ";
@@ -226,7 +229,7 @@ fn overrides_are_checked_by_name_and_value() {
         "5",
         "'heartbeat' is not a parameter; there are: heartbeat_ms, election_timeout_min_ms, \
          election_timeout_max_ms, read, request_deadline_ms, value_max_bytes, connections_max, tablet_queue_max, \
-         log_segment_bytes, cache_bytes, persist_interval_ms, log_level, log_format",
+         log_segment_bytes, cache_bytes, persist_interval_ms, automerge, merge_bytes_per_s, merge_incoming_max, log_level, log_format",
     );
     let value_and_log = "log_segment_bytes is 67108864, but must be at least 68157440 to hold a value of \
                          value_max_bytes (67108864)";

@@ -1,11 +1,14 @@
 //! The control socket's words. A line that begins with `{` is a structured request and gets one JSON line; any
 //! other line is a CHMPX word (`VERSION`, `SELFSTATUS`, …) and gets text, after which the connection is closed.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
     ClusterId, ClusterName, MemberNo, Namespace, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId,
 };
+use crate::meta::{Leaving, MemberChange, Merge, MetaState, Operation, OperationId, RemovedNode};
 use crate::ring::{Node, RingMap};
 
 mod blob;
@@ -34,6 +37,15 @@ pub enum ControlRequest {
     Metrics,
     /// A CHMPX word with its parameters; answers `ControlReply::Text`.
     Word { line: String },
+    /// Members, merge and operation as this node knows them. Never asks another node.
+    Meta,
+    /// Takes the lock for a membership operation, for the whole cluster. Idempotent for the same id; refused with
+    /// the name of who holds it.
+    BeginOperation { id: OperationId, holder: String, what: String },
+    /// Gives it back. Idempotent.
+    EndOperation { id: OperationId },
+    /// One change of members. While an operation runs, only changes that name it are carried out.
+    Change { operation: Option<OperationId>, change: MemberChange },
 }
 
 /// A key or value in JSON: plain text where it is UTF-8, else base64.
@@ -97,6 +109,12 @@ pub enum ControlReply {
     Ok,
     Data(DataReply),
     Text(String),
+    /// `None` until the cluster is founded as far as this node knows.
+    Meta(Option<Box<MetaView>>),
+    /// A node was registered, or had been before.
+    Registered {
+        node_id: NodeId,
+    },
     /// Refused or failed; nothing was changed unless `is_outcome_unknown`.
     Error {
         message: String,
@@ -121,6 +139,52 @@ pub enum DataReply {
     Count { records: u64, bytes: u64 },
 }
 
+/// What the meta group has decided, as one node knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetaView {
+    pub ring: RingMap,
+    /// From MERGE until its last move is done.
+    pub merge: Option<Merge>,
+    /// Replicas that were given up and are not dropped yet.
+    #[serde(default)]
+    pub leaving: Vec<Leaving>,
+    /// The membership operation that runs.
+    pub operation: Option<Operation>,
+    pub is_automerge: bool,
+    pub is_merge_suspended: bool,
+    /// ABORTMERGE was given: automerge waits for the next word.
+    pub is_automerge_held: bool,
+    /// Every node that ever left, by UUID: refused for ever.
+    pub removed: BTreeMap<NodeUuid, RemovedNode>,
+}
+
+impl MetaView {
+    pub fn of(state: &MetaState) -> Option<MetaView> {
+        Some(MetaView {
+            ring: state.ring()?.clone(),
+            merge: state.merge().cloned(),
+            leaving: state.leaving().to_vec(),
+            operation: state.operation().cloned(),
+            is_automerge: state.is_automerge(),
+            is_merge_suspended: state.is_merge_suspended(),
+            is_automerge_held: state.is_automerge_held(),
+            removed: state.all_removed().clone(),
+        })
+    }
+}
+
+/// A replica on its way from this node to another, while a merge runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transfer {
+    pub tablet: TabletId,
+    pub to: NodeId,
+    pub bytes_sent: u64,
+    /// An estimate; what is written meanwhile is not in it.
+    pub bytes_total: u64,
+    /// Since the transfer began, as measured here.
+    pub bytes_per_s: u64,
+}
+
 /// What a node says of itself and of what it sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStatus {
@@ -139,6 +203,7 @@ pub struct NodeStatus {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "there is one, inside the box of `ControlReply::Status`")]
 pub enum RoleStatus {
     Server(ServerStatus),
     Slave(SlaveStatus),
@@ -163,6 +228,15 @@ pub struct ServerStatus {
     pub disk_free_bytes: u64,
     /// The log stopped acknowledging (full disk): why.
     pub trouble: Option<String>,
+    /// The merge that runs, as far as this node knows.
+    #[serde(default)]
+    pub merge: Option<Merge>,
+    /// The membership operation that runs: who does what.
+    #[serde(default)]
+    pub operation: Option<Operation>,
+    /// Replicas that this node is sending.
+    #[serde(default)]
+    pub transfers: Vec<Transfer>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,6 +256,9 @@ pub struct TabletStatus {
     pub last_index: u64,
     pub applied_index: u64,
     pub records: u64,
+    /// Keys and values of the records that are counted in `records`.
+    #[serde(default)]
+    pub bytes: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

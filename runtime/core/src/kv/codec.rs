@@ -15,7 +15,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 pub use super::reader::{BadBytes, Reader};
 use super::{Command, Expiry, Key, Read, Record, Reply, StoreMode, Write};
-use crate::ids::Namespace;
+use crate::ids::{DEFAULT_NAMESPACE, Namespace};
 
 mod tag {
     pub const GET: u8 = 1;
@@ -250,6 +250,10 @@ impl Reader<'_> {
     pub fn namespace(&mut self) -> Result<Namespace, BadBytes> {
         let length = usize::from(self.u8()?);
         let raw = self.raw(length)?;
+        // The name that nearly every key has needs neither a check nor memory of its own.
+        if raw == DEFAULT_NAMESPACE.as_bytes() {
+            return Ok(Namespace::default());
+        }
         std::str::from_utf8(raw).ok().and_then(|name| name.parse().ok()).ok_or(self.bad("not a namespace"))
     }
 

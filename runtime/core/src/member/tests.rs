@@ -49,11 +49,15 @@ fn server() -> NodeStatus {
             last_index: 9,
             applied_index: 8,
             records: 3,
+            bytes: 0,
         }],
         tablets_without_leader: vec![],
         tolerates: 0,
         disk_free_bytes: 2000,
         trouble: Some("the disk\nis full".into()),
+        merge: None,
+        operation: None,
+        transfers: Vec::new(),
     }))
 }
 

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::ids::Namespace;
 use crate::kv::{Read, Reply};
+use crate::ring::ALL_SLOTS;
 use crate::tablet::{Batch, Item, Outcome, Tablet, rows::write_changes};
 
 const VALUE_MAX_BYTES: usize = 1024 * 1024;
@@ -31,7 +32,7 @@ impl Server {
             parser: Parser::new(Namespace::default(), VALUE_MAX_BYTES),
             input: BytesMut::new(),
             output: BytesMut::new(),
-            tablet: Tablet::open(&rows, VALUE_MAX_BYTES).unwrap(),
+            tablet: Tablet::open(&rows, VALUE_MAX_BYTES, ALL_SLOTS).unwrap(),
             rows,
             is_closed: false,
         }
@@ -77,12 +78,13 @@ impl Server {
 
     fn apply(&mut self, write: Write) -> Reply {
         let item = Item { session: 0, sequence: 0, answered_below: 0, is_retry: false, write };
-        let batch = Batch { now_ms: NOW_MS, items: vec![item] };
+        let batch = Batch { now_ms: NOW_MS, epoch: 1, items: vec![item] };
         let (mut outcomes, changes) = self.tablet.apply(&self.rows, &batch).unwrap();
         write_changes(&mut self.rows, changes);
         match outcomes.remove(0) {
             Outcome::Reply(reply) => reply,
             Outcome::Unknown => panic!("no session, so nothing can be unknown"),
+            Outcome::NotHere => panic!("not here"),
         }
     }
 

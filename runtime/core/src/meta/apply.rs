@@ -1,7 +1,7 @@
 //! Which command goes where, and the two rules that stand before all of them: the cluster is founded, and the
 //! operation that runs is the one that asks.
 
-use super::{MemberChange, MetaCommand, MetaReply, MetaState, Operation, OperationId, Refused};
+use super::{Leaving, MemberChange, MetaCommand, MetaReply, MetaState, Operation, OperationId, Refused};
 use crate::ring::RingMap;
 
 pub(super) type Outcome = Result<MetaReply, Refused>;
@@ -27,6 +27,13 @@ impl MetaState {
             MetaCommand::MoveStarted { merge, tablet } => self.move_started(*merge, *tablet),
             MetaCommand::CaughtUp { merge, tablet } => self.caught_up(*merge, *tablet),
             MetaCommand::MoveDone { merge, tablet } => self.move_done(*merge, *tablet),
+            MetaCommand::ConfirmMove { merge, tablet } => self.confirm_move(*merge, *tablet),
+            MetaCommand::LeaveReplica { tablet, node } => self.leave_replica(*tablet, *node),
+            MetaCommand::ReplicaDropped { tablet, node, since } => {
+                let leaving = Leaving { tablet: *tablet, node: *node, since: *since };
+                self.leaving.retain(|one| *one != leaving);
+                Ok(MetaReply::Done)
+            }
             MetaCommand::SetAutomerge { is_on } => {
                 self.is_automerge = *is_on;
                 Ok(MetaReply::Done)
@@ -36,8 +43,8 @@ impl MetaState {
 
     fn change(&mut self, change: &MemberChange) -> Outcome {
         match change {
-            MemberChange::RegisterNode { uuid, number, address, zone } => {
-                self.register_node(*uuid, *number, address, zone.as_deref())
+            MemberChange::RegisterNode { node_id, uuid, number, address, zone } => {
+                self.register_node(*node_id, *uuid, *number, address, zone.as_deref())
             }
             MemberChange::ServiceIn { node } => self.service_in(*node),
             MemberChange::ServiceOut { node } => self.service_out(*node),

@@ -81,13 +81,32 @@ pub enum MetaCommand {
     SetAutomerge {
         is_on: bool,
     },
+    /// Driver, before it touches a group's membership: changes nothing, and is refused when that move is no longer
+    /// wanted. A node whose view of the meta group is behind learns it here.
+    ConfirmMove {
+        merge: RingVersion,
+        tablet: TabletId,
+    },
+    /// A node is about to drop a replica that its ring map does not give it: refused when it is wanted after all.
+    /// From then on the replica is not given back before `ReplicaDropped`.
+    LeaveReplica {
+        tablet: TabletId,
+        node: NodeId,
+    },
+    /// A node has dropped the replica that it had to give up at that ring version. Idempotent.
+    ReplicaDropped {
+        tablet: TabletId,
+        node: NodeId,
+        since: RingVersion,
+    },
 }
 
 /// What changes members: CHMPX's control words, registration and removal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MemberChange {
-    /// A new node joins as `[SERVICE OUT]`. Answers its node id; idempotent for the same UUID.
+    /// A new node joins as `[SERVICE OUT]`, under an id that was never given out. Idempotent for the same UUID.
     RegisterNode {
+        node_id: NodeId,
         uuid: NodeUuid,
         number: MemberNo,
         address: NodeAddress,
@@ -161,6 +180,8 @@ pub enum Refused {
     RemovedForEver { uuid: NodeUuid, number: MemberNo },
     #[error("{what} is already taken by No.{number}")]
     Taken { what: String, number: MemberNo },
+    #[error("node id {node_id} was given out before; the next one is {next}")]
+    NodeIdUsed { node_id: NodeId, next: NodeId },
     /// The command does not fit the state: which state it is, and which command comes next.
     #[error("{word} is not possible: {state}; next: {next}")]
     Illegal { word: String, state: String, next: String },

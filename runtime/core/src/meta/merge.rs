@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::apply::Outcome;
 use super::service::notation;
-use super::{MemberChange, MetaCommand, MetaReply, MetaState, Refused};
+use super::{Leaving, MemberChange, MetaCommand, MetaReply, MetaState, Refused};
 use crate::ids::{NodeId, RingVersion, TabletId};
 use crate::ring::{Action, Assignment, InRing, Node, Operate, PlaceNode, RingMap, place};
 
@@ -162,6 +162,7 @@ impl MetaState {
             return Ok(MetaReply::Done);
         }
         one.state = MoveState::Done;
+        let given_up = one.remove.clone();
         let ring = self.founded_ring_mut()?;
         let place = ring.place_of_mut(tablet).ok_or(Refused::NoSuchTablet(tablet))?;
         let assigned = assigned.ok_or(Refused::NoSuchTablet(tablet))?;
@@ -169,7 +170,52 @@ impl MetaState {
         place.learners.clear();
         place.epoch += 1;
         ring.version.0 += 1;
+        let since = ring.version;
+        self.leaving.extend(given_up.into_iter().map(|node| Leaving { tablet, node, since }));
         self.finish_when_all_done()
+    }
+
+    pub(super) fn confirm_move(&mut self, id: RingVersion, tablet: TabletId) -> Outcome {
+        let Some(merge) = self.merge_of(id) else { return no_merge("moving a tablet") };
+        let one = merge.move_of(tablet).ok_or(Refused::NoSuchTablet(tablet))?;
+        match one.state {
+            MoveState::Done => {
+                illegal("moving a tablet", format!("tablet {tablet} has moved"), "the end of the merge")
+            }
+            MoveState::Waiting => {
+                let add = one.add.clone();
+                match add.into_iter().find(|node| self.is_leaving(tablet, *node)) {
+                    Some(node) => illegal(
+                        "moving a tablet",
+                        format!("node {node} has not dropped its earlier replica of tablet {tablet}"),
+                        "the end of that",
+                    ),
+                    None => Ok(MetaReply::Done),
+                }
+            }
+            _ => Ok(MetaReply::Done),
+        }
+    }
+
+    /// Between this and `ReplicaDropped` no merge gives the replica back.
+    pub(super) fn leave_replica(&mut self, tablet: TabletId, node: NodeId) -> Outcome {
+        let ring = self.founded_ring()?;
+        let place = ring.place_of(tablet).ok_or(Refused::NoSuchTablet(tablet))?;
+        let since = ring.version;
+        let is_coming = self
+            .merge
+            .iter()
+            .flat_map(|merge| &merge.moves)
+            .any(|one| one.tablet == tablet && one.add.contains(&node) && one.state != MoveState::Done);
+        let is_leaving = self.is_leaving(tablet, node);
+        if place.replicas().any(|replica| replica == node) || (is_coming && !is_leaving) {
+            let state = format!("node {node} holds a replica of tablet {tablet}, or is about to");
+            return illegal("dropping a replica", state, "SERVICEOUT, then MERGE");
+        }
+        if !is_leaving {
+            self.leaving.push(Leaving { tablet, node, since });
+        }
+        Ok(MetaReply::Done)
     }
 
     fn merge_of(&mut self, id: RingVersion) -> Option<&mut Merge> {
@@ -209,8 +255,9 @@ impl MetaState {
         self.merge = None;
         self.is_automerge_held = true;
         let ring = self.founded_ring_mut()?;
+        let mut given_up = Vec::new();
         for place in &mut ring.tablets {
-            place.learners.clear();
+            given_up.extend(std::mem::take(&mut place.learners).into_iter().map(|node| (place.tablet, node)));
         }
         for node in &mut ring.nodes {
             (node.action, node.operate) = match node.action {
@@ -219,6 +266,8 @@ impl MetaState {
             };
         }
         ring.version.0 += 1;
+        let since = ring.version;
+        self.leaving.extend(given_up.into_iter().map(|(tablet, node)| Leaving { tablet, node, since }));
         Ok(MetaReply::Done)
     }
 
@@ -266,7 +315,9 @@ impl MetaState {
                 |node: &NodeId| incoming.iter().filter(|busy| *busy == node).count() < incoming_max.max(1);
             match one.state {
                 MoveState::CatchingUp => steps.push(Step::AwaitCaughtUp { tablet, learners }),
-                MoveState::Waiting if learners.iter().all(has_room) => {
+                MoveState::Waiting
+                    if learners.iter().all(|node| has_room(node) && !self.is_leaving(tablet, *node)) =>
+                {
                     incoming.extend(&learners);
                     steps.push(Step::AddLearners { tablet, learners });
                 }
@@ -277,6 +328,11 @@ impl MetaState {
             steps.extend(self.automerge_step());
         }
         steps
+    }
+
+    /// The node has not dropped an earlier replica of the tablet.
+    fn is_leaving(&self, tablet: TabletId, node: NodeId) -> bool {
+        self.leaving.iter().any(|one| (one.tablet, one.node) == (tablet, node))
     }
 
     fn automerge_step(&self) -> Option<Step> {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ClusterId, MemberNo, NodeAddress, NodeId, NodeUuid, TabletId};
+use crate::ids::{ClusterId, MemberNo, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId};
 use crate::ring::{Node, RingMap};
 
 mod apply;
@@ -40,6 +40,9 @@ pub struct MetaState {
     /// Every node that ever left, for ever.
     removed: BTreeMap<NodeUuid, RemovedNode>,
     merge: Option<Merge>,
+    /// Replicas that were given up and that their nodes have not dropped yet. Until then none of them comes back:
+    /// what a node acknowledged for an old replica must not count for a new one.
+    leaving: Vec<Leaving>,
     operation: Option<Operation>,
     /// Merging and completing follow by themselves after SERVICEIN and SERVICEOUT.
     is_automerge: bool,
@@ -58,12 +61,22 @@ impl Default for MetaState {
             founded_tablets: BTreeSet::new(),
             removed: BTreeMap::new(),
             merge: None,
+            leaving: Vec::new(),
             operation: None,
             is_automerge: true,
             is_merge_suspended: false,
             is_automerge_held: false,
         }
     }
+}
+
+/// A replica that its node has to drop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    pub tablet: TabletId,
+    pub node: NodeId,
+    /// The ring version that gave it up.
+    pub since: RingVersion,
 }
 
 /// What stays of a node that was removed, so that a refusal can name it.
@@ -122,10 +135,21 @@ impl MetaState {
         self.removed.get(&uuid)
     }
 
+    /// Every node that ever left.
+    pub fn all_removed(&self) -> &BTreeMap<NodeUuid, RemovedNode> {
+        &self.removed
+    }
+    pub fn is_automerge_held(&self) -> bool {
+        self.is_automerge_held
+    }
     pub fn operation(&self) -> Option<&Operation> {
         self.operation.as_ref()
     }
 
+    /// Replicas that wait for being dropped.
+    pub fn leaving(&self) -> &[Leaving] {
+        &self.leaving
+    }
     pub fn merge(&self) -> Option<&Merge> {
         self.merge.as_ref()
     }

@@ -4,11 +4,13 @@
 use super::apply::Outcome;
 use super::{MetaReply, MetaState, Refused, RemovedNode};
 use crate::ids::{MemberNo, NodeAddress, NodeId, NodeUuid};
+use crate::mutant::{self, Mutant};
 use crate::ring::{Action, InRing, Node, Operate};
 
 impl MetaState {
     pub(super) fn register_node(
         &mut self,
+        node_id: NodeId,
         uuid: NodeUuid,
         number: MemberNo,
         address: &NodeAddress,
@@ -17,10 +19,10 @@ impl MetaState {
         if let Some(gone) = self.removed.get(&uuid) {
             return Err(Refused::RemovedForEver { uuid, number: gone.number });
         }
-        let node_id = self.next_node_id;
+        let next_node_id = self.next_node_id;
         let ring = self.founded_ring_mut()?;
         if let Some(node) = ring.nodes.iter().find(|node| node.uuid == uuid) {
-            return if node.number == number && node.address == *address {
+            return if (node.node_id, node.number) == (node_id, number) && node.address == *address {
                 Ok(MetaReply::Registered { node_id: node.node_id })
             } else {
                 Err(Refused::Taken { what: format!("UUID {uuid}"), number: node.number })
@@ -30,6 +32,9 @@ impl MetaState {
             let what =
                 if node.number == number { format!("No.{number}") } else { format!("address {address}") };
             return Err(Refused::Taken { what, number: node.number });
+        }
+        if node_id < next_node_id && !mutant::is_active(Mutant::NodeIdReused) {
+            return Err(Refused::NodeIdUsed { node_id, next: next_node_id });
         }
         ring.nodes.push(Node {
             node_id,
@@ -42,7 +47,7 @@ impl MetaState {
             operate: Operate::Nothing,
         });
         ring.version.0 += 1;
-        self.next_node_id.0 += 1;
+        self.next_node_id = NodeId(node_id.0 + 1);
         Ok(MetaReply::Registered { node_id })
     }
 
@@ -97,6 +102,7 @@ impl MetaState {
         }
         let gone = RemovedNode { node_id, number: node.number, address: node.address };
         self.removed.insert(node.uuid, gone);
+        self.leaving.retain(|one| one.node != node_id);
         let ring = self.founded_ring_mut()?;
         ring.nodes.retain(|other| other.node_id != node_id);
         ring.version.0 += 1;

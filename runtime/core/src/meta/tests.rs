@@ -31,7 +31,13 @@ fn founded(members: u64) -> MetaState {
 }
 
 fn register(n: u64) -> MemberChange {
-    MemberChange::RegisterNode { uuid: uuid(n), number: MemberNo(n as u32), address: address(n), zone: None }
+    MemberChange::RegisterNode {
+        node_id: NodeId(n),
+        uuid: uuid(n),
+        number: MemberNo(n as u32),
+        address: address(n),
+        zone: None,
+    }
 }
 
 fn change(state: &mut MetaState, change: MemberChange) -> String {
@@ -63,6 +69,10 @@ fn node_out(n: u64) -> MemberChange {
 /// Does what a driver would: answers each step at once, until there are none.
 fn drive(state: &mut MetaState) {
     for _ in 0..10_000 {
+        for Leaving { tablet, node, since } in state.leaving().to_vec() {
+            let dropped = MetaCommand::ReplicaDropped { tablet, node, since };
+            assert_eq!(state.apply(&dropped), MetaReply::Done);
+        }
         let steps = state.steps(1);
         if steps.is_empty() {
             return;
@@ -201,6 +211,62 @@ fn the_driver_keeps_to_its_bound_and_every_step_may_come_twice() {
 }
 
 #[test]
+fn a_replica_that_was_given_up_comes_back_only_after_it_was_dropped() {
+    let mut state = founded(3);
+    change(&mut state, register(4));
+    change(&mut state, node_in(4));
+    change(&mut state, MemberChange::Merge);
+    let (merge, tablet) = (state.merge().unwrap().id, state.merge().unwrap().moves[0].tablet);
+    let confirm = MetaCommand::ConfirmMove { merge, tablet };
+    assert_eq!(state.apply(&confirm), MetaReply::Done);
+    state.apply(&MetaCommand::MoveStarted { merge, tablet });
+    assert_eq!(state.leaving(), []);
+    change(&mut state, MemberChange::AbortMerge);
+    let left = Leaving { tablet, node: NodeId(4), since: state.ring().unwrap().version };
+    assert_eq!(state.leaving(), [left]);
+    assert_eq!(
+        words(&state.apply(&confirm)),
+        "moving a tablet is not possible: that merge does not run (any more); next: MERGE"
+    );
+
+    change(&mut state, MemberChange::Merge);
+    let is_begun = |state: &MetaState| {
+        state
+            .steps(100)
+            .iter()
+            .any(|step| matches!(step, Step::AddLearners { tablet: t, .. } if *t == tablet))
+    };
+    assert!(!is_begun(&state) && state.steps(100).len() == 8, "the other tablets need not wait");
+    // Word of an earlier life of the replica does not count.
+    let dropped = |since| MetaCommand::ReplicaDropped { tablet, node: NodeId(4), since };
+    state.apply(&dropped(RingVersion(left.since.0 - 1)));
+    assert!(!is_begun(&state));
+    state.apply(&dropped(left.since));
+    assert!(is_begun(&state) && state.leaving().is_empty());
+
+    // What a removed node has not dropped is waited for no longer.
+    drive(&mut state);
+    change(&mut state, node_out(4));
+    change(&mut state, MemberChange::Merge);
+    let merge = state.merge().unwrap().id;
+    for one in state.merge().unwrap().moves.clone() {
+        for command in [
+            MetaCommand::MoveStarted { merge, tablet: one.tablet },
+            MetaCommand::CaughtUp { merge, tablet: one.tablet },
+        ] {
+            state.apply(&command);
+        }
+    }
+    change(&mut state, MemberChange::CompleteMerge);
+    for one in state.merge().unwrap().moves.clone() {
+        assert_eq!(state.apply(&MetaCommand::MoveDone { merge, tablet: one.tablet }), MetaReply::Done);
+    }
+    assert_eq!(state.leaving().iter().filter(|one| one.node == NodeId(4)).count(), 9);
+    assert_eq!(change(&mut state, MemberChange::RemoveNode { node: NodeId(4) }), "done");
+    assert_eq!(state.leaving().iter().filter(|one| one.node == NodeId(4)).count(), 0);
+}
+
+#[test]
 fn a_late_word_about_an_aborted_merge_does_not_count_for_the_next() {
     let mut state = founded(3);
     change(&mut state, register(4));
@@ -316,11 +382,19 @@ fn a_removed_node_never_comes_back() {
          give the host a new data directory"
     );
     // Another data directory on the same host, under the same number, is another node.
-    let again =
-        MemberChange::RegisterNode { uuid: uuid(22), number: MemberNo(2), address: address(2), zone: None };
-    assert_eq!(change(&mut state, again), "node 5");
-    let taken =
-        MemberChange::RegisterNode { uuid: uuid(23), number: MemberNo(7), address: address(1), zone: None };
+    let another = |id, uuid, number, address| MemberChange::RegisterNode {
+        node_id: NodeId(id),
+        uuid,
+        number: MemberNo(number),
+        address,
+        zone: None,
+    };
+    assert_eq!(
+        change(&mut state, another(2, uuid(22), 2, address(2))),
+        "node id 2 was given out before; the next one is 5"
+    );
+    assert_eq!(change(&mut state, another(5, uuid(22), 2, address(2))), "node 5");
+    let taken = another(6, uuid(23), 7, address(1));
     assert_eq!(change(&mut state, taken), "address 10.77.0.11:8020 is already taken by No.1");
     assert_eq!(state.apply(&found(4)), MetaReply::Done, "founding again stays a retry");
 }

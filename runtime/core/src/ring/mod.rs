@@ -14,7 +14,7 @@ mod place_tests;
 mod route;
 mod slot;
 
-pub use place::{Assigned, Assignment, PlaceNode, place, voters_of_meta};
+pub use place::{Assigned, Assignment, PlaceNode, next_voters_of_meta, place, voters_of_meta};
 pub use slot::{slot_of, tablet_range, tablet_ranges};
 
 /// Parts of the key space. Never changes: a key's slot is for ever.
@@ -23,6 +23,9 @@ pub const SLOTS: u32 = 16384;
 /// One of the slots, 0 ≤ n < `SLOTS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SlotId(pub u16);
+
+/// The whole key space, as the only tablet of a cluster has it.
+pub const ALL_SLOTS: std::ops::RangeInclusive<SlotId> = SlotId(0)..=SlotId(SLOTS as u16 - 1);
 
 /// CHMPX's node states, in its own notation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -84,8 +84,16 @@ pub fn place(nodes: &[PlaceNode], tablets: u16, replicas: u32, previous: Option<
 
 /// The voters of the meta group: the lowest node ids, one to a host while there are hosts enough.
 pub fn voters_of_meta<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> Vec<NodeId> {
+    next_voters_of_meta(nodes, &BTreeSet::new())
+}
+
+/// The same when the group has voters already: who votes and may stay goes on.
+pub fn next_voters_of_meta<'a>(
+    nodes: impl IntoIterator<Item = &'a Node>,
+    present: &BTreeSet<NodeId>,
+) -> Vec<NodeId> {
     let mut sorted: Vec<&Node> = nodes.into_iter().collect();
-    sorted.sort_by_key(|node| node.node_id);
+    sorted.sort_by_key(|node| (!present.contains(&node.node_id), node.node_id));
     let mut hosts = BTreeSet::new();
     let (first, again): (Vec<&Node>, Vec<&Node>) =
         sorted.into_iter().partition(|node| hosts.insert(&node.address.host));

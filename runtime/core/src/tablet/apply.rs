@@ -12,6 +12,8 @@ use super::sessions::{CLOCK_STEP_MAX_MS, Verdict};
 use super::{Batch, Changes, Item, Outcome, Rows, Tablet};
 use crate::ids::Namespace;
 use crate::kv::{Expiry, KEY_MAX_BYTES, Key, Record, Reply, StoreMode, Write, number};
+use crate::mutant::{self, Mutant};
+use crate::ring::slot_of;
 
 /// A batch under way.
 pub struct Work<'a, R: Rows> {
@@ -31,6 +33,10 @@ pub fn apply<R: Rows>(
     if batch.items.is_empty() {
         removal::remove_expired(&mut work)?;
         removal::sweep(&mut work)?;
+    }
+    if !batch.items.is_empty() && !work.is_of_this_epoch(batch.epoch) {
+        work.write_state();
+        return Ok((vec![Outcome::NotHere; batch.items.len()], work.changes));
     }
     let mut outcomes = Vec::with_capacity(batch.items.len());
     for item in &batch.items {
@@ -82,7 +88,21 @@ impl<R: Rows> Work<'_, R> {
         }
     }
 
+    /// Whoever routed by a newer map closes the door to those who routed by an older one.
+    fn is_of_this_epoch(&mut self, epoch: u32) -> bool {
+        let state = &mut self.tablet.state;
+        state.epoch = state.epoch.max(epoch);
+        state.epoch == epoch || mutant::is_active(Mutant::EpochUnchecked)
+    }
+
+    fn is_here(&self, write: &Write) -> bool {
+        write.key().is_none_or(|key| self.tablet.slots.contains(&slot_of(&key.namespace, &key.bytes)))
+    }
+
     fn item(&mut self, item: &Item) -> Result<Outcome, R::Error> {
+        if !self.is_here(&item.write) {
+            return Ok(Outcome::NotHere);
+        }
         let session_clock_ms = self.tablet.state.session_clock_ms;
         match self.tablet.sessions.check(item, session_clock_ms) {
             Verdict::Answer(outcome) => Ok(outcome),
@@ -139,7 +159,9 @@ impl<R: Rows> Work<'_, R> {
                 return Ok(Reply::NotStored);
             }
             (StoreMode::Cas(_), None) => return Ok(Reply::NotFound),
-            (StoreMode::Cas(version), Some(record)) if record.version != version => {
+            (StoreMode::Cas(version), Some(record))
+                if record.version != version && !mutant::is_active(Mutant::CasVersionIgnored) =>
+            {
                 return Ok(Reply::Exists);
             }
             _ => {}

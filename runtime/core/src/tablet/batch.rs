@@ -1,9 +1,9 @@
 //! A batch as it stands in a log entry, and an outcome as it stands in a session row.
 //!
 //! ```text
-//! batch    u8 format 1 | u64 now_ms | u32 items | item…
+//! batch    u8 format 2 | u64 now_ms | u32 epoch | u32 items | item…
 //! item     u8 marks: 1 = retry, 2 = has a session | with a session: u64 session, u64 sequence, u64 answered_below | write
-//! outcome  u8 0 = unknown, 1 = reply | reply
+//! outcome  u8 0 = unknown, 1 = reply | reply, 2 = not here
 //! ```
 //!
 //! *Invariant:* as in `kv::codec`: bounds-checked, no copy of keys and values, no large allocation for a lie.
@@ -13,7 +13,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::{Batch, Item, Outcome};
 use crate::kv::codec::{self, BadBytes, Reader};
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const MARK_RETRY: u8 = 1;
 const MARK_SESSION: u8 = 2;
 /// Marks, and the smallest write: tag and a key of nothing.
@@ -26,6 +26,7 @@ impl Batch {
         let mut out = BytesMut::with_capacity(16 + self.items.len() * ITEM_TYPICAL_BYTES);
         out.put_u8(FORMAT);
         out.put_u64(self.now_ms);
+        out.put_u32(self.epoch);
         out.put_u32(self.items.len() as u32);
         for item in &self.items {
             encode_item(item, &mut out);
@@ -39,14 +40,14 @@ impl Batch {
         if reader.u8()? != FORMAT {
             return Err(reader.bad("unknown format version"));
         }
-        let now_ms = reader.u64()?;
+        let (now_ms, epoch) = (reader.u64()?, reader.u32()?);
         let count = reader.count(ITEM_MIN_BYTES)?;
         let mut items = Vec::new();
         for _ in 0..count {
             items.push(decode_item(&mut reader)?);
         }
         reader.end()?;
-        Ok(Batch { now_ms, items })
+        Ok(Batch { now_ms, epoch, items })
     }
 }
 
@@ -89,6 +90,7 @@ pub fn encode_outcome(outcome: &Outcome, out: &mut BytesMut) {
             out.put_u8(1);
             codec::encode_reply(reply, out);
         }
+        Outcome::NotHere => out.put_u8(2),
     }
 }
 
@@ -97,6 +99,7 @@ pub fn decode_outcome(reader: &mut Reader<'_>) -> Result<Outcome, BadBytes> {
     match reader.u8()? {
         0 => Ok(Outcome::Unknown),
         1 => Ok(Outcome::Reply(reader.reply()?)),
+        2 => Ok(Outcome::NotHere),
         _ => Err(reader.bad("no such outcome")),
     }
 }
@@ -117,7 +120,7 @@ mod tests {
         let delete = Write::Delete { key: key(), version: None };
         let first = Item { session: 7, sequence: 3, answered_below: 2, is_retry: true, write: store };
         let second = Item { session: 0, sequence: 0, answered_below: 0, is_retry: false, write: delete };
-        Batch { now_ms: 1000, items: vec![first, second] }
+        Batch { now_ms: 1000, epoch: 4, items: vec![first, second] }
     }
 
     fn hex(bytes: &[u8]) -> String {
@@ -126,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_batch_has_its_golden_bytes() {
-        let want = "01 00000000000003e8 00000002 \
+        let want = "02 00000000000003e8 00000004 00000002 \
             03 0000000000000007 0000000000000003 0000000000000002 \
             10 07 64656661756c74 00000001 6b 01 00000005 00 00000002 7676 \
             00 11 07 64656661756c74 00000001 6b 00";
@@ -139,9 +142,9 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_batch_is_thirteen_bytes() {
-        let batch = Batch { now_ms: 1, items: vec![] };
-        assert_eq!(hex(&batch.encode()), "01000000000000000100000000");
+    fn an_empty_batch_is_seventeen_bytes() {
+        let batch = Batch { now_ms: 1, epoch: 0, items: vec![] };
+        assert_eq!(hex(&batch.encode()), "0200000000000000010000000000000000");
         assert_eq!(Batch::decode(&batch.encode()), Ok(batch));
     }
 
@@ -152,26 +155,28 @@ mod tests {
             assert_eq!(error.to_string(), want);
         };
         check(b"", "bad bytes in batch at byte 0: ends too early");
-        check(b"\x02", "bad bytes in batch at byte 1: unknown format version");
-        let head = b"\x01\0\0\0\0\0\0\0\x01";
+        check(b"\x01", "bad bytes in batch at byte 1: unknown format version");
+        let head = b"\x02\0\0\0\0\0\0\0\x01\0\0\0\0";
         check(
             &[&head[..], b"\xff\xff\xff\xff"].concat(),
-            "bad bytes in batch at byte 13: says more entries than can follow",
+            "bad bytes in batch at byte 17: says more entries than can follow",
         );
         check(
             &[&head[..], b"\0\0\0\x01\x04\0\0\0"].concat(),
-            "bad bytes in batch at byte 14: unknown marks of an item",
+            "bad bytes in batch at byte 18: unknown marks of an item",
         );
         check(
             &[&head[..], b"\0\0\0\x01\x02", &[0; 24], b"\x11"].concat(),
-            "bad bytes in batch at byte 38: session 0 is no session",
+            "bad bytes in batch at byte 42: session 0 is no session",
         );
-        check(&[&head[..], b"\0\0\0\0x"].concat(), "bad bytes in batch at byte 13: nothing may follow");
+        check(&[&head[..], b"\0\0\0\0x"].concat(), "bad bytes in batch at byte 17: nothing may follow");
     }
 
     #[test]
     fn outcomes_come_back() {
-        for (outcome, want) in [(Outcome::Unknown, "00"), (Outcome::Reply(Reply::Done), "010b")] {
+        for (outcome, want) in
+            [(Outcome::Unknown, "00"), (Outcome::Reply(Reply::Done), "010b"), (Outcome::NotHere, "02")]
+        {
             let mut out = BytesMut::new();
             encode_outcome(&outcome, &mut out);
             assert_eq!(hex(&out), want);
@@ -182,7 +187,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_bytes_make_decoding_panic(tail: Vec<u8>, count in 0u32..9) {
-            let head = [&b"\x01\0\0\0\0\0\0\0\x01"[..], &count.to_be_bytes(), &tail].concat();
+            let head = [&b"\x02\0\0\0\0\0\0\0\x01\0\0\0\0"[..], &count.to_be_bytes(), &tail].concat();
             let _ = Batch::decode(&Bytes::from(head));
             let _ = Batch::decode(&Bytes::from(tail));
         }

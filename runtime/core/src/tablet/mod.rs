@@ -7,6 +7,9 @@
 //! *Invariant (X1):* a (session, sequence) that was applied is answered again, never applied again.
 //! *Invariant (R1):* the same batches give bit-identical rows on every replica, whenever it was opened.
 //!
+//! *Invariant (M5):* a write is applied only to a slot of this tablet, and only if it was let in under an epoch of the
+//! ring map that is not older than any before it.
+//!
 //! A flush costs one row: the namespace remembers the version that was last given out, and records with that
 //! version or a smaller one are dead from then on. A flush with a delay waits in the same row for the first batch
 //! whose clock has reached it. The dead rows are removed later, some with every empty batch (`removal`).
@@ -19,12 +22,14 @@ pub mod rows;
 mod sessions;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
 use crate::ids::Namespace;
 use crate::kv::codec::BadBytes;
 use crate::kv::{Read, Reply, Write};
+use crate::ring::SlotId;
 use rows::{KIND_SESSION, KIND_SYSTEM, NamespaceState, STATE_ROW, SWEEP_ROW, State};
 use sessions::Sessions;
 
@@ -50,6 +55,8 @@ pub struct Item {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Batch {
     pub now_ms: u64,
+    /// The epoch of the tablet in the ring map by which these writes were let in.
+    pub epoch: u32,
     pub items: Vec<Item>,
 }
 
@@ -60,6 +67,8 @@ pub enum Outcome {
     /// Whether it was applied before cannot be said any more, and it was not applied now: a retry whose session
     /// has been forgotten, a sequence below `answered_below`, or a new session where there is no room for one.
     Unknown,
+    /// Not applied, because the key's slot or the epoch is not this tablet's (M5): the sender's ring map is too old.
+    NotHere,
 }
 
 /// The rows of a tablet as they were before the batch. Implemented by the storage and by test maps.
@@ -79,6 +88,7 @@ pub type Changes = BTreeMap<Vec<u8>, Option<Bytes>>;
 #[derive(Debug)]
 pub struct Tablet {
     value_max_bytes: usize,
+    slots: RangeInclusive<SlotId>,
     state: State,
     namespaces: BTreeMap<Namespace, NamespaceState>,
     sessions: Sessions,
@@ -90,10 +100,15 @@ pub struct Tablet {
 
 impl Tablet {
     /// Reads clock, version counter, counts and sessions from the rows. `value_max_bytes` must be the same on all
-    /// replicas, or they would differ in what they refuse.
-    pub fn open<R: Rows>(rows: &R, value_max_bytes: usize) -> Result<Tablet, R::Error> {
+    /// replicas, or they would differ in what they refuse; so must `slots`, which a tablet has for ever.
+    pub fn open<R: Rows>(
+        rows: &R,
+        value_max_bytes: usize,
+        slots: RangeInclusive<SlotId>,
+    ) -> Result<Tablet, R::Error> {
         let mut tablet = Tablet {
             value_max_bytes,
+            slots,
             state: State::default(),
             namespaces: BTreeMap::new(),
             sessions: Sessions::default(),
@@ -139,6 +154,11 @@ impl Tablet {
         let sweep = self.sweep_from.as_ref().map(|_| self.state.clock_ms);
         let flush = self.namespaces.values().map(|n| n.flush_at_ms).filter(|&at| at != 0).min();
         [sweep, flush, self.expiry_not_before_ms].into_iter().flatten().min()
+    }
+
+    /// About how many bytes the rows of the records have.
+    pub fn size_bytes(&self) -> u64 {
+        self.namespaces.values().map(|n| n.bytes + n.records * rows::ROW_OVERHEAD_BYTES).sum()
     }
 
     /// The replicated clock.

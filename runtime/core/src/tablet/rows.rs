@@ -2,7 +2,8 @@
 //! own rows (applied index, membership), which are no part of the tablet's state.
 //!
 //! ```text
-//! system   1 's'                                       → format, u64 clock_ms, u64 session_clock_ms, u64 version
+//! system   1 's'                                       → format, u64 clock_ms, u64 session_clock_ms, u64 version,
+//!                                                        u32 epoch
 //!          1 'n' namespace                             → format, u64 records, u64 bytes, u64 flushed_version, u64 flush_at_ms
 //!          1 'w'                                       → format, data row at which the sweep goes on (absent = no sweep)
 //! session  2 u64 session                               → see `sessions`
@@ -35,6 +36,9 @@ const RECORD_HEADER_BYTES: usize = 1 + 4 + 8 + 8 + 8;
 /// Kind and slot, before the namespace of a data row.
 const DATA_HEADER_BYTES: usize = 1 + 2;
 const EXPIRY_HEADER_BYTES: usize = 1 + 8;
+
+/// What a record takes beside its key and value, about.
+pub const ROW_OVERHEAD_BYTES: u64 = 48;
 
 /// The format byte is the one this release writes.
 pub fn check_format(reader: &mut Reader<'_>) -> Result<(), BadBytes> {
@@ -131,23 +135,30 @@ pub struct State {
     pub session_clock_ms: u64,
     /// The version that was given out last.
     pub version: u64,
+    /// The largest epoch of the ring map under which a write was let in; writes of older ones are refused (M5).
+    pub epoch: u32,
 }
 
 impl State {
     pub fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(25);
+        let mut out = BytesMut::with_capacity(29);
         out.put_u8(FORMAT);
         out.put_u64(self.clock_ms);
         out.put_u64(self.session_clock_ms);
         out.put_u64(self.version);
+        out.put_u32(self.epoch);
         out.freeze()
     }
 
     pub fn decode(bytes: &Bytes) -> Result<State, BadBytes> {
         let mut reader = Reader::new(bytes, "state row");
         check_format(&mut reader)?;
-        let state =
-            State { clock_ms: reader.u64()?, session_clock_ms: reader.u64()?, version: reader.u64()? };
+        let state = State {
+            clock_ms: reader.u64()?,
+            session_clock_ms: reader.u64()?,
+            version: reader.u64()?,
+            epoch: reader.u32()?,
+        };
         reader.end()?;
         Ok(state)
     }

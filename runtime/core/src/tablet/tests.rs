@@ -10,6 +10,7 @@ use super::rows::{KIND_DATA, KIND_EXPIRY, KIND_SESSION, write_changes};
 use super::sessions::{CLOCK_STEP_MAX_MS, IDLE_MAX_MS, KEPT_VALUE_MAX_BYTES};
 use super::*;
 use crate::kv::{Expiry, Key, Record, StoreMode, Write};
+use crate::ring::ALL_SLOTS;
 
 const VALUE_MAX_BYTES: usize = 24;
 
@@ -24,7 +25,7 @@ struct Replica {
 impl Replica {
     fn new() -> Replica {
         let rows = Map::new();
-        let tablet = Tablet::open(&rows, VALUE_MAX_BYTES).unwrap();
+        let tablet = Tablet::open(&rows, VALUE_MAX_BYTES, ALL_SLOTS).unwrap();
         Replica { rows, tablet }
     }
 
@@ -37,11 +38,11 @@ impl Replica {
 
     fn at(&mut self, now_ms: u64, writes: &[Write]) -> Vec<Outcome> {
         let items = writes.iter().map(|write| item(0, 0, 0, false, write.clone())).collect();
-        self.apply(&Batch { now_ms, items })
+        self.apply(&Batch { now_ms, epoch: 1, items })
     }
 
     fn reopen(&mut self) {
-        self.tablet = Tablet::open(&self.rows, VALUE_MAX_BYTES).unwrap();
+        self.tablet = Tablet::open(&self.rows, VALUE_MAX_BYTES, ALL_SLOTS).unwrap();
     }
 
     fn get(&self, key: &str) -> Reply {
@@ -72,7 +73,7 @@ impl Replica {
             if self.tablet.next_expiry_ms().is_none_or(|at| at > self.tablet.clock_ms()) {
                 return;
             }
-            self.apply(&Batch { now_ms: 0, items: vec![] });
+            self.apply(&Batch { now_ms: 0, epoch: 1, items: vec![] });
         }
         panic!("removal does not come to an end");
     }
@@ -102,6 +103,7 @@ fn replies(outcomes: Vec<Outcome>) -> Vec<Reply> {
     let reply = |outcome| match outcome {
         Outcome::Reply(reply) => reply,
         Outcome::Unknown => panic!("unknown"),
+        Outcome::NotHere => panic!("not here"),
     };
     outcomes.into_iter().map(reply).collect()
 }
@@ -315,7 +317,7 @@ fn a_scan_goes_through_the_tablet_by_its_cursor() {
 #[test]
 fn a_retry_is_answered_again_and_not_applied_again() {
     let mut replica = Replica::new();
-    let batch = |items| Batch { now_ms: 1000, items };
+    let batch = |items| Batch { now_ms: 1000, epoch: 1, items };
     let incr = |sequence, below, is_retry| item(5, sequence, below, is_retry, incr("k", 1));
     let number = |value, version| Outcome::Reply(Reply::Number { value, version });
     replica.at(1000, &[set("k", "0")]);
@@ -340,7 +342,7 @@ fn a_retry_is_answered_again_and_not_applied_again() {
 fn a_retry_of_a_session_nobody_knows_has_an_unknown_outcome() {
     let mut replica = Replica::new();
     let items = vec![item(5, 1, 1, true, set("k", "v"))];
-    assert_eq!(replica.apply(&Batch { now_ms: 1, items }), [Outcome::Unknown]);
+    assert_eq!(replica.apply(&Batch { now_ms: 1, epoch: 1, items }), [Outcome::Unknown]);
     assert_eq!((replica.value("k"), replica.rows_of(KIND_SESSION)), (None, 0));
 }
 
@@ -354,12 +356,12 @@ fn a_large_record_is_not_kept_for_retries() {
         modified_at_ms: 0,
     };
     let mut rows = Map::new();
-    let mut tablet = Tablet::open(&rows, 1024 * 1024).unwrap();
+    let mut tablet = Tablet::open(&rows, 1024 * 1024, ALL_SLOTS).unwrap();
     let value = large.value.clone();
     let set = Write::Store { key: k("k"), mode: StoreMode::Set, flags: 0, expiry: Expiry::Never, value };
     let gat = Write::GetAndTouch { key: k("k"), expiry: Expiry::Never };
     let items = vec![item(1, 1, 1, false, set), item(1, 2, 1, false, gat.clone()), item(1, 2, 1, true, gat)];
-    let (outcomes, changes) = tablet.apply(&rows, &Batch { now_ms: 0, items }).unwrap();
+    let (outcomes, changes) = tablet.apply(&rows, &Batch { now_ms: 0, epoch: 1, items }).unwrap();
     write_changes(&mut rows, changes);
     assert_eq!(outcomes[1..], [Outcome::Reply(Reply::Record(large)), Outcome::Unknown]);
 }
@@ -368,16 +370,16 @@ fn a_large_record_is_not_kept_for_retries() {
 fn sessions_are_forgotten_by_use_and_not_by_a_jump_of_the_clock() {
     let mut replica = Replica::new();
     let write = |sequence, is_retry| vec![item(5, sequence, 1, is_retry, set("k", "v"))];
-    replica.apply(&Batch { now_ms: 1000, items: write(1, false) });
+    replica.apply(&Batch { now_ms: 1000, epoch: 1, items: write(1, false) });
     let far = 1000 + 100 * IDLE_MAX_MS;
-    let again = replica.apply(&Batch { now_ms: far, items: write(1, true) });
+    let again = replica.apply(&Batch { now_ms: far, epoch: 1, items: write(1, true) });
     assert_eq!(again, [Outcome::Reply(Reply::Stored { version: 1 })]);
     for step in 1..=IDLE_MAX_MS / CLOCK_STEP_MAX_MS {
         assert_eq!(replica.rows_of(KIND_SESSION), 1);
         replica.at(far + step * CLOCK_STEP_MAX_MS, &[]);
     }
     assert_eq!(replica.rows_of(KIND_SESSION), 0);
-    let again = replica.apply(&Batch { now_ms: far, items: write(1, true) });
+    let again = replica.apply(&Batch { now_ms: far, epoch: 1, items: write(1, true) });
     assert_eq!(again, [Outcome::Unknown]);
 }
 
@@ -386,13 +388,13 @@ fn a_full_session_table_takes_no_new_session_until_one_was_idle_long_enough() {
     let mut replica = Replica::new();
     let write = |session| item(session, 1, 1, false, set("k", "v"));
     let items = (1..=SESSIONS_MAX as u64).map(write).collect();
-    replica.apply(&Batch { now_ms: 1000, items });
-    let outcomes = replica.apply(&Batch { now_ms: 1000, items: vec![write(99_999)] });
+    replica.apply(&Batch { now_ms: 1000, epoch: 1, items });
+    let outcomes = replica.apply(&Batch { now_ms: 1000, epoch: 1, items: vec![write(99_999)] });
     assert_eq!(outcomes, [Outcome::Unknown]);
     for step in 1..=KEEP_MIN_MS / CLOCK_STEP_MAX_MS {
         replica.at(1000 + step * CLOCK_STEP_MAX_MS, &[]);
     }
-    let outcomes = replica.apply(&Batch { now_ms: 1000, items: vec![write(99_999)] });
+    let outcomes = replica.apply(&Batch { now_ms: 1000, epoch: 1, items: vec![write(99_999)] });
     assert!(matches!(outcomes[..], [Outcome::Reply(Reply::Stored { .. })]));
     assert_eq!(replica.rows_of(KIND_SESSION), SESSIONS_MAX);
 }
@@ -402,9 +404,9 @@ fn a_session_keeps_a_bounded_number_of_answers() {
     let mut replica = Replica::new();
     let many = REPLIES_PER_SESSION_MAX as u64 + 1;
     let items = (1..=many).map(|sequence| item(5, sequence, 1, false, set("k", "v"))).collect();
-    replica.apply(&Batch { now_ms: 1, items });
+    replica.apply(&Batch { now_ms: 1, epoch: 1, items });
     let retry = |sequence| item(5, sequence, 1, true, set("k", "v"));
-    let outcomes = replica.apply(&Batch { now_ms: 1, items: vec![retry(1), retry(2)] });
+    let outcomes = replica.apply(&Batch { now_ms: 1, epoch: 1, items: vec![retry(1), retry(2)] });
     assert_eq!(outcomes, [Outcome::Unknown, Outcome::Reply(Reply::Stored { version: 2 })]);
 }
 
@@ -423,16 +425,47 @@ fn rows_of_the_storage_are_no_part_of_the_state() {
 #[test]
 fn a_damaged_row_is_an_error_and_no_guess() {
     let mut replica = Replica::new();
-    replica.apply(&Batch { now_ms: 1, items: vec![item(5, 1, 1, false, set("k", "v"))] });
+    replica.apply(&Batch { now_ms: 1, epoch: 1, items: vec![item(5, 1, 1, false, set("k", "v"))] });
     for (row, value) in &replica.rows {
         for damaged in [Bytes::new(), value.slice(..value.len().min(3)), Bytes::from_static(b"\x63")] {
             let mut rows = replica.rows.clone();
             rows.insert(row.clone(), damaged);
-            let refused = match Tablet::open(&rows, VALUE_MAX_BYTES) {
+            let refused = match Tablet::open(&rows, VALUE_MAX_BYTES, ALL_SLOTS) {
                 Err(_) => true,
                 Ok(tablet) => tablet.read(&rows, &Read::Get { key: k("k") }).is_err(),
             };
             assert!(refused, "row {row:?}");
         }
     }
+}
+
+#[test]
+fn a_write_that_was_let_in_under_an_older_epoch_or_for_another_slot_is_not_applied() {
+    let mut replica = Replica::new();
+    let mut under = |epoch, key: &str| {
+        let items = vec![item(0, 0, 0, false, set(key, "v"))];
+        let batch = Batch { now_ms: 1000, epoch, items };
+        matches!(replica.apply(&batch)[..], [Outcome::Reply(Reply::Stored { .. })])
+    };
+    assert_eq!(
+        [(3, "a"), (2, "b"), (3, "c"), (4, "d"), (3, "e")].map(|(n, key)| under(n, key)),
+        [true, false, true, true, false]
+    );
+    assert_eq!(
+        ["a", "b", "c", "d", "e"].map(|key| replica.value(key).is_some()),
+        [true, false, true, true, false]
+    );
+    // The epoch is part of the state, so that a restart does not open the door again.
+    replica.reopen();
+    let late = Batch { now_ms: 1000, epoch: 3, items: vec![item(0, 0, 0, false, set("f", "v"))] };
+    assert_eq!(replica.apply(&late), [Outcome::NotHere]);
+    // Removal of what has expired belongs to no epoch.
+    assert_eq!(replica.apply(&Batch::default()), []);
+
+    // Key "a" has slot 3647.
+    let rows = Map::new();
+    let mut tablet = Tablet::open(&rows, VALUE_MAX_BYTES, SlotId(0)..=SlotId(3646)).unwrap();
+    let foreign = Batch { now_ms: 1000, epoch: 1, items: vec![item(9, 1, 0, false, set("a", "v"))] };
+    let (outcomes, changes) = tablet.apply(&rows, &foreign).unwrap();
+    assert_eq!((outcomes, changes.len()), (vec![Outcome::NotHere], 1), "only the clock has moved");
 }

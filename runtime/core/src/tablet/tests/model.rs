@@ -230,7 +230,7 @@ fn any_item() -> impl Strategy<Value = Item> {
 /// A batch, and whether the second replica is opened anew before it.
 fn any_batches() -> impl Strategy<Value = Vec<(Batch, bool)>> {
     let items = prop_oneof![3 => prop::collection::vec(any_item(), 1..8), 1 => Just(vec![])];
-    let batch = (0..400u64, items).prop_map(|(now_ms, items)| Batch { now_ms, items });
+    let batch = (0..400u64, items).prop_map(|(now_ms, items)| Batch { now_ms, epoch: 1, items });
     prop::collection::vec((batch, any::<bool>()), 1..24)
 }
 

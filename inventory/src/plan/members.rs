@@ -1,0 +1,578 @@
+//! Grow, shrink and replace: one plan for members that come and members that leave, derived from where the cluster
+//! is, so that typing the command again goes on where it stopped. Who comes is in the inventory already, who leaves
+//! is in it still. Data moves once, however many come and leave.
+
+use std::collections::BTreeMap;
+
+use dkc_core::config::layout;
+use dkc_core::ids::{ClusterName, MemberNo, NodeId};
+use dkc_core::meta::{MemberChange, OperationId};
+use dkc_core::ring::{self, InRing, Operate, PlaceNode};
+
+use super::deploy::{
+    config_step, host_refusals, node_refusal, node_steps, parameter_refusals, program_steps,
+};
+use super::start::{is_running, port_refusals, start_action};
+use super::steps::{Place, Steps, places};
+use super::stop::{failures, is_up, tolerated};
+use super::{
+    Action, Danger, DeployRequest, Door, Operation, Plan, Program, Refusal, Refused, Selection, Target,
+};
+use crate::edit::{plural, remove_members};
+use crate::model::{Inventory, NodeName, Server, node_dir};
+use crate::observed::{HostView, Observed};
+use crate::render;
+use crate::ring::{Reshape, RingFacts, amount};
+
+/// The cluster's own lock: a new id, and who takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lock {
+    pub id: OperationId,
+    /// `ann@admin1`.
+    pub holder: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MembersRequest {
+    pub operation: Operation,
+    pub lock: Lock,
+    pub cluster: ClusterName,
+    /// Registered already, in the inventory that the plan is made from.
+    pub come: Vec<MemberNo>,
+    pub leave: Vec<MemberNo>,
+    /// The generation that is on disk: the plan is bound to it, not to the one with those who come.
+    pub generation: u64,
+    pub program: Program,
+    pub authorities: BTreeMap<ClusterName, String>,
+    /// Although a member that stays is down (`--allow-no-tolerance`).
+    pub allow_no_tolerance: bool,
+}
+
+/// The phases, in the order in which they are carried out. `deploy` has 1 and 2.
+const BEGIN: u32 = 0;
+const REGISTER: u32 = 3;
+const START: u32 = 4;
+const JOIN: u32 = 5;
+const MERGE: u32 = 6;
+const STOP: u32 = 7;
+const SLAVES: u32 = 8;
+const END: u32 = 9;
+
+pub fn change_members(
+    inventory: &Inventory,
+    observed: &Observed,
+    request: &MembersRequest,
+) -> Result<Plan, Refused> {
+    let planning = Planning::new(inventory, observed, request)?;
+    let mut refusals = planning.refusals();
+    let new = planning.new_places(&mut refusals);
+    Refused::unless_empty(refusals)?;
+
+    let mut steps = Steps::default();
+    planning.begin_steps(&mut steps, &new);
+    planning.merge_steps(&mut steps);
+    planning.stop_steps(&mut steps);
+    planning.slave_steps(&mut steps);
+    planning.end_steps(&mut steps);
+
+    let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
+    plan.generation = request.generation;
+    plan.ring_version = Some(planning.facts.view.ring.version);
+    plan.steps = steps.numbered();
+    plan.leaves = planning.leaving.iter().map(|server| planning.node_name(server.number)).collect();
+    let is_recorded = !plan.leaves.is_empty() || plan.steps.iter().any(records);
+    plan.generation_after = inventory.generation + u64::from(is_recorded);
+    planning.judge_danger(&mut plan);
+    planning.impact(&mut plan);
+    plan.undo = planning.undo();
+    Ok(plan)
+}
+
+fn records(step: &super::Step) -> bool {
+    matches!(step.action, Action::CheckConfiguration { .. })
+}
+
+struct Planning<'a> {
+    inventory: &'a Inventory,
+    observed: &'a Observed,
+    request: &'a MembersRequest,
+    facts: RingFacts<'a>,
+    coming: Vec<&'a Server>,
+    leaving: Vec<&'a Server>,
+    reshape: Reshape,
+    /// The operation that runs when it is this very one, else the new id.
+    operation: OperationId,
+    is_continued: bool,
+}
+
+impl<'a> Planning<'a> {
+    fn new(
+        inventory: &'a Inventory,
+        observed: &'a Observed,
+        request: &'a MembersRequest,
+    ) -> Result<Planning<'a>, Refused> {
+        let name = &request.cluster;
+        let all = [request.come.clone(), request.leave.clone()].concat();
+        if !all.is_empty() {
+            Target::Servers { cluster: name.clone(), numbers: all }.nodes(inventory)?;
+        }
+        let server = |number: &MemberNo| inventory.server(name, *number);
+        let coming: Vec<&Server> = request.come.iter().filter_map(server).collect();
+        let leaving: Vec<&Server> = request.leave.iter().filter_map(server).collect();
+        let Some(facts) = RingFacts::of(inventory, observed, name) else {
+            let why = "no server of it answers that knows a founded ring".to_owned();
+            return Err(Refusal::RingSilent { cluster: name.clone(), why }.into());
+        };
+        let places: Vec<PlaceNode> = coming.iter().map(|server| place_node(inventory, server)).collect();
+        let leave: Vec<NodeId> = leaving.iter().map(|server| server.node_id).collect();
+        let mut planning = Planning {
+            reshape: facts.reshape(&places, &leave),
+            inventory,
+            observed,
+            request,
+            facts,
+            coming,
+            leaving,
+            operation: request.lock.id,
+            is_continued: false,
+        };
+        if let Some(running) = &planning.facts.view.operation
+            && running.holder == request.lock.holder
+            && running.what == planning.what()
+        {
+            (planning.operation, planning.is_continued) = (running.id, true);
+        }
+        Ok(planning)
+    }
+
+    fn node_name(&self, number: MemberNo) -> NodeName {
+        NodeName::Server(self.request.cluster.clone(), number)
+    }
+
+    /// In the operator's words, for whoever else wants to change members meanwhile.
+    fn what(&self) -> String {
+        let name = &self.request.cluster;
+        let addresses: Vec<String> = self.coming.iter().map(|s| s.address.to_string()).collect();
+        let numbers: Vec<String> = self.leaving.iter().map(|s| format!("No.{}", s.number)).collect();
+        match (addresses.is_empty(), numbers.is_empty()) {
+            (_, true) => format!("grow {name} by {}", addresses.join(" ")),
+            (true, false) => format!("shrink {name} by {}", numbers.join(" ")),
+            (false, false) => format!("replace {} of {name} by {}", numbers.join(" "), addresses.join(" ")),
+        }
+    }
+
+    fn refusals(&self) -> Vec<Refusal> {
+        let cluster = || self.request.cluster.clone();
+        let view = self.facts.view;
+        let mut refusals = Vec::new();
+        if let Some(running) = view.operation.as_ref().filter(|_| !self.is_continued) {
+            let (holder, what) = (running.holder.clone(), running.what.clone());
+            return vec![Refusal::OperationRuns { cluster: cluster(), holder, what }];
+        }
+        if let Some(merge) = view.merge.as_ref().filter(|_| !self.is_continued) {
+            return vec![Refusal::Merging { cluster: cluster(), state: merge.describe() }];
+        }
+        if self.in_service_after() == 0 {
+            return vec![Refusal::LastServer { cluster: cluster() }];
+        }
+        if let Some(why) = self.facts.trouble() {
+            refusals.push(Refusal::NotServing { cluster: cluster(), why });
+        }
+        if !self.moves() {
+            return refusals;
+        }
+        if self.reshape.weak_tablets > 0 {
+            refusals.push(Refusal::RingQuorum { cluster: cluster(), count: self.reshape.weak_tablets });
+        }
+        let going: Vec<NodeId> = self.leaving.iter().map(|server| server.node_id).collect();
+        let down: Vec<String> = self
+            .facts
+            .down()
+            .iter()
+            .filter(|node| !going.contains(&node.node_id))
+            .map(|node| node.number.to_string())
+            .collect();
+        let tolerates = self.worst_moment() as usize;
+        if !down.is_empty() && tolerates == 0 && !self.request.allow_no_tolerance {
+            refusals.push(Refusal::Degraded { cluster: cluster(), down, tolerates });
+        }
+        refusals
+    }
+
+    /// The failures that may still come while data moves: what both the old and the new placement survive.
+    fn worst_moment(&self) -> u32 {
+        let now = self.reshape.tolerates_now.unwrap_or(0);
+        now.min(self.reshape.tolerates_after.unwrap_or(0))
+    }
+
+    fn in_service_after(&self) -> usize {
+        let stays = |node: &&ring::Node| {
+            node.in_ring == InRing::ServiceIn
+                && node.action != ring::Action::Delete
+                && !self.request.leave.contains(&node.number)
+                && !self.request.come.contains(&node.number)
+        };
+        self.facts.view.ring.nodes.iter().filter(stays).count() + self.coming.len()
+    }
+
+    /// Is there anybody to bring in or to take out?
+    fn moves(&self) -> bool {
+        !self.to_bring_in().is_empty() || !self.to_take_out().is_empty()
+    }
+
+    fn to_bring_in(&self) -> Vec<&'a Server> {
+        let is_in =
+            |server: &&&Server| {
+                !self.facts.view.ring.node(server.node_id).is_some_and(|node| {
+                    node.in_ring == InRing::ServiceIn && node.action == ring::Action::None
+                })
+            };
+        self.coming.iter().filter(is_in).copied().collect()
+    }
+
+    fn to_take_out(&self) -> Vec<&'a Server> {
+        let is_in = |server: &&&Server| {
+            let node = self.facts.view.ring.node(server.node_id);
+            node.is_some_and(|node| node.in_ring == InRing::ServiceIn)
+        };
+        self.leaving.iter().filter(is_in).copied().collect()
+    }
+
+    /// New members, where they will live. Refused where a deploy or a start would be.
+    fn new_places(&self, refusals: &mut Vec<Refusal>) -> Vec<Place<'a>> {
+        let bring_in = self.to_bring_in();
+        let nodes: Vec<NodeName> = bring_in.iter().map(|server| self.node_name(server.number)).collect();
+        if nodes.is_empty() {
+            return Vec::new();
+        }
+        let places = places(self.inventory, self.observed, &nodes, refusals);
+        let deploy = self.deploy_request();
+        refusals.extend(parameter_refusals(self.inventory, &nodes));
+        refusals.extend(host_refusals(self.inventory, &deploy, &places));
+        refusals.extend(places.iter().filter_map(|place| node_refusal(self.inventory, &deploy, place)));
+        for place in places.iter().filter(|place| !is_running(place)) {
+            refusals.extend(port_refusals(self.inventory, place));
+        }
+        places
+    }
+
+    fn deploy_request(&self) -> DeployRequest {
+        DeployRequest {
+            operation: self.request.operation.clone(),
+            selection: Selection::default(),
+            program: self.request.program.clone(),
+            authorities: self.request.authorities.clone(),
+            config_only: false,
+        }
+    }
+
+    /// Servers that answer, those that stay first: through any of them the whole ring is spoken to.
+    fn doors(&self) -> Vec<Door> {
+        let door = |node: &NodeName| {
+            let host = self.inventory.host_of(node)?;
+            let facts = self.observed.facts(&host)?;
+            facts.node(node).meta.as_ref()?;
+            Some(Door { dir: node_dir(&facts.root, node), host })
+        };
+        let nodes = self.inventory.servers_of(&self.request.cluster);
+        let (leave, stay): (Vec<&NodeName>, Vec<&NodeName>) =
+            nodes.iter().partition(|node| self.leaving.iter().any(|s| self.node_name(s.number) == **node));
+        stay.into_iter().chain(leave).filter_map(door).collect()
+    }
+
+    fn ring_step(&self, steps: &mut Steps, phase: u32, action: Action) {
+        if let Some(door) = self.doors().first() {
+            steps.host(phase, &door.host, action);
+        }
+    }
+
+    fn change(&self, steps: &mut Steps, phase: u32, change: MemberChange, about: String) {
+        let (doors, operation) = (self.doors(), Some(self.operation));
+        self.ring_step(steps, phase, Action::ChangeMembers { doors, operation, change, about });
+    }
+
+    fn needs_operation(&self) -> bool {
+        let known = |server: &&Server| self.facts.view.ring.node(server.node_id).is_some();
+        self.moves() || self.leaving.iter().any(known)
+    }
+
+    fn begin_steps(&self, steps: &mut Steps, new: &[Place<'_>]) {
+        if self.needs_operation() {
+            let (cluster, doors, id) = (self.request.cluster.clone(), self.doors(), self.operation);
+            let (holder, what) = (self.request.lock.holder.clone(), self.what());
+            self.ring_step(steps, BEGIN, Action::BeginOperation { cluster, doors, id, holder, what });
+        }
+        let deploy = self.deploy_request();
+        program_steps(steps, &deploy, new);
+        for place in new {
+            node_steps(steps, self.inventory, &deploy, place);
+        }
+        for server in self.to_bring_in() {
+            let entry = self.inventory.server_entry(server);
+            if self.facts.view.ring.node(server.node_id).is_none() {
+                let change = MemberChange::RegisterNode {
+                    node_id: entry.node_id,
+                    uuid: entry.node_uuid,
+                    number: entry.number,
+                    address: entry.address,
+                    zone: entry.zone,
+                };
+                let about = format!("register No.{} ({}) in the ring", server.number, server.address);
+                self.change(steps, REGISTER, change, about);
+            }
+        }
+        for place in new {
+            if !is_running(place) {
+                steps.node(START, place, start_action(place));
+            }
+            if let NodeName::Server(name, number) = &place.node
+                && let Some(server) = self.inventory.server(name, *number)
+            {
+                let node_id = server.node_id;
+                steps.node(JOIN, place, Action::WaitJoined { dir: place.dir(), node_id });
+            }
+        }
+    }
+
+    fn merge_steps(&self, steps: &mut Steps) {
+        let (come, leave) = (self.to_bring_in(), self.to_take_out());
+        if come.len() + leave.len() > 0 {
+            // A merge that runs was checked when it began; what it needs now is to end.
+            if self.facts.view.merge.is_none() {
+                let failures = self.reshape.tolerates_now.unwrap_or(0);
+                self.ring_step(steps, MERGE, Action::RequireTolerance { doors: self.doors(), failures });
+            }
+            // Together they move each tablet once; one by one the second would move some again.
+            let is_several = come.len() + leave.len() > 1;
+            if is_several {
+                self.change(
+                    steps,
+                    MERGE,
+                    MemberChange::SuspendMerge,
+                    "SUSPENDMERGE: all merge at once".into(),
+                );
+            }
+            for server in &come {
+                let change = MemberChange::ServiceIn { node: server.node_id };
+                self.change(steps, MERGE, change, format!("SERVICEIN No.{}", server.number));
+            }
+            for server in &leave {
+                let change = MemberChange::ServiceOut { node: server.node_id };
+                self.change(steps, MERGE, change, format!("SERVICEOUT No.{}", server.number));
+            }
+            if is_several || (self.is_continued && self.facts.view.is_merge_suspended) {
+                self.change(steps, MERGE, MemberChange::NoSuspendMerge, "NOSUSPENDMERGE".into());
+            }
+            let ids = |servers: &[&Server]| servers.iter().map(|server| server.node_id).collect();
+            let (come, leave) = (ids(&come), ids(&leave));
+            let (doors, operation) = (self.doors(), self.operation);
+            self.ring_step(steps, MERGE, Action::Merge { doors, operation, come, leave });
+        }
+        for server in &self.leaving {
+            if self.facts.view.ring.node(server.node_id).is_some() {
+                let about = format!("remove No.{} from the ring, for ever", server.number);
+                self.change(steps, MERGE, MemberChange::RemoveNode { node: server.node_id }, about);
+            }
+        }
+    }
+
+    /// On hosts that answer; those that do not are said in the plan.
+    fn stop_steps(&self, steps: &mut Steps) {
+        for server in &self.leaving {
+            let node = self.node_name(server.number);
+            let host = server.address.host.clone();
+            let Some(facts) = self.observed.facts(&host) else { continue };
+            let view = facts.node(&node);
+            let place = Place { node, host, facts };
+            if is_up(&view) {
+                steps.node(STOP, &place, Action::StopNode { dir: place.dir(), manager: facts.service });
+            }
+            if view.marker == Some(server.node_uuid) {
+                steps.node(STOP, &place, Action::MarkRemoved { dir: place.dir(), uuid: server.node_uuid });
+            }
+        }
+    }
+
+    /// A slave follows the ring by itself; where it begins after a restart is in its configuration.
+    fn slave_steps(&self, steps: &mut Steps) {
+        let after = self.after();
+        for id in after.slaves_of(&self.request.cluster) {
+            let node = NodeName::Slave(self.request.cluster.clone(), id);
+            let Some(host) = after.host_of(&node) else { continue };
+            let (Some(facts), Some(config)) =
+                (self.observed.facts(&host), render::node_config(&after, &node))
+            else {
+                continue;
+            };
+            let view = facts.node(&node);
+            let place = Place { node, host, facts };
+            if !view.files.contains_key(layout::CONFIG) {
+                continue;
+            }
+            if let Some(write) = config_step(&place.dir(), &config, &view) {
+                steps.node(SLAVES, &place, write);
+                steps.node(SLAVES, &place, Action::CheckConfiguration { dir: place.dir() });
+            }
+        }
+    }
+
+    /// The inventory once all is done.
+    fn after(&self) -> Inventory {
+        remove_members(self.inventory, &self.request.cluster, &self.request.leave).inventory
+    }
+
+    fn end_steps(&self, steps: &mut Steps) {
+        if self.moves() {
+            let failures = self.reshape.tolerates_after.unwrap_or(0);
+            self.ring_step(steps, END, Action::WaitHealthy { doors: self.doors(), failures });
+        }
+        if self.needs_operation() || self.is_continued {
+            let (doors, id) = (self.doors(), self.operation);
+            self.ring_step(steps, END, Action::EndOperation { doors, id });
+        }
+    }
+
+    /// Fewer servers than copies: what is left of the redundancy is the operator's to give up.
+    fn judge_danger(&self, plan: &mut Plan) {
+        let ring = &self.facts.view.ring;
+        let after = self.in_service_after();
+        if self.moves() && !self.leaving.is_empty() && after < self.facts.copies_wanted() {
+            plan.danger = Danger::LosesData;
+            plan.confirm = Some(format!("{}@g{}", self.request.cluster, plan.generation));
+            plan.impact.push(format!(
+                "{after} {} for {} replicas: every tablet loses a copy",
+                plural(after, "server"),
+                ring.replicas
+            ));
+        }
+    }
+
+    fn impact(&self, plan: &mut Plan) {
+        if self.moves() {
+            plan.impact.push(self.moved_words());
+            plan.impact.push(self.share_words());
+            plan.impact.extend(worst_moment_words(plan, self.worst_moment()));
+            plan.impact.push(self.after_words());
+        }
+        if self.is_continued {
+            plan.impact.push("goes on with the operation that runs".into());
+        }
+        for server in &self.leaving {
+            let (node, host) = (self.node_name(server.number), &server.address.host);
+            plan.impact.push(match self.observed.hosts.get(host) {
+                Some(HostView::Facts(_)) => {
+                    format!("{node} never returns; its directory on {host} stays, marked as removed")
+                }
+                _ => format!(
+                    "{host} does not answer: {node} is not stopped there; should it come back, it is refused for ever"
+                ),
+            });
+        }
+        let silent = self.inventory.slaves_of(&self.request.cluster).into_iter().filter(|id| {
+            let node = NodeName::Slave(self.request.cluster.clone(), *id);
+            let host = self.inventory.host_of(&node);
+            host.is_some_and(|host| self.observed.facts(&host).is_none())
+        });
+        for id in silent {
+            plan.impact
+                .push(format!("slave {id} cannot be told where to begin after a restart: deploy later"));
+        }
+    }
+
+    fn moved_words(&self) -> String {
+        let Reshape { tablets, replicas, bytes, .. } = self.reshape;
+        let all = self.facts.view.ring.tablets.len();
+        if replicas == 0 {
+            return format!("{tablets} of {all} {} change, nothing has to be copied", plural(all, "tablet"));
+        }
+        let rate = self.merge_bytes_per_s();
+        format!(
+            "{tablets} of {all} {} change, {replicas} {} to copy: {}, about {} s at {}/s (merge_bytes_per_s)",
+            plural(all, "tablet"),
+            plural(replicas, "replica"),
+            amount(bytes),
+            bytes.div_ceil(rate),
+            amount(rate),
+        )
+    }
+
+    /// What each node sends at most; together they may be faster.
+    fn merge_bytes_per_s(&self) -> u64 {
+        let cluster = self.inventory.clusters.get(&self.request.cluster);
+        let parameters = cluster.and_then(|cluster| cluster.effective().ok()).unwrap_or_default();
+        parameters.merge_bytes_per_s.max(1)
+    }
+
+    /// `replicas: No.0 6 to 4, No.3 0 to 4`
+    fn share_words(&self) -> String {
+        let before = ring::Assignment::from(&self.facts.view.ring);
+        let all = self.inventory.clusters.get(&self.request.cluster).map(|c| c.servers.as_slice());
+        let shares = all.unwrap_or_default().iter().filter_map(|server| {
+            let (old, new) =
+                (before.replicas_of(server.node_id), self.reshape.target.replicas_of(server.node_id));
+            (old != new).then(|| format!("No.{} {old} to {new}", server.number))
+        });
+        let shares: Vec<String> = shares.collect();
+        match shares.is_empty() {
+            true => "replicas: each server keeps its share".into(),
+            false => format!("replicas: {}", shares.join(", ")),
+        }
+    }
+
+    fn after_words(&self) -> String {
+        let servers = self.in_service_after();
+        let wanted = self.facts.view.ring.replicas;
+        let copies = wanted.min(servers as u32);
+        let mut words = format!(
+            "{} then has {servers} {} and tolerates {}",
+            self.request.cluster,
+            plural(servers, "server"),
+            failures(tolerated(copies)),
+        );
+        if copies < wanted {
+            words.push_str(&format!("; {wanted} replicas are wanted, so every server has everything"));
+        }
+        words
+    }
+
+    fn undo(&self) -> String {
+        let name = &self.request.cluster;
+        let before = format!("before it is complete: ring abortmerge -n {name}");
+        let come: Vec<String> = self.coming.iter().map(|s| format!("--no {}", s.number)).collect();
+        match (come.is_empty(), self.leaving.is_empty()) {
+            (false, true) => format!("{before}; after: shrink -n {name} {}", come.join(" ")),
+            _ => format!("{before}; after: grow -n {name} HOST:PORT (who left never returns)"),
+        }
+    }
+}
+
+/// The steps of the merge by their numbers, and what may still fail meanwhile.
+fn worst_moment_words(plan: &Plan, tolerates: u32) -> Option<String> {
+    let is_merge = |step: &&super::Step| matches!(step.action, Action::Merge { .. });
+    let is_service = |step: &&super::Step| {
+        matches!(
+            &step.action,
+            Action::ChangeMembers {
+                change: MemberChange::ServiceIn { .. } | MemberChange::ServiceOut { .. },
+                ..
+            }
+        )
+    };
+    let last = plan.steps.iter().find(is_merge)?.number;
+    let first = plan.steps.iter().find(is_service).map_or(last, |step| step.number);
+    let further = match tolerates {
+        1 => "1 further failure".to_owned(),
+        count => format!("{count} further failures"),
+    };
+    Some(format!("worst moment: steps {first}–{last} tolerate {further}"))
+}
+
+fn place_node(inventory: &Inventory, server: &Server) -> PlaceNode {
+    let entry = inventory.server_entry(server);
+    PlaceNode { node_id: entry.node_id, host: entry.address.host, zone: entry.zone }
+}
+
+/// Is the member on its way in or out, so that MERGE would move data?
+pub(super) fn is_pending(node: &ring::Node) -> bool {
+    node.operate == Operate::Pending
+}

@@ -1,0 +1,186 @@
+//! The CHMPX words that change members, each as a plan of one step: shown, confirmed, journalled like any other.
+//! Only `abortmerge` has more: it leads all the way back, and ends the operation that was interrupted.
+
+use dkc_core::ids::{ClusterName, MemberNo};
+use dkc_core::meta::{MemberChange, OperationId};
+use dkc_core::ring::{Action as RingAction, Node};
+
+use super::members::is_pending;
+use super::steps::Steps;
+use super::{Action, Danger, Door, Operation, Plan, Refusal, Refused, Target};
+use crate::model::{Inventory, node_dir};
+use crate::observed::Observed;
+use crate::ring::RingFacts;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RingWord {
+    ServiceIn,
+    ServiceOut,
+    Merge,
+    CompleteMerge,
+    AbortMerge,
+    SuspendMerge,
+    NoSuspendMerge,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RingRequest {
+    pub operation: Operation,
+    pub cluster: ClusterName,
+    pub word: RingWord,
+    /// The members that SERVICEIN and SERVICEOUT mean.
+    pub numbers: Vec<MemberNo>,
+    /// Who asks: `ann@admin1`.
+    pub holder: String,
+    /// Abort what another holds (`--take-over`).
+    pub take_over: bool,
+}
+
+pub fn ring(inventory: &Inventory, observed: &Observed, request: &RingRequest) -> Result<Plan, Refused> {
+    let name = &request.cluster;
+    Target::Servers { cluster: name.clone(), numbers: request.numbers.clone() }.nodes(inventory)?;
+    let Some(facts) = RingFacts::of(inventory, observed, name) else {
+        let why = "no server of it answers that knows a founded ring".to_owned();
+        return Err(Refusal::RingSilent { cluster: name.clone(), why }.into());
+    };
+    let mut numbers = Vec::new();
+    for number in &request.numbers {
+        numbers.push(facts.node(*number).ok_or_else(|| not_in_ring(name, *number))?);
+    }
+    let running = facts.view.operation.as_ref();
+    let is_ours = running.is_some_and(|running| running.holder == request.holder);
+    let may_go_on = is_ours || (request.take_over && request.word == RingWord::AbortMerge);
+    if let Some(running) = running.filter(|_| !may_go_on) {
+        let (holder, what) = (running.holder.clone(), running.what.clone());
+        return Err(Refusal::OperationRuns { cluster: name.clone(), holder, what }.into());
+    }
+    let operation = running.map(|running| running.id);
+    let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
+    plan.ring_version = Some(facts.view.ring.version);
+    let mut steps = Steps::default();
+    let doors = doors(inventory, observed, name);
+    let mut changes = Changes { steps: &mut steps, doors: &doors, operation };
+    match request.word {
+        RingWord::AbortMerge => abort(&facts, &mut changes),
+        word => simple(word, &numbers, &mut changes),
+    }
+    if let Some(running) = running.filter(|_| request.word == RingWord::AbortMerge) {
+        plan.impact.push(format!("ends the operation of {}: {}", running.holder, running.what));
+    }
+    plan.steps = steps.numbered();
+    plan.impact.extend(impact(request.word, &facts));
+    plan.undo = undo(request.word, name);
+    Ok(plan)
+}
+
+fn not_in_ring(cluster: &ClusterName, number: MemberNo) -> Refused {
+    let why = format!("No.{number} has not joined it");
+    Refusal::NotServing { cluster: cluster.clone(), why }.into()
+}
+
+fn doors(inventory: &Inventory, observed: &Observed, name: &ClusterName) -> Vec<Door> {
+    let door = |node: &crate::model::NodeName| {
+        let host = inventory.host_of(node)?;
+        let facts = observed.facts(&host)?;
+        facts.node(node).meta.as_ref()?;
+        Some(Door { dir: node_dir(&facts.root, node), host })
+    };
+    inventory.servers_of(name).iter().filter_map(door).collect()
+}
+
+struct Changes<'a> {
+    steps: &'a mut Steps,
+    doors: &'a [Door],
+    operation: Option<OperationId>,
+}
+
+impl Changes<'_> {
+    fn change(&mut self, change: MemberChange, about: String) {
+        let (doors, operation) = (self.doors.to_vec(), self.operation);
+        self.step(Action::ChangeMembers { doors, operation, change, about });
+    }
+
+    fn step(&mut self, action: Action) {
+        if let Some(door) = self.doors.first() {
+            self.steps.host(1, &door.host, action);
+        }
+    }
+}
+
+fn simple(word: RingWord, nodes: &[&Node], changes: &mut Changes<'_>) {
+    for node in nodes {
+        let change = match word {
+            RingWord::ServiceIn => MemberChange::ServiceIn { node: node.node_id },
+            _ => MemberChange::ServiceOut { node: node.node_id },
+        };
+        let about = format!("{} No.{} ({})", change.word(), node.number, node.address);
+        changes.change(change, about);
+    }
+    let change = match word {
+        RingWord::ServiceIn | RingWord::ServiceOut | RingWord::AbortMerge => return,
+        RingWord::Merge => MemberChange::Merge,
+        RingWord::CompleteMerge => MemberChange::CompleteMerge,
+        RingWord::SuspendMerge => MemberChange::SuspendMerge,
+        RingWord::NoSuspendMerge => MemberChange::NoSuspendMerge,
+    };
+    let about = change.word().to_owned();
+    changes.change(change, about);
+}
+
+/// Back to where it began: the merge ends, who was to come stays out, who was to leave stays in, the lock is free.
+fn abort(facts: &RingFacts<'_>, changes: &mut Changes<'_>) {
+    let view = facts.view;
+    let (come, leave): (Vec<&Node>, Vec<&Node>) = view
+        .ring
+        .nodes
+        .iter()
+        .filter(|node| node.action != RingAction::None)
+        .partition(|node| node.action == RingAction::Add);
+    let is_merging = view.merge.is_some() || leave.iter().any(|node| is_pending(node));
+    // Without an operation to end, the ring itself says why there is nothing to abort.
+    if is_merging || (changes.operation.is_none() && come.is_empty()) {
+        changes.change(MemberChange::AbortMerge, MemberChange::AbortMerge.word().into());
+    }
+    for node in come {
+        let about = format!("SERVICEOUT No.{} ({}): it had no data yet", node.number, node.address);
+        changes.change(MemberChange::ServiceOut { node: node.node_id }, about);
+    }
+    if changes.operation.is_some() && view.is_merge_suspended {
+        changes.change(MemberChange::NoSuspendMerge, "NOSUSPENDMERGE".into());
+    }
+    if let Some(id) = changes.operation {
+        let doors = changes.doors.to_vec();
+        changes.step(Action::EndOperation { doors, id });
+    }
+}
+
+fn impact(word: RingWord, facts: &RingFacts<'_>) -> Vec<String> {
+    let view = facts.view;
+    let is_automatic = view.is_automerge && !view.is_merge_suspended;
+    let one = |text: &str| vec![text.to_owned()];
+    match word {
+        RingWord::ServiceIn | RingWord::ServiceOut if is_automatic => one("the merge begins by itself"),
+        RingWord::ServiceIn | RingWord::ServiceOut => one("no data moves before MERGE"),
+        RingWord::Merge => one("data moves to its new places; the cluster serves all the time"),
+        RingWord::CompleteMerge => one("the new places take over; there is no way back"),
+        RingWord::AbortMerge => one("data stays where it is; what was copied is dropped"),
+        RingWord::SuspendMerge => one("no merge begins or completes by itself until nosuspendmerge"),
+        RingWord::NoSuspendMerge => one("what is pending merges now, where automerge is on"),
+    }
+}
+
+fn undo(word: RingWord, name: &ClusterName) -> String {
+    let next = match word {
+        RingWord::ServiceIn => "serviceout",
+        RingWord::ServiceOut => "servicein",
+        RingWord::Merge => "abortmerge",
+        RingWord::CompleteMerge => return "none: change members again".into(),
+        RingWord::AbortMerge => "merge",
+        RingWord::SuspendMerge => "nosuspendmerge",
+        RingWord::NoSuspendMerge => "suspendmerge",
+    };
+    match word {
+        RingWord::ServiceIn | RingWord::ServiceOut => format!("ring {next} -n {name} --no …"),
+        _ => format!("ring {next} -n {name}"),
+    }
+}

@@ -1,0 +1,92 @@
+//! A cluster seen from every side: what each server says of every other, laid beside each other. A server is good when
+//! it answers, knows the newest ring map, and every server that answers sees it alike and up. Pure.
+
+use dkc_core::control::{NodeStatus, RoleStatus, ServerStatus};
+use dkc_core::ids::{ClusterName, RingVersion};
+use dkc_core::member::MemberState;
+use serde::Serialize;
+
+use crate::model::{Inventory, NodeName, Server};
+use crate::observed::Observed;
+
+/// One server and what was found about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Side {
+    #[serde(rename = "No.")]
+    pub number: u32,
+    pub address: String,
+    pub is_good: bool,
+    /// When good, what all agree on; else each thing that does not fit.
+    pub lines: Vec<String>,
+}
+
+struct Answer<'a> {
+    number: u32,
+    ring_version: RingVersion,
+    server: &'a ServerStatus,
+}
+
+/// Empty when nobody answers who knows a ring: there is nothing to compare.
+pub fn sides(inventory: &Inventory, observed: &Observed, name: &ClusterName) -> Vec<Side> {
+    let servers = inventory.clusters.get(name).map(|c| c.servers.as_slice()).unwrap_or_default();
+    let answers: Vec<Answer<'_>> = servers
+        .iter()
+        .filter_map(|server| {
+            let node = NodeName::Server(name.clone(), server.number);
+            answer(server.number.0, observed.node(&node)?.status.as_deref()?)
+        })
+        .collect();
+    let Some(newest) = answers.iter().map(|answer| answer.ring_version).max() else { return Vec::new() };
+    servers.iter().map(|server| side(server, &answers, newest)).collect()
+}
+
+fn answer(number: u32, status: &NodeStatus) -> Option<Answer<'_>> {
+    match &status.role {
+        RoleStatus::Server(server) if server.is_founded => {
+            Some(Answer { number, ring_version: status.ring_version, server })
+        }
+        _ => None,
+    }
+}
+
+fn side(server: &Server, answers: &[Answer<'_>], newest: RingVersion) -> Side {
+    let mut wrong = Vec::new();
+    match answers.iter().find(|answer| answer.number == server.number.0) {
+        None => wrong.push("it does not answer, or knows no ring".to_owned()),
+        Some(own) if own.ring_version < newest => {
+            wrong.push(format!("it has ring version {}, the newest is {newest}", own.ring_version));
+        }
+        Some(_) => {}
+    }
+    let seen = |answer: &Answer<'_>| {
+        let member = answer.server.members.iter().find(|member| member.node.uuid == server.node_uuid)?;
+        Some(MemberState::of(&member.node, member.is_up))
+    };
+    let best = answers.iter().filter(|answer| answer.ring_version == newest).find_map(seen);
+    for answer in answers {
+        match (seen(answer), best) {
+            (None, _) => wrong.push(format!("No.{} has it not in its ring", answer.number)),
+            (Some(state), _) if !state.is_up => wrong.push(format!("No.{} sees it DOWN", answer.number)),
+            (Some(state), Some(best)) if state.code() != MemberState { is_up: true, ..best }.code() => {
+                wrong.push(format!("No.{} sees it as {state}", answer.number));
+            }
+            _ => {}
+        }
+    }
+    let is_good = wrong.is_empty();
+    let agreed =
+        best.map(|state| format!("ring version {newest}, {state}, alike on {} servers", answers.len()));
+    let lines = if is_good { agreed.into_iter().collect() } else { wrong };
+    Side { number: server.number.0, address: server.address.to_string(), is_good, lines }
+}
+
+/// A block for each server, under the cluster's name.
+pub fn text(name: &ClusterName, sides: &[Side]) -> String {
+    let mut out = format!("{name}, each server as all see it\n");
+    for side in sides {
+        let mark = if side.is_good { "OK" } else { "NG" };
+        out.push_str(&format!("  {mark}  No.{} {}\n", side.number, side.address));
+        side.lines.iter().for_each(|line| out.push_str(&format!("        {line}\n")));
+    }
+    out
+}

@@ -1,0 +1,88 @@
+//! Known bugs that a simulation can put back, one at a time, to show that its checkers notice. In every other
+//! build `is_active` is constantly false and nothing of this is left.
+
+/// A bug that other systems had, or that this one had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutant {
+    /// An append is acknowledged before it is on disk.
+    AckBeforeFsync,
+    /// A vote is given and never reaches the disk.
+    VoteNotKept,
+    /// The applied position reaches the disk apart from the rows.
+    AppliedOutsideBatch,
+    /// The log is let go of although the state is not on disk.
+    PurgeBeyondPersisted,
+    /// Applying takes this node's clock instead of the one in the log.
+    ExpiryByLocalClock,
+    /// A write that is sent again comes as one that was never sent.
+    RetryWithNewSequence,
+    /// An outcome that nobody knows is reported as "did not happen".
+    UnknownSaidToBeRefused,
+    /// A read is answered without a look at the lease after it.
+    ReadWithoutLease,
+    /// A restarted leader goes on leading without an election.
+    LeaderRestore,
+    /// Replicas are taken away before those that replace them have caught up.
+    RemoveBeforeCatchUp,
+    /// A snapshot carries the records but not the sessions.
+    SnapshotWithoutSessions,
+    /// A cas succeeds whatever the version.
+    CasVersionIgnored,
+    /// A removed node is let in again.
+    RemovedNodeAdmitted,
+    /// The id of a node that left is given to another.
+    NodeIdReused,
+    /// By which ring map a write was sent is not checked, neither where it arrives nor where it is applied.
+    EpochUnchecked,
+    /// A replica that is dropped forgets what it once voted and acknowledged.
+    DropWithoutFloor,
+}
+
+impl Mutant {
+    pub const ALL: [Mutant; 16] = [
+        Mutant::AckBeforeFsync,
+        Mutant::VoteNotKept,
+        Mutant::AppliedOutsideBatch,
+        Mutant::PurgeBeyondPersisted,
+        Mutant::ExpiryByLocalClock,
+        Mutant::RetryWithNewSequence,
+        Mutant::UnknownSaidToBeRefused,
+        Mutant::ReadWithoutLease,
+        Mutant::LeaderRestore,
+        Mutant::RemoveBeforeCatchUp,
+        Mutant::SnapshotWithoutSessions,
+        Mutant::CasVersionIgnored,
+        Mutant::RemovedNodeAdmitted,
+        Mutant::NodeIdReused,
+        Mutant::EpochUnchecked,
+        Mutant::DropWithoutFloor,
+    ];
+}
+
+#[cfg(feature = "mutants")]
+mod active {
+    use std::cell::Cell;
+
+    use super::Mutant;
+
+    thread_local! {
+        static ACTIVE: Cell<Option<Mutant>> = const { Cell::new(None) };
+    }
+
+    /// Puts a bug back in everything that this thread runs from now on.
+    pub fn set_active(mutant: Option<Mutant>) {
+        ACTIVE.set(mutant);
+    }
+
+    pub fn is_active(mutant: Mutant) -> bool {
+        ACTIVE.get() == Some(mutant)
+    }
+}
+
+#[cfg(feature = "mutants")]
+pub use active::{is_active, set_active};
+
+#[cfg(not(feature = "mutants"))]
+pub const fn is_active(_: Mutant) -> bool {
+    false
+}

@@ -1,0 +1,10 @@
+//! The one place where the daemon draws a random number of its own.
+
+/// A number that nobody else will draw.
+#[cfg(not(feature = "simulation"))]
+pub fn unique_u64() -> u64 {
+    uuid::Uuid::new_v4().as_u64_pair().0
+}
+
+#[cfg(feature = "simulation")]
+pub use crate::simulation::unique_u64;

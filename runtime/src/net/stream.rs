@@ -1,0 +1,61 @@
+//! From an address to a stream whose two sides know each other: TCP, then TLS with a certificate on both sides.
+//! This is all that a simulation replaces of a connection; frames, Hello and time limits are the same there.
+
+use std::net::SocketAddr;
+
+use dkc_core::ids::NodeAddress;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsStream;
+
+use super::client::Target;
+use super::tls::{Alpn, Identity, SERVER_NAME, Tls, TlsError, explain};
+
+/// A stream after the handshake.
+pub(crate) type Stream = TlsStream<TcpStream>;
+/// A stream before the handshake.
+pub(super) type Incoming = TcpStream;
+
+/// Connects and shakes hands: the stream, who answered and from where, or why not.
+pub(super) async fn open(
+    tls: &Tls,
+    alpn: Alpn,
+    target: &Target,
+) -> Result<(Stream, Identity, SocketAddr), String> {
+    let host = (target.address.host.as_str(), target.address.port);
+    let stream = TcpStream::connect(host).await.map_err(|error| error.to_string())?;
+    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    let address = stream.peer_addr().map_err(|error| error.to_string())?;
+    let name = rustls::pki_types::ServerName::try_from(SERVER_NAME).expect("the name is a valid DNS name");
+    let stream = tls.connector(alpn).connect(name, stream).await.map_err(|error| explain(&error))?;
+    let peer = tls.check_opened(stream.get_ref().1, alpn).map_err(|error| error.to_string())?;
+    Ok((stream.into(), peer, address))
+}
+
+/// What listens at an address.
+pub(super) struct Socket(TcpListener);
+
+impl Socket {
+    pub async fn bind(address: &NodeAddress) -> std::io::Result<Socket> {
+        Ok(Socket(TcpListener::bind((address.host.as_str(), address.port)).await?))
+    }
+
+    pub fn local_address(&self) -> std::io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    pub async fn accept(&self) -> std::io::Result<(Incoming, SocketAddr)> {
+        self.0.accept().await
+    }
+}
+
+/// The accepting side's handshake: the stream, and who came for what or why they may not.
+pub(super) async fn shake_hands(
+    tls: &Tls,
+    stream: Incoming,
+) -> Result<(Stream, Result<(Identity, Alpn), TlsError>), TlsError> {
+    let failed = |error: std::io::Error| TlsError::Handshake(explain(&error));
+    stream.set_nodelay(true).map_err(failed)?;
+    let stream = tls.acceptor().accept(stream).await.map_err(failed)?;
+    let checked = tls.check_accepted(stream.get_ref().1);
+    Ok((stream.into(), checked))
+}

@@ -1,0 +1,225 @@
+//! What a simulated host has on disk: what was synced, what was only written, and how slow it is at the moment. A log
+//! and a state store lie on it, as `log` and `storage` use them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dkc_core::ids::GroupId;
+
+use super::process::End;
+use super::{locked, world};
+
+/// The longest that a sync takes, in milliseconds: on most days, and now and then.
+const SYNC_MAX_MS: u64 = 2;
+const SYNC_SLOW_MAX_MS: u64 = 40;
+/// So many syncs in a hundred are slow.
+const SYNC_SLOW_PERCENT: u64 = 3;
+
+#[derive(Default)]
+pub struct Disk {
+    inner: Mutex<DiskState>,
+}
+
+#[derive(Default)]
+pub struct DiskState {
+    pub log: LogDisk,
+    pub state: StateDisk,
+    /// Added to every sync.
+    pub slowness_ms: u64,
+}
+
+impl DiskState {
+    /// Entries or rows of a group, durable.
+    pub fn has_anything_of(&self, group: GroupId) -> bool {
+        let has_log = |image: &GroupImage| !image.entries.is_empty() || image.purged.is_some();
+        self.log.synced.get(&group).is_some_and(has_log)
+            || self.state.synced.get(&group).is_some_and(|image| image.applied.is_some())
+    }
+}
+
+impl Disk {
+    pub fn lock(&self) -> MutexGuard<'_, DiskState> {
+        locked(&self.inner)
+    }
+
+    /// How long the sync that begins now takes.
+    pub fn sync_time(&self) -> Duration {
+        let world = world();
+        let is_slow = world.chance(SYNC_SLOW_PERCENT);
+        let max_ms = if is_slow { SYNC_SLOW_MAX_MS } else { SYNC_MAX_MS };
+        Duration::from_millis(world.draw(max_ms + 1) + world.draw(self.lock().slowness_ms + 1))
+    }
+
+    pub fn set_slowness_ms(&self, slowness_ms: u64) {
+        self.lock().slowness_ms = slowness_ms;
+    }
+
+    pub(super) fn crash(&self, how: End) {
+        let mut disk = self.lock();
+        disk.log.crash();
+        if how == End::PowerCut {
+            disk.state.lose_power();
+        }
+    }
+}
+
+/// How much of what was not synced survives: all, nothing, or the beginning of it.
+fn surviving(count: usize) -> usize {
+    let world = world();
+    match world.draw(3) {
+        0 => 0,
+        1 => count,
+        _ => world.draw(count as u64 + 1) as usize,
+    }
+}
+
+/// The log of one group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupImage {
+    pub vote: Option<Bytes>,
+    pub committed: Option<Bytes>,
+    pub purged: Option<(u64, Bytes)>,
+    /// The index of `entries[0]`.
+    pub first: u64,
+    pub entries: VecDeque<Bytes>,
+}
+
+#[derive(Debug, Clone)]
+pub enum Record {
+    Entry(u64, Bytes),
+    Vote(Bytes),
+    Committed(Bytes),
+    Truncate(u64),
+    Purge(u64, Bytes),
+    Drop,
+}
+
+impl GroupImage {
+    pub fn next(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    pub fn is_empty(&self) -> bool {
+        *self == GroupImage { first: self.first, ..GroupImage::default() }
+    }
+
+    /// The index that the next entry must have; `None` if any will do.
+    pub fn expected(&self) -> Option<u64> {
+        match (&self.purged, self.entries.is_empty()) {
+            (_, false) => Some(self.next()),
+            (Some((purged, _)), true) => Some(purged + 1),
+            (None, true) => None,
+        }
+    }
+
+    pub fn take(&mut self, record: Record) {
+        match record {
+            Record::Entry(index, payload) => {
+                if self.entries.is_empty() {
+                    self.first = index;
+                }
+                self.entries.push_back(payload);
+            }
+            Record::Vote(vote) => self.vote = Some(vote),
+            Record::Committed(committed) => self.committed = Some(committed),
+            Record::Truncate(from) => {
+                self.entries.truncate(from.saturating_sub(self.first) as usize);
+            }
+            Record::Purge(upto, marker) => {
+                while !self.entries.is_empty() && self.first <= upto {
+                    self.entries.pop_front();
+                    self.first += 1;
+                }
+                self.purged = Some((upto, marker));
+            }
+            Record::Drop => *self = GroupImage::default(),
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct LogDisk {
+    pub synced: BTreeMap<GroupId, GroupImage>,
+    /// Written, and not synced yet.
+    pub written: Vec<(GroupId, Record)>,
+}
+
+impl LogDisk {
+    pub fn sync(&mut self, count: usize) {
+        for (group, record) in self.written.drain(..count.min(self.written.len())) {
+            self.synced.entry(group).or_default().take(record);
+        }
+    }
+
+    /// A kill may fall into the middle of a write, so that it is no different here.
+    fn crash(&mut self) {
+        self.sync(surviving(self.written.len()));
+        self.written.clear();
+    }
+}
+
+pub type RowsImage = Arc<BTreeMap<Vec<u8>, Bytes>>;
+
+/// The state of one group.
+#[derive(Debug, Clone, Default)]
+pub struct StateImage {
+    /// Told apart from what the group had here in an earlier life.
+    pub life: u64,
+    pub rows: RowsImage,
+    pub applied: Option<Bytes>,
+    pub membership: Option<Bytes>,
+    pub commits: u64,
+}
+
+/// What one commit changes.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    pub group: GroupId,
+    pub life: u64,
+    pub changes: BTreeMap<Vec<u8>, Option<Bytes>>,
+    pub applied: Option<Bytes>,
+    pub membership: Option<Bytes>,
+}
+
+impl StateImage {
+    pub fn take(&mut self, commit: Commit) {
+        let rows = Arc::make_mut(&mut self.rows);
+        for (row, value) in commit.changes {
+            match value {
+                Some(value) => drop(rows.insert(row, value)),
+                None => drop(rows.remove(&row)),
+            }
+        }
+        self.applied = commit.applied.or(self.applied.take());
+        self.membership = commit.membership.or(self.membership.take());
+        self.commits += 1;
+    }
+}
+
+#[derive(Default)]
+pub struct StateDisk {
+    pub lives: u64,
+    pub synced: BTreeMap<GroupId, StateImage>,
+    /// What was promised when a group was left.
+    pub left: BTreeMap<GroupId, Bytes>,
+    /// Commits that only the page cache has, in order.
+    pub written: VecDeque<Commit>,
+}
+
+impl StateDisk {
+    pub fn sync(&mut self, count: usize) {
+        for commit in self.written.drain(..count.min(self.written.len())) {
+            if let Some(image) = self.synced.get_mut(&commit.group).filter(|image| image.life == commit.life)
+            {
+                image.take(commit);
+            }
+        }
+    }
+
+    fn lose_power(&mut self) {
+        self.sync(surviving(self.written.len()));
+        self.written.clear();
+    }
+}

@@ -1,0 +1,256 @@
+//! The Raft log on a simulated disk: the same handles and promises as the real one, with a writer that syncs after a
+//! time that the seed draws, and that loses what was not synced when its process ends.
+
+#[path = "../log/error.rs"]
+mod error;
+#[path = "../log/interface.rs"]
+mod interface;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use dkc_core::ids::GroupId;
+use tokio::sync::Notify;
+
+use crate::simulation::disk::{Disk, GroupImage, Record};
+use crate::simulation::process::Process;
+use crate::simulation::{Mutant, is_active, locked, task, world};
+
+pub use error::LogError;
+pub use interface::{Done, GroupState, LogOptions, LogUsage};
+
+/// A simulated disk is never full.
+pub fn is_disk_full(_: &io::Error) -> bool {
+    false
+}
+
+#[derive(Clone)]
+pub struct SharedLog {
+    open: Arc<Open>,
+}
+
+#[derive(Clone)]
+pub struct GroupLog {
+    group: GroupId,
+    open: Arc<Open>,
+}
+
+struct Open {
+    process: Arc<Process>,
+    disk: Arc<Disk>,
+    state: Mutex<State>,
+    work: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// What callers see, at once.
+    fronts: BTreeMap<GroupId, GroupImage>,
+    queue: Vec<Request>,
+    committed: BTreeMap<GroupId, Bytes>,
+    rounds: u64,
+    entries: u64,
+    is_closed: bool,
+}
+
+struct Request {
+    group: GroupId,
+    records: Vec<Record>,
+    done: Option<Done>,
+}
+
+impl SharedLog {
+    pub fn open(_: &Path, _: LogOptions) -> Result<SharedLog, LogError> {
+        let process = Process::current().expect("a log belongs to a process");
+        let disk = world().disk(&process.host);
+        let fronts = disk.lock().log.synced.clone();
+        let state = Mutex::new(State { fronts, ..State::default() });
+        let open = Arc::new(Open { process, disk, state, work: Notify::new() });
+        task::spawn(write(open.clone()));
+        Ok(SharedLog { open })
+    }
+
+    pub fn group(&self, group: GroupId) -> GroupLog {
+        GroupLog { group, open: self.open.clone() }
+    }
+
+    pub fn groups(&self) -> Vec<GroupId> {
+        let state = locked(&self.open.state);
+        state.fronts.iter().filter(|(_, front)| !front.is_empty()).map(|(group, _)| *group).collect()
+    }
+
+    pub fn trouble(&self) -> Option<String> {
+        None
+    }
+
+    pub fn usage(&self) -> LogUsage {
+        let state = locked(&self.open.state);
+        LogUsage { rounds: state.rounds, entries: state.entries, ..LogUsage::default() }
+    }
+
+    pub fn close(self) {
+        locked(&self.open.state).is_closed = true;
+    }
+}
+
+/// One round after the other: everything that waits is written, synced together and acknowledged in order.
+async fn write(open: Arc<Open>) {
+    loop {
+        let (requests, committed) = {
+            let mut state = locked(&open.state);
+            (std::mem::take(&mut state.queue), std::mem::take(&mut state.committed))
+        };
+        if requests.is_empty() {
+            // A committed position alone is no reason for a round.
+            locked(&open.state).committed.extend(committed);
+            open.work.notified().await;
+            continue;
+        }
+        let mut dones = Vec::new();
+        let count = {
+            let mut disk = open.disk.lock();
+            for Request { group, records, done } in requests {
+                disk.log.written.extend(records.into_iter().map(|record| (group, record)));
+                dones.extend(done);
+            }
+            // Behind the entries, as in the real log: a position must not survive without what it speaks of.
+            for (group, position) in committed {
+                disk.log.written.push((group, Record::Committed(position)));
+            }
+            disk.log.written.len()
+        };
+        let sync_time = open.disk.sync_time();
+        tokio::time::sleep(sync_time).await;
+        open.disk.lock().log.sync(count);
+        locked(&open.state).rounds += 1;
+        dones.into_iter().for_each(|done| done(Ok(())));
+    }
+}
+
+impl Open {
+    fn hand_over(&self, group: GroupId, records: Vec<Record>, done: Done) {
+        if !self.process.is_alive() {
+            return;
+        }
+        let is_entry = matches!(records.first(), Some(Record::Entry(..)));
+        let is_early = is_entry && is_active(Mutant::AckBeforeFsync);
+        if matches!(records.first(), Some(Record::Vote(_))) && is_active(Mutant::VoteNotKept) {
+            return done(Ok(()));
+        }
+        let mut state = locked(&self.state);
+        if state.is_closed {
+            drop(state);
+            return done(Err(io::Error::new(io::ErrorKind::BrokenPipe, "the Raft log is closed")));
+        }
+        let done = if is_early {
+            drop(state);
+            done(Ok(()));
+            state = locked(&self.state);
+            None
+        } else {
+            Some(done)
+        };
+        state.queue.push(Request { group, records, done });
+        self.work.notify_one();
+    }
+
+    fn change(&self, group: GroupId, record: Record, done: Done) {
+        locked(&self.state).fronts.entry(group).or_default().take(record.clone());
+        self.hand_over(group, vec![record], done);
+    }
+}
+
+impl GroupLog {
+    pub fn group(&self) -> GroupId {
+        self.group
+    }
+
+    pub async fn room(&self) {}
+
+    pub fn append(&self, entries: Vec<(u64, Bytes)>, done: Done) {
+        let records: Vec<Record> =
+            entries.into_iter().map(|(index, payload)| Record::Entry(index, payload)).collect();
+        let accepted = {
+            let mut state = locked(&self.open.state);
+            state.entries += records.len() as u64;
+            append(state.fronts.entry(self.group).or_default(), &records)
+        };
+        match accepted {
+            Ok(()) => self.open.hand_over(self.group, records, done),
+            Err(why) => {
+                done(Err(io::Error::new(io::ErrorKind::InvalidInput, format!("group {}: {why}", self.group))))
+            }
+        }
+    }
+
+    pub fn save_vote(&self, vote: Bytes, done: Done) {
+        self.open.change(self.group, Record::Vote(vote), done);
+    }
+
+    pub fn save_committed(&self, committed: Bytes) {
+        let mut state = locked(&self.open.state);
+        state.fronts.entry(self.group).or_default().committed = Some(committed.clone());
+        state.committed.insert(self.group, committed);
+    }
+
+    pub fn truncate_from(&self, index: u64, done: Done) {
+        self.open.change(self.group, Record::Truncate(index), done);
+    }
+
+    pub fn purge_to(&self, index: u64, marker: Bytes, done: Done) {
+        self.open.change(self.group, Record::Purge(index, marker), done);
+    }
+
+    pub fn drop_group(&self, done: Done) {
+        locked(&self.open.state).committed.remove(&self.group);
+        self.open.change(self.group, Record::Drop, done);
+    }
+
+    pub fn read(&self, range: Range<u64>) -> io::Result<Vec<(u64, Bytes)>> {
+        self.read_up_to(range, usize::MAX)
+    }
+
+    pub fn read_up_to(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>> {
+        let state = locked(&self.open.state);
+        let Some(front) = state.fronts.get(&self.group) else { return Ok(Vec::new()) };
+        let (from, to) = (range.start.max(front.first), range.end.min(front.next()));
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        for index in from..to {
+            if bytes >= bytes_max {
+                break;
+            }
+            let payload = front.entries[(index - front.first) as usize].clone();
+            bytes += payload.len();
+            entries.push((index, payload));
+        }
+        Ok(entries)
+    }
+
+    pub fn state(&self) -> GroupState {
+        let state = locked(&self.open.state);
+        let Some(front) = state.fronts.get(&self.group) else { return GroupState::default() };
+        let is_empty = front.entries.is_empty();
+        GroupState {
+            vote: front.vote.clone(),
+            committed: front.committed.clone(),
+            purged: front.purged.clone(),
+            first_index: (!is_empty).then_some(front.first),
+            last_index: (!is_empty).then(|| front.next() - 1),
+        }
+    }
+}
+
+fn append(front: &mut GroupImage, records: &[Record]) -> Result<(), String> {
+    for record in records {
+        let Record::Entry(index, _) = record else { continue };
+        if let Some(want) = front.expected().filter(|want| want != index) {
+            return Err(format!("entry {index} does not follow: {want} is next"));
+        }
+        front.take(record.clone());
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! A server on a simulated host: the real one, begun from its parts, without certificates, control socket and
+//! signals.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dkc_core::config::{NodeConfig, Role};
+use tokio::sync::{oneshot, watch};
+
+use super::process::{End, Process};
+use super::task::of_this_node;
+use super::world;
+use crate::daemon::server::Server;
+use crate::daemon::{Parts, Running, StartError, open_disk};
+use crate::net::{Identity, Listener, NodeRole, Tls};
+
+/// A process that runs a server.
+pub struct Node {
+    pub process: Arc<Process>,
+    pub server: Arc<Server>,
+}
+
+impl Node {
+    /// Starts the server of `config` on its host, with whatever is on that disk.
+    pub async fn start(config: NodeConfig, clock_offset_ms: i64) -> Option<Node> {
+        let Role::Server(role) = config.role.clone() else { panic!("only servers are simulated as nodes") };
+        let process = Process::begin(role.listen.host.as_str(), clock_offset_ms);
+        let (started, is_started) = oneshot::channel();
+        let main = process.spawn(async move {
+            match begin(config).await {
+                Ok(mut running) => {
+                    // Whoever started it may have given up; then it runs all the same.
+                    let _ = started.send(running.server.clone());
+                    while running.tasks.join_next().await.is_some() {}
+                }
+                Err(error) => world().fail(format!("a node does not start: {error}")),
+            }
+        });
+        drop(main);
+        // An error means that it was ended while starting, or could not start.
+        is_started.await.ok().map(|server| Node { process, server })
+    }
+
+    pub fn end(self, how: End) {
+        self.process.end(how);
+    }
+}
+
+async fn begin(config: NodeConfig) -> Result<Running, StartError> {
+    let Role::Server(role) = config.role.clone() else { panic!("only servers are simulated as nodes") };
+    let identity = Identity { cluster: config.cluster_id, role: NodeRole::Server, node: config.node_uuid };
+    let tls = Tls::without_certificates(identity);
+    let listening = Listener::bind(&role.listen, tls.clone(), config.parameters.connections_max).await;
+    let listener =
+        listening.map_err(|source| StartError::Listen { address: role.listen.to_string(), source })?;
+    let directory = PathBuf::from(role.listen.host.as_str());
+    let (log, store) = of_this_node(open_disk(&directory, &config, &role)).await?;
+    let (stop, _) = watch::channel(false);
+    Running::start(Parts { directory, config, role, tls, listener, log, store, stop }).await
+}

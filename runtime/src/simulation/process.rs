@@ -1,0 +1,168 @@
+//! A process on a simulated host: the tasks that began in it, whether it lives, stands still or has ended, and how far
+//! its clock is off.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, Once};
+use std::task::Waker;
+
+use tokio::task::AbortHandle;
+
+use super::{WORLD, locked, task, world};
+
+/// How a process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// `kill -9`: what was handed to the system stays, and its peers hear that the connections ended.
+    Kill,
+    /// Nobody hears anything, and what was not synced is gone, all or in part.
+    PowerCut,
+}
+
+const LIVES: u8 = 0;
+const KILLED: u8 = 1;
+const WITHOUT_POWER: u8 = 2;
+
+pub struct Process {
+    /// The host's name, which is also its address.
+    pub host: String,
+    state: AtomicU8,
+    is_paused: AtomicBool,
+    clock_offset_ms: AtomicI64,
+    /// Tasks that wanted to run while the process stood still.
+    parked: Mutex<Vec<Waker>>,
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Default)]
+struct Tasks {
+    handles: Vec<AbortHandle>,
+    /// At this length those that have ended are forgotten.
+    sweep_at: usize,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Process>>> = const { RefCell::new(None) };
+}
+
+/// While it lives, code that runs belongs to a process.
+pub struct Entered(Option<Arc<Process>>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
+}
+
+impl Process {
+    /// A new process on a host. What ran there before must have ended.
+    pub fn begin(host: &str, clock_offset_ms: i64) -> Arc<Process> {
+        let process = Arc::new(Process {
+            host: host.to_owned(),
+            state: AtomicU8::new(LIVES),
+            is_paused: AtomicBool::new(false),
+            clock_offset_ms: AtomicI64::new(clock_offset_ms),
+            parked: Mutex::default(),
+            tasks: Mutex::default(),
+        });
+        world().network().register(&process);
+        process
+    }
+
+    /// The process whose code runs now.
+    pub fn current() -> Option<Arc<Process>> {
+        CURRENT.with_borrow(|current| current.clone())
+    }
+
+    pub fn enter(self: &Arc<Process>) -> Entered {
+        Entered(CURRENT.replace(Some(self.clone())))
+    }
+
+    pub fn spawn<F>(self: &Arc<Process>, future: F) -> tokio::task::JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let _entered = self.enter();
+        task::spawn(future)
+    }
+
+    pub fn is_alive(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == LIVES
+    }
+
+    pub fn is_without_power(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == WITHOUT_POWER
+    }
+
+    pub fn is_paused(&self) -> bool {
+        self.is_paused.load(Ordering::Relaxed)
+    }
+
+    pub fn clock_offset_ms(&self) -> i64 {
+        self.clock_offset_ms.load(Ordering::Relaxed)
+    }
+
+    pub fn set_clock_offset_ms(&self, offset_ms: i64) {
+        self.clock_offset_ms.store(offset_ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn park(&self, waker: &Waker) {
+        locked(&self.parked).push(waker.clone());
+    }
+
+    pub(super) fn keep(&self, task: AbortHandle) {
+        let mut tasks = locked(&self.tasks);
+        if tasks.handles.len() >= tasks.sweep_at {
+            tasks.handles.retain(|task| !task.is_finished());
+            tasks.sweep_at = 2 * tasks.handles.len() + 32;
+        }
+        tasks.handles.push(task);
+    }
+
+    /// Stands still, as a virtual machine that is paused: time goes on, no task runs.
+    pub fn pause(&self) {
+        self.is_paused.store(true, Ordering::Relaxed);
+    }
+
+    pub fn resume(&self) {
+        self.is_paused.store(false, Ordering::Relaxed);
+        locked(&self.parked).drain(..).for_each(Waker::wake);
+    }
+
+    /// Ends it in this very moment. Its disk shows what survives.
+    pub fn end(&self, how: End) {
+        let state = if how == End::Kill { KILLED } else { WITHOUT_POWER };
+        self.state.store(state, Ordering::Relaxed);
+        world().disk(&self.host).crash(how);
+        locked(&self.tasks).handles.drain(..).for_each(|task| task.abort());
+        locked(&self.parked).clear();
+        world().network().wake_all();
+    }
+}
+
+/// The process of the code that runs ends itself. If that is no orderly end, it is the world's failure.
+pub fn exit(is_orderly: bool, words: &str) -> ! {
+    let process = Process::current().expect("only processes end themselves");
+    if is_orderly {
+        process.end(End::Kill);
+    }
+    panic!("{words}");
+}
+
+/// A panic inside a world is the world's failure, also when a task swallows it.
+pub(super) fn catch_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let world = WORLD.with(|world| world.try_borrow().ok().and_then(|world| world.clone()));
+            match (world, Process::current()) {
+                // An orderly end goes this way too, when the process has ended already.
+                (Some(_), Some(process)) if !process.is_alive() => {}
+                (Some(world), Some(process)) => world.fail(format!("{} panicked: {info}", process.host)),
+                _ => before(info),
+            }
+        }));
+    });
+}

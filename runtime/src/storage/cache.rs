@@ -1,0 +1,189 @@
+//! Rows of one tablet that were looked up lately, kept in memory: to read or to replace a row that is in use, the
+//! engine's tables need not be searched again. Two generations: what was not used while the younger one filled up
+//! goes with the older one, so that no order of use is kept.
+//!
+//! *Invariant:* what is answered from here is what the engine would answer. A look-up puts in what it found only
+//! if nothing was committed meanwhile; a commit replaces each of its rows that is here.
+//! *Invariant:* only rows that were looked up are here; rows that are only ever written take no room.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use dkc_core::tablet::Changes;
+
+/// A larger row is not kept: finding it costs little beside copying it.
+const ROW_BYTES_MAX: usize = 4096;
+/// What a row takes beside its bytes: its place in the table and the heads of two allocations.
+const ROW_OVERHEAD_BYTES: usize = 128;
+
+type Generation = HashMap<Box<[u8]>, Option<Bytes>>;
+
+#[derive(Debug)]
+pub(super) struct RowCache {
+    young: Generation,
+    old: Generation,
+    young_bytes: usize,
+    generation_bytes_max: usize,
+    /// Counts what makes a look-up that is under way too old to be put in.
+    changes: u64,
+}
+
+impl RowCache {
+    pub fn new(bytes_max: u64) -> RowCache {
+        RowCache {
+            young: Generation::new(),
+            old: Generation::new(),
+            young_bytes: 0,
+            generation_bytes_max: (bytes_max / 2) as usize,
+            changes: 0,
+        }
+    }
+
+    /// `Some(None)` says that there certainly is no such row.
+    pub fn get(&mut self, row: &[u8]) -> Option<Option<Bytes>> {
+        if let Some(value) = self.young.get(row) {
+            return Some(value.clone());
+        }
+        let (row, value) = self.old.remove_entry(row)?;
+        self.put(row, value.clone());
+        Some(value)
+    }
+
+    /// Ask for this before a look-up and give it to `looked_up`.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// What the engine has said about a row that was not here.
+    pub fn looked_up(&mut self, changes: u64, row: &[u8], value: &Option<Bytes>) {
+        if changes == self.changes && size_bytes(row, value) <= ROW_BYTES_MAX {
+            self.put(row.into(), value.clone());
+        }
+    }
+
+    /// The engine has taken these.
+    pub fn committed(&mut self, changes: Changes) {
+        self.changes += 1;
+        for (row, value) in changes {
+            self.replace(&row, value);
+        }
+    }
+
+    /// The rows are those of another state from now on.
+    pub fn clear(&mut self) {
+        *self = RowCache { changes: self.changes + 1, ..RowCache::new(2 * self.generation_bytes_max as u64) };
+    }
+
+    fn replace(&mut self, row: &[u8], value: Option<Bytes>) {
+        let is_too_large = size_bytes(row, &value) > ROW_BYTES_MAX;
+        let present = match self.young.get_mut(row) {
+            Some(present) => present,
+            None => match self.old.get_mut(row) {
+                Some(present) => present,
+                None => return,
+            },
+        };
+        if is_too_large {
+            self.young.remove(row);
+            self.old.remove(row);
+        } else {
+            *present = value;
+        }
+    }
+
+    fn put(&mut self, row: Box<[u8]>, value: Option<Bytes>) {
+        let bytes = size_bytes(&row, &value) + ROW_OVERHEAD_BYTES;
+        if self.young_bytes + bytes > self.generation_bytes_max {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
+        self.young_bytes += bytes;
+        self.young.insert(row, value);
+    }
+}
+
+fn size_bytes(row: &[u8], value: &Option<Bytes>) -> usize {
+    row.len() + value.as_ref().map_or(0, Bytes::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str) -> Option<Bytes> {
+        Some(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    fn look_up(cache: &mut RowCache, row: &str, found: Option<Bytes>) {
+        let changes = cache.changes();
+        cache.looked_up(changes, row.as_bytes(), &found);
+    }
+
+    fn check(cache: &mut RowCache, row: &str, want: Option<Option<Bytes>>) {
+        assert_eq!(cache.get(row.as_bytes()), want, "row {row}");
+    }
+
+    fn changes(row: &str, value: Option<Bytes>) -> Changes {
+        Changes::from([(row.as_bytes().to_vec(), value)])
+    }
+
+    #[test]
+    fn a_commit_replaces_what_was_looked_up_and_puts_in_nothing_else() {
+        let mut cache = RowCache::new(1 << 20);
+        check(&mut cache, "a", None);
+        look_up(&mut cache, "a", value("1"));
+        look_up(&mut cache, "b", None);
+        check(&mut cache, "a", Some(value("1")));
+        check(&mut cache, "b", Some(None));
+        cache.committed(changes("a", None));
+        cache.committed(changes("b", value("2")));
+        cache.committed(changes("c", value("3")));
+        check(&mut cache, "a", Some(None));
+        check(&mut cache, "b", Some(value("2")));
+        check(&mut cache, "c", None);
+        cache.clear();
+        check(&mut cache, "b", None);
+    }
+
+    #[test]
+    fn a_look_up_that_a_commit_overtook_is_not_put_in() {
+        let mut cache = RowCache::new(1 << 20);
+        let before = cache.changes();
+        cache.committed(changes("a", value("new")));
+        cache.looked_up(before, b"a", &value("old"));
+        check(&mut cache, "a", None);
+        let before = cache.changes();
+        cache.clear();
+        cache.looked_up(before, b"a", &value("old"));
+        check(&mut cache, "a", None);
+    }
+
+    #[test]
+    fn what_is_not_used_goes_and_what_is_used_stays_within_the_bound() {
+        let row_bytes = 2 + 1 + ROW_OVERHEAD_BYTES;
+        let mut cache = RowCache::new(2 * 4 * row_bytes as u64);
+        for number in 10..30 {
+            look_up(&mut cache, &number.to_string(), value("x"));
+            check(&mut cache, "10", Some(value("x")));
+            assert!(cache.young.len() <= 4 && cache.old.len() <= 4);
+        }
+        check(&mut cache, "11", None);
+        check(&mut cache, "29", Some(value("x")));
+        // A commit reaches a row of the older generation too.
+        let old = cache.old.keys().next().unwrap().clone();
+        let old = std::str::from_utf8(&old).unwrap().to_owned();
+        cache.committed(changes(&old, value("y")));
+        check(&mut cache, &old, Some(value("y")));
+    }
+
+    #[test]
+    fn a_large_row_is_not_kept() {
+        let mut cache = RowCache::new(1 << 20);
+        let large = value(&"x".repeat(ROW_BYTES_MAX));
+        look_up(&mut cache, "a", large.clone());
+        check(&mut cache, "a", None);
+        look_up(&mut cache, "a", value("1"));
+        cache.committed(changes("a", large));
+        check(&mut cache, "a", None);
+    }
+}

@@ -1,0 +1,141 @@
+//! `grow`, `shrink` and `replace`: three ways to say who comes and who leaves; one plan carries it out. With `--stage`
+//! it is only written down, for `plan show` and `plan apply`.
+
+pub mod grow;
+pub mod replace;
+pub mod shrink;
+
+use dkc_core::ids::{ClusterName, MemberNo, NodeAddress};
+use dkc_core::meta::OperationId;
+use dkc_inventory::edit;
+use dkc_inventory::model::Inventory;
+use dkc_inventory::observed::Observed;
+use dkc_inventory::plan::{self, Lock, MembersRequest, Plan, Target};
+use uuid::Uuid;
+
+use super::{deploy, status};
+use crate::apply::{self, Record};
+use crate::error::CommandError;
+use crate::gather::Scope;
+use crate::session::Session;
+use crate::store::holder;
+
+/// Who comes and who leaves.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub cluster: ClusterName,
+    pub come: Vec<NodeAddress>,
+    pub leave: Vec<MemberNo>,
+    pub allow_no_tolerance: bool,
+}
+
+/// A plan and all that it was made from.
+pub struct Prepared {
+    pub plan: Plan,
+    pub inventory: Inventory,
+    pub observed: Observed,
+    is_new: bool,
+}
+
+/// Flags that all three have.
+#[derive(Debug, Clone, clap::Args)]
+pub struct HowArgs {
+    /// Only prepare it: see plan show, plan apply
+    #[arg(long)]
+    pub stage: bool,
+    /// Although a member that stays is down, so that no further failure would be tolerated
+    #[arg(long)]
+    pub allow_no_tolerance: bool,
+}
+
+/// Carries it out, or stages it.
+pub async fn run(
+    session: &mut Session,
+    verb: &str,
+    wanted: Wanted,
+    how: &HowArgs,
+) -> Result<(), CommandError> {
+    if how.stage {
+        return stage(session, verb, &wanted);
+    }
+    let prepared = prepare(session, verb, &wanted).await?;
+    carry_out(session, &wanted.cluster, prepared).await
+}
+
+/// Asks everybody concerned and makes the plan. Nothing is written but newly accepted host keys.
+pub async fn prepare(session: &mut Session, verb: &str, wanted: &Wanted) -> Result<Prepared, CommandError> {
+    let name = &wanted.cluster;
+    let before = session.inventory()?;
+    let edited = match wanted.come.is_empty() {
+        true => edit::Edited { inventory: before.clone(), is_changed: false, lines: Vec::new() },
+        false => edit::add_members(&before, name, &wanted.come, &mut Uuid::new_v4)?,
+    };
+    let leave = still_there(&edited.inventory, wanted);
+    let target = Target::Servers { cluster: name.clone(), numbers: Vec::new() };
+    let hosts = target.hosts(&edited.inventory).map_err(apply::refused(verb))?;
+    let scope = Scope::of(hosts, session.timeout());
+    let (inventory, observed) = apply::observe_planned(session, &edited.inventory, scope).await?;
+    let servers = inventory.clusters.get(name).map(|c| c.servers.as_slice()).unwrap_or_default();
+    let come = servers.iter().filter(|server| wanted.come.contains(&server.address));
+    let request = MembersRequest {
+        operation: apply::operation(session),
+        lock: Lock { id: OperationId(Uuid::new_v4()), holder: holder() },
+        cluster: name.clone(),
+        come: come.map(|server| server.number).collect(),
+        leave,
+        generation: inventory.generation - u64::from(edited.is_changed),
+        program: deploy::own_program()?,
+        authorities: deploy::authorities_of(session, &inventory, [name].into_iter())?,
+        allow_no_tolerance: wanted.allow_no_tolerance,
+    };
+    let mut plan = plan::change_members(&inventory, &observed, &request).map_err(apply::refused(verb))?;
+    plan.impact.extend(edited.lines);
+    Ok(Prepared { plan, inventory, observed, is_new: edited.is_changed })
+}
+
+/// Members that left already are not asked to leave again.
+fn still_there(inventory: &Inventory, wanted: &Wanted) -> Vec<MemberNo> {
+    let removed = inventory.clusters.get(&wanted.cluster).map(|c| c.removed.as_slice()).unwrap_or_default();
+    let has_left = |number: &&MemberNo| removed.iter().any(|server| server.number == **number);
+    wanted.leave.iter().filter(|number| !has_left(number)).copied().collect()
+}
+
+/// Shows, asks, does, and says how the cluster is then.
+pub async fn carry_out(
+    session: &mut Session,
+    cluster: &ClusterName,
+    prepared: Prepared,
+) -> Result<(), CommandError> {
+    let Prepared { plan, inventory, is_new, .. } = prepared;
+    let is_done_for_real = !plan.is_empty() && !session.settings.dry_run;
+    let record = Record { first: is_new.then_some(inventory), ..Record::of_plan(&plan) };
+    apply::carry_out(session, plan, record).await?;
+    if is_done_for_real {
+        let verdict = status::verdict(session, cluster).await?;
+        session.ui.say(&verdict);
+    }
+    Ok(())
+}
+
+fn stage(session: &mut Session, verb: &str, wanted: &Wanted) -> Result<(), CommandError> {
+    let name = &wanted.cluster;
+    let inventory = session.inventory()?;
+    // The names must be right now; whether the ring allows it is seen when it is shown and when it is applied.
+    let target = Target::Servers { cluster: name.clone(), numbers: wanted.leave.clone() };
+    target.nodes(&inventory).map_err(apply::refused(verb))?;
+    if !wanted.come.is_empty() {
+        edit::add_members(&inventory, name, &wanted.come, &mut Uuid::new_v4)?;
+    }
+    if session.settings.dry_run {
+        session.ui.say("would be staged; nothing changed");
+        return Ok(());
+    }
+    let staged = session.lock()?.stage(name, &wanted.come, &wanted.leave)?;
+    session.ui.say(&format!(
+        "staged for {name}, version {}: {}\nsee it with: plan show -n {name}     do it with: plan apply {} -n {name}",
+        staged.version,
+        staged.words(),
+        staged.version
+    ));
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! `replace`: a new member takes the place of an old one, which may run, be stopped, or be gone for good.
+
+use dkc_core::ids::{ClusterName, MemberNo, NodeAddress};
+use dkc_inventory::plan::Refusal;
+
+use super::{HowArgs, Wanted};
+use crate::apply;
+use crate::error::CommandError;
+use crate::session::Session;
+
+/// Put a new server in the place of another
+///
+/// The new one joins and the old one leaves in one move of data, while the cluster serves. The old one may run, be
+/// stopped, or be gone for good with its host.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "EXAMPLES\n  replace -n c0 --no 2 --address 10.77.0.14:8020\n  replace -n c0 --no 2 --address 10.77.0.14 --dry-run"
+)]
+pub struct Args {
+    /// The cluster (default: the one in use)
+    #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
+        add = crate::complete::clusters())]
+    pub name: Option<ClusterName>,
+    /// The member that leaves
+    #[arg(short = 'N', long = "no", value_name = "NO")]
+    pub no: MemberNo,
+    /// The server that comes; the port is 8020 unless given
+    #[arg(short = 'a', long, value_name = "HOST:PORT", add = crate::complete::hosts())]
+    pub address: NodeAddress,
+    #[command(flatten)]
+    pub how: HowArgs,
+}
+
+pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let cluster = session.cluster_name(args.name.as_ref())?;
+    let inventory = session.inventory()?;
+    if inventory.server(&cluster, args.no).is_some_and(|server| server.address == args.address) {
+        let refusal = Refusal::OwnAddress { address: args.address, number: args.no };
+        return Err(apply::refused("replace")(refusal.into()));
+    }
+    let wanted = Wanted {
+        cluster,
+        come: vec![args.address],
+        leave: vec![args.no],
+        allow_no_tolerance: args.how.allow_no_tolerance,
+    };
+    super::run(session, "replace", wanted, &args.how).await
+}

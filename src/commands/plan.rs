@@ -1,0 +1,214 @@
+//! `plan`: what `--stage` prepared, shown with what it would do, applied by its version, or discarded.
+
+use dkc_core::ids::{ClusterName, NodeId};
+use dkc_core::ring::{Assignment, PlaceNode};
+use dkc_inventory::ring::RingFacts;
+use serde::Serialize;
+
+use super::members::{self, Prepared, Wanted};
+use crate::error::{CommandError, codes};
+use crate::session::Session;
+use crate::store::Staged;
+use crate::ui::{Format, Listing};
+
+/// See, apply or discard changes of members that were prepared with --stage
+///
+/// apply needs the version that show printed, so that nothing is applied that nobody has read.
+#[derive(Debug, clap::Subcommand)]
+#[command(
+    after_help = "EXAMPLES\n  plan list\n  plan show -n c0\n  plan apply 3 -n c0\n  plan discard -n c0"
+)]
+pub enum Args {
+    /// Show the ring as it is and as it will be, and what the change costs
+    Show {
+        #[command(flatten)]
+        target: TargetArgs,
+    },
+    /// Carry out what is staged
+    Apply {
+        /// The version that plan show printed
+        #[arg(value_name = "VERSION")]
+        version: u64,
+        #[command(flatten)]
+        target: TargetArgs,
+        /// Although a member that stays is down, so that no further failure would be tolerated
+        #[arg(long)]
+        allow_no_tolerance: bool,
+    },
+    /// Forget what is staged
+    Discard {
+        #[command(flatten)]
+        target: TargetArgs,
+    },
+    /// List the clusters for which something is staged
+    List,
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct TargetArgs {
+    /// The cluster (default: the one in use)
+    #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
+        add = crate::complete::clusters())]
+    pub name: Option<ClusterName>,
+}
+
+pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    match args {
+        Args::Show { target } => show(session, &target).await,
+        Args::Apply { version, target, allow_no_tolerance } => {
+            apply(session, version, &target, allow_no_tolerance).await
+        }
+        Args::Discard { target } => discard(session, &target),
+        Args::List => list(session),
+    }
+}
+
+fn staged(session: &Session, target: &TargetArgs) -> Result<(ClusterName, Staged), CommandError> {
+    let cluster = session.cluster_name(target.name.as_ref())?;
+    let staged = session.store.staged(&cluster)?.filter(|staged| !staged.is_empty());
+    let staged = staged.ok_or_else(|| {
+        CommandError::new(&codes::NOTHING_STAGED, format!("nothing is staged for {cluster}"))
+            .now("nothing changed")
+            .next(format!("grow -n {cluster} HOST:PORT --stage"))
+    })?;
+    Ok((cluster, staged))
+}
+
+fn wanted(cluster: &ClusterName, staged: &Staged, allow_no_tolerance: bool) -> Wanted {
+    Wanted {
+        cluster: cluster.clone(),
+        come: staged.come.clone(),
+        leave: staged.leave.clone(),
+        allow_no_tolerance,
+    }
+}
+
+async fn show(session: &mut Session, target: &TargetArgs) -> Result<(), CommandError> {
+    let (cluster, staged) = staged(session, target)?;
+    session.ui.say(&format!("staged for {cluster}, version {}: {}", staged.version, staged.words()));
+    // What it costs is worth seeing also where it would be refused for being degraded.
+    let prepared = members::prepare(session, "plan show", &wanted(&cluster, &staged, true)).await?;
+    if let Some(listing) = rings(&prepared, &cluster, &staged) {
+        session.show(Format::Table, &listing);
+    }
+    session.ui.say(prepared.plan.text().trim_end());
+    session.ui.say(&format!("do it with: plan apply {} -n {cluster}", staged.version));
+    Ok(())
+}
+
+async fn apply(
+    session: &mut Session,
+    version: u64,
+    target: &TargetArgs,
+    allow_no_tolerance: bool,
+) -> Result<(), CommandError> {
+    let (cluster, staged) = staged(session, target)?;
+    if staged.version != version {
+        let what =
+            format!("version {version} is not what is staged for {cluster}: it is at {}", staged.version);
+        return Err(CommandError::new(&codes::STALE_STAGE, what)
+            .now("nothing changed")
+            .next(format!("plan show -n {cluster}")));
+    }
+    let prepared =
+        members::prepare(session, "plan apply", &wanted(&cluster, &staged, allow_no_tolerance)).await?;
+    members::carry_out(session, &cluster, prepared).await?;
+    match session.settings.dry_run {
+        true => Ok(()),
+        false => session.lock()?.discard_staged(&cluster),
+    }
+}
+
+fn discard(session: &mut Session, target: &TargetArgs) -> Result<(), CommandError> {
+    let cluster = session.cluster_name(target.name.as_ref())?;
+    if session.settings.dry_run {
+        return Ok(());
+    }
+    session.lock()?.discard_staged(&cluster)?;
+    session.ui.say(&format!("nothing is staged for {cluster} now"));
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Listed {
+    cluster: String,
+    version: u64,
+    change: String,
+}
+
+fn list(session: &Session) -> Result<(), CommandError> {
+    let mut listing = Listing::new(&["cluster", "version", "change"]);
+    for cluster in session.inventory()?.clusters.keys() {
+        let Some(staged) = session.store.staged(cluster)?.filter(|staged| !staged.is_empty()) else {
+            continue;
+        };
+        let (name, version, change) = (cluster.to_string(), staged.version, staged.words());
+        listing.push(
+            vec![name.clone(), version.to_string(), change.clone()],
+            Listed { cluster: name, version, change },
+        );
+    }
+    session.show(Format::Table, &listing);
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Share {
+    #[serde(rename = "No.")]
+    number: u32,
+    address: String,
+    change: &'static str,
+    replicas_now: usize,
+    leads_now: usize,
+    replicas_then: usize,
+    leads_then: usize,
+}
+
+/// Each member now and then.
+fn rings(prepared: &Prepared, cluster: &ClusterName, staged: &Staged) -> Option<Listing> {
+    let facts = RingFacts::of(&prepared.inventory, &prepared.observed, cluster)?;
+    let servers = &prepared.inventory.clusters.get(cluster)?.servers;
+    let come: Vec<PlaceNode> = servers
+        .iter()
+        .filter(|server| staged.come.contains(&server.address))
+        .map(|server| PlaceNode {
+            node_id: server.node_id,
+            host: server.address.host.clone(),
+            zone: prepared.inventory.hosts.get(&server.address.host).and_then(|host| host.zone.clone()),
+        })
+        .collect();
+    let leave: Vec<NodeId> = servers
+        .iter()
+        .filter(|server| staged.leave.contains(&server.number))
+        .map(|server| server.node_id)
+        .collect();
+    let then = facts.reshape(&come, &leave).target;
+    let now = Assignment::from(&facts.view.ring);
+    let mut listing = Listing::new(&["No.", "address", "change", "now", "then"]);
+    for server in servers {
+        let change = match (staged.come.contains(&server.address), staged.leave.contains(&server.number)) {
+            (true, _) => "comes",
+            (_, true) => "leaves",
+            _ => "stays",
+        };
+        let share = Share {
+            number: server.number.0,
+            address: server.address.to_string(),
+            change,
+            replicas_now: now.replicas_of(server.node_id),
+            leads_now: now.leaders_of(server.node_id),
+            replicas_then: then.replicas_of(server.node_id),
+            leads_then: then.leaders_of(server.node_id),
+        };
+        let words = |replicas: usize, leads: usize| format!("{replicas} replicas, leads {leads}");
+        let row = vec![
+            share.number.to_string(),
+            share.address.clone(),
+            change.to_owned(),
+            words(share.replicas_now, share.leads_now),
+            words(share.replicas_then, share.leads_then),
+        ];
+        listing.push(row, share);
+    }
+    Some(listing)
+}

@@ -1,0 +1,84 @@
+//! What the ring says of itself, for the one screen of `status cluster`: each member's state in CHMPX's notation, the
+//! merge, the operation that runs and its holder, and whether every replica is there. Pure.
+
+use dkc_core::ids::{ClusterName, MemberNo};
+use dkc_core::member::MemberState;
+use dkc_inventory::model::Inventory;
+use dkc_inventory::observed::Observed;
+use dkc_inventory::ring::{Progress, RingFacts};
+use serde::Serialize;
+
+/// The ring as the best informed server knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RingReport {
+    pub version: u64,
+    /// Copies of each tablet that are wanted with the members there are.
+    pub replicas: usize,
+    pub tablets: usize,
+    /// Tablets with fewer copies on servers that run.
+    pub tablets_below_replicas: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merge: Option<Progress>,
+    /// SUSPENDMERGE was given.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_merge_suspended: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<OperationReport>,
+    /// By number: `[SERVICE IN] [UP] [n/a] [Nothing] [NoSuspend]`.
+    #[serde(skip)]
+    pub states: Vec<(MemberNo, String)>,
+    #[serde(skip)]
+    pub tolerates: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OperationReport {
+    pub holder: String,
+    pub what: String,
+}
+
+impl RingReport {
+    pub fn of(inventory: &Inventory, observed: &Observed, name: &ClusterName) -> Option<RingReport> {
+        let facts = RingFacts::of(inventory, observed, name)?;
+        let ring = &facts.view.ring;
+        let state = |node: &dkc_core::ring::Node| {
+            let own = facts.statuses.iter().find(|status| status.node_id == node.node_id);
+            let mut state = MemberState::of(node, facts.is_up(node.node_id));
+            state.is_suspended = own.is_some_and(|status| status.trouble.is_some());
+            (node.number, state.to_string())
+        };
+        Some(RingReport {
+            version: ring.version.0,
+            replicas: facts.copies_wanted(),
+            tablets: ring.tablets.len(),
+            tablets_below_replicas: facts.tablets_below_target(),
+            merge: facts.progress(),
+            is_merge_suspended: facts.view.is_merge_suspended,
+            operation: facts.view.operation.as_ref().map(|running| OperationReport {
+                holder: running.holder.clone(),
+                what: running.what.clone(),
+            }),
+            states: ring.nodes.iter().map(state).collect(),
+            tolerates: facts.tolerates(),
+        })
+    }
+
+    pub fn state_of(&self, number: MemberNo) -> Option<&str> {
+        self.states.iter().find(|(other, _)| *other == number).map(|(_, state)| state.as_str())
+    }
+
+    /// What a person wants to know besides the state, each in a few words.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        words.extend(self.merge.as_ref().map(Progress::words));
+        words.extend(self.operation.as_ref().map(|running| format!("{}: {}", running.holder, running.what)));
+        if self.is_merge_suspended {
+            words.push("merging is suspended".into());
+        }
+        words.push(match self.tablets_below_replicas {
+            0 => format!("every tablet has {} of {} replicas", self.replicas, self.replicas),
+            below => format!("{below} of {} tablets below {} replicas", self.tablets, self.replicas),
+        });
+        words
+    }
+}

@@ -1,0 +1,306 @@
+//! Steps that speak to the ring as a whole, through whichever of its servers answers. *Invariants:* each is
+//! idempotent, so a door that fails in the middle of a sentence is no reason to stop: the next one is asked the same;
+//! what the ring refuses is told in its own words. Absent: any decision about who comes and who leaves.
+
+use std::time::Duration;
+
+use dkc_core::control::{ControlReply, ControlRequest, MetaView, NodeStatus};
+use dkc_core::ids::NodeId;
+use dkc_core::meta::{MemberChange, OperationId};
+use dkc_core::ring::{Action as RingAction, InRing};
+use dkc_inventory::model::Inventory;
+use dkc_inventory::plan::{Action, Door};
+use dkc_inventory::ring::RingFacts;
+
+use super::StepError;
+use crate::interrupt::Interrupt;
+use crate::world::{World, WorldError};
+
+/// One change, through all doors again and again: longer than several elections and a host that times out.
+const CHANGE_LIMIT: Duration = Duration::from_secs(60);
+/// One answer. A change waits up to 10 s for a leader of the meta group.
+const CHANGE_ANSWER_LIMIT: Duration = Duration::from_secs(15);
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// A merge in which nothing moves for so long is stuck: a member that it waits for is down.
+const MERGE_STILL_LIMIT: Duration = Duration::from_secs(300);
+/// After the last move leaders settle and followers catch up.
+const HEALTHY_LIMIT: Duration = Duration::from_secs(90);
+const POLL_INTERVAL: Duration = Duration::from_millis(400);
+const DOOR_PAUSE: Duration = Duration::from_millis(500);
+
+/// The doors of a step that is spoken to the ring.
+pub fn doors(action: &Action) -> Option<&[Door]> {
+    match action {
+        Action::BeginOperation { doors, .. }
+        | Action::EndOperation { doors, .. }
+        | Action::ChangeMembers { doors, .. }
+        | Action::RequireTolerance { doors, .. }
+        | Action::Merge { doors, .. }
+        | Action::WaitHealthy { doors, .. } => Some(doors),
+        _ => None,
+    }
+}
+
+pub struct Doing<'a> {
+    pub doors: &'a [Door],
+    pub inventory: &'a Inventory,
+    pub world: &'a World,
+    pub interrupt: &'a Interrupt,
+    pub on_words: &'a (dyn Fn(&str) + Send + Sync),
+}
+
+/// What the servers behind the doors said at one moment.
+struct Answers(Vec<(Box<MetaView>, Box<NodeStatus>)>);
+
+impl Answers {
+    fn facts(&self) -> Option<RingFacts<'_>> {
+        RingFacts::from_answers(self.0.iter().map(|(view, status)| (&**view, &**status)))
+    }
+}
+
+impl Doing<'_> {
+    pub async fn run(&self, action: &Action) -> Result<(), StepError> {
+        match action {
+            Action::BeginOperation { id, holder, what, .. } => {
+                let (id, holder, what) = (*id, holder.clone(), what.clone());
+                match self.change(&ControlRequest::BeginOperation { id, holder, what }).await {
+                    Err(StepError::Illegal(why)) => Err(StepError::Held(why)),
+                    result => result,
+                }
+            }
+            Action::EndOperation { id, .. } => self.change(&ControlRequest::EndOperation { id: *id }).await,
+            Action::ChangeMembers { operation, change, .. } => {
+                let (operation, change) = (*operation, change.clone());
+                self.change(&ControlRequest::Change { operation, change }).await
+            }
+            Action::RequireTolerance { failures, .. } => self.require_tolerance(*failures).await,
+            Action::Merge { operation, come, leave, .. } => self.merge(*operation, come, leave).await,
+            Action::WaitHealthy { failures, .. } => self.wait_healthy(*failures).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks through one door after the other until one brings the change through or the ring refuses it.
+    async fn change(&self, request: &ControlRequest) -> Result<(), StepError> {
+        let deadline = tokio::time::Instant::now() + CHANGE_LIMIT;
+        let mut last = "no server of it can be reached".to_owned();
+        loop {
+            for door in self.doors {
+                match self.ask(door, request, CHANGE_ANSWER_LIMIT).await {
+                    Ok(ControlReply::Error { message, is_outcome_unknown: false }) => {
+                        return Err(StepError::Illegal(message));
+                    }
+                    Ok(ControlReply::Error { message, .. }) => last = message,
+                    Ok(_) => return Ok(()),
+                    Err(error) => last = error.to_string(),
+                }
+                if self.interrupt.count() > 1 {
+                    return Err(StepError::Interrupted);
+                }
+            }
+            if tokio::time::Instant::now() > deadline {
+                return Err(StepError::Refused(format!("the ring cannot be changed: {last}")));
+            }
+            (self.on_words)(&format!("try again: {last}"));
+            tokio::time::sleep(DOOR_PAUSE).await;
+        }
+    }
+
+    async fn ask(
+        &self,
+        door: &Door,
+        request: &ControlRequest,
+        limit: Duration,
+    ) -> Result<ControlReply, WorldError> {
+        let entry = self.inventory.host(&door.host);
+        let entry = entry.ok_or_else(|| gone(door))?;
+        let host = self.world.host(&door.host, &entry).await?;
+        host.control(&door.dir).await?.ask(request, limit).await
+    }
+
+    /// All doors side by side; those that do not answer are left out.
+    async fn look(&self) -> Answers {
+        let each = self.doors.iter().map(|door| async move {
+            let status = match self.ask(door, &ControlRequest::Status, ANSWER_LIMIT).await {
+                Ok(ControlReply::Status(status)) => status,
+                _ => return None,
+            };
+            match self.ask(door, &ControlRequest::Meta, ANSWER_LIMIT).await {
+                Ok(ControlReply::Meta(Some(view))) => Some((view, status)),
+                _ => None,
+            }
+        });
+        Answers(futures::future::join_all(each).await.into_iter().flatten().collect())
+    }
+
+    async fn require_tolerance(&self, failures: u32) -> Result<(), StepError> {
+        let answers = self.look().await;
+        let tolerates = answers.facts().and_then(|facts| facts.tolerates());
+        match tolerates {
+            Some(now) if now >= failures => Ok(()),
+            Some(now) => Err(StepError::Illegal(format!(
+                "it tolerates {now} failures now, the plan was made when it tolerated {failures}"
+            ))),
+            None => Err(StepError::Illegal("some tablet has too few replicas that run".into())),
+        }
+    }
+
+    /// Watches the merge to its end, and speaks MERGE and COMPMERGE where automerge does not.
+    async fn merge(
+        &self,
+        operation: OperationId,
+        come: &[NodeId],
+        leave: &[NodeId],
+    ) -> Result<(), StepError> {
+        let mut has_merged = false;
+        let mut still = Still::new(MERGE_STILL_LIMIT);
+        loop {
+            let answers = self.look().await;
+            let Some(facts) = answers.facts() else {
+                still.check("no server of it answers")?;
+                self.pause().await?;
+                continue;
+            };
+            let view = facts.view;
+            if view.operation.as_ref().is_none_or(|running| running.id != operation)
+                && !is_at(view, come, leave)
+            {
+                return Err(StepError::Illegal(
+                    "the operation was ended by somebody else (ring abortmerge?)".into(),
+                ));
+            }
+            if is_at(view, come, leave) {
+                return Ok(());
+            }
+            if has_merged && view.merge.is_none() && view.is_automerge_held {
+                return Err(StepError::Illegal("the merge was aborted (ABORTMERGE)".into()));
+            }
+            has_merged |= view.merge.is_some();
+            if let Some(change) = next_word(view) {
+                match self.change(&ControlRequest::Change { operation: Some(operation), change }).await {
+                    // The view was older than the ring: look again.
+                    Ok(()) | Err(StepError::Illegal(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            let words = match facts.progress() {
+                Some(progress) => progress.words(),
+                None => "waiting for MERGE".into(),
+            };
+            still.saw(&format!("{words} {}", view.ring.version));
+            let down: Vec<String> = facts.down().iter().map(|node| format!("No.{}", node.number)).collect();
+            let waits_for = match down.is_empty() {
+                true => words,
+                false => format!("{words}; {} down", down.join(", ")),
+            };
+            (self.on_words)(&waits_for);
+            still.check(&waits_for)?;
+            self.pause().await?;
+        }
+    }
+
+    async fn wait_healthy(&self, failures: u32) -> Result<(), StepError> {
+        let deadline = tokio::time::Instant::now() + HEALTHY_LIMIT;
+        loop {
+            let answers = self.look().await;
+            let lacks = match answers.facts() {
+                None => "no server of it answers".to_owned(),
+                Some(facts) => match lacks(&facts, failures) {
+                    None => return Ok(()),
+                    Some(lacks) => lacks,
+                },
+            };
+            if tokio::time::Instant::now() > deadline {
+                return Err(StepError::Refused(format!(
+                    "the ring is not complete after {} s: {lacks}",
+                    HEALTHY_LIMIT.as_secs()
+                )));
+            }
+            (self.on_words)(&format!("waiting: {lacks}"));
+            self.pause().await?;
+        }
+    }
+
+    /// The merge goes on without us, so the first Ctrl-C is enough.
+    async fn pause(&self) -> Result<(), StepError> {
+        tokio::select! {
+            () = self.interrupt.pressed(1) => Err(StepError::Interrupted),
+            () = tokio::time::sleep(POLL_INTERVAL) => Ok(()),
+        }
+    }
+}
+
+fn gone(door: &Door) -> WorldError {
+    let reason = "the host is not in the inventory any more".to_owned();
+    WorldError::NoDaemon { host: door.host.clone(), dir: door.dir.clone(), reason }
+}
+
+/// Have all come who should, and left who should?
+fn is_at(view: &MetaView, come: &[NodeId], leave: &[NodeId]) -> bool {
+    let has_come = |id: &NodeId| {
+        let node = view.ring.node(*id);
+        node.is_some_and(|node| node.in_ring == InRing::ServiceIn && node.action == RingAction::None)
+    };
+    let has_left = |id: &NodeId| view.ring.node(*id).is_none_or(|node| node.in_ring == InRing::ServiceOut);
+    view.merge.is_none() && come.iter().all(has_come) && leave.iter().all(has_left)
+}
+
+/// What automerge will not say by itself.
+fn next_word(view: &MetaView) -> Option<MemberChange> {
+    let is_automatic = view.is_automerge && !view.is_merge_suspended && !view.is_automerge_held;
+    match &view.merge {
+        _ if is_automatic => None,
+        None => Some(MemberChange::Merge),
+        Some(merge) if merge.is_caught_up() && !merge.is_completing() => Some(MemberChange::CompleteMerge),
+        Some(_) => None,
+    }
+}
+
+fn lacks(facts: &RingFacts<'_>, failures: u32) -> Option<String> {
+    if facts.view.merge.is_some() {
+        return Some("a merge runs".into());
+    }
+    if let Some(trouble) = facts.trouble() {
+        return Some(trouble);
+    }
+    let wanted = facts.copies_wanted();
+    let short = facts.view.ring.tablets.iter().filter(|place| place.voters.len() < wanted).count();
+    if short > 0 {
+        return Some(format!("{short} tablets have fewer than {wanted} replicas"));
+    }
+    match facts.tolerates() {
+        Some(now) if now >= failures => None,
+        Some(now) => Some(format!("it tolerates {now} failures, not {failures} yet")),
+        None => Some("some tablet has too few replicas that run".into()),
+    }
+}
+
+/// Notices when nothing changes any more.
+struct Still {
+    limit: Duration,
+    last: String,
+    since: tokio::time::Instant,
+}
+
+impl Still {
+    fn new(limit: Duration) -> Still {
+        Still { limit, last: String::new(), since: tokio::time::Instant::now() }
+    }
+
+    fn saw(&mut self, state: &str) {
+        if self.last != state {
+            self.last = state.to_owned();
+            self.since = tokio::time::Instant::now();
+        }
+    }
+
+    fn check(&self, waits_for: &str) -> Result<(), StepError> {
+        match self.since.elapsed() > self.limit {
+            true => Err(StepError::Refused(format!(
+                "nothing has moved for {} s ({waits_for}); when the cause is gone, resume",
+                self.limit.as_secs()
+            ))),
+            false => Ok(()),
+        }
+    }
+}
