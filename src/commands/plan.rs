@@ -46,7 +46,7 @@ pub enum Args {
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct TargetArgs {
-    /// The cluster (default: the one in use)
+    /// The cluster (default: the one in use, else the only one with something staged)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
@@ -63,8 +63,29 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     }
 }
 
+/// The cluster named or in use, else the only one for which something is staged.
+fn cluster(session: &Session, target: &TargetArgs) -> Result<ClusterName, CommandError> {
+    if target.name.is_none() && session.current_cluster.is_none() {
+        let mut all = all_staged(session)?;
+        if let (Some((only, _)), None) = (all.pop(), all.pop()) {
+            return Ok(only);
+        }
+    }
+    session.cluster_name(target.name.as_ref())
+}
+
+fn all_staged(session: &Session) -> Result<Vec<(ClusterName, Staged)>, CommandError> {
+    let mut all = Vec::new();
+    for cluster in session.inventory()?.clusters.keys() {
+        if let Some(staged) = session.store.staged(cluster)?.filter(|staged| !staged.is_empty()) {
+            all.push((cluster.clone(), staged));
+        }
+    }
+    Ok(all)
+}
+
 fn staged(session: &Session, target: &TargetArgs) -> Result<(ClusterName, Staged), CommandError> {
-    let cluster = session.cluster_name(target.name.as_ref())?;
+    let cluster = cluster(session, target)?;
     let staged = session.store.staged(&cluster)?.filter(|staged| !staged.is_empty());
     let staged = staged.ok_or_else(|| {
         CommandError::new(&codes::NOTHING_STAGED, format!("nothing is staged for {cluster}"))
@@ -120,7 +141,7 @@ async fn apply(
 }
 
 fn discard(session: &mut Session, target: &TargetArgs) -> Result<(), CommandError> {
-    let cluster = session.cluster_name(target.name.as_ref())?;
+    let cluster = cluster(session, target)?;
     if session.settings.dry_run {
         return Ok(());
     }
@@ -138,10 +159,7 @@ struct Listed {
 
 fn list(session: &Session) -> Result<(), CommandError> {
     let mut listing = Listing::new(&["cluster", "version", "change"]);
-    for cluster in session.inventory()?.clusters.keys() {
-        let Some(staged) = session.store.staged(cluster)?.filter(|staged| !staged.is_empty()) else {
-            continue;
-        };
+    for (cluster, staged) in all_staged(session)? {
         let (name, version, change) = (cluster.to_string(), staged.version, staged.words());
         listing.push(
             vec![name.clone(), version.to_string(), change.clone()],

@@ -61,18 +61,18 @@ fn one_server_grows_to_three_without_a_pause_and_then_survives_the_loss_of_one()
 }
 
 #[test]
-fn three_servers_become_five_and_three_again_and_what_left_stays_out() {
-    let lab = founded(6, &[5]);
-    lab.dkc("register host --accept-new 10.77.0.15 10.77.0.16").ok();
+fn three_servers_become_seven_and_three_again_and_what_left_stays_out() {
+    let lab = founded(8, &[5]);
+    lab.dkc("register host --accept-new 10.77.0.15 10.77.0.16 10.77.0.17 10.77.0.18").ok();
     start_writer(&lab);
     wait_until_acknowledged(&lab, 200);
-    lab.dkc("grow -n c0 10.77.0.15 10.77.0.16 --stage").ok().says("version 1");
-    lab.dkc("plan show -n c0").ok().says("comes").says("plan apply 1 -n c0").says("worst moment");
+    lab.dkc("grow -n c0 10.77.0.15 10.77.0.16 10.77.0.17 10.77.0.18 --stage").ok().says("version 1");
+    lab.dkc("plan show").ok().says("comes").says("plan apply 1 -n c0").says("worst moment");
     lab.dkc("plan apply 2 -n c0 --yes").exits(6);
-    lab.dkc("plan apply 1 -n c0 --yes").ok().says("c0: running, 5 servers");
+    lab.dkc("plan apply 1 -n c0 --yes").ok().says("c0: running, 7 servers");
     lab.dkc("plan list").ok().never_says("c0");
     writes_go_on(&lab);
-    lab.dkc("shrink -n c0 --no 1 --no 4 --yes")
+    lab.dkc("shrink -n c0 --no 1 --no 4 --no 5 --no 6 --yes")
         .ok()
         .says("c0: running, 3 servers")
         .says("tolerates 1 failure");
@@ -140,6 +140,46 @@ fn with_a_spare_that_is_cut_off() -> Lab {
 /// What a terminal does at Ctrl-C. Typed, it would end the lab's own process that holds the terminal.
 fn press_ctrl_c(lab: &Lab) {
     lab.on("admin", &["pkill", "-INT", "-x", "dkc"]).ok();
+}
+
+#[test]
+fn merges_held_by_suspendmerge_or_without_automerge_are_led_by_hand() {
+    let lab = founded(5, &[]);
+    lab.dkc("register host --accept-new 10.77.0.15").ok();
+    lab.dkc("grow -n c0 10.77.0.15 --yes").ok();
+    start_writer(&lab);
+    lab.dkc("ring suspendmerge -n c0 --yes").ok();
+    lab.dkc("ring serviceout -n c0 --no 3 --yes").ok();
+    lab.dkc("status cluster -n c0").says("merging is suspended").says("[DELETE] [Pending]");
+    writes_go_on(&lab);
+    lab.dkc("status cluster -n c0").says("[DELETE] [Pending]");
+    lab.dkc("ring compmerge -n c0 --yes").exits(4).says("MERGE");
+    // What a person sees who leaves it running beside their work.
+    let mut watch = lab.terminal(&["status", "cluster", "-n", "c0", "--watch=1s"]);
+    watch.expect("Pending").expect("Pending");
+    lab.dkc("ring merge -n c0 --yes").ok();
+    watch.expect("Doing");
+    wait_for("all to be caught up", Duration::from_secs(60), || {
+        lab.dkc("status cluster -n c0").stdout.contains("[DELETE] [Done]").then_some(())
+    });
+    writes_go_on(&lab);
+    lab.dkc("status cluster -n c0").says("[DELETE] [Done]");
+    lab.dkc("ring compmerge -n c0 --yes").ok();
+    watch.expect("SERVICE OUT");
+    press_ctrl_c(&lab);
+    watch.ends();
+    lab.dkc("ring nosuspendmerge -n c0 --yes").ok();
+    is_running(&lab);
+
+    lab.dkc("modify cluster -n c0 --config automerge=off").ok();
+    lab.dkc("deploy --yes").ok();
+    lab.dkc("restart cluster -n c0 --yes").ok();
+    lab.dkc("ring servicein -n c0 --no 3 --yes").ok();
+    writes_go_on(&lab);
+    lab.dkc("status cluster -n c0").says("[ADD] [Pending]");
+    // The whole operation says the words that automerge does not.
+    lab.dkc("grow -n c0 10.77.0.15 --yes").ok().says("c0: running, 4 servers");
+    ends_well(&lab);
 }
 
 fn is_merging(lab: &Lab) {

@@ -39,6 +39,8 @@ fn a_leader_cut_off_from_the_others_but_not_from_the_slave_loses_nothing_and_ans
     wait_until_acknowledged(&lab, before + 200);
     // Read while h1 is still cut off: an answer from its old state would lack what was written since.
     all_acknowledged_are_there(&lab);
+    // What was sent to h1 did not wait for its deadline there: the others were asked, and had it done.
+    lab.sh("h4", "cat /tmp/refused 2>/dev/null || true").ok().prints("");
     lab.run(&["heal"]).ok();
     let before = acknowledged(&lab).len();
     wait_until_acknowledged(&lab, before + 200);

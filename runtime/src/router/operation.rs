@@ -25,6 +25,10 @@ const REDIRECTIONS_AT_ONCE_MAX: u32 = 2;
 /// A leader that is losing its office says "unknown" for a moment, and a retry finds out. A tablet that has
 /// forgotten the session says so for ever.
 const UNKNOWNS_MAX: u32 = 10;
+/// The first attempt waits this long for its answer, every further one twice as long: a leader that is cut off from
+/// the other servers goes on answering Pings and can carry out nothing, while another replica already leads. Longer
+/// than an election takes; a cluster that is only slow is not asked faster than it works.
+const ATTEMPT_MIN: Duration = Duration::from_secs(1);
 /// Attempts that may find the connection still being made (30 ms in all) before another replica is asked.
 const CONNECTING_FAILURES_MAX: u32 = 4;
 
@@ -44,6 +48,8 @@ pub(super) struct Operation {
     failures: u32,
     redirections: u32,
     unknowns: u32,
+    /// Attempts that were not answered in time.
+    silences: u32,
     /// A sending got no definite answer, so that the write may have been applied.
     is_ambiguous: bool,
     /// What went wrong last.
@@ -82,7 +88,7 @@ impl Operation {
             sequence: 0,
             answered_below: 0,
             is_retry: false,
-            patience_ms: shared.deadline.as_millis() as u32,
+            patience_ms: 0,
             command: call.command,
         };
         let operation = Operation {
@@ -97,6 +103,7 @@ impl Operation {
             failures: 0,
             redirections: 0,
             unknowns: 0,
+            silences: 0,
             is_ambiguous: false,
             trouble: Trouble::None,
             batch,
@@ -123,6 +130,7 @@ impl Operation {
                     .finish(Err(RouteError::Refused("the command names neither key nor tablet".into())));
             }
         };
+        let until = self.attempt_until();
         if !self.prepare(route.state, route.place.epoch, route.version) {
             return self.give_up("its tablet was split meanwhile".into());
         }
@@ -135,9 +143,8 @@ impl Operation {
         };
         match link.current() {
             Ok(client) => {
-                let (group, deadline) = (route.place.tablet.group(), self.deadline);
-                client
-                    .submit_held(Kind::Request, group, deadline, self, |held, out| held.request.encode(out));
+                let group = route.place.tablet.group();
+                client.submit_held(Kind::Request, group, until, self, |held, out| held.request.encode(out));
             }
             Err(error) => {
                 self.trouble = Trouble::Net(leader, error);
@@ -147,6 +154,14 @@ impl Operation {
                 self.later();
             }
         }
+    }
+
+    /// Until when this attempt may take, which the server is told too: it begins nothing later.
+    fn attempt_until(&mut self) -> Instant {
+        let now = if self.state.is_none() { self.began } else { Instant::now() };
+        let until = self.deadline.min(now + ATTEMPT_MIN.saturating_mul(1 << self.silences.min(10)));
+        self.request.patience_ms = until.saturating_duration_since(now).as_millis().max(1) as u32;
+        until
     }
 
     /// Fills in what depends on the route. False when a write's session belongs to another tablet by now.
@@ -171,8 +186,6 @@ impl Operation {
                     self.request.session = crate::chance::unique_u64().max(1);
                     self.request.is_retry = false;
                 }
-                let left = self.deadline.saturating_duration_since(Instant::now());
-                self.request.patience_ms = left.as_millis().max(1) as u32;
                 if let Some(session) = &self.session {
                     self.request.answered_below = session.answered_below();
                 }
@@ -188,6 +201,7 @@ impl Operation {
             Ok(frame) => Answer::decode(frame.body),
             Err(error) => {
                 self.is_ambiguous |= !error.is_never_sent();
+                self.silences += u32::from(matches!(error, NetError::NoAnswer { .. }));
                 self.trouble = Trouble::Net(node, error);
                 self.turn_away();
                 return Next::Later;

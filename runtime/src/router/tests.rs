@@ -101,6 +101,18 @@ async fn a_lost_answer_makes_the_next_sending_a_retry_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_leader_that_is_silent_while_its_connection_stands_is_not_waited_for_until_the_deadline() {
+    check(LONG, |node, _| if node == 1 { Act::Silence } else { stored() }, "Stored", "1:1 2:1!").await;
+    // The second still takes the first for the leader, for a while.
+    let script = |node, count| match (node, count) {
+        (1, _) => Act::Silence,
+        (_, 1) => not_leader(Some(1)),
+        _ => stored(),
+    };
+    check(LONG, script, "Stored", "1:1 2:1! 1:1! 2:1!").await;
+}
+
+#[tokio::test]
 async fn an_unknown_outcome_is_asked_again_as_a_retry() {
     let script = |_, count| if count == 0 { Act::Answer(Answer::Unknown) } else { stored() };
     check(LONG, script, "Stored", "1:1 1:1!").await;

@@ -22,6 +22,14 @@ fn remove(at: &Server, who: &Server) {
     assert_eq!(at.change(MemberChange::RemoveNode { node: who.entry.node_id }), ControlReply::Ok);
 }
 
+/// Ends the writer also when the test fails: a scope waits for its threads before it lets a panic through.
+struct SetOnDrop<'a>(&'a AtomicBool);
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Writes through server `at` while `what` happens; afterwards all that was acknowledged is there, and most was.
 fn while_writing(lab: &mut Lab, at: usize, what: impl FnOnce(&mut Lab)) {
     let is_over = AtomicBool::new(false);
@@ -41,8 +49,9 @@ fn while_writing(lab: &mut Lab, at: usize, what: impl FnOnce(&mut Lab)) {
             }
             (number, acknowledged)
         });
+        let over = SetOnDrop(&is_over);
         what(lab);
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         writing.join().expect("the writer ends")
     });
     let (tried, acknowledged) = acknowledged;
