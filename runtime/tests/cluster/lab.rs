@@ -5,6 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use dkc_core::config::{NODE_CONFIG_VERSION, NodeConfig, Parameters, Role, ServerEntry, ServerRole, layout};
@@ -134,8 +135,20 @@ impl Lab {
     }
 }
 
+/// A port that stays free while its server is down: none that Linux gives to outgoing connections (32768 and above).
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 21_000 + (std::process::id() % 100) as u16 * 50;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 5_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 fn entry(number: u32) -> ServerEntry {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+    let port = free_port();
     ServerEntry {
         number: MemberNo(number),
         node_id: NodeId(u64::from(number)),

@@ -62,8 +62,11 @@ impl NodeConfig {
         if let Role::Server(server) = &self.role {
             let servers = self.servers.len();
             if server.is_founder && server.replicas as usize > servers {
-                let there_are =
-                    if servers == 1 { "is only 1 server".into() } else { format!("are only {servers} servers") };
+                let there_are = if servers == 1 {
+                    "is only 1 server".into()
+                } else {
+                    format!("are only {servers} servers")
+                };
                 warnings.push(format!(
                     "replicas is {}, but there {there_are}: every server holds everything",
                     server.replicas
