@@ -15,11 +15,12 @@ pub const DEFAULT_REPLICAS: u32 = 3;
 /// Tablets when nobody says otherwise, by the number of servers that a cluster is registered with. Each tablet is a
 /// Raft group with rounds of its own, so few are cheaper; each can have one leader only, so many servers need many.
 /// 6 divides evenly over 2, 3 and 6 servers and was the best of 6, 12 and 16 on three: against 12 it halves the cost
-/// of a write at 64 clients and the idle cost.
+/// of a write at 64 clients and the idle cost. On seven, 24 make 1.3 to 1.4 times the writes of 64.
 pub const fn default_tablets(servers: usize) -> u16 {
     match servers {
         0..=5 => 6,
-        6..=16 => 64,
+        6..=8 => 24,
+        9..=16 => 64,
         _ => 256,
     }
 }

@@ -453,6 +453,7 @@ impl<'a> Planning<'a> {
             plan.impact.push(self.share_words());
             plan.impact.extend(worst_moment_words(plan, self.worst_moment()));
             plan.impact.push(self.after_words());
+            plan.impact.extend(self.idle_words());
         }
         if self.is_continued {
             plan.impact.push("goes on with the operation that runs".into());
@@ -533,6 +534,18 @@ impl<'a> Planning<'a> {
             words.push_str(&format!("; {wanted} replicas are wanted, so every server has everything"));
         }
         words
+    }
+
+    /// A tablet has one leader, so more servers than tablets do not share the work any further.
+    fn idle_words(&self) -> Option<String> {
+        let (servers, tablets) = (self.in_service_after(), self.facts.view.ring.tablets.len());
+        (!self.coming.is_empty() && servers > tablets).then(|| {
+            format!(
+                "{tablets} tablets have {tablets} leaders: {} of {servers} servers only hold copies; the number of tablets \
+                 is fixed by register cluster --tablets",
+                servers - tablets
+            )
+        })
     }
 
     fn undo(&self) -> String {

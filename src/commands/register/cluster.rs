@@ -19,7 +19,8 @@ pub struct Args {
     /// Copies of each part of the data (default: 3; with fewer servers, each holds everything)
     #[arg(long, value_name = "COUNT")]
     pub replicas: Option<u32>,
-    /// Parts that the data is divided into (default: 6 for up to 5 servers, 64 for up to 16, 256 beyond)
+    /// Parts that the data is divided into, for good: at least as many as the cluster will ever have servers, so that
+    /// each leads one (default: 6 for up to 5 servers, 24 for up to 8, 64 for up to 16, 256 beyond)
     #[arg(long, value_name = "COUNT")]
     pub tablets: Option<u16>,
     /// A parameter; may be given several times
