@@ -127,8 +127,8 @@ plan op-0000002a: deploy
              parameters:
             -  heartbeat_ms: 75
             +  heartbeat_ms: 50
-               election_timeout_min_ms: 300
-               election_timeout_max_ms: 600
+               election_timeout_min_ms: 250
+               election_timeout_max_ms: 450
        2. check the configuration in /var/lib/dkc/c0-1
 
   impact: restart needed (restart cluster -n c0 --rolling): until then, the old is in use by c0-1

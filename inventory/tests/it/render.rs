@@ -53,8 +53,8 @@ servers:
     address: 10.77.0.13:8020
 parameters:
   heartbeat_ms: 75
-  election_timeout_min_ms: 300
-  election_timeout_max_ms: 600
+  election_timeout_min_ms: 250
+  election_timeout_max_ms: 450
   read: lease
   request_deadline_ms: 10000
   value_max_bytes: 1048576

@@ -27,6 +27,7 @@ use super::log_store::LogStore;
 use super::machine::{Machine, StateMachine};
 use super::promise::{Promise, later};
 use super::propose::{Proposer, QueuedWrite, bring_through};
+use super::read::read_lease;
 use super::transport::{NetworkOfGroup, Transport};
 use super::types::{Applied, LogId, Proposal, Types, Vote};
 use crate::log::GroupLog;
@@ -69,6 +70,7 @@ pub struct Group {
     pub machine: Arc<Machine>,
     pub raft: Raft,
     pub read_policy: ReadPolicy,
+    pub read_lease: Duration,
     pub ring_version: RingVersionSource,
     /// The end of the log that this node had of the group before, when that was longer.
     floor: Option<LogId>,
@@ -165,7 +167,20 @@ impl Group {
         }
         let ring_version = context.ring_version.clone();
         let (node, read_policy) = (context.node, context.parameters.read);
-        Ok(Group { id, node, machine, raft, read_policy, ring_version, floor, metrics, writes, tasks })
+        let read_lease = read_lease(&context.parameters);
+        Ok(Group {
+            id,
+            node,
+            machine,
+            raft,
+            read_policy,
+            read_lease,
+            ring_version,
+            floor,
+            metrics,
+            writes,
+            tasks,
+        })
     }
 
     /// Stops taking part. What is queued is answered with `Unknown`.

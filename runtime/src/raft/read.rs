@@ -9,13 +9,14 @@
 
 use std::time::Duration;
 
-use dkc_core::config::ReadPolicy;
+use dkc_core::config::{Parameters, ReadPolicy};
 use dkc_core::ids::NodeId;
 use dkc_core::kv::Read;
 use dkc_core::mutant::{self, Mutant};
 use dkc_core::wire::Answer;
 use openraft::errors::{ForwardReason, LinearizableReadError, RaftError};
 use openraft::raft::ReadPolicy as Policy;
+use openraft::raft::linearizable_read::LinearizerOption;
 use tokio::time::Instant;
 
 use super::group::Group;
@@ -24,6 +25,13 @@ use super::types::{LogId, Types};
 
 /// Pause before a check is repeated that a fresh leader could not pass yet.
 const AGAIN_PAUSE: Duration = Duration::from_millis(5);
+
+/// How old the last confirmation by a majority may be for a read by lease. A follower that has confirmed votes for nobody
+/// else for `election_timeout_max_ms` of its own configuration: this is less than half of the default, so that clocks
+/// may run at different rates, and so that a rolling restart may bring other timeouts.
+pub fn read_lease(parameters: &Parameters) -> Duration {
+    Duration::from_millis(parameters.election_timeout_min_ms) * 9 / 10
+}
 
 /// A read and whom to tell.
 pub struct QueuedRead {
@@ -83,11 +91,13 @@ impl Group {
 
     /// The term in which this node certainly leads at this moment.
     async fn check_leadership(&self) -> Result<u64, Obstacle> {
-        let policy = match self.read_policy {
-            ReadPolicy::Lease => Policy::LeaseRead,
-            ReadPolicy::Index => Policy::ReadIndex,
+        let option = match self.read_policy {
+            ReadPolicy::Lease => {
+                LinearizerOption::new(Some(self.read_lease), false).with_wait_timeout(Duration::ZERO)
+            }
+            ReadPolicy::Index => Policy::ReadIndex.into(),
         };
-        match self.raft.get_read_linearizer(policy).await {
+        match self.raft.get_read_linearizer(option).await {
             Ok(linearizer) => Ok(linearizer.read_log_id().committed_leader_id().term),
             Err(error) => Err(obstacle(error)),
         }

@@ -143,8 +143,8 @@ impl Default for Parameters {
     fn default() -> Self {
         Parameters {
             heartbeat_ms: 75,
-            election_timeout_min_ms: 300,
-            election_timeout_max_ms: 600,
+            election_timeout_min_ms: 250,
+            election_timeout_max_ms: 450,
             read: ReadPolicy::Lease,
             request_deadline_ms: 10_000,
             value_max_bytes: crate::kv::VALUE_MAX_BYTES_DEFAULT as u64,

@@ -79,7 +79,8 @@ pub const PARAMETERS: [Parameter; 16] = [
         "ms",
         (50, 60_000),
         Change::RestartNeeded,
-        "Longest such silence; more than the shortest, so that followers do not stand at the same moment.",
+        "Longest such silence; more than the shortest, so that followers do not stand at the same moment. One rolling \
+         restart may not bring it below nine tenths of the election_timeout_min_ms from before.",
     ),
     Parameter {
         name: "read",

@@ -32,8 +32,8 @@ servers:
   address: 10.77.0.13:8020
 parameters:
   heartbeat_ms: 75
-  election_timeout_min_ms: 300
-  election_timeout_max_ms: 600
+  election_timeout_min_ms: 250
+  election_timeout_max_ms: 450
   read: lease
   request_deadline_ms: 10000
   value_max_bytes: 1048576
@@ -158,14 +158,14 @@ fn a_file_without_sense_is_refused_with_its_place() {
         SERVER,
         "heartbeat_ms: 75",
         "heartbeat_ms: 200",
-        "node.yaml:30:3: election_timeout_min_ms is 300, but must be at least 3 heartbeats (600 ms), or one late \
+        "node.yaml:30:3: election_timeout_min_ms is 250, but must be at least 3 heartbeats (600 ms), or one late \
          packet replaces a leader",
     );
     refused(
         SERVER,
-        "election_timeout_max_ms: 600",
-        "election_timeout_max_ms: 300",
-        "node.yaml:31:3: election_timeout_max_ms is 300, but must be more than election_timeout_min_ms (300), or \
+        "election_timeout_max_ms: 450",
+        "election_timeout_max_ms: 200",
+        "node.yaml:31:3: election_timeout_max_ms is 200, but must be more than election_timeout_min_ms (250), or \
          elections collide",
     );
     refused(
