@@ -85,12 +85,15 @@ fn three_servers_become_seven_and_three_again_and_what_left_stays_out() {
     lab.dkc("shrink -n c0 --no 1 --yes").ok().says("nothing to do");
     lab.dkc("shrink -n c0 --no 3 --yes").exits(5).says("to confirm: c0@g");
     lab.dkc("shrink -n c0 --no 0 --no 2 --no 3 --yes").exits(4).says("left without a server");
-    // Its daemon started by hand: the others let it in no more.
-    lab.sh(
-        "h2",
-        "cd /var/lib/dkc/c0-1 && setsid su dkc -c './dkcd run --dir /var/lib/dkc/c0-1' >/tmp/back.log 2>&1 &",
-    )
-    .ok();
+    // Its daemon started by hand does not even listen; without the mark, as from a restored disk, the others say it.
+    let by_hand = "cd /var/lib/dkc/c0-1; timeout 60 su dkc -c './dkcd run --dir /var/lib/dkc/c0-1' 2>&1; echo status $?";
+    lab.sh("h2", by_hand).ok().says("REMOVED: removed from its cluster by").says("status 78");
+    lab.sh("h2", "rm /var/lib/dkc/c0-1/REMOVED").ok();
+    lab.sh("h2", by_hand)
+        .ok()
+        .says("this node was removed from the cluster and can never return")
+        .says("status 78");
+    lab.sh("h2", "cat /var/lib/dkc/c0-1/REMOVED").ok().says("removed from its cluster, says");
     writes_go_on(&lab);
     lab.dkc("check cluster -n c0").ok().says("OK  No.3 10.77.0.15:8020").never_says("NG");
     ends_well(&lab);

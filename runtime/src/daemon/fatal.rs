@@ -3,8 +3,11 @@
 //! because after a failed fsync nobody knows what the kernel still holds.
 
 use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::{fs, io};
 
+use dkc_core::config::layout;
 use dkc_core::ids::GroupId;
 
 /// The exit status for a broken invariant.
@@ -14,16 +17,21 @@ pub const EXIT_DISK: i32 = 74;
 /// The exit status for a configuration that was refused.
 pub const EXIT_CONFIG: i32 = 78;
 
-static WHO: OnceLock<String> = OnceLock::new();
+struct Who {
+    name: String,
+    directory: PathBuf,
+}
 
-/// Names this node in the last words.
-pub fn set_who(who: String) {
+static WHO: OnceLock<Who> = OnceLock::new();
+
+/// Names this node in the last words, and its directory, where that it was removed is written down.
+pub fn set_who(name: String, directory: PathBuf) {
     // Set once by the daemon; a second daemon in one process only exists in tests.
-    let _ = WHO.set(who);
+    let _ = WHO.set(Who { name, directory });
 }
 
 fn who() -> &'static str {
-    WHO.get().map_or("dkcd", |who| who)
+    WHO.get().map_or("dkcd", |who| &who.name)
 }
 
 fn end(status: i32, words: &str) -> ! {
@@ -34,8 +42,12 @@ fn end(status: i32, words: &str) -> ! {
     std::process::exit(status)
 }
 
-/// The cluster has removed this node for ever.
+/// The cluster has removed this node for ever. That is written down before the end: a removed node that starts again
+/// with its host, before it hears so once more, would take the port from the node that has its place.
 pub fn removed(by: &dyn Display) -> ! {
+    if let Some(Err(error)) = WHO.get().map(|who| mark_removed(&who.directory, by)) {
+        tracing::warn!(%error, "that this node was removed cannot be written down");
+    }
     end(
         EXIT_CONFIG,
         &format!(
@@ -43,6 +55,21 @@ pub fn removed(by: &dyn Display) -> ! {
              register it with `dkc grow`, which gives it a new data directory"
         ),
     )
+}
+
+fn mark_removed(directory: &Path, by: &dyn Display) -> io::Result<()> {
+    let path = directory.join(layout::REMOVED);
+    if path.exists() {
+        return Ok(());
+    }
+    fs::write(
+        &path,
+        format!(
+            "removed from its cluster, says {by}; it can never return, and nobody needs this directory\n"
+        ),
+    )?;
+    fs::File::open(&path)?.sync_all()?;
+    fs::File::open(directory)?.sync_all()
 }
 
 /// The state store or the log failed.

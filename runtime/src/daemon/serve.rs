@@ -160,6 +160,8 @@ async fn meta_propose(server: Arc<Server>, frame: Frame, sender: Sender) {
             Err(NotProposed::Unknown)
         }
     };
+    let applied = server.meta_group.machine.applied().map_or(0, |id| id.index);
+    let result = result.map(|reply| (reply, applied));
     send(&sender, Kind::PeerAnswer, frame.id, frame.group, &encode_proposed(&result));
 }
 
@@ -168,12 +170,14 @@ async fn peer_control(server: Arc<Server>, frame: Frame, sender: Sender) {
     send(&sender, Kind::PeerAnswer, frame.id, frame.group, &answer);
 }
 
-/// The answer to a forwarded meta command: `0` and the reply, `1` and the leader (0 = unknown), or `2` unknown.
-pub fn encode_proposed(result: &Result<MetaReply, NotProposed>) -> Bytes {
+/// The answer to a forwarded meta command: `0`, an index by which it was applied, and the reply; `1` and the leader (0 =
+/// unknown); or `2`, unknown.
+pub fn encode_proposed(result: &Result<(MetaReply, u64), NotProposed>) -> Bytes {
     let mut out = Vec::new();
     match result {
-        Ok(reply) => {
+        Ok((reply, applied)) => {
             out.push(0);
+            out.extend_from_slice(&applied.to_be_bytes());
             out.extend_from_slice(&reply.encode());
         }
         Err(NotProposed::NotLeader(leader)) => {
@@ -186,9 +190,13 @@ pub fn encode_proposed(result: &Result<MetaReply, NotProposed>) -> Bytes {
 }
 
 /// An answer that cannot be read is an unknown outcome.
-pub fn decode_proposed(body: &[u8]) -> Result<MetaReply, NotProposed> {
+pub fn decode_proposed(body: &[u8]) -> Result<(MetaReply, u64), NotProposed> {
     match body.split_first() {
-        Some((0, reply)) => MetaReply::decode(reply).map_err(|_| NotProposed::Unknown),
+        Some((0, rest)) => {
+            let (applied, reply) = rest.split_first_chunk().ok_or(NotProposed::Unknown)?;
+            let reply = MetaReply::decode(reply).map_err(|_| NotProposed::Unknown)?;
+            Ok((reply, u64::from_be_bytes(*applied)))
+        }
         Some((1, leader)) => {
             let leader = leader.try_into().map_or(0, u64::from_be_bytes);
             Err(NotProposed::NotLeader((leader != 0).then_some(NodeId(leader))))
@@ -201,16 +209,18 @@ pub fn decode_proposed(body: &[u8]) -> Result<MetaReply, NotProposed> {
 mod tests {
     use super::*;
 
-    fn check(result: Result<MetaReply, NotProposed>) {
+    fn check(result: Result<(MetaReply, u64), NotProposed>) {
         assert_eq!(decode_proposed(&encode_proposed(&result)), result);
     }
 
     #[test]
     fn answers_to_forwarded_commands_read_back_as_written() {
-        check(Ok(MetaReply::Done));
+        check(Ok((MetaReply::Done, 0x0102_0304_0506_0708)));
         check(Err(NotProposed::NotLeader(Some(NodeId(3)))));
         check(Err(NotProposed::NotLeader(None)));
         check(Err(NotProposed::Unknown));
-        assert_eq!(decode_proposed(b""), Err(NotProposed::Unknown));
+        for torn in [&b""[..], &[0, 0, 0], &[0; 9], &[3]] {
+            assert_eq!(decode_proposed(torn), Err(NotProposed::Unknown));
+        }
     }
 }

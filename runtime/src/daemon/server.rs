@@ -22,6 +22,9 @@ use crate::storage::Storage;
 
 /// Pause between two tries to find the meta group's leader.
 const META_PAUSE: Duration = Duration::from_millis(50);
+/// How long it may take that a change which another node has applied is applied here too, and how often that is looked.
+const KNOWN_HERE_MAX: Duration = Duration::from_secs(1);
+const KNOWN_HERE_LOOK: Duration = Duration::from_millis(2);
 
 /// A number that only grows, for metrics.
 #[derive(Default)]
@@ -114,7 +117,7 @@ impl Server {
             }
             let result = match leader {
                 Some(leader) if leader != self.node => self.propose_at(leader, command, left).await,
-                Some(_) => self.propose_here(command, left).await,
+                Some(_) => self.propose_here(command, left).await.map(|reply| (reply, 0)),
                 None => Err(NotProposed::NotLeader(None)),
             };
             match result {
@@ -124,8 +127,21 @@ impl Server {
                     tokio::time::sleep(META_PAUSE).await;
                     leader = self.meta_group.leader();
                 }
-                Ok(reply) => return Ok(reply),
+                Ok((reply, applied)) => {
+                    self.wait_until_known_here(applied).await;
+                    return Ok(reply);
+                }
             }
+        }
+    }
+
+    /// Whoever asked this server for a change sees it here at once, although another node carried it out. A server that
+    /// is cut off, or has just left, answers all the same after a moment.
+    async fn wait_until_known_here(&self, applied: u64) {
+        let is_known = || self.meta_group.machine.applied().map_or(0, |id| id.index) >= applied;
+        let until = Instant::now() + KNOWN_HERE_MAX;
+        while !is_known() && Instant::now() < until {
+            tokio::time::sleep(KNOWN_HERE_LOOK).await;
         }
     }
 
@@ -143,7 +159,7 @@ impl Server {
         node: NodeId,
         command: &MetaCommand,
         patience: Duration,
-    ) -> Result<MetaReply, NotProposed> {
+    ) -> Result<(MetaReply, u64), NotProposed> {
         let body = command.encode().into();
         match self.transport.ask(node, Kind::MetaPropose, GroupId::META, body, patience).await {
             Ok(answer) => decode_proposed(&answer),

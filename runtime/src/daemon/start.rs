@@ -43,6 +43,11 @@ pub enum StartError {
     NoIdentity { path: PathBuf },
     #[error("{}: the data belongs to node {found}, the configuration is for node {wanted}; nothing was touched", path.display())]
     OtherIdentity { path: PathBuf, found: String, wanted: NodeUuid },
+    #[error(
+        "{}: {words}; for this host to serve again, register it with `dkc grow`, which gives it a new data directory",
+        path.display()
+    )]
+    Removed { path: PathBuf, words: String },
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -67,9 +72,12 @@ impl StartError {
     pub fn exit_status(&self) -> i32 {
         use StartError::*;
         match self {
-            NoConfig { .. } | Config(_) | NoIdentity { .. } | OtherIdentity { .. } | Tls(_) => {
-                fatal::EXIT_CONFIG
-            }
+            NoConfig { .. }
+            | Config(_)
+            | NoIdentity { .. }
+            | OtherIdentity { .. }
+            | Removed { .. }
+            | Tls(_) => fatal::EXIT_CONFIG,
             Slave(SlaveError::NotASlave | SlaveError::Protocol { .. } | SlaveError::Tls(_)) => {
                 fatal::EXIT_CONFIG
             }
@@ -123,20 +131,31 @@ fn check_identity(directory: &Path, wanted: NodeUuid) -> Result<(), StartError> 
     }
 }
 
+/// Before the port is taken: the node that has this one's place may need it.
+fn check_not_removed(directory: &Path) -> Result<(), StartError> {
+    let path = directory.join(layout::REMOVED);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Err(StartError::Removed { path, words: text.trim().into() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(StartError::File { path, source }),
+    }
+}
+
 /// Runs the node until it is told to stop. Returns after an orderly end.
 pub async fn run(directory: PathBuf, config: NodeConfig) -> Result<(), StartError> {
     let _lock = DirectoryLock::take(&directory.join(layout::DAEMON_LOCK))?;
     check_identity(&directory, config.node_uuid)?;
+    check_not_removed(&directory)?;
     let (stop, stopped) = watch::channel(false);
     crate::task::spawn(watch_signals(stop.clone()));
     crate::task::spawn(keep_watchdog());
     match config.role.clone() {
         Role::Server(role) => {
-            fatal::set_who(format!("{}-{}", config.cluster, role.number));
+            fatal::set_who(format!("{}-{}", config.cluster, role.number), directory.clone());
             run_server(directory, config, role, stop, stopped).await
         }
         Role::Slave(_) => {
-            fatal::set_who(format!("{}-slave", config.cluster));
+            fatal::set_who(format!("{}-slave", config.cluster), directory.clone());
             Ok(crate::slave::run(&directory, config, || notify::notify(notify::READY), stopped).await?)
         }
     }

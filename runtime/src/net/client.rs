@@ -245,11 +245,18 @@ impl Client {
 async fn connect(tls: &Tls, alpn: Alpn, target: &Target, hello: &Hello) -> Result<Client, NetError> {
     let at = |why: String| NetError::not_sent(format_args!("{}: {why}", target.address));
     let (stream, peer, address) = stream::open(tls, alpn, target).await.map_err(at)?;
-    if let Some(wanted) = target.node.filter(|wanted| *wanted != peer.node) {
-        return Err(at(format!("node {} answers there, node {wanted} was expected", peer.node)));
-    }
     let (mut frames, sender) = connection::open(stream);
-    let theirs = exchange_hello(&mut frames, &sender, hello, peer).await.map_err(|error| match error {
+    let greeted = exchange_hello(&mut frames, &sender, hello, peer).await;
+    if let Some(wanted) = target.node.filter(|wanted| *wanted != peer.node) {
+        sender.close("another node was expected");
+        // Whoever has the place of a node that is gone is of the cluster too, and may know that this one was removed:
+        // after a long absence nobody else may be left to tell it.
+        return Err(match greeted {
+            Err(NetError::Refused(Refusal::Removed)) => NetError::Refused(Refusal::Removed),
+            _ => at(format!("node {} answers there, node {wanted} was expected", peer.node)),
+        });
+    }
+    let theirs = greeted.map_err(|error| match error {
         NetError::Refused(refusal) => NetError::Refused(refusal),
         other => at(other.to_string()),
     })?;

@@ -203,6 +203,28 @@ async fn a_refusal_reaches_the_other_side() {
 }
 
 #[tokio::test]
+async fn whoever_answers_in_another_nodes_place_is_not_used_but_may_say_that_this_node_was_removed() {
+    let authority = Authority::new();
+    let (there, here) = (authority.tls(NodeRole::Server), authority.tls(NodeRole::Server));
+    let wanted = authority.identity(NodeRole::Server).node;
+    let check = async |refusal: Option<Refusal>| -> NetError {
+        let address = match refusal {
+            Some(refusal) => serve_admitting(there.clone(), 9, RefuseAll(refusal)).await,
+            None => echo(there.clone(), 9).await,
+        };
+        let target = Target { node: Some(wanted), ..target(address) };
+        let opened = Client::connect(&here, Alpn::Peer, &target, &hello_of(here.identity())).await;
+        opened.err().expect("another node answers there")
+    };
+    assert!(matches!(check(Some(Refusal::Removed)).await, NetError::Refused(Refusal::Removed)));
+    let words = format!("node {} answers there, node {wanted} was expected", there.identity().node);
+    for refusal in [None, Some(Refusal::UnknownNode)] {
+        let got = check(refusal).await.to_string();
+        assert!(got.ends_with(&words), "{got}");
+    }
+}
+
+#[tokio::test]
 async fn one_connection_too_many_is_refused_and_room_is_given_back() {
     let authority = Authority::new();
     let address = echo(authority.tls(NodeRole::Server), 1).await;

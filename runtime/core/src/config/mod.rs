@@ -183,6 +183,8 @@ pub mod layout {
     pub const IDENTITY: &str = "data/identity";
     pub const RAFT_LOG_DIR: &str = "data/log";
     pub const STATE_DIR: &str = "data/state";
+    /// Says that the cluster has removed this node, and who said so: a daemon that finds it does not start.
+    pub const REMOVED: &str = "REMOVED";
     pub const RUN_DIR: &str = "run";
     pub const CONTROL_SOCKET: &str = "run/control.sock";
     /// Of the supervisor, where there is no systemd.
