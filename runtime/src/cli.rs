@@ -2,6 +2,7 @@
 //! configuration.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -82,7 +83,8 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     match carry_out(command) {
         Ok(status) => status,
         Err(failure) => {
-            eprintln!("dkcd: {}", failure.message);
+            // Standard error may be a file on a full disk: the exit status still says what it was.
+            let _ = writeln!(std::io::stderr(), "dkcd: {}", failure.message);
             ExitCode::from(failure.status as u8)
         }
     }

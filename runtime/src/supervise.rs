@@ -1,5 +1,6 @@
 //! Own supervision for hosts without systemd: a process in a session of its own that keeps the daemon running, writes
-//! its log with rotation, and gives up, saying why, when the daemon fails again and again.
+//! its log with rotation, and gives up, saying why, when the daemon fails again and again. A disk that fails is tried for
+//! ever, as by systemd: a full one becomes free again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -161,8 +162,9 @@ fn keep_running(directory: &Path, mut log: Log, is_told_to_stop: &AtomicBool) ->
         failures += 1;
         let why = format!("{status}: {last_line}");
         log.line(&format!("supervisor: the daemon ended with {why}"));
-        let is_pointless = status.code() == Some(fatal::EXIT_CONFIG);
-        if failures >= FAILURES_MAX || is_pointless {
+        let is_pointless = matches!(status.code(), Some(fatal::EXIT_CONFIG | fatal::EXIT_BUG));
+        let may_pass = status.code() == Some(fatal::EXIT_DISK);
+        if (failures >= FAILURES_MAX && !may_pass) || is_pointless {
             return Err(SuperviseError::GaveUp { failures, why });
         }
         pause_unless(is_told_to_stop, pause);

@@ -198,6 +198,9 @@ codes! {
     OWN_ADDRESS = 446, Refused,
         "The new server has the address of the one it is to replace. Who leaves can never return, and both exist for a while: give another host or port.",
         "新しいサーバのアドレスが交換対象と同じです。離脱したメンバーは復帰できず、一時的に両方が存在するため、別のホストまたはポートを指定してください。";
+    ILLEGAL_WORD = 447, Refused,
+        "The state of the ring does not allow that word now. The message says which state that is and which word comes next; `status cluster` shows the state of each member.",
+        "リングの現在の状態ではそのコマンドを実行できません。メッセージに状態と次に使うコマンドが示されます。各メンバーの状態は `status cluster` で確認できます。";
     NOTHING_STAGED = 312, Unknown,
         "Nothing is staged for the cluster. `grow`, `shrink` and `replace` with --stage prepare a change; `plan list` shows what is staged.",
         "そのクラスタに準備済みの変更はありません。`grow`、`shrink`、`replace` に --stage を付けると準備できます。`plan list` で一覧を表示できます。";

@@ -24,6 +24,8 @@ const READY_LIMIT: Duration = Duration::from_secs(120);
 const FOUND_LIMIT: Duration = Duration::from_secs(60);
 const PREPARE_LIMIT: Duration = Duration::from_secs(30);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// A node that runs but has trouble with its disk: waiting rarely makes room.
+const TROUBLE_LIMIT: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(150);
 /// A starting node may be seen stopped this often (its supervisor has not written the pid yet); then it has ended.
 const STOPPED_SEEN_MAX: u32 = 8;
@@ -127,11 +129,12 @@ rm -f "$1/.dkc-root"
 rmdir "$1" 2>/dev/null || true"#;
 
 /// $1 root, $2 name, $3 text. Old ones go, so that a host that is deployed to for years does not fill up.
+/// Where the disk is full there is no receipt: the step is done all the same.
 const RECEIPT: &str = r#"set -eu
 [ -d "$1" ] || exit 0
 umask 022
-mkdir -p "$1/receipts"
-echo "$3" > "$1/receipts/$2"
+[ -d "$1/receipts" ] || mkdir -p "$1/receipts" 2>/dev/null || exit 0
+{ echo "$3" > "$1/receipts/$2"; } 2>/dev/null || true
 ls -t "$1/receipts" | tail -n +301 | while read -r old; do rm -f "$1/receipts/$old"; done"#;
 
 /// A step and what it needs.
@@ -324,13 +327,21 @@ impl Doing<'_> {
     ) -> Result<(), StepError> {
         let deadline = tokio::time::Instant::now() + READY_LIMIT;
         let mut stopped_seen = 0;
+        let mut trouble_since = None;
         let mut waits_for = "it does not answer on its control socket".to_owned();
         while tokio::time::Instant::now() < deadline {
             match self.status(dir).await {
-                Some(status) => match lacks(&status) {
-                    None => return Ok(()),
-                    Some(reason) => waits_for = reason,
-                },
+                Some(status) => {
+                    match lacks(&status) {
+                        None => return Ok(()),
+                        Some(reason) => waits_for = reason,
+                    }
+                    let now = tokio::time::Instant::now();
+                    trouble_since = has_trouble(&status).then(|| trouble_since.unwrap_or(now));
+                    if trouble_since.is_some_and(|since| now - since >= TROUBLE_LIMIT) {
+                        break;
+                    }
+                }
                 None => match service::state(self.host, dir).await? {
                     service::NodeState::Stopped(reason) => {
                         stopped_seen += 1;
@@ -382,6 +393,10 @@ fn accepted(reply: ControlReply) -> Result<(), StepError> {
         ControlReply::Error { message, .. } => Err(StepError::Refused(message)),
         _ => Ok(()),
     }
+}
+
+fn has_trouble(status: &NodeStatus) -> bool {
+    matches!(&status.role, RoleStatus::Server(server) if server.trouble.is_some())
 }
 
 /// Why a node that answers is of no use yet.

@@ -63,9 +63,12 @@ const START: &str = with_systemd!(
     pid=$(head -n 1 "$1/run/dkcd.pid" 2>/dev/null)
     case $pid in *[!0-9]*|'') ;; *) [ -d "/proc/$pid" ] && exit 0;; esac
     mkdir -p "$1/log"
-    # The supervisor leaves this shell behind; its streams must not hold the connection open.
-    "$1/dkcd" supervise --dir "$1" </dev/null >"$1/log/start.log" 2>&1 && exit 0
-    status=$?; tail -n 5 "$1/log/start.log" >&2; exit $status;;
+    # The supervisor leaves this shell and its streams behind; what it said is kept where the disk has room.
+    said=$("$1/dkcd" supervise --dir "$1" </dev/null 2>&1) && exit 0
+    status=$?
+    { printf '%s\n' "$said" > "$1/log/start.log"; } 2>/dev/null
+    printf '%s\n' "$said" | tail -n 5 >&2
+    exit $status;;
   *)
     manage reset-failed "$2" 2>/dev/null
     manage enable "$2" 2>/dev/null

@@ -1,7 +1,7 @@
 //! Progress of work on several hosts: bars on a terminal, plain lines without one, events where they were asked for.
 //!
 //! *Invariant:* it never takes more than the terminal's rows less three, and without a terminal it prints a host's
-//! steps at most every five seconds (its beginning and end always).
+//! steps at most every five seconds (its beginning and end always), and what has not changed every thirty.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -17,6 +17,8 @@ const ROWS_KEPT_FREE: u16 = 3;
 const ROWS_ASSUMED: u16 = 24;
 /// Without a terminal, more lines than this would only fill a log.
 const PLAIN_LINE_INTERVAL: Duration = Duration::from_secs(5);
+/// The same words again only say that nothing has changed.
+const PLAIN_REPEAT_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What the one who carries out a plan reports to. Called from many tasks at once.
 pub trait Progress: Send + Sync {
@@ -112,37 +114,29 @@ impl Drop for Bars {
 /// Plain lines for logs and pipes.
 struct Lines {
     ui: Ui,
-    last: Mutex<BTreeMap<String, Instant>>,
+    last: Mutex<BTreeMap<String, (Instant, String)>>,
 }
 
 impl Lines {
-    fn is_due(&self, host: &str) -> bool {
+    fn say_if_due(&self, host: &str, text: &str) {
         let mut last = self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        match last.get_mut(host) {
-            Some(at) if at.elapsed() < PLAIN_LINE_INTERVAL => false,
-            Some(at) => {
-                *at = Instant::now();
-                true
-            }
-            None => {
-                last.insert(host.to_owned(), Instant::now());
-                true
-            }
+        let is_due = last.get(host).is_none_or(|(at, said)| {
+            at.elapsed() >= if said == text { PLAIN_REPEAT_INTERVAL } else { PLAIN_LINE_INTERVAL }
+        });
+        if is_due {
+            last.insert(host.to_owned(), (Instant::now(), text.to_owned()));
+            self.ui.say(&format!("{host}: {text}"));
         }
     }
 }
 
 impl Progress for Lines {
     fn begin(&self, host: &str, total: u64) {
-        if self.is_due(host) {
-            self.ui.say(&format!("{host}: 0/{total}"));
-        }
+        self.say_if_due(host, &format!("0/{total}"));
     }
 
     fn advance(&self, host: &str, done: u64, text: &str) {
-        if self.is_due(host) {
-            self.ui.say(&format!("{host}: {done} {text}"));
-        }
+        self.say_if_due(host, &format!("{done} {text}"));
     }
 
     fn end(&self, host: &str, text: &str, is_good: bool) {

@@ -177,6 +177,7 @@ fn keep(ring: &Ring, run: &Run, summary: &str, report: &Report) -> std::io::Resu
     let violations: Vec<String> = report.violations.iter().map(|violation| violation.to_string()).collect();
     fs::write(folder.join("violations.txt"), violations.join("\n"))?;
     fs::write(folder.join("faults.txt"), timeline(run))?;
+    fs::write(folder.join("disks.txt"), ring.disks())?;
     for (host, log) in ring.logs() {
         fs::write(folder.join(format!("{host}.log")), log)?;
     }

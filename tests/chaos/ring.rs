@@ -104,4 +104,14 @@ impl Ring {
         };
         hosts.map(log).filter(|(_, text)| !text.is_empty()).collect()
     }
+
+    /// What lies on the disk of every host, and whether its program runs.
+    pub fn disks(&self) -> String {
+        let look = "cd /var/lib/dkc && df -k . && ls -lR . | head -150; sha256sum bin/*/dkc; \
+                    for d in c0-*; do echo $d; ./$d/dkcd version; echo status $?; done";
+        let told = |host: &&str| {
+            format!("--- {host}\n{}\n", self.lab.sh(host, &format!("{{ {look}; }} 2>&1")).stdout)
+        };
+        SERVERS.iter().chain(&SLAVES).chain(&SPARES).map(told).collect()
+    }
 }

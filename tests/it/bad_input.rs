@@ -108,6 +108,12 @@ done
     });
     assert!(refused.contains("SERVER_ERROR"), "{refused}");
     lab.dkc("data print -n c0 k").ok().prints("\"k\" => \"before\"");
+    // A node that dies now starts again, with its supervisor, on the disk that has no room at all.
+    lab.sh("h1", "pkill -9 -f '[d]kcd'; head -c 1000M /dev/zero >> /var/lib/dkc/filler")
+        .says("No space left on device");
+    lab.dkc("start cluster -n c0 --yes").exits(8).says("short of disk space").says("log/dkcd.log");
+    lab.dkc("status cluster -n c0").says("[SERVICE IN] [UP] [n/a] [Nothing] [Suspend]").never_says("DOWN");
+    lab.dkc("data print -n c0 k").ok().prints("\"k\" => \"before\"");
     for host in ["h1", "h2", "h3"] {
         lab.sh(host, "rm -f /var/lib/dkc/filler").ok();
     }

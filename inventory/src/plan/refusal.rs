@@ -73,6 +73,8 @@ pub enum Refusal {
     Merging { cluster: ClusterName, state: String },
     #[error("{address} is the address of No.{number} itself")]
     OwnAddress { address: NodeAddress, number: MemberNo },
+    #[error("{why}")]
+    Illegal { cluster: ClusterName, why: String },
     #[error("{holder} is doing '{what}' with {cluster}")]
     OperationRuns { cluster: ClusterName, holder: String, what: String },
     #[error("the inventory is at generation {now}, the plan was made at {planned}")]
@@ -144,6 +146,7 @@ impl Refusal {
             LastServer { .. } => "DKC-E0444",
             Merging { .. } => "DKC-E0445",
             OwnAddress { .. } => "DKC-E0446",
+            Illegal { .. } => "DKC-E0447",
             OperationRuns { .. } => "DKC-E0603",
             StaleGeneration { .. } => "DKC-E0601",
             StaleRing { .. } => "DKC-E0602",
@@ -221,6 +224,9 @@ impl Refusal {
                 format!("or: ring abortmerge -n {cluster}"),
             ],
             OwnAddress { .. } => one("give another host or port: a member that left can never return".into()),
+            Illegal { cluster, .. } => {
+                one(format!("status cluster -n {cluster}   (shows each member's state)"))
+            }
             OperationRuns { cluster, .. } => vec![
                 "wait for it".into(),
                 format!("or, when it was yours: resume, or ring abortmerge -n {cluster}"),

@@ -2,7 +2,7 @@
 //! Only `abortmerge` has more: it leads all the way back, and ends the operation that was interrupted.
 
 use dkc_core::ids::{ClusterName, MemberNo};
-use dkc_core::meta::{MemberChange, OperationId};
+use dkc_core::meta::{MemberChange, MetaCommand, MetaReply, MetaState, OperationId};
 use dkc_core::ring::{Action as RingAction, Node};
 
 use super::members::is_pending;
@@ -68,9 +68,23 @@ pub fn ring(inventory: &Inventory, observed: &Observed, request: &RingRequest) -
         plan.impact.push(format!("ends the operation of {}: {}", running.holder, running.what));
     }
     plan.steps = steps.numbered();
+    check_legal(&plan, &facts, name)?;
     plan.impact.extend(impact(request.word, &facts));
     plan.undo = undo(request.word, name);
     Ok(plan)
+}
+
+/// Tries the changes on what the ring is now, so that nobody is asked to confirm what the ring will refuse.
+fn check_legal(plan: &Plan, facts: &RingFacts<'_>, cluster: &ClusterName) -> Result<(), Refused> {
+    let mut state = MetaState::from(facts.view);
+    for step in &plan.steps {
+        let Action::ChangeMembers { operation, change, .. } = &step.action else { continue };
+        let command = MetaCommand::Change { operation: *operation, change: change.clone() };
+        if let MetaReply::Refused(why) = state.apply(&command) {
+            return Err(Refusal::Illegal { cluster: cluster.clone(), why: why.to_string() }.into());
+        }
+    }
+    Ok(())
 }
 
 fn not_in_ring(cluster: &ClusterName, number: MemberNo) -> Refused {
@@ -137,7 +151,7 @@ fn abort(facts: &RingFacts<'_>, changes: &mut Changes<'_>) {
         .filter(|node| node.action != RingAction::None)
         .partition(|node| node.action == RingAction::Add);
     let is_merging = view.merge.is_some() || leave.iter().any(|node| is_pending(node));
-    // Without an operation to end, the ring itself says why there is nothing to abort.
+    // Without an operation to end, the ring's own rules say why there is nothing to abort.
     if is_merging || (changes.operation.is_none() && come.is_empty()) {
         changes.change(MemberChange::AbortMerge, MemberChange::AbortMerge.word().into());
     }

@@ -456,8 +456,37 @@ fn words(plan: Result<Plan, Refused>) -> Vec<String> {
 fn words_of_the_ring_are_plans_of_one_step() {
     let stage = Stage::three();
     assert_eq!(words(stage.ring(RingWord::ServiceOut, &[1], false)), ["SERVICEOUT No.1 (10.77.0.12:8020)"]);
+    assert_eq!(words(stage.ring(RingWord::SuspendMerge, &[], false)), ["SUSPENDMERGE"]);
+    let mut stage = Stage::three();
+    stage.change(MemberChange::SuspendMerge);
+    stage.change(MemberChange::ServiceOut { node: NodeId(3) });
     assert_eq!(words(stage.ring(RingWord::Merge, &[], false)), ["MERGE"]);
     assert_eq!(words(stage.ring(RingWord::AbortMerge, &[], false)), ["ABORTMERGE"]);
+}
+
+#[test]
+fn a_word_that_the_ring_would_refuse_is_refused_before_anybody_confirms_it() {
+    let mut stage = Stage::three();
+    let idle = "nothing is merging; next: SERVICEIN or SERVICEOUT";
+    let check = |stage: &Stage, word: RingWord, numbers: &[u32], want: &str| {
+        assert_eq!(refused(stage.ring(word, numbers, false)), format!("Refused: {want}"));
+    };
+    check(
+        &stage,
+        RingWord::Merge,
+        &[],
+        "MERGE is not possible: no member is [Pending]; next: SERVICEIN or SERVICEOUT",
+    );
+    check(&stage, RingWord::CompleteMerge, &[], &format!("COMPMERGE is not possible: {idle}"));
+    check(&stage, RingWord::AbortMerge, &[], &format!("ABORTMERGE is not possible: {idle}"));
+    let last = "SERVICEOUT is not possible: No.2 is [SERVICE IN] [n/a] [Nothing] and the last member in service; next: \
+                SERVICEIN of another member";
+    check(&stage, RingWord::ServiceOut, &[0, 1, 2], last);
+    stage.change(MemberChange::ServiceOut { node: NodeId(3) });
+    stage.change(MemberChange::Merge);
+    let done = "a merge is Done (6 of 6 tablets have caught up); next: COMPMERGE, or ABORTMERGE";
+    check(&stage, RingWord::ServiceOut, &[0], &format!("SERVICEOUT is not possible: {done}"));
+    assert_eq!(words(stage.ring(RingWord::CompleteMerge, &[], false)), ["COMPMERGE"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! go of when the process ends, however it ends.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -38,8 +38,9 @@ impl DirectoryLock {
             }
             Err((_, errno)) => return Err(fail(errno.into())),
         };
-        file.set_len(0).and_then(|()| file.rewind()).map_err(fail)?;
-        writeln!(file, "{}", std::process::id()).map_err(fail)?;
+        // In place: on a full disk a file that was made empty could not be written again.
+        let line = format!("{}\n", std::process::id());
+        file.write_all(line.as_bytes()).and_then(|()| file.set_len(line.len() as u64)).map_err(fail)?;
         Ok(DirectoryLock { _file: file })
     }
 
@@ -79,5 +80,8 @@ mod tests {
         assert_eq!(DirectoryLock::holder(&path).expect("readable"), Some(mine));
         drop(lock);
         assert_eq!(DirectoryLock::holder(&path).expect("readable"), None);
+        std::fs::write(&path, "12345678901\n").expect("written");
+        let _lock = DirectoryLock::take(&path).expect("free");
+        assert_eq!(DirectoryLock::holder(&path).expect("readable"), Some(mine));
     }
 }

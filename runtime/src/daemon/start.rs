@@ -81,7 +81,12 @@ impl StartError {
             Slave(SlaveError::NotASlave | SlaveError::Protocol { .. } | SlaveError::Tls(_)) => {
                 fatal::EXIT_CONFIG
             }
-            Log(LogError::InUse { .. }) | Lock(_) | Listen { .. } | Control(_) | Slave(_) => 1,
+            Lock(LockError::Io { .. }) => fatal::EXIT_DISK,
+            Log(LogError::InUse { .. })
+            | Lock(LockError::Held { .. })
+            | Listen { .. }
+            | Control(_)
+            | Slave(_) => 1,
             File { .. } | Log(_) | Storage(_) | Open(_) => fatal::EXIT_DISK,
         }
     }

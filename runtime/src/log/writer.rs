@@ -7,7 +7,7 @@
 //! that dropping the oldest segment loses nothing but entries that are gone.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -430,6 +430,7 @@ fn stop_process(step: &str, path: &Path, error: &io::Error) -> ! {
     let message =
         format!("dkcd {version}: cannot {step} {}: {error}; stopping without acknowledging", path.display());
     tracing::error!("{message}");
-    eprintln!("{message}");
+    // Standard error may be a file on that very disk.
+    let _ = writeln!(io::stderr(), "{message}");
     std::process::exit(EXIT_DISK)
 }

@@ -69,13 +69,21 @@ struct Wanted {
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let Some(interval) = args.watch else { return once(session, &args).await };
-    // Ctrl-C ends a command that reads, wherever it is.
-    loop {
-        match once(session, &args).await {
-            Err(error) if !error.is_silent => return Err(error),
-            _ => session.ui.data_line(""),
+    let interrupt = session.interrupt.clone();
+    let watching = async {
+        loop {
+            match once(session, &args).await {
+                Err(error) if !error.is_silent => return Err(error),
+                _ => session.ui.data_line(""),
+            }
+            tokio::time::sleep(interval).await;
         }
-        tokio::time::sleep(interval).await;
+    };
+    // That is how it ends: no error to speak of.
+    tokio::select! {
+        biased;
+        () = interrupt.pressed(1) => Err(CommandError::silent(Exit::Interrupted)),
+        ended = watching => ended,
     }
 }
 
