@@ -152,7 +152,8 @@ impl Record {
 pub async fn carry_out(session: &mut Session, plan: Plan, record: Record) -> Result<(), CommandError> {
     if session.settings.dry_run {
         show_dry(session, &plan);
-        let is_pending = session.settings.exit_code && !plan.is_empty();
+        let changes = !plan.is_empty() || !plan.leaves.is_empty();
+        let is_pending = session.settings.exit_code && changes;
         return if is_pending { Err(CommandError::silent(Exit::Pending)) } else { Ok(()) };
     }
     if session.shows_plans {

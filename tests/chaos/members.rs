@@ -94,8 +94,8 @@ impl Operator<'_> {
         }
     }
 
-    /// Asks the shell until the operation is done or refused. An operation is never left for another: that one would be
-    /// refused, because one at a time changes the members.
+    /// Asks the shell until the operation is done, or was refused at once. One that may have begun is never left for
+    /// another, whatever `resume` finds in its way at the moment: one at a time changes the members.
     fn carry_out(&mut self, line: String) -> Changed {
         let begin = since(self.epoch);
         let (mut status, mut said) = self.first_attempt(&line);
@@ -103,7 +103,7 @@ impl Operator<'_> {
         let mut until = None;
         // Who was taken out comes back as soon as the merge before has ended.
         let waits = line.starts_with("ring servicein");
-        while status != 0 && (status != REFUSED || waits) {
+        while status != 0 && (status != REFUSED || waits || attempts > 1) {
             if !(self.keep_on)() && Instant::now() > *until.get_or_insert_with(|| Instant::now() + END_MAX) {
                 break;
             }

@@ -41,7 +41,15 @@ impl Plan {
 
     pub fn text(&self) -> String {
         if self.is_empty() {
-            return format!("{}: nothing to do\n", self.command);
+            if self.leaves.is_empty() {
+                return format!("{}: nothing to do\n", self.command);
+            }
+            let names: Vec<String> = self.leaves.iter().map(|node| node.to_string()).collect();
+            let (names, them) = (names.join(", "), if names.len() == 1 { "it" } else { "them" });
+            return format!(
+                "{}: no host has anything to do; the ring does not know {names}, and the inventory forgets {them}\n",
+                self.command
+            );
         }
         let mut out = self.head();
         for phase in 1..=self.phases() {

@@ -388,6 +388,18 @@ undo:   before it is complete: ring abortmerge -n c0; after: shrink -n c0 --no 3
 }
 
 #[test]
+fn who_was_registered_and_never_joined_can_be_taken_out_again() {
+    let mut stage = Stage::three();
+    stage.plan("10.77.0.14", &[]).unwrap();
+    let plan = stage.plan("", &[3]).unwrap();
+    check(
+        &plan,
+        "grow: no host has anything to do; the ring does not know c0-3, and the inventory forgets it\n",
+    );
+    assert_eq!(plan.leaves, [node(3)]);
+}
+
+#[test]
 fn what_is_there_already_is_no_work() {
     let mut stage = Stage::three();
     let plan = stage.plan("10.77.0.13:8020", &[]).unwrap();

@@ -5,6 +5,10 @@
 //!
 //! What keeps unknown writes from multiplying the states: one that was read took effect before the first read of it
 //! ended; of those never read only their number matters, because each leaves the key with a value nobody knows.
+//!
+//! What keeps calls that piled up during an outage from doing so: writes under way that need and leave the same (deletes,
+//! or sets of values that nobody read) can be exchanged with each other in any order that explains the answers, so only
+//! the one that ends first is tried.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -21,7 +25,7 @@ const STATES_MAX: usize = 2_000_000;
 enum Now {
     Absent,
     Value(u64),
-    /// Present, with the value of an unknown write that nobody ever read.
+    /// Present, with a value that nobody ever read.
     Nameless,
 }
 
@@ -223,16 +227,21 @@ impl Facts<'_> {
 
     fn done(&self, call: &Call, reply: &Reply) -> Result<(Need, Option<Now>), Verdict> {
         let named = |version: &u64| self.versions.get(version).copied();
+        // Whatever nobody read is alike.
+        let written = |value: &u64| match self.first_seen.contains_key(value) {
+            true => Now::Value(*value),
+            false => Now::Nameless,
+        };
         Ok(match (call, reply) {
             (Call::Get, Reply::NotFound)
             | (Call::Cas { .. }, Reply::NotFound)
             | (Call::Delete, Reply::NotFound) => (Need::Absent, None),
             (Call::Get, Reply::Value { value, .. }) => (Need::Is(*value), None),
-            (Call::Set { value }, Reply::Stored) => (Need::Anything, Some(Now::Value(*value))),
-            (Call::Add { value }, Reply::Stored) => (Need::Absent, Some(Now::Value(*value))),
+            (Call::Set { value }, Reply::Stored) => (Need::Anything, Some(written(value))),
+            (Call::Add { value }, Reply::Stored) => (Need::Absent, Some(written(value))),
             (Call::Add { .. }, Reply::NotStored) => (Need::Present, None),
             (Call::Cas { version, value }, Reply::Stored) => {
-                (named(version).map_or(Need::Present, Need::Is), Some(Now::Value(*value)))
+                (named(version).map_or(Need::Present, Need::Is), Some(written(value)))
             }
             (Call::Cas { version, .. }, Reply::Exists) => {
                 (named(version).map_or(Need::Present, Need::PresentAndNot), None)
@@ -313,6 +322,8 @@ struct Sweep<'a> {
     states: States,
     /// Which step holds which bit.
     places: [Option<usize>; UNDER_WAY_MAX],
+    /// For each place, the places of steps that need and leave the same and end earlier: those are taken first.
+    before: [u64; UNDER_WAY_MAX],
     /// Spare writes whose call has begun.
     spare: Used,
     spare_cas: HashSet<u64>,
@@ -333,6 +344,7 @@ fn sweep(steps: &[Step], spares: &[Spare]) -> Result<(), Stuck> {
         steps,
         states,
         places: [None; UNDER_WAY_MAX],
+        before: [0; UNDER_WAY_MAX],
         spare: [0; 3],
         spare_cas: HashSet::new(),
         looked_at: 0,
@@ -361,6 +373,17 @@ impl Sweep<'_> {
         let free = self.places.iter().position(Option::is_none);
         let free = free.ok_or(Stuck::TooMuch("more than 64 calls under way at once"))?;
         self.places[free] = Some(step);
+        let new = self.steps[step];
+        for other in (0..UNDER_WAY_MAX).filter(|place| *place != free) {
+            let Some(old) = self.places[other].map(|step| self.steps[step]) else { continue };
+            if (old.need, old.leaves) != (new.need, new.leaves) {
+                continue;
+            }
+            match old.end <= new.end {
+                true => self.before[free] |= 1 << other,
+                false => self.before[other] |= 1 << free,
+            }
+        }
         Ok(())
     }
 
@@ -406,7 +429,10 @@ impl Sweep<'_> {
             return Err(Stuck::At(wanted.at));
         }
         self.states = next;
-        self.places[bit.trailing_zeros() as usize] = None;
+        let place = bit.trailing_zeros() as usize;
+        self.places[place] = None;
+        self.before[place] = 0;
+        self.before.iter_mut().for_each(|before| *before &= !bit);
         Ok(())
     }
 
@@ -431,6 +457,7 @@ impl Sweep<'_> {
             let bit = 1 << place;
             if let (Some(after), true) = (step.leaves, step.need.is_met(now))
                 && taken & bit == 0
+                && self.before[place] & !taken == 0
                 && bit != but
             {
                 put(after, self.take_reads(after, taken | bit), used);

@@ -140,6 +140,34 @@ fn what_overlaps_may_be_seen_in_either_order() {
 }
 
 #[test]
+fn what_piled_up_during_an_outage_is_decided() {
+    let pile_up = |others: &str| {
+        let mut text = String::from("1 90 0 1 set 5 stored\n");
+        for client in 0..40 {
+            let (begin, end) = (10 + client, 1000 + client * 7 % 41);
+            let call = if client % 4 == 3 {
+                "delete deleted".into()
+            } else {
+                format!("set {} stored", 100 + client)
+            };
+            text.push_str(&format!("1 {client} {begin} {end} {call}\n"));
+        }
+        check(&parse(&(text + others)).unwrap())
+    };
+    let fine =
+        ["", "1 91 2000 2001 get not_found", "1 91 2000 2001 get value 138", "1 91 500 2001 get value 5"];
+    for others in fine {
+        let report = pile_up(others);
+        assert!(report.is_fine() && report.undecided.is_empty(), "{others}: {report:?}");
+    }
+    for others in ["1 91 2000 2001 get value 5", "1 91 2000 2001 get value 138\n1 92 2002 2003 get not_found"]
+    {
+        let report = pile_up(others);
+        assert!(!report.is_fine() && report.undecided.is_empty(), "{others}: {report:?}");
+    }
+}
+
+#[test]
 fn counters_count_what_was_acknowledged_and_some_of_the_unknown() {
     let begin = "1 1 0 1 add 0 stored\n1 1 2 3 increment 1 number 1\n";
     fine(&format!("{begin}1 2 4 5 increment 1 number 2\n1 2 6 7 get value 2"));
