@@ -3,6 +3,7 @@
 //! whatever happens, the operator is told what is done and how to go on.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use dkc_core::ids::{ClusterName, HostAddress};
 use dkc_core::meta::MemberChange;
@@ -10,6 +11,7 @@ use dkc_inventory::edit;
 use dkc_inventory::model::{Inventory, NodeName};
 use dkc_inventory::observed::Observed;
 use dkc_inventory::plan::{Action, Danger, Operation, Plan, Refusal, Refused};
+use dkc_inventory::ring::RingFacts;
 
 use crate::commands::playground::SUPERVISED_MARKER;
 use crate::error::{CommandError, Exit, codes};
@@ -19,6 +21,10 @@ use crate::session::Session;
 use crate::store::Locked;
 use crate::ui::Format;
 use crate::world::WorldError;
+
+/// Longer than an election takes by default.
+const LEADER_PATIENCE: Duration = Duration::from_millis(1500);
+const LEADER_LOOK: Duration = Duration::from_millis(200);
 
 /// A new operation: its id and the line as typed.
 pub fn operation(session: &Session) -> Operation {
@@ -42,8 +48,24 @@ pub async fn observe_scope(
     scope: Scope,
 ) -> Result<(Inventory, Observed), CommandError> {
     let inventory = session.inventory()?;
-    let observed = gather(&session.world, &inventory, &supervised(session, scope)).await;
+    let observed = look(session, &inventory, &supervised(session, scope)).await;
     Ok((pin_learned(session)?, observed))
+}
+
+/// Asks the hosts; once more, for a moment, where a cluster has tablets without a leader. A leader that hands over, or an
+/// election, is no state to report or to refuse a change for.
+async fn look(session: &Session, inventory: &Inventory, scope: &Scope) -> Observed {
+    let until = Instant::now() + LEADER_PATIENCE;
+    loop {
+        let observed = gather(&session.world, inventory, scope).await;
+        let lacks_leader = |name: &ClusterName| {
+            RingFacts::of(inventory, &observed, name).is_some_and(|facts| facts.lacks_leader())
+        };
+        if Instant::now() >= until || !inventory.clusters.keys().any(lacks_leader) {
+            return observed;
+        }
+        tokio::time::sleep(LEADER_LOOK).await;
+    }
 }
 
 /// The same for an inventory that is only planned: what it has more than the one on disk.
@@ -52,7 +74,7 @@ pub async fn observe_planned(
     planned: &Inventory,
     scope: Scope,
 ) -> Result<(Inventory, Observed), CommandError> {
-    let observed = gather(&session.world, planned, &supervised(session, scope)).await;
+    let observed = look(session, planned, &supervised(session, scope)).await;
     let before = session.inventory()?;
     let learned = session.world.take_learned_keys();
     let (registered, new): (BTreeMap<_, _>, BTreeMap<_, _>) =

@@ -103,6 +103,13 @@ impl<'a> RingFacts<'a> {
         (without > 0).then(|| format!("{without} {} no leader", plural_have(without, "tablet")))
     }
 
+    /// Some server sees a part that has no leader: it may only be handing over, or electing one.
+    pub fn lacks_leader(&self) -> bool {
+        self.statuses
+            .iter()
+            .any(|status| status.meta_leader.is_none() || !status.tablets_without_leader.is_empty())
+    }
+
     /// Keys and values of one replica, by whoever holds the most of it.
     pub fn tablet_bytes(&self, tablet: TabletId) -> u64 {
         let held = self.statuses.iter().flat_map(|status| &status.tablets);

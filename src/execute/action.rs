@@ -405,7 +405,10 @@ fn not_ready(status: &NodeStatus) -> Option<String> {
         RoleStatus::Server(server) => match &server.trouble {
             Some(trouble) => Some(trouble.clone()),
             None if !server.is_founded || server.tablets_without_leader.is_empty() => None,
-            None => Some(format!("{} tablets have no leader", server.tablets_without_leader.len())),
+            None => match server.tablets_without_leader.len() {
+                1 => Some("1 tablet has no leader".into()),
+                count => Some(format!("{count} tablets have no leader")),
+            },
         },
         RoleStatus::Slave(slave) if slave.listeners.is_empty() => Some("it does not listen yet".into()),
         RoleStatus::Slave(_) => None,

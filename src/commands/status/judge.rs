@@ -190,7 +190,8 @@ fn judge(servers: &[NodeReport], speaker: Option<&ServerStatus>) -> (State, Opti
     };
     let without = speaker.tablets_without_leader.len();
     if without > 0 || speaker.meta_leader.is_none() {
-        let why = format!("{without} tablets have no leader; {running} of {of} servers run");
+        let tablets = if without == 1 { "tablet has" } else { "tablets have" };
+        let why = format!("{without} {tablets} no leader; {running} of {of} servers run");
         return (State::Error, Some(why));
     }
     if running < of {
