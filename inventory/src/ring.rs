@@ -100,7 +100,7 @@ impl<'a> RingFacts<'a> {
             return Some("its meta group has no leader".into());
         }
         let without = self.statuses.iter().map(|s| s.tablets_without_leader.len()).min().unwrap_or(0);
-        (without > 0).then(|| format!("{without} {} no leader", plural_have(without, "tablet")))
+        (without > 0).then(|| leaderless(without))
     }
 
     /// Some server sees a part that has no leader: it may only be handing over, or electing one.
@@ -247,6 +247,11 @@ pub fn amount(bytes: u64) -> String {
         1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
+}
+
+/// `1 tablet has no leader`, `2 tablets have no leader`
+pub fn leaderless(tablets: usize) -> String {
+    format!("{tablets} {} no leader", plural_have(tablets, "tablet"))
 }
 
 fn plural_have(count: usize, noun: &str) -> String {

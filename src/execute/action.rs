@@ -10,6 +10,7 @@ use dkc_core::ids::{HostAddress, NodeId, NodeUuid};
 use dkc_inventory::model::Inventory;
 use dkc_inventory::observed::ServiceManager;
 use dkc_inventory::plan::{Action, Plan, Step};
+use dkc_inventory::ring::leaderless;
 
 use super::journal::JournalError;
 use super::service;
@@ -405,10 +406,7 @@ fn not_ready(status: &NodeStatus) -> Option<String> {
         RoleStatus::Server(server) => match &server.trouble {
             Some(trouble) => Some(trouble.clone()),
             None if !server.is_founded || server.tablets_without_leader.is_empty() => None,
-            None => match server.tablets_without_leader.len() {
-                1 => Some("1 tablet has no leader".into()),
-                count => Some(format!("{count} tablets have no leader")),
-            },
+            None => Some(leaderless(server.tablets_without_leader.len())),
         },
         RoleStatus::Slave(slave) if slave.listeners.is_empty() => Some("it does not listen yet".into()),
         RoleStatus::Slave(_) => None,

@@ -17,6 +17,10 @@ pub const EXIT_DISK: i32 = 74;
 /// The exit status for a configuration that was refused.
 pub const EXIT_CONFIG: i32 = 78;
 
+/// What the operator of a removed node can do.
+pub const HOW_TO_SERVE_AGAIN: &str =
+    "for this host to serve again, register it with `dkc grow`, which gives it a new data directory";
+
 struct Who {
     name: String,
     directory: PathBuf,
@@ -51,8 +55,7 @@ pub fn removed(by: &dyn Display) -> ! {
     end(
         EXIT_CONFIG,
         &format!(
-            "this node was removed from the cluster and can never return, says {by}; for this host to serve again, \
-             register it with `dkc grow`, which gives it a new data directory"
+            "this node was removed from the cluster and can never return, says {by}; {HOW_TO_SERVE_AGAIN}"
         ),
     )
 }

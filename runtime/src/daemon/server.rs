@@ -117,7 +117,7 @@ impl Server {
             }
             let result = match leader {
                 Some(leader) if leader != self.node => self.propose_at(leader, command, left).await,
-                Some(_) => self.propose_here(command, left).await.map(|reply| (reply, 0)),
+                Some(_) => self.propose_here(command, left).await,
                 None => Err(NotProposed::NotLeader(None)),
             };
             match result {
@@ -127,10 +127,7 @@ impl Server {
                     tokio::time::sleep(META_PAUSE).await;
                     leader = self.meta_group.leader();
                 }
-                Ok((reply, applied)) => {
-                    self.wait_until_known_here(applied).await;
-                    return Ok(reply);
-                }
+                Ok(reply) => return Ok(reply),
             }
         }
     }
@@ -159,10 +156,14 @@ impl Server {
         node: NodeId,
         command: &MetaCommand,
         patience: Duration,
-    ) -> Result<(MetaReply, u64), NotProposed> {
+    ) -> Result<MetaReply, NotProposed> {
         let body = command.encode().into();
         match self.transport.ask(node, Kind::MetaPropose, GroupId::META, body, patience).await {
-            Ok(answer) => decode_proposed(&answer),
+            Ok(answer) => {
+                let (reply, applied) = decode_proposed(&answer)?;
+                self.wait_until_known_here(applied).await;
+                Ok(reply)
+            }
             Err(error) if error.is_never_sent() => Err(NotProposed::NotLeader(None)),
             Err(_) => Err(NotProposed::Unknown),
         }

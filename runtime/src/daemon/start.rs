@@ -43,10 +43,7 @@ pub enum StartError {
     NoIdentity { path: PathBuf },
     #[error("{}: the data belongs to node {found}, the configuration is for node {wanted}; nothing was touched", path.display())]
     OtherIdentity { path: PathBuf, found: String, wanted: NodeUuid },
-    #[error(
-        "{}: {words}; for this host to serve again, register it with `dkc grow`, which gives it a new data directory",
-        path.display()
-    )]
+    #[error("{}: {words}; {}", path.display(), fatal::HOW_TO_SERVE_AGAIN)]
     Removed { path: PathBuf, words: String },
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },

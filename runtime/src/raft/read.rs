@@ -27,7 +27,7 @@ use super::types::{LogId, Types};
 const AGAIN_PAUSE: Duration = Duration::from_millis(5);
 
 /// How old the last confirmation by a majority may be for a read by lease. A follower that has confirmed votes for nobody
-/// else for `election_timeout_max_ms` of its own configuration: this is less than half of the default, so that clocks
+/// else for `election_timeout_max_ms` of its own configuration: by default this is half of that, so that clocks
 /// may run at different rates, and so that a rolling restart may bring other timeouts.
 pub fn read_lease(parameters: &Parameters) -> Duration {
     Duration::from_millis(parameters.election_timeout_min_ms) * 9 / 10

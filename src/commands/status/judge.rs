@@ -7,6 +7,7 @@ use dkc_core::control::{NodeStatus, RoleStatus, ServerStatus, SlaveStatus};
 use dkc_core::ids::{ClusterName, HostAddress, MemberNo, SlaveId};
 use dkc_inventory::model::{Inventory, NodeName};
 use dkc_inventory::observed::{HostFacts, HostView, NodeView, Observed, RunState};
+use dkc_inventory::ring::leaderless;
 use serde::Serialize;
 
 use super::ring::RingReport;
@@ -190,8 +191,7 @@ fn judge(servers: &[NodeReport], speaker: Option<&ServerStatus>) -> (State, Opti
     };
     let without = speaker.tablets_without_leader.len();
     if without > 0 || speaker.meta_leader.is_none() {
-        let tablets = if without == 1 { "tablet has" } else { "tablets have" };
-        let why = format!("{without} {tablets} no leader; {running} of {of} servers run");
+        let why = format!("{}; {running} of {of} servers run", leaderless(without));
         return (State::Error, Some(why));
     }
     if running < of {
