@@ -251,9 +251,6 @@ pub fn amount(bytes: u64) -> String {
 
 /// `1 tablet has no leader`, `2 tablets have no leader`
 pub fn leaderless(tablets: usize) -> String {
-    format!("{tablets} {} no leader", plural_have(tablets, "tablet"))
-}
-
-fn plural_have(count: usize, noun: &str) -> String {
-    format!("{} {}", plural(count, noun), if count == 1 { "has" } else { "have" })
+    let have = if tablets == 1 { "has" } else { "have" };
+    format!("{tablets} {} {have} no leader", plural(tablets, "tablet"))
 }
