@@ -5,7 +5,6 @@ use dkc_core::ids::RingVersion;
 use futures::future::BoxFuture;
 
 use super::Slave;
-use super::connection::VERSION;
 use crate::control::{Handler, refusal};
 
 impl Handler for Slave {
@@ -16,7 +15,7 @@ impl Handler for Slave {
                 ControlRequest::Ring => ControlReply::Ring(self.ring().map(|ring| (*ring).clone())),
                 // A slave leads nothing; that it stops answering new applications comes with the signal.
                 ControlRequest::PrepareStop => ControlReply::Ok,
-                ControlRequest::Metrics => ControlReply::Text(self.statistics.metrics()),
+                ControlRequest::Metrics => ControlReply::Text(self.metrics()),
                 ControlRequest::Word { line } => self.word(&line),
                 ControlRequest::Found => refusal("a slave cannot found a cluster; ask a server"),
                 ControlRequest::Meta
@@ -49,7 +48,7 @@ impl Slave {
             role: RoleStatus::Slave(self.slave_status()),
             ring_version: self.ring().map_or(RingVersion(0), |ring| ring.version),
             memory_bytes: resident_bytes(),
-            connections: self.statistics.connections(),
+            connections: self.traffic.connections(),
         }
     }
 
@@ -59,13 +58,13 @@ impl Slave {
             listeners: self.role.pairs.iter().map(|pair| format!("{} (memcache)", pair.listen)).collect(),
             servers: self.router.links(),
             operations: self.router.operations(),
-            client_connections: self.statistics.connections(),
+            client_connections: self.traffic.connections(),
         }
     }
 
     fn word(&self, line: &str) -> ControlReply {
         match line.split_whitespace().next().unwrap_or_default() {
-            "VERSION" => ControlReply::Text(format!("{VERSION}\n")),
+            "VERSION" => ControlReply::Text(format!("dkcd {}\n", env!("CARGO_PKG_VERSION"))),
             "SELFSTATUS" => ControlReply::Text(self.self_status()),
             word => refusal(format!("ERROR: a slave does not know {word}; it knows VERSION and SELFSTATUS")),
         }

@@ -4,7 +4,6 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -12,10 +11,10 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::connection::{Service, serve};
+use super::connection::serve;
+use super::protocol::{Protocol, Service};
+use super::statistics::add;
 
-/// memcached's words for it.
-const TOO_MANY: &[u8] = b"ERROR Too many open connections\r\n";
 /// The pause after `accept` failed (out of file descriptors, say), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -29,19 +28,23 @@ enum Accepted {
     Unix(UnixStream),
 }
 
-pub(super) struct Listener {
+pub(super) struct Listener<P: Protocol> {
     socket: Socket,
-    service: Arc<Service>,
+    service: Arc<Service<P>>,
     connections_max: u32,
 }
 
-impl Listener {
-    pub async fn open(listen: &str, service: Service, connections_max: u32) -> io::Result<Listener> {
+impl<P: Protocol> Listener<P> {
+    pub async fn open(
+        listen: &str,
+        service: Arc<Service<P>>,
+        connections_max: u32,
+    ) -> io::Result<Listener<P>> {
         let socket = match listen.starts_with('/') {
             true => open_unix(Path::new(listen))?,
             false => Socket::Tcp(TcpListener::bind(listen).await?),
         };
-        Ok(Listener { socket, service: Arc::new(service), connections_max })
+        Ok(Listener { socket, service, connections_max })
     }
 
     /// Accepts until told to stop; then lets those who are in go on until this is dropped.
@@ -69,7 +72,7 @@ impl Listener {
     }
 
     /// Serves one connection, or turns it away when there are too many.
-    fn connection(&self, accepted: Accepted) -> impl Future<Output = ()> + Send + use<> {
+    fn connection(&self, accepted: Accepted) -> impl Future<Output = ()> + Send + use<P> {
         let (service, connections_max) = (self.service.clone(), self.connections_max);
         async move {
             let ended = match accepted {
@@ -91,14 +94,14 @@ async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
+async fn enter<P: Protocol, S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
-    service: &Service,
+    service: &Arc<Service<P>>,
     connections_max: u32,
 ) -> io::Result<()> {
-    if service.statistics.connections() >= connections_max {
-        service.statistics.rejected_connections.fetch_add(1, Ordering::Relaxed);
-        stream.write_all(TOO_MANY).await?;
+    if service.traffic.connections() >= connections_max {
+        add(&service.traffic.counters.rejected_connections, 1);
+        stream.write_all(P::TOO_MANY_CONNECTIONS).await?;
         return stream.shutdown().await;
     }
     serve(stream, service).await

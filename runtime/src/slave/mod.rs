@@ -1,34 +1,37 @@
-//! The slave role: sits beside applications, speaks memcached to them and routes what they ask to the servers of
+//! The slave role: sits beside applications, speaks their protocol to them and routes what they ask to the servers of
 //! the ring. It holds no data; what it keeps on disk (the last ring map and the list of servers) only lets it start
 //! when the servers it was configured with are gone.
 //!
 //! *Invariant:* an application learns of a failure either as a definite error (nothing happened) or as
 //! `outcome unknown`, never as an answer that is not true.
 
+mod batch;
 mod connection;
+mod endpoints;
 mod handler;
 mod known;
 mod listener;
+mod memcache;
+mod output;
+mod protocol;
 mod statistics;
 #[cfg(test)]
 mod tests;
-mod wave;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dkc_core::config::{NodeConfig, Protocol, Role, SlaveRole, layout};
+use dkc_core::config::{NodeConfig, Role, SlaveRole, layout};
 use dkc_core::ids::NodeId;
 use tokio::sync::watch;
 
 use crate::control::{self, ControlError};
 use crate::net::{Alpn, Identity, NodeRole, Tls, TlsError};
 use crate::router::{Router, RouterOptions};
-use connection::Service;
+use endpoints::{Endpoint, Shared};
 use known::Known;
-use listener::Listener;
-use statistics::Statistics;
+use statistics::{Traffic, counts, metrics};
 
 /// At the end, operations that are under way get this long.
 const STOP_MAX: Duration = Duration::from_secs(5);
@@ -55,8 +58,19 @@ pub(crate) struct Slave {
     pub config: NodeConfig,
     pub role: SlaveRole,
     pub router: Router,
-    pub statistics: Arc<Statistics>,
+    pub traffic: Arc<Traffic>,
+    /// The counts of each pair's protocol.
+    pub statistics: Vec<Arc<dyn endpoints::Counts>>,
     pub started: Instant,
+}
+
+impl Slave {
+    /// Prometheus text.
+    fn metrics(&self) -> String {
+        let mut all = counts(&self.traffic.counters);
+        self.statistics.iter().for_each(|statistics| all.extend(statistics.counts()));
+        metrics(self.traffic.connections(), &all)
+    }
 }
 
 /// Runs a slave until `stop` says true. `started` is called once, when every listener is open. The caller has made
@@ -80,59 +94,52 @@ pub async fn run(
         deadline: Duration::from_millis(config.parameters.request_deadline_ms),
         is_following: true,
     });
-    let statistics = Arc::new(Statistics::default());
-    let listeners = open_all(&role, &config, &router, &statistics).await?;
+    let traffic = Arc::new(Traffic::default());
+    let shared = Shared {
+        router: router.clone(),
+        traffic: traffic.clone(),
+        value_max_bytes: config.parameters.value_max_bytes as usize,
+        connections_max: config.parameters.connections_max,
+        started: Instant::now(),
+    };
+    let endpoints = open_all(&role, &shared).await?;
     let socket = directory.join(layout::CONTROL_SOCKET);
     let control = control::open(&socket)?;
     let directory = directory.to_owned();
-    let slave = Arc::new(Slave { directory, config, role, router, statistics, started: Instant::now() });
+    let statistics = endpoints.iter().map(|endpoint| endpoint.statistics.clone()).collect();
+    let slave = Slave { directory, config, role, router, traffic, statistics, started: shared.started };
+    let slave = Arc::new(slave);
 
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(tls.keep_fresh());
     tasks.spawn(known::keep(slave.clone()));
     tasks.spawn(control::serve(control, slave.clone()));
-    for listener in listeners {
-        tasks.spawn(listener.run(stop.clone()));
+    for endpoint in endpoints {
+        tasks.spawn((endpoint.run)(stop.clone()));
     }
     tracing::info!(id = %slave.role.id, pairs = slave.role.pairs.len(), "slave serves");
     started();
     // An error means that whoever could say stop is gone: stop.
     let _ = stop.wait_for(|stop| *stop).await;
-    settle(&slave.statistics).await;
+    settle(&slave.traffic).await;
     // So that nobody takes a node that ended in order for one that died; gone already is as good.
     let _ = std::fs::remove_file(socket);
     tracing::info!("stopped");
     Ok(())
 }
 
-async fn open_all(
-    role: &SlaveRole,
-    config: &NodeConfig,
-    router: &Router,
-    statistics: &Arc<Statistics>,
-) -> Result<Vec<Listener>, SlaveError> {
-    let mut listeners = Vec::new();
+async fn open_all(role: &SlaveRole, shared: &Shared) -> Result<Vec<Endpoint>, SlaveError> {
+    let mut all = Vec::new();
     for pair in &role.pairs {
-        if pair.protocol != Protocol::Memcache {
-            return Err(SlaveError::Protocol { listen: pair.listen.clone() });
-        }
-        let service = Service {
-            router: router.clone(),
-            namespace: pair.namespace.clone(),
-            value_max_bytes: config.parameters.value_max_bytes as usize,
-            statistics: statistics.clone(),
-            started: Instant::now(),
-        };
-        let opened = Listener::open(&pair.listen, service, config.parameters.connections_max).await;
-        listeners.push(opened.map_err(|source| SlaveError::Listen { listen: pair.listen.clone(), source })?);
+        all.push(endpoints::open(pair, shared).await?);
     }
-    Ok(listeners)
+    Ok(all)
 }
 
 /// Waits, within bounds, until no operation is under way.
-async fn settle(statistics: &Statistics) {
+async fn settle(traffic: &Traffic) {
     let until = Instant::now() + STOP_MAX;
-    while statistics.waves_under_way() > 0 && Instant::now() < until {
+    while traffic.batches_under_way() > 0 && Instant::now() < until {
         tokio::time::sleep(STOP_INTERVAL).await;
     }
 }

@@ -1,57 +1,56 @@
-//! What a slave counts, for `stats` and for status. Counted since the start, or since `stats reset`.
+//! What a slave counts, whatever protocol is spoken: for `stats`, for metrics and for status. Counted since the start,
+//! or since a reset.
 
-use std::fmt::Display;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use bytes::BytesMut;
-use dkc_core::kv::{Command, Reply, Write};
-use dkc_core::memcache::write_stat;
+/// A set of counters with names.
+pub(crate) trait Counters: Default + Send + Sync + 'static {
+    /// Every counter with its name, in the order in which they are shown.
+    fn counters(&self) -> Vec<(&'static str, &AtomicU64)>;
 
+    fn reset(&self) {
+        self.counters().iter().for_each(|(_, counter)| counter.store(0, Ordering::Relaxed));
+    }
+}
+
+/// A struct of counters and its `Counters`.
 macro_rules! counters {
-    ($($name:ident),* $(,)?) => {
+    ($(#[$about:meta])* $struct:ident: $($name:ident),* $(,)?) => {
+        $(#[$about])*
         #[derive(Default)]
-        pub(crate) struct Statistics {
-            /// Connections of applications that stand.
-            connections: AtomicU32,
-            /// Waves of commands that were begun and have no answer yet.
-            waves: AtomicU32,
-            $(pub $name: AtomicU64,)*
+        pub(crate) struct $struct {
+            $(pub $name: std::sync::atomic::AtomicU64,)*
         }
-        impl Statistics {
-            /// Every counter with its name.
-            fn counters(&self) -> Vec<(&'static str, &AtomicU64)> {
+        impl $crate::slave::statistics::Counters for $struct {
+            fn counters(&self) -> Vec<(&'static str, &std::sync::atomic::AtomicU64)> {
                 vec![$((stringify!($name), &self.$name)),*]
             }
         }
     };
 }
+pub(crate) use counters;
 
 counters!(
+    /// Of all connections, whatever they speak. `errors` are commands that ended with a definite error,
+    /// `outcomes_unknown` those of which nobody knows.
+    TrafficCounters:
     total_connections,
     rejected_connections,
-    cmd_get,
-    cmd_set,
-    cmd_flush,
-    cmd_touch,
-    get_hits,
-    get_misses,
-    delete_hits,
-    delete_misses,
-    incr_hits,
-    incr_misses,
-    decr_hits,
-    decr_misses,
-    touch_hits,
-    touch_misses,
-    cas_hits,
-    cas_misses,
-    cas_badval,
     bytes_read,
     bytes_written,
-    // Commands that ended with a definite error, and those whose outcome is unknown.
     errors,
     outcomes_unknown,
 );
+
+/// Of one slave.
+#[derive(Default)]
+pub(crate) struct Traffic {
+    /// Connections of applications that stand.
+    connections: AtomicU32,
+    /// Batches of commands that were begun and have no answer yet.
+    batches: AtomicU32,
+    pub counters: TrafficCounters,
+}
 
 /// Counts one of something for as long as it lives.
 pub(crate) struct Held<'a>(&'a AtomicU32);
@@ -67,13 +66,13 @@ impl Drop for Held<'_> {
     }
 }
 
-fn add(counter: &AtomicU64, count: u64) {
+pub(crate) fn add(counter: &AtomicU64, count: u64) {
     counter.fetch_add(count, Ordering::Relaxed);
 }
 
-impl Statistics {
+impl Traffic {
     pub fn connection(&self) -> Held<'_> {
-        add(&self.total_connections, 1);
+        add(&self.counters.total_connections, 1);
         Held::new(&self.connections)
     }
 
@@ -81,94 +80,38 @@ impl Statistics {
         self.connections.load(Ordering::Relaxed)
     }
 
-    pub fn wave(&self) -> Held<'_> {
-        Held::new(&self.waves)
+    pub fn batch(&self) -> Held<'_> {
+        Held::new(&self.batches)
     }
 
-    pub fn waves_under_way(&self) -> u32 {
-        self.waves.load(Ordering::Relaxed)
+    pub fn batches_under_way(&self) -> u32 {
+        self.batches.load(Ordering::Relaxed)
     }
 
-    pub fn count_get(&self, is_hit: bool) {
-        add(&self.cmd_get, 1);
-        add(if is_hit { &self.get_hits } else { &self.get_misses }, 1);
-    }
-
-    pub fn count_touch(&self, is_hit: bool) {
-        add(&self.cmd_touch, 1);
-        add(if is_hit { &self.touch_hits } else { &self.touch_misses }, 1);
-    }
-
-    /// Counts a write that got this reply.
-    pub fn count_write(&self, kind: WriteKind, reply: &Reply) {
-        let is_found = !matches!(reply, Reply::NotFound);
-        let (hits, misses) = match kind {
-            WriteKind::Store => return add(&self.cmd_set, 1),
-            WriteKind::Cas => {
-                add(&self.cmd_set, 1);
-                return match reply {
-                    Reply::Stored { .. } => add(&self.cas_hits, 1),
-                    Reply::Exists => add(&self.cas_badval, 1),
-                    _ => add(&self.cas_misses, 1),
-                };
-            }
-            WriteKind::Touch => return self.count_touch(is_found),
-            WriteKind::Delete => (&self.delete_hits, &self.delete_misses),
-            WriteKind::Increment => (&self.incr_hits, &self.incr_misses),
-            WriteKind::Decrement => (&self.decr_hits, &self.decr_misses),
-        };
-        add(if is_found { hits } else { misses }, 1);
-    }
-
-    pub fn reset(&self) {
-        self.counters().iter().for_each(|(_, counter)| counter.store(0, Ordering::Relaxed));
-    }
-
-    /// Prometheus text.
-    pub fn metrics(&self) -> String {
-        let mut text =
-            format!("# TYPE dkc_slave_connections gauge\ndkc_slave_connections {}\n", self.connections());
-        for (name, counter) in self.counters() {
-            let count = counter.load(Ordering::Relaxed);
-            text.push_str(&format!(
-                "# TYPE dkc_slave_{name}_total counter\ndkc_slave_{name}_total {count}\n"
-            ));
-        }
-        text
-    }
-
-    /// The general statistics, with the names that clients of memcached look for.
-    pub fn write(&self, out: &mut BytesMut, facts: &[(&str, &dyn Display)]) {
-        for (name, value) in facts {
-            write_stat(out, name, value);
-        }
-        write_stat(out, "curr_connections", &self.connections());
-        for (name, counter) in self.counters() {
-            write_stat(out, name, &counter.load(Ordering::Relaxed));
-        }
+    pub fn count_failure(&self, is_outcome_unknown: bool) {
+        let TrafficCounters { errors, outcomes_unknown, .. } = &self.counters;
+        add(if is_outcome_unknown { outcomes_unknown } else { errors }, 1);
     }
 }
 
-/// Under which counters a write falls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WriteKind {
-    Store,
-    Cas,
-    Touch,
-    Delete,
-    Increment,
-    Decrement,
-}
-
-impl WriteKind {
-    pub fn of(command: &Command) -> WriteKind {
-        match command {
-            Command::Write(Write::Store { mode: dkc_core::kv::StoreMode::Cas(_), .. }) => WriteKind::Cas,
-            Command::Write(Write::Delete { .. }) => WriteKind::Delete,
-            Command::Write(Write::Increment { is_decrement: false, .. }) => WriteKind::Increment,
-            Command::Write(Write::Increment { is_decrement: true, .. }) => WriteKind::Decrement,
-            Command::Write(Write::Touch { .. } | Write::GetAndTouch { .. }) => WriteKind::Touch,
-            _ => WriteKind::Store,
+/// Prometheus text of counters; those of the same name are added up.
+pub(crate) fn metrics(connections: u32, counters: &[(&'static str, u64)]) -> String {
+    let mut text = format!("# TYPE dkc_slave_connections gauge\ndkc_slave_connections {connections}\n");
+    let mut sums: Vec<(&'static str, u64)> = Vec::new();
+    for (name, count) in counters {
+        match sums.iter_mut().find(|(summed, _)| summed == name) {
+            Some((_, sum)) => *sum += count,
+            None => sums.push((name, *count)),
         }
     }
+    for (name, sum) in sums {
+        text.push_str(&format!("# TYPE dkc_slave_{name}_total counter\ndkc_slave_{name}_total {sum}\n"));
+    }
+    text
+}
+
+/// The present counts.
+pub(crate) fn counts(counters: &impl Counters) -> Vec<(&'static str, u64)> {
+    let load = |(name, counter): (&'static str, &AtomicU64)| (name, counter.load(Ordering::Relaxed));
+    counters.counters().into_iter().map(load).collect()
 }

@@ -97,7 +97,7 @@ impl Running {
         let socket = directory.join("app.sock").display().to_string();
         let pair = |listen: &str, namespace: &str| Pair {
             listen: listen.to_owned(),
-            protocol: Protocol::Memcache,
+            protocol: dkc_core::config::Protocol::Memcache,
             namespace: namespace.parse().unwrap(),
         };
         let config = NodeConfig {
@@ -150,7 +150,7 @@ impl Running {
 
 /// What comes back for `sent`: as many bytes as are wanted, `version` behind them so that more would show.
 async fn exchange(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin), sent: &[u8], want: &str) {
-    let (want_all, mark) = (format!("{want}VERSION {}\r\n", connection::VERSION), b"version\r\n");
+    let (want_all, mark) = (format!("{want}VERSION {}\r\n", memcache::VERSION), b"version\r\n");
     stream.write_all(&[sent, mark].concat()).await.unwrap();
     let mut got = vec![0; want_all.len()];
     let read = tokio::time::timeout(LIMIT, async {
@@ -297,7 +297,57 @@ async fn garbage_and_half_requests_harm_nobody() {
     quitter.write_all(b"version\r\nquit\r\nversion\r\n").await.unwrap();
     let mut said = String::new();
     quitter.read_to_string(&mut said).await.unwrap();
-    assert_eq!(said, format!("VERSION {}\r\n", connection::VERSION));
+    assert_eq!(said, format!("VERSION {}\r\n", memcache::VERSION));
+}
+
+/// A browser, or a proxy, can be made to send a body.
+#[tokio::test]
+async fn who_speaks_another_protocol_is_closed_and_carries_nothing_out() {
+    let slave = Running::with_store().await;
+    slave.check("set a 0 0 1\r\n1\r\n", "STORED\r\n").await;
+    for (sent, want) in [
+        ("POST / HTTP/1.1\r\nHost: x\r\n\r\nflush_all\r\n", ""),
+        ("\u{80}", ""),
+        ("mz foo 9\r\nflush_all\r\n", "ERROR\r\n"),
+    ] {
+        let mut stranger = slave.connect().await;
+        let sent: Vec<u8> = sent.chars().map(|letter| letter as u8).collect();
+        stranger.write_all(&sent).await.unwrap();
+        let mut said = Vec::new();
+        // The kernel says "reset" when the slave closes before it has read everything.
+        let _ = tokio::time::timeout(LIMIT, stranger.read_to_end(&mut said)).await.expect("closes at once");
+        assert_eq!(String::from_utf8_lossy(&said), want);
+    }
+    slave.check("get a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n").await;
+}
+
+#[tokio::test]
+async fn flush_all_at_a_time_of_day_waits_for_it() {
+    let slave = Running::with_store().await;
+    let now_s = crate::clock::now_ms() / 1000;
+    slave.check("set a 0 0 1\r\n1\r\n", "STORED\r\n").await;
+    slave.check(&format!("flush_all {}\r\n", now_s + 1000), "OK\r\n").await;
+    slave.check("get a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n").await;
+    slave.check(&format!("flush_all {}\r\n", now_s - 1000), "OK\r\n").await;
+    slave.check("get a\r\n", "END\r\n").await;
+}
+
+#[tokio::test]
+async fn a_get_of_a_hundred_thousand_keys_is_answered() {
+    let slave = Running::with_store().await;
+    slave.check("set key99999 0 0 1\r\n1\r\n", "STORED\r\n").await;
+    let keys: String = (0..100_000).map(|n| format!(" key{n}")).collect();
+    slave.check(&format!("get{keys}\r\n"), "VALUE key99999 0 1\r\n1\r\nEND\r\n").await;
+    let keys: String = (99_000..100_000).map(|n| format!(" key{n}")).collect();
+    slave.check(&format!("gat 0{keys}\r\n"), "VALUE key99999 0 1\r\n1\r\nEND\r\n").await;
+}
+
+/// Clients read digits, a dot, digits, a dot and digits, as libmemcached does.
+#[test]
+fn the_version_begins_with_that_of_the_memcached_whose_protocol_is_spoken() {
+    let numbers: Vec<&str> = memcache::VERSION.splitn(3, '.').collect();
+    assert_eq!((numbers[0], numbers[1]), ("1", "6"));
+    assert!(numbers[2].starts_with("18-"), "{}", memcache::VERSION);
 }
 
 #[tokio::test]
@@ -364,7 +414,7 @@ async fn statistics_have_the_names_that_clients_look_for() {
     let pid = std::process::id().to_string();
     for (name, want) in [
         ("pid", pid.as_str()),
-        ("version", connection::VERSION),
+        ("version", memcache::VERSION),
         ("curr_connections", "1"),
         ("cmd_get", "2"),
         ("cmd_set", "1"),
@@ -385,7 +435,7 @@ async fn status_and_words_are_answered_on_the_control_socket() {
         let socket = socket.clone();
         tokio::task::spawn_blocking(move || control::ask(&socket, line, LIMIT).unwrap()).await.unwrap()
     };
-    assert_eq!(ask("VERSION").await, format!("{}\n", connection::VERSION));
+    assert_eq!(ask("VERSION").await, format!("dkcd {}\n", env!("CARGO_PKG_VERSION")));
     let status = ask("SELFSTATUS").await;
     assert!(status.starts_with("slave 0 of cluster c0: ring 1, 1 operations"), "{status}");
     assert!(ask("MERGE").await.starts_with("ERROR: a slave does not know MERGE"));

@@ -7,9 +7,9 @@ use crate::kv::{Record, Reply, number};
 /// Longest text of an error that goes to an application.
 const ERROR_TEXT_MAX_BYTES: usize = 400;
 
-/// One `VALUE` block of a get; with the cas unique for gets and gats.
-pub fn write_value(out: &mut BytesMut, key: &[u8], record: &Record, with_version: bool) {
-    out.reserve(key.len() + record.value.len() + 64);
+/// The line before a value; with the cas unique for gets and gats. The value and a line's end follow.
+pub fn write_value_head(out: &mut BytesMut, key: &[u8], record: &Record, with_version: bool) {
+    out.reserve(key.len() + 64);
     out.put_slice(b"VALUE ");
     out.put_slice(key);
     out.put_u8(b' ');
@@ -20,8 +20,6 @@ pub fn write_value(out: &mut BytesMut, key: &[u8], record: &Record, with_version
         out.put_u8(b' ');
         put_decimal(out, record.version);
     }
-    out.put_slice(b"\r\n");
-    out.put_slice(&record.value);
     out.put_slice(b"\r\n");
 }
 

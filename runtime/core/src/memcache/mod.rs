@@ -7,20 +7,29 @@
 //!   that nothing happened.
 //! - Numbers that do not fit their type (flags above 32 bits, lengths and times above the ranges) are refused or
 //!   taken as they are; memcached cuts off their upper bits.
-//! - A multi-get line is bounded by `MULTIGET_LINE_MAX_BYTES`.
-//! - The delay of `flush_all` is always relative.
+//! - A multi-get line is bounded by `MULTIGET_LINE_MAX_BYTES`, for `gat` and `gats` too; memcached has no bound for
+//!   `get` and closes on a long `gat`.
+//! - A connection whose first byte is that of the binary protocol or of TLS, and a request line of HTTP, end the
+//!   connection (`Foreign`). memcached answers an HTTP request line without `HTTP/` with `ERROR`.
+//! - An unknown command that looks as if a data block followed ends the connection, because the block would be
+//!   read as commands.
 //! - A refused get answers its error only; memcached also drops the answer before it when both came in one piece.
 
 mod answer;
+mod foreign;
+mod keys;
+mod line;
 mod parse;
 
 use bytes::Bytes;
 
-use crate::kv::{Expiry, Key, Write};
+use crate::kv::{Expiry, Write};
 
 pub use answer::{
-    write_end, write_reply, write_server_error, write_stat, write_unknown, write_value, write_version,
+    write_end, write_reply, write_server_error, write_stat, write_unknown, write_value_head, write_version,
 };
+pub use foreign::Foreign;
+pub use keys::Keys;
 pub use parse::{KEY_MAX_BYTES, LINE_MAX_BYTES, MULTIGET_LINE_MAX_BYTES, Parser};
 
 /// What the parser found at the beginning of the buffer. Everything but `NeedMore` has been taken out of it.
@@ -33,8 +42,10 @@ pub enum Parsed {
     Request(Request),
     /// To be sent in its place among the answers; nothing else is to be done.
     Answer(&'static [u8]),
-    /// Close the connection once the answers before are sent.
+    /// Close the connection once the answers before are sent. It is said again whenever one asks again.
     Close,
+    /// Likewise, because the other side speaks something else.
+    Foreign(Foreign),
 }
 
 /// A request of an application, in the words of the key-value commands.
@@ -47,22 +58,23 @@ pub struct Request {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Answered with `write_value` for each record found, in the order of the keys, then `write_end`.
+    /// Answered with `write_value_head`, the value and a line's end for each record found, in the order of the keys,
+    /// then `write_end`.
     Get {
-        keys: Vec<Key>,
+        keys: Keys,
         with_version: bool,
     },
     /// Likewise; every key is a `Write::GetAndTouch` with this expiry.
     GetAndTouch {
-        keys: Vec<Key>,
+        keys: Keys,
         expiry: Expiry,
         with_version: bool,
     },
     /// Answered with `write_reply`.
     Write(Write),
-    /// A `Write::Flush` for every tablet, then `write_reply` of `Reply::Done`.
+    /// A `Write::Flush` for every tablet, then `write_reply` of `Reply::Done`. `when` is never `Never`.
     FlushAll {
-        after_ms: u64,
+        when: Expiry,
     },
     Version,
     /// Empty for the general statistics: `write_stat` for each, then `write_end`. The listener knows what it has and

@@ -4,25 +4,24 @@
 //! *Invariant:* each call takes bytes out of the buffer or says that it needs more; no byte sequence makes it fail,
 //! and an unfinished line cannot grow without bound. Where the bytes are cut in arriving makes no difference.
 
-use std::ops::Range;
+use std::ops::RangeInclusive;
 
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 
-use super::{Action, ERROR, Parsed, Request};
+use super::line::{Line, WORDS_MAX};
+use super::{Action, ERROR, Foreign, Keys, Parsed, Request};
 use crate::ids::Namespace;
 use crate::kv::{Expiry, Key, StoreMode, Write, number};
 
 /// memcached's limit for a key.
 pub const KEY_MAX_BYTES: usize = 250;
-/// A line that is longer and not ended closes the connection, as in memcached, except for get and gets.
+/// A line that is longer and not ended closes the connection, as in memcached, except for gets of many keys.
 pub const LINE_MAX_BYTES: usize = 2048;
-/// Longest line of get and gets: about a thousand of the longest keys.
-pub const MULTIGET_LINE_MAX_BYTES: usize = 256 * 1024;
+/// Longest line of get, gets, gat and gats: more than a hundred thousand of the longest keys.
+pub const MULTIGET_LINE_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Spaces before the first word of an unfinished line, above which it is nobody's request.
 const LEADING_SPACES_MAX: usize = 100;
-/// Words of the longest command that is not a get: `cas key flags exptime bytes version noreply`.
-const WORDS_MAX: usize = 7;
 /// Times up to this are seconds from now, larger ones seconds since the Unix epoch.
 const RELATIVE_MAX_SECONDS: i64 = 60 * 60 * 24 * 30;
 
@@ -43,22 +42,19 @@ pub struct Parser {
     swallow_bytes: usize,
     /// The line in the buffer is known not to end before this.
     searched_bytes: usize,
+    /// Nothing has come yet.
+    is_new: bool,
+    /// Nothing more is taken: what follows cannot be told apart from commands.
+    is_over: bool,
 }
 
-/// A whole line: its words, and where it ends in the buffer.
-struct Line {
-    words: [Range<usize>; WORDS_MAX],
-    /// Also counts words beyond `WORDS_MAX`.
-    count: usize,
-    noreply: bool,
-    /// Where the words end: at the line's end or at its first NUL.
-    text_end: usize,
-    /// Behind the newline.
-    end: usize,
+/// Why a line is no request.
+enum Refused {
+    /// The answer is left out when the line says noreply.
+    With(&'static [u8]),
+    /// Nobody knows the first word.
+    Unknown,
 }
-
-/// Why a line is no request; the answer is left out when the line says noreply.
-struct Refused(&'static [u8]);
 
 /// What is known of a store before its value has come.
 struct StoreHead {
@@ -71,11 +67,27 @@ struct StoreHead {
 impl Parser {
     /// Keys go into `namespace`; larger values than `value_max_bytes` are refused without being kept.
     pub fn new(namespace: Namespace, value_max_bytes: usize) -> Parser {
-        Parser { namespace, value_max_bytes, swallow_bytes: 0, searched_bytes: 0 }
+        Parser {
+            namespace,
+            value_max_bytes,
+            swallow_bytes: 0,
+            searched_bytes: 0,
+            is_new: true,
+            is_over: false,
+        }
     }
 
     /// Takes the next request out of the buffer.
     pub fn next(&mut self, buffer: &mut BytesMut) -> Parsed {
+        if self.is_over {
+            return Parsed::Close;
+        }
+        if self.is_new && !buffer.is_empty() {
+            self.is_new = false;
+            if let Some(foreign) = Foreign::of_first_byte(buffer[0]) {
+                return self.close(buffer, Parsed::Foreign(foreign));
+            }
+        }
         loop {
             if !self.swallow(buffer) {
                 return Parsed::NeedMore { bytes_min: self.swallow_bytes.min(LINE_MAX_BYTES) };
@@ -91,6 +103,13 @@ impl Parser {
         }
     }
 
+    /// Takes everything out of the buffer, now and from now on.
+    fn close(&mut self, buffer: &mut BytesMut, last: Parsed) -> Parsed {
+        buffer.clear();
+        self.is_over = true;
+        last
+    }
+
     /// False when more of a refused value has to come first.
     fn swallow(&mut self, buffer: &mut BytesMut) -> bool {
         let bytes = self.swallow_bytes.min(buffer.len());
@@ -101,7 +120,7 @@ impl Parser {
 
     /// `None` when the line was taken and says nothing: an error with noreply.
     fn line(&mut self, buffer: &mut BytesMut, end: usize) -> Option<Parsed> {
-        let line = split(buffer, end);
+        let line = Line::split(buffer, end);
         let noreply = line.noreply;
         let parsed = self.command(buffer, &line);
         if !matches!(parsed, Ok(Parsed::NeedMore { .. })) {
@@ -110,9 +129,10 @@ impl Parser {
         match parsed {
             Ok(Parsed::Answer(OK)) if noreply => None,
             // A line with the wrong number of words is an error before anybody looks for noreply in it.
-            Err(Refused(answer)) if noreply && answer != ERROR => None,
+            Err(Refused::With(answer)) if noreply && answer != ERROR => None,
             Ok(parsed) => Some(parsed),
-            Err(Refused(answer)) => Some(Parsed::Answer(answer)),
+            Err(Refused::With(answer)) => Some(Parsed::Answer(answer)),
+            Err(Refused::Unknown) => Some(Parsed::Answer(ERROR)),
         }
     }
 
@@ -129,7 +149,13 @@ impl Parser {
             b"append" => StoreMode::Append,
             b"prepend" => StoreMode::Prepend,
             b"cas" => StoreMode::Cas(0),
-            _ => return self.one_line(buffer.split_to(line.end).freeze(), line),
+            _ => {
+                let taken = buffer.split_to(line.end).freeze();
+                return match self.one_line(&taken, line) {
+                    Err(Refused::Unknown) => Ok(self.unknown(buffer, &taken, line)),
+                    parsed => parsed,
+                };
+            }
         };
         self.store(buffer, line, mode)
     }
@@ -148,7 +174,7 @@ impl Parser {
         if head.value_bytes > self.value_max_bytes {
             buffer.advance(line.end);
             self.swallow_bytes = whole;
-            return Err(Refused(TOO_LARGE));
+            return Err(Refused::With(TOO_LARGE));
         }
         let total = line.end + whole;
         if buffer.len() < total {
@@ -159,7 +185,7 @@ impl Parser {
         let taken = buffer.split_to(total).freeze();
         let value_end = line.end + head.value_bytes;
         if &taken[value_end..] != b"\r\n" {
-            return Err(Refused(BAD_CHUNK));
+            return Err(Refused::With(BAD_CHUNK));
         }
         let key = self.key(taken.slice(line.words[1].clone()))?;
         let StoreHead { mode, flags, expiry, .. } = head;
@@ -168,14 +194,8 @@ impl Parser {
     }
 
     fn get(&self, buffer: &mut BytesMut, line: &Line, with_version: bool) -> Result<Parsed, Refused> {
-        let taken = buffer.split_to(line.end).freeze();
-        if line.end > MULTIGET_LINE_MAX_BYTES {
-            return Ok(Parsed::Close);
-        }
-        if line.count < 2 {
-            return Err(Refused(ERROR));
-        }
-        let keys = self.keys(&taken, line.words[0].end..line.text_end)?;
+        let taken = get_line(buffer, line)?;
+        let keys = self.keys(taken.slice(line.words[0].end..line.text_end))?;
         Ok(request(Action::Get { keys, with_version }, false))
     }
 
@@ -185,37 +205,25 @@ impl Parser {
         line: &Line,
         with_version: bool,
     ) -> Result<Parsed, Refused> {
-        let taken = buffer.split_to(line.end).freeze();
-        if line.end > MULTIGET_LINE_MAX_BYTES {
-            return Ok(Parsed::Close);
-        }
-        if line.count < 2 {
-            return Err(Refused(ERROR));
-        }
-        let expiry = expiry(&taken[line.words[1].clone()]).ok_or(Refused(BAD_EXPTIME))?;
-        let keys = self.keys(&taken, line.words[1].end..line.text_end)?;
+        let taken = get_line(buffer, line)?;
+        let expiry = expiry(&taken[line.words[1].clone()]).ok_or(Refused::With(BAD_EXPTIME))?;
+        let keys = self.keys(taken.slice(line.words[1].end..line.text_end))?;
         Ok(request(Action::GetAndTouch { keys, expiry, with_version }, false))
     }
 
-    fn keys(&self, taken: &Bytes, range: Range<usize>) -> Result<Vec<Key>, Refused> {
-        let mut keys = Vec::new();
-        let mut at = range.start;
-        while let Some(word) = next_word(&taken[..range.end], at) {
-            at = word.end;
-            keys.push(self.key(taken.slice(word))?);
-        }
-        Ok(keys)
+    fn keys(&self, words: Bytes) -> Result<Keys, Refused> {
+        Keys::new(&self.namespace, words).ok_or(Refused::With(BAD_FORMAT))
     }
 
     fn key(&self, bytes: Bytes) -> Result<Key, Refused> {
         if bytes.len() > KEY_MAX_BYTES {
-            return Err(Refused(BAD_FORMAT));
+            return Err(Refused::With(BAD_FORMAT));
         }
         Ok(Key { namespace: self.namespace.clone(), bytes })
     }
 
     /// Commands that are one line, which has been taken.
-    fn one_line(&self, taken: Bytes, line: &Line) -> Result<Parsed, Refused> {
+    fn one_line(&self, taken: &Bytes, line: &Line) -> Result<Parsed, Refused> {
         let word = |n: usize| &taken[line.words[n].clone()];
         let key = || self.key(taken.slice(line.words[1].clone()));
         match word(0) {
@@ -229,34 +237,37 @@ impl Parser {
                     _ => is_zero && line.noreply,
                 };
                 if !is_right {
-                    return Err(Refused(BAD_DELETE));
+                    return Err(Refused::With(BAD_DELETE));
                 }
                 Ok(line.write(Write::Delete { key, version: None }))
             }
             command @ (b"incr" | b"decr") => {
                 line.expect(3..=4)?;
                 let key = key()?;
-                let by = number::parse(word(2)).ok_or(Refused(BAD_DELTA))?;
+                let by = number::parse(word(2)).ok_or(Refused::With(BAD_DELTA))?;
                 Ok(line.write(Write::Increment { key, by, is_decrement: command == b"decr" }))
             }
             b"touch" => {
                 line.expect(3..=4)?;
                 let key = key()?;
-                let expiry = expiry(word(2)).ok_or(Refused(BAD_EXPTIME))?;
+                let expiry = expiry(word(2)).ok_or(Refused::With(BAD_EXPTIME))?;
                 Ok(line.write(Write::Touch { key, expiry }))
             }
             b"flush_all" => {
                 line.expect(1..=3)?;
                 let has_delay = line.count > if line.noreply { 2 } else { 1 };
                 let seconds = if has_delay { number::parse_signed(word(1)) } else { Some(0) };
-                let seconds = seconds.ok_or(Refused(BAD_EXPTIME))?;
-                let after_ms = u64::try_from(seconds).unwrap_or(0).saturating_mul(1000);
-                Ok(request(Action::FlushAll { after_ms }, line.noreply))
+                let seconds = seconds.ok_or(Refused::With(BAD_EXPTIME))?;
+                let when = match expiry_of(seconds) {
+                    Expiry::Never => Expiry::After(0),
+                    when => when,
+                };
+                Ok(request(Action::FlushAll { when }, line.noreply))
             }
             b"verbosity" => {
                 line.expect(2..=3)?;
                 let is_level = number::parse(word(1)).is_some();
-                if is_level { Ok(Parsed::Answer(OK)) } else { Err(Refused(BAD_FORMAT)) }
+                if is_level { Ok(Parsed::Answer(OK)) } else { Err(Refused::With(BAD_FORMAT)) }
             }
             b"stats" => {
                 let word = if line.count > 1 { taken.slice(line.words[1].clone()) } else { Bytes::new() };
@@ -265,14 +276,23 @@ impl Parser {
             b"version" => Ok(request(Action::Version, false)),
             b"mn" => Ok(Parsed::Answer(b"MN\r\n")),
             b"quit" => Ok(Parsed::Close),
-            _ => Err(Refused(ERROR)),
+            _ => Err(Refused::Unknown),
+        }
+    }
+
+    /// What an unknown line says about those who sent it.
+    fn unknown(&mut self, buffer: &mut BytesMut, taken: &[u8], line: &Line) -> Parsed {
+        match Foreign::of_line(taken, line) {
+            Some(foreign) => self.close(buffer, Parsed::Foreign(foreign)),
+            None if announces_data(taken, line) => self.close(buffer, Parsed::Answer(ERROR)),
+            None => Parsed::Answer(ERROR),
         }
     }
 }
 
 impl Line {
-    fn expect(&self, counts: std::ops::RangeInclusive<usize>) -> Result<(), Refused> {
-        if counts.contains(&self.count) { Ok(()) } else { Err(Refused(ERROR)) }
+    fn expect(&self, counts: RangeInclusive<usize>) -> Result<(), Refused> {
+        if counts.contains(&self.count) { Ok(()) } else { Err(Refused::With(ERROR)) }
     }
 
     fn write(&self, write: Write) -> Parsed {
@@ -284,12 +304,27 @@ fn request(action: Action, noreply: bool) -> Parsed {
     Parsed::Request(Request { action, noreply })
 }
 
+/// Takes the line of a get, which has at least one word after the command.
+fn get_line(buffer: &mut BytesMut, line: &Line) -> Result<Bytes, Refused> {
+    let taken = buffer.split_to(line.end).freeze();
+    if line.count < 2 { Err(Refused::With(ERROR)) } else { Ok(taken) }
+}
+
+/// Whether a line that nobody knows has the shape of one that a data block follows, as `set` and `ms` have it: what
+/// follows would be taken for commands.
+fn announces_data(taken: &[u8], line: &Line) -> bool {
+    let is_number = |n: &usize| number::parse_signed(&taken[line.words[*n].clone()]).is_some();
+    let is_store = (5..=WORDS_MAX).contains(&line.count) && [2, 3, 4].iter().all(is_number);
+    let is_meta = line.count > 2 && line.words[0].len() == 2 && taken[line.words[0].start] == b'm';
+    is_store || (is_meta && is_number(&2))
+}
+
 /// What to do with a line whose end has not come.
 fn unfinished(buffer: &BytesMut) -> Parsed {
     if buffer.len() > LINE_MAX_BYTES {
         let spaces = buffer.iter().take_while(|byte| **byte == b' ').count();
         let text = &buffer[spaces..];
-        let is_get = text.starts_with(b"get ") || text.starts_with(b"gets ");
+        let is_get = [&b"get "[..], b"gets ", b"gat ", b"gats "].iter().any(|get| text.starts_with(get));
         if spaces > LEADING_SPACES_MAX || !is_get || buffer.len() > MULTIGET_LINE_MAX_BYTES {
             return Parsed::Close;
         }
@@ -297,41 +332,10 @@ fn unfinished(buffer: &BytesMut) -> Parsed {
     Parsed::NeedMore { bytes_min: 1 }
 }
 
-fn split(buffer: &[u8], end: usize) -> Line {
-    let mut text = &buffer[..end - 1];
-    text = text.strip_suffix(b"\r").unwrap_or(text);
-    // memcached's words end at a NUL, and with them the line.
-    text = &text[..memchr(0, text).unwrap_or(text.len())];
-    let mut words: [Range<usize>; WORDS_MAX] = Default::default();
-    let (mut count, mut at, mut last) = (0, 0, 0..0);
-    while let Some(word) = next_word(text, at) {
-        at = word.end;
-        if count < WORDS_MAX {
-            words[count] = word.clone();
-        }
-        last = word;
-        count += 1;
-    }
-    let can_be_quiet = match &text[words[0].clone()] {
-        b"get" | b"gets" | b"gat" | b"gats" | b"bget" => false,
-        b"delete" => count > 2, // `delete noreply` is about a key of that name
-        _ => count > 1,
-    };
-    let noreply = can_be_quiet && &text[last] == b"noreply";
-    let text_end = text.len();
-    Line { words, count, noreply, text_end, end }
-}
-
-fn next_word(text: &[u8], from: usize) -> Option<Range<usize>> {
-    let start = from + text[from..].iter().position(|byte| *byte != b' ')?;
-    let end = memchr(b' ', &text[start..]).map_or(text.len(), |length| start + length);
-    Some(start..end)
-}
-
 fn store_head(buffer: &[u8], line: &Line, mode: StoreMode) -> Result<StoreHead, Refused> {
     let word = |n: usize| &buffer[line.words[n].clone()];
     if line.words[1].len() > KEY_MAX_BYTES {
-        return Err(Refused(BAD_FORMAT));
+        return Err(Refused::With(BAD_FORMAT));
     }
     let head = || {
         Some(StoreHead {
@@ -347,16 +351,19 @@ fn store_head(buffer: &[u8], line: &Line, mode: StoreMode) -> Result<StoreHead, 
             },
         })
     };
-    head().ok_or(Refused(BAD_FORMAT))
+    head().ok_or(Refused::With(BAD_FORMAT))
 }
 
 /// memcached's exptime: 0 = never, negative = at once, up to 30 days from now, or a Unix time.
 fn expiry(word: &[u8]) -> Option<Expiry> {
-    let seconds = number::parse_signed(word)?;
+    number::parse_signed(word).map(expiry_of)
+}
+
+fn expiry_of(seconds: i64) -> Expiry {
     let ms = u64::try_from(seconds).unwrap_or(0).saturating_mul(1000);
-    Some(match seconds {
+    match seconds {
         0 => Expiry::Never,
         ..=RELATIVE_MAX_SECONDS => Expiry::After(ms),
         _ => Expiry::At(ms),
-    })
+    }
 }

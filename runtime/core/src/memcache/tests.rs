@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::Namespace;
-use crate::kv::{Read, Reply};
+use crate::kv::{Key, Read, Reply};
 use crate::ring::ALL_SLOTS;
 use crate::tablet::{Batch, Item, Outcome, Tablet, rows::write_changes};
 
@@ -43,7 +43,7 @@ impl Server {
         while !self.is_closed {
             match self.parser.next(&mut self.input) {
                 Parsed::NeedMore { .. } => return,
-                Parsed::Close => self.is_closed = true,
+                Parsed::Close | Parsed::Foreign(_) => self.is_closed = true,
                 Parsed::Answer(answer) => self.output.extend_from_slice(answer),
                 Parsed::Request(request) => self.serve(request),
             }
@@ -67,7 +67,12 @@ impl Server {
                 write_end(&mut self.output);
             }
             Action::Write(write) => self.answer(write, request.noreply),
-            Action::FlushAll { after_ms } => {
+            Action::FlushAll { when } => {
+                let after_ms = match when {
+                    Expiry::After(ms) => ms,
+                    Expiry::At(ms) => ms.saturating_sub(NOW_MS),
+                    Expiry::Never => panic!("a flush has a time"),
+                };
                 self.answer(Write::Flush { namespace: Namespace::default(), after_ms }, request.noreply);
             }
             Action::Version => write_version(&mut self.output, "1.6.18"),
@@ -97,7 +102,9 @@ impl Server {
 
     fn value(&mut self, key: &Key, reply: Reply, with_version: bool) {
         if let Reply::Record(record) = reply {
-            write_value(&mut self.output, &key.bytes, &record, with_version);
+            write_value_head(&mut self.output, &key.bytes, &record, with_version);
+            self.output.extend_from_slice(&record.value);
+            self.output.extend_from_slice(b"\r\n");
         }
     }
 
@@ -176,12 +183,55 @@ fn a_value_that_is_too_large_is_swallowed_and_the_old_one_stays() {
 fn an_endless_line_closes_the_connection_unless_it_is_a_get() {
     check_whole(&[&[b'x'; 3000]], b"<closed>");
     check_whole(&[&[b' '; 3000]], b"<closed>");
-    check_whole(&[b"gat 0 ", &b"y ".repeat(2000)], b"<closed>");
     check_whole(&[b"get ", &b"y ".repeat(2000)], b"");
+    check_whole(&[b"gat 0 ", &b"y ".repeat(2000)], b"");
+    check_whole(&[b"gats 0 ", &b"y ".repeat(2000), b"\r\n"], b"END\r\n");
     check_whole(&[b"get ", &b"y ".repeat(2000), b"\r\n"], b"END\r\n");
-    check_whole(&[b"get ", &b"y ".repeat(MULTIGET_LINE_MAX_BYTES)], b"<closed>");
-    check_whole(&[b"get ", &b"y ".repeat(MULTIGET_LINE_MAX_BYTES), b"\r\n"], b"<closed>");
+    check_whole(&[b"get ", &b"y ".repeat(MULTIGET_LINE_MAX_BYTES / 2)], b"<closed>");
     check_whole(&[&[&[b'x'; 3000][..], b"\r\n"].concat()], b"ERROR\r\n");
+}
+
+#[test]
+fn a_hundred_thousand_keys_fit_in_one_get() {
+    let keys: String = (0..100_000).map(|n| format!(" key-of-a-usual-length-{n}")).collect();
+    for command in ["get", "gat 0"] {
+        let line = format!("set key-of-a-usual-length-99999 0 0 1\r\n1\r\n{command}{keys}\r\n");
+        let pieces: Vec<&[u8]> = line.as_bytes().chunks(64 * 1024).collect();
+        check_whole(&pieces, b"STORED\r\nVALUE key-of-a-usual-length-99999 0 1\r\n1\r\nEND\r\n");
+    }
+}
+
+/// A body that is not memcached's would otherwise be carried out.
+#[test]
+fn who_speaks_another_protocol_is_left_at_once() {
+    let body = "\r\nHost: localhost\r\n\r\nflush_all\r\n";
+    for method in ["GET", "POST", "HEAD", "PUT", "OPTIONS", "PRI"] {
+        check(format!("{method} /x HTTP/1.1{body}").as_bytes(), b"<closed>");
+    }
+    check(format!("CONNECT localhost:80 HTTP/1.1{body}").as_bytes(), b"<closed>");
+    check(format!("mn\r\nGET /{body}").as_bytes(), b"MN\r\n<closed>");
+    check(b"\x80\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\r\nflush_all\r\n", b"<closed>");
+    check(b"\x16\x03\x01\0\x01\n", b"<closed>");
+    // Only the first byte of a connection tells.
+    check(b"mn\r\n\x80\r\nmn\r\n", b"MN\r\nERROR\r\nMN\r\n");
+    check(b"get HTTP/1.1\r\nset POST 0 0 1\r\n1\r\n", b"END\r\nSTORED\r\n");
+}
+
+#[test]
+fn a_data_block_of_an_unknown_command_is_never_carried_out() {
+    for line in ["ms foo 9", "mz foo 9 T0", "sets foo 0 0 9", "touchset foo 0 0 9 noreply"] {
+        let sent = format!("set a 0 0 1\r\n1\r\n{line}\r\nflush_all\r\nget a\r\n");
+        check(sent.as_bytes(), b"STORED\r\nERROR\r\n<closed>");
+    }
+    check(b"foo bar 9\r\nmn\r\n", b"ERROR\r\nMN\r\n");
+}
+
+#[test]
+fn flush_all_at_a_time_of_day_waits_for_it() {
+    let (past, future) = (NOW_MS / 1000 - 10, NOW_MS / 1000 + 10);
+    let flushed = |time: u64| format!("set a 0 0 1\r\n1\r\nflush_all {time}\r\nget a\r\n");
+    check(flushed(past).as_bytes(), b"STORED\r\nOK\r\nEND\r\n");
+    check(flushed(future).as_bytes(), b"STORED\r\nOK\r\nVALUE a 0 1\r\n1\r\nEND\r\n");
 }
 
 #[test]
@@ -279,6 +329,7 @@ proptest! {
                     prop_assert!(bytes_min > 0);
                     break;
                 }
+                Parsed::Close if before == 0 => break,
                 _ => prop_assert!(buffer.len() < before),
             }
         }
@@ -426,7 +477,6 @@ const SEEN: &[(&[u8], &[u8])] = &[
     (b"stats foo\r\n", b"ERROR\r\n"),
     (b"stats noreply\r\n", b"ERROR\r\n"),
     (b"bget a\r\n", b"END\r\n"),
-    (b"sets a 0 0 1\r\n1\r\n", b"ERROR\r\nERROR\r\n"),
     (b"set a 0 0 0\r\n\r\nget a\r\n", b"STORED\r\nVALUE a 0 0\r\n\r\nEND\r\n"),
     (b"set a 0 0 2147483647\r\n", b"CLIENT_ERROR bad command line format\r\n"),
     (b"set a\0b 0 0 1\r\n1\r\nget a\0b\r\n", b"ERROR\r\nERROR\r\nEND\r\n"),

@@ -1,0 +1,65 @@
+//! Which protocol is spoken on which pair of a slave. The only place that knows every protocol there is.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use dkc_core::config::{self, Pair};
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+
+use super::SlaveError;
+use super::listener::Listener;
+use super::memcache::Memcache;
+use super::protocol::{Protocol, Service};
+use super::statistics::{Counters, Traffic, counts};
+use crate::router::Router;
+
+/// What all pairs of a slave share.
+pub(super) struct Shared {
+    pub router: Router,
+    pub traffic: Arc<Traffic>,
+    pub value_max_bytes: usize,
+    pub connections_max: u32,
+    pub started: Instant,
+}
+
+/// An open pair.
+pub(super) struct Endpoint {
+    /// Accepts and serves until it is told to stop.
+    pub run: Box<dyn FnOnce(watch::Receiver<bool>) -> BoxFuture<'static, ()> + Send>,
+    pub statistics: Arc<dyn Counts>,
+}
+
+/// The present counts of a protocol, whichever it is.
+pub(crate) trait Counts: Send + Sync {
+    fn counts(&self) -> Vec<(&'static str, u64)>;
+}
+
+impl<C: Counters> Counts for C {
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        counts(self)
+    }
+}
+
+pub(super) async fn open(pair: &Pair, shared: &Shared) -> Result<Endpoint, SlaveError> {
+    match pair.protocol {
+        config::Protocol::Memcache => listen::<Memcache>(pair, shared).await,
+        config::Protocol::Resp => Err(SlaveError::Protocol { listen: pair.listen.clone() }),
+    }
+}
+
+async fn listen<P: Protocol>(pair: &Pair, shared: &Shared) -> Result<Endpoint, SlaveError> {
+    let statistics = Arc::<P::Statistics>::default();
+    let service = Arc::new(Service::<P> {
+        router: shared.router.clone(),
+        namespace: pair.namespace.clone(),
+        value_max_bytes: shared.value_max_bytes,
+        traffic: shared.traffic.clone(),
+        statistics: statistics.clone(),
+        started: shared.started,
+    });
+    let listener = Listener::open(&pair.listen, service, shared.connections_max).await;
+    let listener =
+        listener.map_err(|source| SlaveError::Listen { listen: pair.listen.clone(), source })?;
+    Ok(Endpoint { run: Box::new(move |stop| Box::pin(listener.run(stop))), statistics })
+}

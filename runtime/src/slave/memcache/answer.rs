@@ -1,0 +1,85 @@
+//! Outcomes as memcached's answers.
+
+use dkc_core::kv::Reply;
+use dkc_core::memcache::{write_end, write_reply, write_server_error, write_unknown, write_value_head};
+
+use super::statistics::WriteKind;
+use super::{Answer, Memcache};
+use crate::router::RouteError;
+use crate::slave::output::Output;
+use crate::slave::protocol::{Flow, Outcome, Part, Service};
+use crate::slave::statistics::Traffic;
+
+pub(super) fn answer(
+    service: &Service<Memcache>,
+    answer: &Answer,
+    part: Part<'_>,
+    output: &mut Output,
+) -> Flow {
+    match *answer {
+        Answer::Text(text) => output.put(text),
+        Answer::Write { kind, noreply } => {
+            answer_write(service, &part.outcomes[0], kind, noreply, output);
+        }
+        Answer::Get { with_version, is_touch } => {
+            return answer_get(service, part, with_version, is_touch, output);
+        }
+    }
+    Flow::GoOn
+}
+
+fn answer_write(
+    service: &Service<Memcache>,
+    outcome: &Outcome,
+    kind: WriteKind,
+    noreply: bool,
+    output: &mut Output,
+) {
+    if let Ok(reply) = outcome {
+        service.statistics.count_write(kind, reply);
+    }
+    match outcome {
+        _ if noreply => {}
+        Ok(reply) => write_reply(output.buffer(), reply),
+        Err(error) => answer_error(error, &service.traffic, output),
+    }
+}
+
+/// The `VALUE` blocks of a get, or one error and nothing else.
+fn answer_get(
+    service: &Service<Memcache>,
+    part: Part<'_>,
+    with_version: bool,
+    is_touch: bool,
+    output: &mut Output,
+) -> Flow {
+    if let Some(Err(error)) = part.outcomes.iter().find(|outcome| outcome.is_err()) {
+        answer_error(error, &service.traffic, output);
+        return Flow::Stop;
+    }
+    for (touched, outcome) in part.touched.iter().zip(part.outcomes) {
+        let is_hit = matches!(outcome, Ok(Reply::Record(_)));
+        service.statistics.count_get(is_hit);
+        if is_touch {
+            service.statistics.count_touch(is_hit);
+        }
+        if let Ok(Reply::Record(record)) = outcome {
+            write_value_head(output.buffer(), &touched.key, record, with_version);
+            output.put_value(std::mem::take(&mut record.value));
+            output.put(b"\r\n");
+        }
+    }
+    if part.is_last {
+        write_end(output.buffer());
+    }
+    Flow::GoOn
+}
+
+pub(super) fn answer_error(error: &RouteError, traffic: &Traffic, output: &mut Output) {
+    traffic.count_failure(error.is_outcome_unknown());
+    if error.is_outcome_unknown() {
+        write_unknown(output.buffer());
+    } else {
+        write_server_error(output.buffer(), &error.to_string());
+    }
+}
