@@ -59,7 +59,6 @@ async fn listen<P: Protocol>(pair: &Pair, shared: &Shared) -> Result<Endpoint, S
         started: shared.started,
     });
     let listener = Listener::open(&pair.listen, service, shared.connections_max).await;
-    let listener =
-        listener.map_err(|source| SlaveError::Listen { listen: pair.listen.clone(), source })?;
+    let listener = listener.map_err(|source| SlaveError::Listen { listen: pair.listen.clone(), source })?;
     Ok(Endpoint { run: Box::new(move |stop| Box::pin(listener.run(stop))), statistics })
 }

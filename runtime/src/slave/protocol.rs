@@ -49,7 +49,9 @@ pub(crate) trait Protocol: Sized + Send + 'static {
 /// What a protocol found at the beginning of the input.
 pub(crate) enum Parsed<P: Protocol> {
     /// No whole request yet; at least so many bytes are missing.
-    NeedMore { bytes_min: usize },
+    NeedMore {
+        bytes_min: usize,
+    },
     Request(Request<P>),
     Alone(P::Alone),
     /// Close the connection once everything before is answered.

@@ -92,7 +92,9 @@ impl Protocol for Memcache {
             }
             Found::Close => Parsed::Close,
             Found::Foreign(what) => {
-                tracing::warn!("closed a connection that speaks {what} on a port for memcached's text protocol");
+                tracing::warn!(
+                    "closed a connection that speaks {what} on a port for memcached's text protocol"
+                );
                 Parsed::Close
             }
         }
