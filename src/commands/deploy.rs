@@ -12,7 +12,7 @@ use crate::authority::{self, Authority};
 use crate::error::{CommandError, codes};
 use crate::selector::Selected;
 use crate::session::Session;
-use crate::world::files;
+use crate::world::program;
 
 /// Install programs and configuration on the hosts, as registered
 ///
@@ -79,10 +79,10 @@ fn selection(inventory: &Inventory, args: &Args) -> Result<Selection, CommandErr
 
 /// This very program: what runs here is what is deployed.
 pub fn own_program() -> Result<Program, CommandError> {
-    let own = files::Program::own().map_err(apply::world_error)?;
+    let own = program::Program::own().map_err(apply::world_error)?;
     Ok(Program {
         digest: own.short_digest().to_owned(),
-        bytes: own.bytes,
+        bytes: own.bytes.len() as u64,
         architecture: std::env::consts::ARCH.to_owned(),
     })
 }

@@ -16,7 +16,8 @@ use super::journal::JournalError;
 use super::service;
 use crate::authority::{Authority, AuthorityError, Subject};
 use crate::interrupt::Interrupt;
-use crate::world::files::{NewFile, Program, Replaces, Upload};
+use crate::world::files::{NewFile, Replaces, Upload};
+use crate::world::program::Program;
 use crate::world::{Host, Input, STEP_LIMIT, Script, WorldError};
 
 /// A node replays its log before it answers; a power cut of a full cluster takes the longest.
@@ -154,7 +155,7 @@ impl Doing<'_> {
         let operation = self.plan.operation.as_str();
         match &self.step.action {
             Action::MakeRoot { root } => self.ours("make directory", MAKE_ROOT, root, &[root]).await,
-            Action::UploadProgram { root, digest, bytes } => self.upload(root, digest, *bytes).await,
+            Action::UploadProgram { root, digest, .. } => self.upload(root, digest).await,
             Action::MakeNode { dir, uuid } => {
                 self.ours("make directory", MAKE_NODE, dir, &[dir, &uuid.to_string(), operation]).await
             }
@@ -264,14 +265,14 @@ impl Doing<'_> {
         }
     }
 
-    async fn upload(&self, root: &str, digest: &str, bytes: u64) -> Result<(), StepError> {
+    async fn upload(&self, root: &str, digest: &str) -> Result<(), StepError> {
         let program = Program::own()?;
         if program.short_digest() != digest {
             let own = program.short_digest().to_owned();
             return Err(StepError::OtherProgram { own, wanted: digest.to_owned() });
         }
-        let total = bytes.max(1);
-        let on_bytes = |sent: u64| (self.on_words)(&format!("upload dkcd: {} %", sent * 100 / total));
+        let on_bytes =
+            |sent, all| (self.on_words)(&format!("upload dkcd: {} %", sent * 100 / usize::max(all, 1)));
         let dir = format!("{root}/{}/{digest}", layout::BIN_DIR);
         let upload = Upload { program, dir: &dir, name: layout::PROGRAM, operation: &self.plan.operation };
         self.host.upload_program(upload, &on_bytes).await?;

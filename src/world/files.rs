@@ -2,14 +2,14 @@
 //! its name only when it is complete, synced and its digest was checked on the far side; what a lost connection
 //! leaves is a `NAME.part-OPERATION`, which the next attempt overwrites.
 
-use std::path::Path;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::program::Program;
 use super::{Host, Input, OnBytes, STEP_LIMIT, Script, WorldError};
 
-/// An upload may be slow, but 100 MB at 200 kB/s is the least that is of use.
+/// An upload may be slow, but 15 MB at 25 kB/s is the least that is of use.
 const UPLOAD_LIMIT: Duration = Duration::from_secs(600);
 /// Status of our scripts when a file is not what the plan saw.
 const STATUS_CHANGED: i32 = 66;
@@ -46,11 +46,14 @@ mv -f "$part" "$1"
 settle "${1%/*}""#
 );
 
-/// $1 path, $2 digest: says whether that very program is there.
-const HAS_PROGRAM: &str =
-    with_digest!(r#"[ -x "$1" ] && [ "$(digest < "$1")" = "$2" ] && echo present || echo absent"#);
+/// $1 path, $2 digest: says whether that very program is there, and otherwise how it is unpacked.
+const HAS_PROGRAM: &str = with_digest!(
+    r#"if [ -x "$1" ] && [ "$(digest < "$1")" = "$2" ]; then echo present
+elif command -v gzip >/dev/null 2>&1; then echo gzip -dc
+else echo cat; fi"#
+);
 
-/// $1 directory below bin, $2 program, $3 operation, $4 digest, $5 bytes.
+/// $1 directory below bin, $2 program, $3 operation, $4 digest, $5 bytes, $6 what unpacks its input.
 const UPLOAD: &str = with_digest!(
     r#"set -eu
 umask 022
@@ -61,7 +64,7 @@ if [ "$free" -lt "$need" ]; then
   echo "no space left on device ($1, $((free / 1024)) MB free, $((need / 1024)) MB needed)" >&2; exit 67
 fi
 part="$1/$2.part-$3"
-cat > "$part"
+$6 > "$part"
 got=$(digest < "$part")
 if [ "$got" != "$4" ]; then rm -f "$part"; echo "the program arrived damaged" >&2; exit 65; fi
 chmod 755 "$part"
@@ -137,15 +140,22 @@ impl Host {
                 limit: STEP_LIMIT,
             })
             .await?;
-        if present.text().trim() == "present" {
-            return Ok(false);
-        }
-        let bytes = upload.program.bytes.to_string();
+        let unpack = match present.text().trim() {
+            "present" => return Ok(false),
+            // Nothing is won by packing what stays on this machine.
+            "gzip -dc" if !self.is_local() => "gzip -dc",
+            _ => "cat",
+        };
+        let bytes = upload.program.bytes.len().to_string();
+        let input = match unpack {
+            "cat" => &upload.program.bytes,
+            _ => upload.program.packed(),
+        };
         self.must(Script {
             what: "upload of the program",
             text: UPLOAD,
-            arguments: &[upload.dir, upload.name, upload.operation, &upload.program.digest, &bytes],
-            input: Input::File { path: &upload.program.path, on_bytes },
+            arguments: &[upload.dir, upload.name, upload.operation, &upload.program.digest, &bytes, unpack],
+            input: Input::Pieces { bytes: input, on_bytes },
             limit: UPLOAD_LIMIT,
         })
         .await?;
@@ -163,43 +173,6 @@ pub struct Upload<'a> {
     pub dir: &'a str,
     pub name: &'a str,
     pub operation: &'a str,
-}
-
-/// A program on this machine with the digest that names it everywhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Program {
-    pub path: std::path::PathBuf,
-    /// SHA-256, 64 hex digits.
-    pub digest: String,
-    pub bytes: u64,
-}
-
-/// How many hex digits name a program's directory.
-const SHORT_DIGEST: usize = 16;
-
-impl Program {
-    pub fn read(path: &Path) -> Result<Self, WorldError> {
-        let here = |source| WorldError::Here { what: format!("read {}", path.display()), source };
-        let mut file = std::fs::File::open(path).map_err(here)?;
-        let mut hasher = Sha256::new();
-        let bytes = std::io::copy(&mut file, &mut hasher).map_err(here)?;
-        Ok(Program { path: path.to_owned(), digest: hex(&hasher.finalize()), bytes })
-    }
-
-    /// This very program: what runs here is what is deployed. Read once, it does not change while it runs.
-    pub fn own() -> Result<&'static Self, WorldError> {
-        static OWN: std::sync::OnceLock<Program> = std::sync::OnceLock::new();
-        if let Some(program) = OWN.get() {
-            return Ok(program);
-        }
-        let program = Program::read(Path::new("/proc/self/exe"))?;
-        Ok(OWN.get_or_init(|| program))
-    }
-
-    /// The name of its directory below `bin/`.
-    pub fn short_digest(&self) -> &str {
-        &self.digest[..SHORT_DIGEST]
-    }
 }
 
 #[cfg(test)]
@@ -247,7 +220,7 @@ mod tests {
         let bin = dir.path().join("bin").join(program.short_digest()).display().to_string();
         for want in [true, false] {
             let upload = Upload { program: &program, dir: &bin, name: "dkc", operation: "op-1" };
-            assert_eq!(host().upload_program(upload, &|_| {}).await.unwrap(), want);
+            assert_eq!(host().upload_program(upload, &|_, _| {}).await.unwrap(), want);
         }
         let output = std::process::Command::new(format!("{bin}/dkc")).output().unwrap();
         assert_eq!(output.stdout, b"hello\n");

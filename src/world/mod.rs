@@ -8,12 +8,13 @@ pub mod control;
 pub mod files;
 pub mod local;
 pub mod login;
+pub mod program;
 pub mod ssh;
 
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -76,14 +77,15 @@ impl Output {
     }
 }
 
-/// Called with the bytes sent so far.
-pub type OnBytes<'a> = &'a (dyn Fn(u64) + Send + Sync);
+/// Called with the bytes sent so far, and how many there are.
+pub type OnBytes<'a> = &'a (dyn Fn(usize, usize) + Send + Sync);
 
 /// What a step reads from its standard input.
 pub enum Input<'a> {
     Nothing,
     Bytes(&'a [u8]),
-    File { path: &'a Path, on_bytes: OnBytes<'a> },
+    /// Many bytes, with word of how far they are.
+    Pieces { bytes: &'a [u8], on_bytes: OnBytes<'a> },
 }
 
 /// A fixed script, its arguments and its limits.
@@ -109,6 +111,10 @@ impl Host {
             Host::Ssh(host) => &host.address,
             Host::Local(host) => &host.address,
         }
+    }
+
+    pub fn is_local(&self) -> bool {
+        matches!(self, Host::Local(_))
     }
 
     /// Runs the script and returns how it ended, whatever its status.

@@ -457,18 +457,12 @@ pub async fn feed(pipe: Option<impl AsyncWrite + Unpin>, input: Input<'_>) -> st
     match input {
         Input::Nothing => {}
         Input::Bytes(bytes) => pipe.write_all(bytes).await?,
-        Input::File { path, on_bytes } => {
-            let mut file = tokio::fs::File::open(path).await?;
-            let mut piece = vec![0; UPLOAD_PIECE_BYTES];
+        Input::Pieces { bytes, on_bytes } => {
             let mut sent = 0;
-            loop {
-                let count = file.read(&mut piece).await?;
-                if count == 0 {
-                    break;
-                }
-                pipe.write_all(&piece[..count]).await?;
-                sent += count as u64;
-                on_bytes(sent);
+            for piece in bytes.chunks(UPLOAD_PIECE_BYTES) {
+                pipe.write_all(piece).await?;
+                sent += piece.len();
+                on_bytes(sent, bytes.len());
             }
         }
     }
