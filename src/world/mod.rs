@@ -85,7 +85,10 @@ pub enum Input<'a> {
     Nothing,
     Bytes(&'a [u8]),
     /// Many bytes, with word of how far they are.
-    Pieces { bytes: &'a [u8], on_bytes: OnBytes<'a> },
+    Pieces {
+        bytes: &'a [u8],
+        on_bytes: OnBytes<'a>,
+    },
 }
 
 /// A fixed script, its arguments and its limits.

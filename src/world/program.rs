@@ -12,8 +12,8 @@ use object::elf::{FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{LittleEndian, pod};
 
-use super::files::digest_of;
 use super::WorldError;
+use super::files::digest_of;
 
 /// How many hex digits name a program's directory.
 const SHORT_DIGEST: usize = 16;
@@ -106,7 +106,12 @@ mod tests {
 
     #[test]
     fn what_is_no_elf_program_stays_as_it_is() {
-        for text in ["", "#!/bin/sh\n", "\x7fELF", "\x7fELF\x02\x01\x01 and then nothing that makes sense at all........"] {
+        for text in [
+            "",
+            "#!/bin/sh\n",
+            "\x7fELF",
+            "\x7fELF\x02\x01\x01 and then nothing that makes sense at all........",
+        ] {
             assert_eq!(stripped(text.as_bytes().to_vec()), text.as_bytes());
         }
     }
@@ -116,7 +121,8 @@ mod tests {
         let mut unpacked = Vec::new();
         let program = Program { digest: String::new(), bytes: vec![7; 100_000], packed: OnceLock::new() };
         assert!(program.packed().len() < 1000);
-        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(program.packed()), &mut unpacked).unwrap();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(program.packed()), &mut unpacked)
+            .unwrap();
         assert_eq!(unpacked, program.bytes);
     }
 }
