@@ -136,6 +136,7 @@ pub enum Command {
     Audit(audit::Args),
     #[command(subcommand)]
     Lock(lock::Args),
+    Symbolize(symbolize::Args),
     Explain(explain::Args),
     Completion(completion::Args),
     #[command(alias = "?")]

@@ -7,6 +7,8 @@ pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod control;
+#[cfg(not(feature = "simulation"))]
+pub mod crash;
 pub mod daemon;
 #[cfg(not(feature = "simulation"))]
 pub mod log;
@@ -30,5 +32,7 @@ pub mod task;
 
 /// Runs `dkcd` with the arguments after the program's name.
 pub fn main_from(arguments: Vec<std::ffi::OsString>) -> std::process::ExitCode {
+    #[cfg(not(feature = "simulation"))]
+    crash::report_panics();
     cli::run(arguments)
 }

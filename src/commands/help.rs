@@ -45,6 +45,7 @@ const TASKS: &[(&str, &[(&str, &str)])] = &[
             ("replace", "replace -n c0 --no 2 --address 10.0.0.14:8020"),
             ("plan", "plan show -n c0"),
             ("logs", "logs --name c0"),
+            ("symbolize", "symbolize node.log"),
             ("exec", "exec @rack1 -- uptime"),
             ("destroy", "destroy slave --id 0"),
         ],

@@ -29,6 +29,7 @@ pub mod show;
 pub mod start;
 pub mod status;
 pub mod stop;
+pub mod symbolize;
 pub mod trust;
 pub mod undo;
 pub mod unregister;
@@ -113,6 +114,7 @@ pub async fn dispatch(session: &mut Session, command: Command) -> Result<(), Com
         Command::Set(args) => set::run(session, args).await,
         Command::Audit(args) => audit::run(session, args).await,
         Command::Lock(args) => lock::run(session, args).await,
+        Command::Symbolize(args) => symbolize::run(session, args).await,
         Command::Explain(args) => explain::run(session, args).await,
         Command::Completion(args) => completion::run(session, args).await,
         Command::Help(args) => help::run(session, args).await,

@@ -62,6 +62,12 @@ codes! {
         "The file with commands could not be read.",
         "コマンドファイルを読み込めませんでした。";
 
+    FILE_UNREADABLE = 108, Failed,
+        "A file that was named on the command line could not be read.",
+        "指定されたファイルを読み込めませんでした。";
+    OTHER_PROGRAM = 109, Refused,
+        "The crash report comes from another build than the dkc that was asked, so its addresses mean nothing here. Run `symbolize` with the dkc that deployed the node: its digest is the name of the directory below bin/.",
+        "クラッシュ報告は別のビルドのものなので、ここでは解決できません。そのノードをデプロイした dkc で `symbolize` を実行してください。";
     UNKNOWN_CODE = 107, Unknown,
         "There is no error id of this number. `explain` without a number lists them all.",
         "その番号のエラーはありません。番号なしの `explain` で一覧を表示できます。";
