@@ -59,6 +59,9 @@ parameters:
   request_deadline_ms: 10000
   value_max_bytes: 1048576
   connections_max: 4096
+  slave_memory_bytes: 268435456
+  client_idle_timeout_ms: 86400000
+  client_stall_timeout_ms: 60000
   tablet_queue_max: 16384
   log_segment_bytes: 67108864
   cache_bytes: 16777216

@@ -1,5 +1,8 @@
 //! The replies of commands that were begun together. The last one wakes whoever waits, so that sixteen pipelined
 //! commands cost one wake-up.
+//!
+//! *Invariant:* a record that was not admitted is let go at once, so that what is kept of replies that nobody has asked
+//! for yet is bounded by whoever admits.
 
 use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,21 +14,34 @@ use futures::task::AtomicWaker;
 
 use super::RouteError;
 
+/// Decides whether the value of a record that has come may be kept until it is asked for. Called from the task that
+/// reads the connection, so it must not wait.
+pub trait Admit: Send + Sync {
+    fn admit(&self, bytes: usize) -> bool;
+}
+
 type Outcome = Result<Reply, RouteError>;
 
 pub(super) struct Batch {
     outcomes: Mutex<Vec<Option<Outcome>>>,
     remaining: AtomicUsize,
     waker: AtomicWaker,
+    admit: Option<Arc<dyn Admit>>,
 }
 
 impl Batch {
-    pub fn new(size: usize) -> Arc<Batch> {
+    pub fn new(size: usize, admit: Option<Arc<dyn Admit>>) -> Arc<Batch> {
         let outcomes = Mutex::new((0..size).map(|_| None).collect());
-        Arc::new(Batch { outcomes, remaining: AtomicUsize::new(size), waker: AtomicWaker::new() })
+        Arc::new(Batch { outcomes, remaining: AtomicUsize::new(size), waker: AtomicWaker::new(), admit })
     }
 
-    pub fn complete(&self, index: usize, outcome: Outcome) {
+    pub fn complete(&self, index: usize, mut outcome: Outcome) {
+        if let (Some(admit), Ok(Reply::Record(record))) = (&self.admit, &outcome) {
+            let bytes = record.value.len();
+            if !admit.admit(bytes) {
+                outcome = Err(RouteError::NoRoom { bytes });
+            }
+        }
         self.outcomes.lock().expect("lock is never poisoned: panic aborts")[index] = Some(outcome);
         if self.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.waker.wake();

@@ -33,6 +33,7 @@ use dkc_core::wire::Hello;
 use tokio::time::Instant;
 
 use crate::net::{Alpn, Peers, Target, Tls};
+pub use batch::Admit;
 use batch::Batch;
 use operation::Operation;
 use retry::Retries;
@@ -50,6 +51,9 @@ pub enum RouteError {
     /// It may or may not have been carried out.
     #[error("outcome unknown after {after_ms} ms: {why}")]
     Unknown { after_ms: u64, why: String },
+    /// It was carried out; the value of its record, so large, was not admitted and is gone.
+    #[error("no room for an answer of {bytes} bytes")]
+    NoRoom { bytes: usize },
 }
 
 impl RouteError {
@@ -174,7 +178,16 @@ impl Router {
         &self,
         calls: Vec<Call>,
     ) -> impl Future<Output = Vec<Result<Reply, RouteError>>> + use<> {
-        let batch = Batch::new(calls.len());
+        self.execute_admitted(calls, None)
+    }
+
+    /// Likewise; a record is kept only if `admit` admits its value.
+    pub fn execute_admitted(
+        &self,
+        calls: Vec<Call>,
+        admit: Option<Arc<dyn Admit>>,
+    ) -> impl Future<Output = Vec<Result<Reply, RouteError>>> + use<> {
+        let batch = Batch::new(calls.len(), admit);
         self.shared.operations.fetch_add(calls.len() as u64, Ordering::Relaxed);
         let began = Instant::now();
         for (index, call) in calls.into_iter().enumerate() {

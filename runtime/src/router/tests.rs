@@ -57,6 +57,7 @@ async fn check(
             why.split_once(": ").map_or(why.clone(), |(_, why)| why.into())
         }
         Err(RouteError::Refused(why)) => format!("refused {why}"),
+        Err(RouteError::NoRoom { bytes }) => panic!("{bytes} bytes were not admitted, and nobody was asked"),
     };
     assert!(outcome.contains(want), "{outcome:?} does not contain {want:?}");
     let seen: Vec<String> = seen.lock().unwrap().iter().map(describe).collect();

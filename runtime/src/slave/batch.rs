@@ -4,17 +4,15 @@
 //! *Invariant:* two requests of a batch that name the same key both only read it, so that an application that pipelines
 //! sees its own writes, in its own order.
 
-use bytes::Bytes;
+use std::ops::Range;
+
 use dkc_core::kv::{Command, Write};
 
-use super::output::Output;
-use super::protocol::{Commands, Flow, Outcome, Part, Protocol, Request, Touched};
+use super::protocol::{Commands, Outcome, Part, Protocol, Request, Touched};
 use crate::router::Call;
 
 /// Requests, and commands, of a batch; a longer pipeline is carried out in several.
 const BATCH_MAX: usize = 128;
-/// The values that all reads of a batch may bring together, which bounds what one application can make a slave hold.
-const VALUES_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// The values that all writes of a batch may carry together.
 const WRITES_MAX_BYTES: usize = 8 * 1024 * 1024;
 
@@ -25,32 +23,31 @@ pub(super) struct PipelineBatch<P: Protocol> {
     answers: Vec<Pending<P::Answer>>,
     has_writes: bool,
     written_bytes: usize,
-    calls_max: usize,
 }
 
-/// A request whose commands are in the batch, from `first` on.
-struct Pending<A> {
-    answer: A,
-    first: usize,
-    count: usize,
-    is_last: bool,
+/// A request whose commands are in the batch, or a part of them.
+pub(super) struct Pending<A> {
+    pub answer: A,
+    /// The places of its commands.
+    pub places: Range<usize>,
+    pub is_last: bool,
 }
+
 
 impl<P: Protocol> PipelineBatch<P> {
-    pub fn new(value_max_bytes: usize) -> PipelineBatch<P> {
+    pub fn new() -> PipelineBatch<P> {
         PipelineBatch {
             calls: Vec::new(),
             touched: Vec::new(),
             answers: Vec::new(),
             has_writes: false,
             written_bytes: 0,
-            calls_max: (VALUES_MAX_BYTES / value_max_bytes.max(1)).clamp(1, BATCH_MAX),
         }
     }
 
     pub fn is_full(&self) -> bool {
         self.answers.len() >= BATCH_MAX
-            || self.calls.len() >= self.calls_max
+            || self.calls.len() >= BATCH_MAX
             || self.written_bytes >= WRITES_MAX_BYTES
     }
 
@@ -61,25 +58,17 @@ impl<P: Protocol> PipelineBatch<P> {
             return Some(request);
         }
         let first = self.calls.len();
-        while self.calls.len() < self.calls_max {
-            let Some(command) = request.commands.next() else {
-                self.pend(request.answer, first, true);
-                return None;
-            };
+        while self.calls.len() < BATCH_MAX {
+            let Some(command) = request.commands.next() else { break };
             self.push(command);
         }
-        let is_last = request.commands.is_empty();
-        if is_last {
-            self.pend(request.answer, first, true);
+        let places = first..self.calls.len();
+        if request.commands.is_empty() {
+            self.answers.push(Pending { answer: request.answer, places, is_last: true });
             return None;
         }
-        self.pend(request.answer.clone(), first, false);
+        self.answers.push(Pending { answer: request.answer.clone(), places, is_last: false });
         Some(request)
-    }
-
-    fn pend(&mut self, answer: P::Answer, first: usize, is_last: bool) {
-        let count = self.calls.len() - first;
-        self.answers.push(Pending { answer, first, count, is_last });
     }
 
     fn push(&mut self, command: Command) {
@@ -99,7 +88,7 @@ impl<P: Protocol> PipelineBatch<P> {
             Commands::One(command) => !self.is_in_use(command),
             Commands::Many(_) if self.calls.is_empty() => true,
             Commands::Many(many) => {
-                let room = self.calls_max - self.calls.len();
+                let room = BATCH_MAX - self.calls.len();
                 let mut fitting = 0;
                 many.clone().take(room + 1).all(|command| {
                     fitting += 1;
@@ -115,7 +104,7 @@ impl<P: Protocol> PipelineBatch<P> {
             return false;
         }
         let Some(key) = command.key() else { return false };
-        let clashes = |used: &Touched| (is_write || used.is_write) && used.key == key.bytes;
+        let clashes = |used: &Touched| (is_write || used.is_write) && used.key.as_ref() == Some(key);
         self.touched.iter().any(clashes)
     }
 
@@ -123,26 +112,29 @@ impl<P: Protocol> PipelineBatch<P> {
         std::mem::take(&mut self.calls)
     }
 
-    /// Appends the answers. `Stop` when the request that goes on in the next batch is answered already.
-    pub fn answer(self, mut outcomes: Vec<Outcome>, protocol: &mut P, output: &mut Output) -> Flow {
-        let mut flow = Flow::GoOn;
-        for Pending { answer, first, count, is_last } in &self.answers {
-            let range = *first..first + count;
-            let part = Part {
-                touched: &self.touched[range.clone()],
-                outcomes: &mut outcomes[range],
-                is_last: *is_last,
-            };
-            let of_this = protocol.answer(answer, part, output);
-            if !is_last {
-                flow = of_this;
-            }
+    pub fn answers(&self) -> &[Pending<P::Answer>] {
+        &self.answers
+    }
+
+    pub fn touched(&self, place: usize) -> &Touched {
+        &self.touched[place]
+    }
+
+    /// What is known of the commands of a request at these of its places.
+    pub fn part<'a>(
+        &'a self,
+        pending: &Pending<P::Answer>,
+        places: Range<usize>,
+        outcomes: &'a mut [Outcome],
+    ) -> Part<'a> {
+        Part {
+            is_last: pending.is_last && places.end == pending.places.end,
+            touched: &self.touched[places.clone()],
+            outcomes: &mut outcomes[places],
         }
-        flow
     }
 }
 
 fn touched(command: &Command) -> Touched {
-    let key = command.key().map_or(Bytes::new(), |key| key.bytes.clone());
-    Touched { key, is_write: matches!(command, Command::Write(_)) }
+    Touched { key: command.key().cloned(), is_write: matches!(command, Command::Write(_)) }
 }

@@ -10,14 +10,18 @@ use tokio::sync::watch;
 use super::SlaveError;
 use super::listener::Listener;
 use super::memcache::Memcache;
+use super::memory::Memory;
 use super::protocol::{Protocol, Service};
 use super::statistics::{Counters, Traffic, counts};
+use super::timeouts::Timeouts;
 use crate::router::Router;
 
 /// What all pairs of a slave share.
 pub(super) struct Shared {
     pub router: Router,
     pub traffic: Arc<Traffic>,
+    pub memory: Arc<Memory>,
+    pub timeouts: Arc<Timeouts>,
     pub value_max_bytes: usize,
     pub connections_max: u32,
     pub started: Instant,
@@ -55,6 +59,8 @@ async fn listen<P: Protocol>(pair: &Pair, shared: &Shared) -> Result<Endpoint, S
         namespace: pair.namespace.clone(),
         value_max_bytes: shared.value_max_bytes,
         traffic: shared.traffic.clone(),
+        memory: shared.memory.clone(),
+        timeouts: shared.timeouts.clone(),
         statistics: statistics.clone(),
         started: shared.started,
     });

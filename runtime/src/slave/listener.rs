@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::connection::serve;
 use super::protocol::{Protocol, Service};
 use super::statistics::add;
+use super::timeouts::Noted;
 
 /// The pause after `accept` failed (out of file descriptors, say), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -55,7 +56,11 @@ impl<P: Protocol> Listener<P> {
                 () = told_to_stop(&mut stop) => break,
                 Some(_) = connections.join_next() => {}
                 accepted = self.socket.accept() => match accepted {
-                    Ok(accepted) => drop(connections.spawn(self.connection(accepted))),
+                    Ok(accepted) => {
+                        let noted = Arc::new(Noted::default());
+                        let task = connections.spawn(self.connection(accepted, noted.clone()));
+                        self.service.timeouts.watch(noted, task);
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "cannot accept a connection of an application");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -72,15 +77,19 @@ impl<P: Protocol> Listener<P> {
     }
 
     /// Serves one connection, or turns it away when there are too many.
-    fn connection(&self, accepted: Accepted) -> impl Future<Output = ()> + Send + use<P> {
+    fn connection(
+        &self,
+        accepted: Accepted,
+        noted: Arc<Noted>,
+    ) -> impl Future<Output = ()> + Send + use<P> {
         let (service, connections_max) = (self.service.clone(), self.connections_max);
         async move {
             let ended = match accepted {
                 Accepted::Tcp(stream) => match stream.set_nodelay(true) {
-                    Ok(()) => enter(stream, &service, connections_max).await,
+                    Ok(()) => enter(stream, &service, connections_max, noted).await,
                     Err(error) => Err(error),
                 },
-                Accepted::Unix(stream) => enter(stream, &service, connections_max).await,
+                Accepted::Unix(stream) => enter(stream, &service, connections_max, noted).await,
             };
             if let Err(error) = ended {
                 tracing::debug!(%error, "connection of an application ended");
@@ -98,13 +107,15 @@ async fn enter<P: Protocol, S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     service: &Arc<Service<P>>,
     connections_max: u32,
+    noted: Arc<Noted>,
 ) -> io::Result<()> {
-    if service.traffic.connections() >= connections_max {
+    let has_room = service.traffic.connections() < connections_max;
+    let Some(share) = service.memory.connection().filter(|_| has_room) else {
         add(&service.traffic.counters.rejected_connections, 1);
         stream.write_all(P::TOO_MANY_CONNECTIONS).await?;
         return stream.shutdown().await;
-    }
-    serve(stream, service).await
+    };
+    serve(stream, service, share, noted).await
 }
 
 impl Socket {

@@ -12,11 +12,13 @@ mod handler;
 mod known;
 mod listener;
 mod memcache;
+mod memory;
 mod output;
 mod protocol;
 mod statistics;
 #[cfg(test)]
 mod tests;
+mod timeouts;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,7 +33,9 @@ use crate::net::{Alpn, Identity, NodeRole, Tls, TlsError};
 use crate::router::{Router, RouterOptions};
 use endpoints::{Endpoint, Shared};
 use known::Known;
+use memory::Memory;
 use statistics::{Traffic, counts, metrics};
+use timeouts::{Limits, Timeouts};
 
 /// At the end, operations that are under way get this long.
 const STOP_MAX: Duration = Duration::from_secs(5);
@@ -59,6 +63,7 @@ pub(crate) struct Slave {
     pub role: SlaveRole,
     pub router: Router,
     pub traffic: Arc<Traffic>,
+    pub memory: Arc<Memory>,
     /// The counts of each pair's protocol.
     pub statistics: Vec<Arc<dyn endpoints::Counts>>,
     pub started: Instant,
@@ -69,7 +74,11 @@ impl Slave {
     fn metrics(&self) -> String {
         let mut all = counts(&self.traffic.counters);
         self.statistics.iter().for_each(|statistics| all.extend(statistics.counts()));
-        metrics(self.traffic.connections(), &all)
+        let gauges = [
+            ("connections", u64::from(self.traffic.connections())),
+            ("memory_free_bytes", self.memory.free_bytes() as u64),
+        ];
+        metrics(&gauges, &all)
     }
 }
 
@@ -95,9 +104,17 @@ pub async fn run(
         is_following: true,
     });
     let traffic = Arc::new(Traffic::default());
+    let memory = Memory::new(config.parameters.slave_memory_bytes as usize);
+    let limits = Limits {
+        idle: Duration::from_millis(config.parameters.client_idle_timeout_ms),
+        stall: Duration::from_millis(config.parameters.client_stall_timeout_ms),
+    };
+    let timeouts = Arc::new(Timeouts::new(limits, memory.clone(), traffic.clone()));
     let shared = Shared {
         router: router.clone(),
         traffic: traffic.clone(),
+        memory: memory.clone(),
+        timeouts: timeouts.clone(),
         value_max_bytes: config.parameters.value_max_bytes as usize,
         connections_max: config.parameters.connections_max,
         started: Instant::now(),
@@ -107,13 +124,15 @@ pub async fn run(
     let control = control::open(&socket)?;
     let directory = directory.to_owned();
     let statistics = endpoints.iter().map(|endpoint| endpoint.statistics.clone()).collect();
-    let slave = Slave { directory, config, role, router, traffic, statistics, started: shared.started };
+    let started_at = shared.started;
+    let slave = Slave { directory, config, role, router, traffic, memory, statistics, started: started_at };
     let slave = Arc::new(slave);
 
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(tls.keep_fresh());
     tasks.spawn(known::keep(slave.clone()));
     tasks.spawn(control::serve(control, slave.clone()));
+    tasks.spawn(timeouts.run());
     for endpoint in endpoints {
         tasks.spawn((endpoint.run)(stop.clone()));
     }

@@ -7,26 +7,28 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use dkc_core::ids::Namespace;
-use dkc_core::kv::{Command, Reply};
+use dkc_core::kv::{Command, Key, Reply};
 
+use super::memory::Memory;
 use super::output::Output;
 use super::statistics::{Counters, Traffic};
+use super::timeouts::Timeouts;
 use crate::router::{RouteError, Router};
 
 /// What became of one command.
 pub(crate) type Outcome = Result<Reply, RouteError>;
 
 /// One connection's side of a protocol.
-pub(crate) trait Protocol: Sized + Send + 'static {
+pub(crate) trait Protocol: Sized + Send + Sync + 'static {
     /// What is counted for `stats` and metrics, for all connections of a pair.
     type Statistics: Counters;
     /// The commands of a request that has many.
-    type Many: Iterator<Item = Command> + Clone + Send;
+    type Many: Iterator<Item = Command> + Clone + Send + Sync;
     /// What has to be known of a request to answer it: its form, and its flags (quiet, opaque, ...). Cloned for a
     /// request whose commands do not fit into one batch.
-    type Answer: Clone + Send;
+    type Answer: Clone + Send + Sync;
     /// A request that is carried out by itself, after everything before it and before everything behind it.
     type Alone: Send;
 
@@ -44,6 +46,10 @@ pub(crate) trait Protocol: Sized + Send + 'static {
 
     /// Carries out a request by itself and appends its answer. May wait for as long as the protocol allows.
     fn alone(&mut self, request: Self::Alone, output: &mut Output) -> impl Future<Output = ()> + Send;
+
+    /// There is no memory for the rest of the request at the beginning of the input: refuses it, and swallows what
+    /// comes of it. `Stop` ends the connection.
+    fn refuse_unfinished(&mut self, input: &mut BytesMut, output: &mut Output) -> Flow;
 }
 
 /// What a protocol found at the beginning of the input.
@@ -99,9 +105,15 @@ impl<M: Iterator<Item = Command>> Iterator for Commands<M> {
 /// The key of a command, and what the command does to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Touched {
-    /// Empty for a command without a key.
-    pub key: Bytes,
+    pub key: Option<Key>,
     pub is_write: bool,
+}
+
+impl Touched {
+    /// Empty for a command without a key.
+    pub fn name(&self) -> &[u8] {
+        self.key.as_ref().map_or(&[], |key| &key.bytes)
+    }
 }
 
 /// Outcomes of one request's commands, in their order.
@@ -126,6 +138,8 @@ pub(crate) struct Service<P: Protocol> {
     pub namespace: Namespace,
     pub value_max_bytes: usize,
     pub traffic: Arc<Traffic>,
+    pub memory: Arc<Memory>,
+    pub timeouts: Arc<Timeouts>,
     pub statistics: Arc<P::Statistics>,
     /// From which `uptime` counts.
     pub started: Instant,

@@ -36,6 +36,7 @@ counters!(
     TrafficCounters:
     total_connections,
     rejected_connections,
+    timed_out_connections,
     bytes_read,
     bytes_written,
     errors,
@@ -94,9 +95,12 @@ impl Traffic {
     }
 }
 
-/// Prometheus text of counters; those of the same name are added up.
-pub(crate) fn metrics(connections: u32, counters: &[(&'static str, u64)]) -> String {
-    let mut text = format!("# TYPE dkc_slave_connections gauge\ndkc_slave_connections {connections}\n");
+/// Prometheus text; counters of the same name are added up.
+pub(crate) fn metrics(gauges: &[(&'static str, u64)], counters: &[(&'static str, u64)]) -> String {
+    let mut text = String::new();
+    for (name, value) in gauges {
+        text.push_str(&format!("# TYPE dkc_slave_{name} gauge\ndkc_slave_{name} {value}\n"));
+    }
     let mut sums: Vec<(&'static str, u64)> = Vec::new();
     for (name, count) in counters {
         match sums.iter_mut().find(|(summed, _)| summed == name) {

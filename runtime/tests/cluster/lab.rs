@@ -8,12 +8,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-use dkc_core::config::{NODE_CONFIG_VERSION, NodeConfig, Parameters, Role, ServerEntry, ServerRole, layout};
+use dkc_core::config::{
+    NODE_CONFIG_VERSION, NodeConfig, Pair, Parameters, Protocol, Role, ServerEntry, ServerRole, SlaveRole, layout,
+};
 use dkc_core::control::{
     Blob, ControlReply, ControlRequest, DataMode, DataOperation, DataReply, MetaView, NodeStatus, RoleStatus,
     ServerStatus,
 };
-use dkc_core::ids::{ClusterId, MemberNo, NodeId, NodeUuid};
+use dkc_core::ids::{ClusterId, MemberNo, NodeId, NodeUuid, SlaveId};
 use dkc_core::meta::MemberChange;
 use dkc_core::ring::{Action, Node, Operate};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
@@ -67,7 +69,7 @@ impl Lab {
     fn make(&mut self, entry: &ServerEntry, known: &[ServerEntry], is_founder: bool) {
         let directory = self.root.path().join(format!("c0-{}-{}", entry.number, entry.node_id));
         fs::create_dir_all(directory.join(layout::TLS_DIR)).expect("a folder");
-        self.authority.write(&directory, self.cluster, entry.node_uuid);
+        self.authority.write(&directory, "server", self.cluster, entry.node_uuid);
         let config = config(self.cluster, entry, known, self.tablets, self.parameters.clone(), is_founder);
         fs::write(directory.join(layout::CONFIG), config.to_yaml()).expect("the configuration is written");
         let server = Server { directory, entry: entry.clone(), process: None };
@@ -95,6 +97,29 @@ impl Lab {
         self.servers[new].start();
         self.servers[new].wait_until_it_answers();
         new
+    }
+
+    /// A running slave of the cluster, and where it listens for memcached's protocol.
+    pub fn slave(&self, change: impl Fn(&mut Parameters)) -> (Server, String) {
+        let entry = entry(0);
+        let directory = self.root.path().join("c0-slave0");
+        fs::create_dir_all(directory.join(layout::TLS_DIR)).expect("a folder");
+        self.authority.write(&directory, "slave", self.cluster, entry.node_uuid);
+        let servers: Vec<ServerEntry> = self.servers.iter().map(|server| server.entry.clone()).collect();
+        let mut parameters = self.parameters.clone();
+        change(&mut parameters);
+        let mut config = config(self.cluster, &entry, &servers, self.tablets, parameters, false);
+        let listen = entry.address.to_string();
+        let pair =
+            Pair { listen: listen.clone(), protocol: Protocol::Memcache, namespace: Default::default() };
+        config.role = Role::Slave(SlaveRole { id: SlaveId(0), pairs: vec![pair] });
+        fs::write(directory.join(layout::CONFIG), config.to_yaml()).expect("the configuration is written");
+        let mut slave = Server { directory, entry, process: None };
+        let (status, text) = slave.dkcd(&["init", "--uuid", &slave.entry.node_uuid.to_string()]);
+        assert_eq!((status, text.trim()), (0, "made"));
+        slave.start();
+        wait_for("the slave answers", || slave.try_node_status().is_some());
+        (slave, listen)
     }
 
     /// Waits until no member has anything pending, as server `at` sees it, and every tablet has its voters.
@@ -374,9 +399,9 @@ impl Authority {
         Authority { ca_pem, issuer: Issuer::new(parameters, key) }
     }
 
-    fn write(&self, directory: &Path, cluster: ClusterId, node: NodeUuid) {
+    fn write(&self, directory: &Path, role: &str, cluster: ClusterId, node: NodeUuid) {
         let mut parameters = CertificateParams::new(vec!["dkc".to_owned()]).expect("a name");
-        let uri = format!("dkc://{cluster}/server/{node}");
+        let uri = format!("dkc://{cluster}/{role}/{node}");
         parameters.subject_alt_names.push(SanType::URI(uri.try_into().expect("a URI")));
         let key = KeyPair::generate().expect("a key");
         let leaf = parameters.signed_by(&key, &self.issuer).expect("a certificate");

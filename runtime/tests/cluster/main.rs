@@ -5,4 +5,5 @@ mod lab;
 mod membership;
 mod refusals;
 mod service;
+mod slave;
 mod supervision;

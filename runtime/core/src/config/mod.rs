@@ -109,6 +109,12 @@ pub struct Parameters {
     pub request_deadline_ms: u64,
     pub value_max_bytes: u64,
     pub connections_max: u32,
+    /// What all connections of applications of one slave may use together.
+    pub slave_memory_bytes: u64,
+    /// How long an application may say nothing.
+    pub client_idle_timeout_ms: u64,
+    /// How long an application may take over the rest of a request, or over its answers.
+    pub client_stall_timeout_ms: u64,
     /// Writes that may wait in one tablet's queue before `Busy` is answered.
     pub tablet_queue_max: u32,
     pub log_segment_bytes: u64,
@@ -149,6 +155,9 @@ impl Default for Parameters {
             request_deadline_ms: 10_000,
             value_max_bytes: crate::kv::VALUE_MAX_BYTES_DEFAULT as u64,
             connections_max: 4096,
+            slave_memory_bytes: 256 * 1024 * 1024,
+            client_idle_timeout_ms: 24 * 3_600_000,
+            client_stall_timeout_ms: 60_000,
             tablet_queue_max: 16_384,
             log_segment_bytes: 64 * 1024 * 1024,
             cache_bytes: 16 * 1024 * 1024,

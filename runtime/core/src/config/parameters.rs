@@ -59,7 +59,7 @@ const fn number(
 }
 
 /// Every parameter, in the order of `Parameters`.
-pub const PARAMETERS: [Parameter; 16] = [
+pub const PARAMETERS: [Parameter; 19] = [
     number(
         "heartbeat_ms",
         "ms",
@@ -110,6 +110,29 @@ pub const PARAMETERS: [Parameter; 16] = [
         (16, 1_000_000),
         Change::RestartNeeded,
         "Most connections that are open at once; more are refused.",
+    ),
+    number(
+        "slave_memory_bytes",
+        "bytes",
+        (16 * MIB, 1024 * 1024 * MIB),
+        Change::RestartNeeded,
+        "Memory for all connections of applications to one slave together; a quarter is kept for new connections and \
+         small requests.",
+    ),
+    number(
+        "client_idle_timeout_ms",
+        "ms",
+        (1_000, 366 * 24 * 3_600_000),
+        Change::RestartNeeded,
+        "How long an application may be silent before its connection is closed.",
+    ),
+    number(
+        "client_stall_timeout_ms",
+        "ms",
+        (1_000, 3_600_000),
+        Change::RestartNeeded,
+        "How long an application may take to finish a request or to read its answers; three seconds while others wait \
+         for memory.",
     ),
     number(
         "tablet_queue_max",

@@ -38,6 +38,9 @@ parameters:
   request_deadline_ms: 10000
   value_max_bytes: 1048576
   connections_max: 4096
+  slave_memory_bytes: 268435456
+  client_idle_timeout_ms: 86400000
+  client_stall_timeout_ms: 60000
   tablet_queue_max: 16384
   log_segment_bytes: 67108864
   cache_bytes: 16777216
@@ -228,7 +231,7 @@ fn overrides_are_checked_by_name_and_value() {
         "heartbeat",
         "5",
         "'heartbeat' is not a parameter; there are: heartbeat_ms, election_timeout_min_ms, \
-         election_timeout_max_ms, read, request_deadline_ms, value_max_bytes, connections_max, tablet_queue_max, \
+         election_timeout_max_ms, read, request_deadline_ms, value_max_bytes, connections_max, slave_memory_bytes, client_idle_timeout_ms, client_stall_timeout_ms, tablet_queue_max, \
          log_segment_bytes, cache_bytes, persist_interval_ms, automerge, merge_bytes_per_s, merge_incoming_max, log_level, log_format",
     );
     let value_and_log = "log_segment_bytes is 67108864, but must be at least 68157440 to hold a value of \

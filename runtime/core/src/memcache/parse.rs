@@ -31,6 +31,7 @@ const BAD_CHUNK: &[u8] = b"CLIENT_ERROR bad data chunk\r\n";
 const BAD_DELTA: &[u8] = b"CLIENT_ERROR invalid numeric delta argument\r\n";
 const BAD_EXPTIME: &[u8] = b"CLIENT_ERROR invalid exptime argument\r\n";
 const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
+const OUT_OF_MEMORY: &[u8] = b"SERVER_ERROR out of memory storing object\r\n";
 const OK: &[u8] = b"OK\r\n";
 
 /// The state of one connection between two requests.
@@ -103,6 +104,19 @@ impl Parser {
         }
     }
 
+    /// Refuses a value that has been announced and is still on its way, for want of memory: the answer, empty after
+    /// noreply. `None` when what is unfinished is no value.
+    pub fn refuse_value(&mut self, buffer: &mut BytesMut) -> Option<&'static [u8]> {
+        let end = memchr(b'\n', buffer)? + 1;
+        let line = Line::split(buffer, end);
+        let mode = store_mode(&buffer[line.words[0].clone()])?;
+        let value_bytes = store_head(buffer, &line, mode).ok()?.value_bytes;
+        buffer.advance(end);
+        self.searched_bytes = 0;
+        self.swallow_bytes = value_bytes + 2;
+        Some(if line.noreply { b"" } else { OUT_OF_MEMORY })
+    }
+
     /// Takes everything out of the buffer, now and from now on.
     fn close(&mut self, buffer: &mut BytesMut, last: Parsed) -> Parsed {
         buffer.clear();
@@ -143,13 +157,11 @@ impl Parser {
             b"gets" => return self.get(buffer, line, true),
             b"gat" => return self.get_and_touch(buffer, line, false),
             b"gats" => return self.get_and_touch(buffer, line, true),
-            b"set" => StoreMode::Set,
-            b"add" => StoreMode::Add,
-            b"replace" => StoreMode::Replace,
-            b"append" => StoreMode::Append,
-            b"prepend" => StoreMode::Prepend,
-            b"cas" => StoreMode::Cas(0),
-            _ => {
+            word => store_mode(word),
+        };
+        let mode = match mode {
+            Some(mode) => mode,
+            None => {
                 let taken = buffer.split_to(line.end).freeze();
                 return match self.one_line(&taken, line) {
                     Err(Refused::Unknown) => Ok(self.unknown(buffer, &taken, line)),
@@ -302,6 +314,19 @@ impl Line {
 
 fn request(action: Action, noreply: bool) -> Parsed {
     Parsed::Request(Request { action, noreply })
+}
+
+/// How a storage command stores; the version of a cas stands in its line.
+fn store_mode(command: &[u8]) -> Option<StoreMode> {
+    Some(match command {
+        b"set" => StoreMode::Set,
+        b"add" => StoreMode::Add,
+        b"replace" => StoreMode::Replace,
+        b"append" => StoreMode::Append,
+        b"prepend" => StoreMode::Prepend,
+        b"cas" => StoreMode::Cas(0),
+        _ => return None,
+    })
 }
 
 /// Takes the line of a get, which has at least one word after the command.

@@ -51,7 +51,7 @@ fn partly_done(error: RouteError) -> RouteError {
     match error {
         RouteError::Unreachable { after_ms, why } => RouteError::Unknown { after_ms, why },
         RouteError::Refused(why) => RouteError::Unknown { after_ms: 0, why },
-        unknown => unknown,
+        other => other,
     }
 }
 

@@ -10,6 +10,9 @@ use crate::slave::output::Output;
 use crate::slave::protocol::{Flow, Outcome, Part, Service};
 use crate::slave::statistics::Traffic;
 
+/// memcached's words when it has no buffer for an answer.
+const OUT_OF_MEMORY: &[u8] = b"SERVER_ERROR out of memory writing get response\r\n";
+
 pub(super) fn answer(
     service: &Service<Memcache>,
     answer: &Answer,
@@ -64,7 +67,7 @@ fn answer_get(
             service.statistics.count_touch(is_hit);
         }
         if let Ok(Reply::Record(record)) = outcome {
-            write_value_head(output.buffer(), &touched.key, record, with_version);
+            write_value_head(output.buffer(), touched.name(), record, with_version);
             output.put_value(std::mem::take(&mut record.value));
             output.put(b"\r\n");
         }
@@ -77,9 +80,9 @@ fn answer_get(
 
 pub(super) fn answer_error(error: &RouteError, traffic: &Traffic, output: &mut Output) {
     traffic.count_failure(error.is_outcome_unknown());
-    if error.is_outcome_unknown() {
-        write_unknown(output.buffer());
-    } else {
-        write_server_error(output.buffer(), &error.to_string());
+    match error {
+        RouteError::Unknown { .. } => write_unknown(output.buffer()),
+        RouteError::NoRoom { .. } => output.put(OUT_OF_MEMORY),
+        _ => write_server_error(output.buffer(), &error.to_string()),
     }
 }

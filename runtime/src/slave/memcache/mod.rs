@@ -107,6 +107,16 @@ impl Protocol for Memcache {
     async fn alone(&mut self, request: Alone, output: &mut Output) {
         alone::carry_out(&self.service, request, output).await;
     }
+
+    fn refuse_unfinished(&mut self, input: &mut BytesMut, output: &mut Output) -> Flow {
+        match self.parser.refuse_value(input) {
+            Some(text) => {
+                output.put(text);
+                Flow::GoOn
+            }
+            None => Flow::Stop,
+        }
+    }
 }
 
 fn understood(action: Action, noreply: bool) -> Parsed<Memcache> {

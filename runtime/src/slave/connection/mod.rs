@@ -1,33 +1,47 @@
 //! One connection of an application: everything that one read brought is parsed, sent on its way together, and
 //! answered in order with one write. One task for each connection, none for a command.
 
+mod scarce;
+
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::batch::PipelineBatch;
+use super::memory::Share;
 use super::output::Output;
-use super::protocol::{Flow, Parsed, Protocol, Request, Service};
+use super::protocol::{Flow, Outcome, Parsed, Protocol, Request, Service};
 use super::statistics::add;
+use super::timeouts::{Noted, Waiting};
+use crate::router::RouteError;
 
 /// Room for one read of small requests; an idle connection keeps no more.
 const READ_BYTES: usize = 4 * 1024;
 /// Most that is set aside at once for a value on its way, so that its length alone costs no memory.
 const READ_AHEAD_MAX_BYTES: usize = 256 * 1024;
 /// A buffer that grew beyond this is given back once it is empty.
-const BUFFER_KEEP_BYTES: usize = 64 * 1024;
+const BUFFER_KEEP_BYTES: usize = 16 * 1024;
+/// How long room is waited for before the application is told that there is none.
+const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
+/// What is read is in memory twice while it is carried out: here and in the queue to the server.
+const COPIES: usize = 2;
 
 /// Serves one application until it closes, takes its leave, or breaks the protocol beyond repair.
 pub(super) async fn serve<P: Protocol, S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     service: &Arc<Service<P>>,
+    share: Arc<Share>,
+    noted: Arc<Noted>,
 ) -> io::Result<()> {
     let _counted = service.traffic.connection();
     let mut connection = Connection {
         stream,
         service,
+        share,
+        noted,
         protocol: P::new(service.clone()),
         input: BytesMut::new(),
         output: Output::default(),
@@ -38,12 +52,14 @@ pub(super) async fn serve<P: Protocol, S: AsyncRead + AsyncWrite + Unpin>(
     connection.stream.shutdown().await
 }
 
-struct Connection<'a, P: Protocol, S> {
+pub(super) struct Connection<'a, P: Protocol, S> {
     stream: S,
-    service: &'a Service<P>,
-    protocol: P,
+    pub service: &'a Service<P>,
+    pub share: Arc<Share>,
+    noted: Arc<Noted>,
+    pub protocol: P,
     input: BytesMut,
-    output: Output,
+    pub output: Output,
     /// A request that was parsed and has to wait for the batch before it, or what is left of one.
     held: Option<Request<P>>,
 }
@@ -61,9 +77,9 @@ enum Next<P: Protocol> {
 impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
     /// Carries out what is in the input, or reads more. False at the end.
     async fn step(&mut self) -> io::Result<bool> {
-        let mut batch = PipelineBatch::new(self.service.value_max_bytes);
+        let mut batch = PipelineBatch::new();
         let next = self.fill(&mut batch);
-        self.carry_out(batch).await;
+        self.carry_out(batch).await?;
         if let Next::Alone(request) = next {
             self.protocol.alone(request, &mut self.output).await;
             return self.write().await.map(|()| true);
@@ -98,17 +114,40 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
         }
     }
 
-    async fn carry_out(&mut self, mut batch: PipelineBatch<P>) {
+    async fn carry_out(&mut self, mut batch: PipelineBatch<P>) -> io::Result<()> {
+        if batch.answers().is_empty() {
+            return Ok(());
+        }
+        self.note(Waiting::Nothing);
         let calls = batch.take_calls();
         let outcomes = if calls.is_empty() {
             Vec::new()
         } else {
             let _under_way = self.service.traffic.batch();
-            self.service.router.execute_all(calls).await
+            self.service.router.execute_admitted(calls, Some(self.share.clone())).await
         };
-        if batch.answer(outcomes, &mut self.protocol, &mut self.output) == Flow::Stop {
+        let is_scarce = outcomes.iter().any(|outcome| matches!(outcome, Err(RouteError::NoRoom { .. })));
+        let flow = match is_scarce {
+            false => self.answer(&batch, outcomes),
+            true => scarce::answer(self, &batch, outcomes).await?,
+        };
+        if flow == Flow::Stop {
             self.held = None;
         }
+        Ok(())
+    }
+
+    /// Appends the answers. `Stop` when the request that goes on in the next batch is answered already.
+    fn answer(&mut self, batch: &PipelineBatch<P>, mut outcomes: Vec<Outcome>) -> Flow {
+        let mut flow = Flow::GoOn;
+        for pending in batch.answers() {
+            let part = batch.part(pending, pending.places.clone(), &mut outcomes);
+            let of_this = self.protocol.answer(&pending.answer, part, &mut self.output);
+            if !pending.is_last {
+                flow = of_this;
+            }
+        }
+        flow
     }
 
     /// Reads until there may be a further whole request. False at the end of the stream.
@@ -119,19 +158,46 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
         let room = self.input.capacity() - self.input.len();
         let wanted = bytes_min.clamp(READ_BYTES / 4, READ_AHEAD_MAX_BYTES);
         if room < wanted {
-            self.input.reserve(wanted.max(READ_BYTES));
+            let wanted = wanted.max(READ_BYTES);
+            if !self.has_room_for(self.input.len() + wanted).await {
+                let flow = self.protocol.refuse_unfinished(&mut self.input, &mut self.output);
+                self.share.settle(0);
+                self.write().await?;
+                return Ok(flow == Flow::GoOn);
+            }
+            self.input.reserve(wanted);
         }
+        let is_begun = !self.input.is_empty() || bytes_min > 1;
+        self.note(if is_begun { Waiting::Rest } else { Waiting::Request });
         let count = self.stream.read_buf(&mut self.input).await?;
         add(&self.service.traffic.counters.bytes_read, count as u64);
         Ok(count > 0)
     }
 
-    async fn write(&mut self) -> io::Result<()> {
-        if self.output.is_empty() {
-            return Ok(());
+    /// Takes room for an input of so many bytes.
+    async fn has_room_for(&self, bytes: usize) -> bool {
+        if bytes <= READ_BYTES {
+            return true;
         }
-        let count = self.output.write_to(&mut self.stream).await?;
-        add(&self.service.traffic.counters.bytes_written, count as u64);
+        self.note(Waiting::Nothing);
+        let before = self.share.used_bytes();
+        self.share.take((bytes * COPIES).saturating_sub(before), ROOM_TIMEOUT).await
+    }
+
+    /// Sends what has been answered. Nothing of it is held afterwards.
+    pub async fn write(&mut self) -> io::Result<()> {
+        if !self.output.is_empty() {
+            self.note(Waiting::Taking);
+            let count = self.output.write_to(&mut self.stream).await?;
+            add(&self.service.traffic.counters.bytes_written, count as u64);
+        }
+        let input_bytes = self.input.capacity().max(self.input.len());
+        let is_large = input_bytes > BUFFER_KEEP_BYTES;
+        self.share.settle(if is_large { input_bytes * COPIES } else { 0 });
         Ok(())
+    }
+
+    fn note(&self, waiting: Waiting) {
+        self.service.timeouts.note(&self.noted, waiting);
     }
 }

@@ -1,0 +1,235 @@
+//! The memory that all connections of a slave may use together, and each connection's share of it.
+//!
+//! Three quarters of it are for everybody. The last quarter is for those who hold little: a new connection and a small
+//! request find room while others hold as much as they can.
+//!
+//! *Invariant:* nobody waits for room without end, so that two who hold room and wait for each other go on.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::router::Admit;
+
+/// What room is counted in.
+const UNIT_BYTES: usize = 1024;
+/// Taken for every connection: its task, the buffer for one read, and `FREE_BYTES`.
+const CONNECTION_UNITS: usize = 16;
+/// What a connection may use without asking.
+const FREE_BYTES: usize = 8 * 1024;
+/// Who uses no more than this may take from the reserve.
+const SMALL_MAX_BYTES: usize = 64 * 1024;
+
+/// Of one slave.
+pub(crate) struct Memory {
+    /// For everybody.
+    common: Semaphore,
+    common_units: usize,
+    reserve: Semaphore,
+    waiting: AtomicUsize,
+}
+
+/// Of one connection. What it holds goes back when the last part of the connection is gone, with the answers that were
+/// still on their way to it.
+pub(crate) struct Share {
+    memory: Arc<Memory>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    used_bytes: usize,
+    common_units: usize,
+    reserve_units: usize,
+}
+
+impl Memory {
+    pub fn new(bytes: usize) -> Arc<Memory> {
+        let units = (bytes / UNIT_BYTES).min(Semaphore::MAX_PERMITS);
+        let common_units = units - units / 4;
+        Arc::new(Memory {
+            common: Semaphore::new(common_units),
+            common_units,
+            reserve: Semaphore::new(units - common_units),
+            waiting: AtomicUsize::new(0),
+        })
+    }
+
+    /// Somebody waits for room.
+    pub fn is_short(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Bytes that nobody holds.
+    pub fn free_bytes(&self) -> usize {
+        (self.common.available_permits() + self.reserve.available_permits()) * UNIT_BYTES
+    }
+
+    /// `None` when there is no room for another connection.
+    pub fn connection(self: &Arc<Memory>) -> Option<Arc<Share>> {
+        let mut held = Held::default();
+        self.take(&mut held, CONNECTION_UNITS, true)
+            .then(|| Arc::new(Share { memory: self.clone(), held: Mutex::new(held) }))
+    }
+
+    fn take(&self, held: &mut Held, units: usize, is_small: bool) -> bool {
+        let count = u32::try_from(units).unwrap_or(u32::MAX);
+        if let Ok(taken) = self.common.try_acquire_many(count) {
+            taken.forget();
+            held.common_units += units;
+            return true;
+        }
+        match self.reserve.try_acquire_many(count) {
+            Ok(taken) if is_small => {
+                taken.forget();
+                held.reserve_units += units;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Held {
+    /// Units that are missing when so many bytes are used.
+    fn missing_units(&self, used_bytes: usize) -> usize {
+        units_of(used_bytes).saturating_sub(self.common_units + self.reserve_units)
+    }
+}
+
+fn units_of(used_bytes: usize) -> usize {
+    CONNECTION_UNITS + used_bytes.saturating_sub(FREE_BYTES).div_ceil(UNIT_BYTES)
+}
+
+impl Share {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().expect("lock is never poisoned: panic aborts")
+    }
+
+    pub fn used_bytes(&self) -> usize {
+        self.held().used_bytes
+    }
+
+    /// Takes room for so many more bytes, if there is some now.
+    pub fn try_take(&self, bytes: usize) -> bool {
+        let mut held = self.held();
+        let used_bytes = held.used_bytes.saturating_add(bytes);
+        let missing = held.missing_units(used_bytes);
+        let is_small = used_bytes <= SMALL_MAX_BYTES;
+        let has_room = missing == 0 || self.memory.take(&mut held, missing, is_small);
+        if has_room {
+            held.used_bytes = used_bytes;
+        }
+        has_room
+    }
+
+    /// Likewise, waiting for room. False when there is none in time, or could never be.
+    pub async fn take(&self, bytes: usize, timeout: Duration) -> bool {
+        if self.try_take(bytes) {
+            return true;
+        }
+        let missing = {
+            let held = self.held();
+            held.missing_units(held.used_bytes.saturating_add(bytes))
+        };
+        let Some(count) = u32::try_from(missing).ok().filter(|_| missing <= self.memory.common_units) else {
+            return false;
+        };
+        self.memory.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.memory.waiting);
+        let Ok(Ok(taken)) = tokio::time::timeout(timeout, self.memory.common.acquire_many(count)).await else {
+            return false;
+        };
+        taken.forget();
+        let mut held = self.held();
+        held.common_units += missing;
+        held.used_bytes += bytes;
+        true
+    }
+
+    /// From now on so many bytes are used; what is held beyond that goes back.
+    pub fn settle(&self, used_bytes: usize) {
+        let mut held = self.held();
+        held.used_bytes = used_bytes;
+        let surplus = (held.common_units + held.reserve_units).saturating_sub(units_of(used_bytes));
+        if surplus > 0 {
+            // The reserve first: it is there for others.
+            let from_reserve = surplus.min(held.reserve_units);
+            held.reserve_units -= from_reserve;
+            held.common_units -= surplus - from_reserve;
+            self.memory.reserve.add_permits(from_reserve);
+            self.memory.common.add_permits(surplus - from_reserve);
+        }
+    }
+}
+
+impl Admit for Share {
+    fn admit(&self, bytes: usize) -> bool {
+        self.try_take(bytes)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let held = self.held.get_mut().expect("lock is never poisoned: panic aborts");
+        self.memory.reserve.add_permits(held.reserve_units);
+        self.memory.common.add_permits(held.common_units);
+    }
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+    const SOON: Duration = Duration::from_millis(10);
+    const LATE: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn large_holders_leave_room_for_new_connections_and_small_requests() {
+        let memory = Memory::new(16 * MIB);
+        let holders: Vec<Arc<Share>> =
+            (0..100).map_while(|_| memory.connection().filter(|share| share.try_take(MIB))).collect();
+        assert_eq!(holders.len(), 11, "three quarters of 16 MiB");
+        let newcomer = memory.connection().expect("room for a new connection");
+        assert!(newcomer.try_take(SMALL_MAX_BYTES));
+        assert!(!newcomer.try_take(MIB));
+        drop(holders);
+        assert!(newcomer.try_take(MIB));
+        newcomer.settle(0);
+        drop(newcomer);
+        assert_eq!(memory.free_bytes(), 16 * MIB);
+    }
+
+    #[test]
+    fn connections_end_where_the_memory_ends() {
+        let memory = Memory::new(MIB);
+        let connections: Vec<_> = (0..1000).map_while(|_| memory.connection()).collect();
+        assert_eq!(connections.len(), 64);
+    }
+
+    #[tokio::test]
+    async fn room_is_waited_for_in_turn_and_not_for_ever() {
+        let memory = Memory::new(16 * MIB);
+        let (first, second) = (memory.connection().unwrap(), memory.connection().unwrap());
+        assert!(first.try_take(11 * MIB));
+        assert!(!second.take(2 * MIB, SOON).await, "nobody gave anything back");
+        assert!(!second.take(13 * MIB, LATE).await, "more than there is");
+        let waiting = tokio::spawn(async move { second.take(2 * MIB, LATE).await });
+        while !memory.is_short() {
+            tokio::task::yield_now().await;
+        }
+        first.settle(0);
+        assert!(waiting.await.unwrap());
+        assert!(!memory.is_short());
+    }
+}

@@ -1,0 +1,169 @@
+//! Ends connections of applications that keep others waiting: who says nothing for too long, who begins a request and
+//! does not finish it, who does not take its answers. One task looks at all connections once a second; a connection only
+//! notes what it waits for, which costs a request nothing.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+
+use super::memory::Memory;
+use super::statistics::{Traffic, add};
+
+/// How often connections are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// While somebody waits for memory, unfinished requests and untaken answers have this long.
+const SHORT_MAX_LOOKS: u32 = 3;
+
+/// What a connection waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// Not for its application.
+    Nothing = 0,
+    /// For a request to begin.
+    Request = 1,
+    /// For the rest of a request.
+    Rest = 2,
+    /// For its answers to be taken.
+    Taking = 3,
+}
+
+/// How long each may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// For a request to begin.
+    pub idle: Duration,
+    /// For the rest of a request, and for answers to be taken.
+    pub stall: Duration,
+}
+
+/// What one connection waits for, and since which look.
+#[derive(Debug, Default)]
+pub(crate) struct Noted(AtomicU64);
+
+impl Noted {
+    fn get(&self) -> (u8, u32) {
+        let noted = self.0.load(Ordering::Relaxed);
+        ((noted >> 32) as u8, noted as u32)
+    }
+}
+
+/// Of one slave.
+pub(crate) struct Timeouts {
+    limits: Limits,
+    memory: Arc<Memory>,
+    traffic: Arc<Traffic>,
+    looks: AtomicU32,
+    connections: Mutex<Vec<(Arc<Noted>, AbortHandle)>>,
+}
+
+impl Timeouts {
+    pub fn new(limits: Limits, memory: Arc<Memory>, traffic: Arc<Traffic>) -> Timeouts {
+        Timeouts {
+            limits,
+            memory,
+            traffic,
+            looks: AtomicU32::new(0),
+            connections: Mutex::default(),
+        }
+    }
+
+    /// The connection waits from now on; for the same thing as before, it goes on waiting.
+    pub fn note(&self, noted: &Noted, waiting: Waiting) {
+        if noted.get().0 != waiting as u8 {
+            let since = u64::from(self.looks.load(Ordering::Relaxed));
+            noted.0.store((waiting as u64) << 32 | since, Ordering::Relaxed);
+        }
+    }
+
+    /// Looks after a connection until its `noted` is gone.
+    pub fn watch(&self, noted: Arc<Noted>, task: AbortHandle) {
+        self.connections.lock().expect("lock is never poisoned: panic aborts").push((noted, task));
+    }
+
+    pub async fn run(self: Arc<Timeouts>) {
+        let mut interval = tokio::time::interval(LOOK);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            self.look();
+        }
+    }
+
+    fn look(&self) {
+        let now = self.looks.fetch_add(1, Ordering::Relaxed) + 1;
+        let is_short = self.memory.is_short();
+        let mut connections = self.connections.lock().expect("lock is never poisoned: panic aborts");
+        connections.retain(|(noted, task)| {
+            let is_open = Arc::strong_count(noted) > 1;
+            let (waiting, since) = noted.get();
+            if is_open && self.is_over(waiting, now.saturating_sub(since), is_short) {
+                add(&self.traffic.counters.timed_out_connections, 1);
+                tracing::debug!(waiting, "closed a connection of an application that kept others waiting");
+                task.abort();
+            }
+            is_open
+        });
+    }
+
+    fn is_over(&self, waiting: u8, looks: u32, is_short: bool) -> bool {
+        // A wait that began just before a look has lasted less than its looks say.
+        let looks_of = |limit: Duration| limit.as_secs().min(u64::from(u32::MAX - 1)) as u32 + 1;
+        let stall = looks_of(self.limits.stall);
+        let stall = if is_short { stall.min(SHORT_MAX_LOOKS) } else { stall };
+        match waiting {
+            waiting if waiting == Waiting::Request as u8 => looks > looks_of(self.limits.idle),
+            waiting if waiting == Waiting::Nothing as u8 => false,
+            _ => looks > stall,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(waiting: Waiting, seconds: u32, is_short: bool, want: bool) {
+        let limits = Limits { idle: Duration::from_secs(100), stall: Duration::from_secs(10) };
+        let timeouts = Timeouts::new(limits, Memory::new(1 << 20), Arc::default());
+        assert_eq!(
+            timeouts.is_over(waiting as u8, seconds, is_short),
+            want,
+            "{waiting:?} for {seconds} s, memory short: {is_short}"
+        );
+    }
+
+    #[test]
+    fn who_waits_too_long_is_closed_sooner_when_memory_is_short() {
+        check(Waiting::Nothing, 1000, true, false);
+        check(Waiting::Request, 100, true, false);
+        check(Waiting::Request, 102, false, true);
+        for waiting in [Waiting::Rest, Waiting::Taking] {
+            check(waiting, 10, false, false);
+            check(waiting, 12, false, true);
+            check(waiting, 3, true, false);
+            check(waiting, 4, true, true);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wait_goes_on_until_something_else_is_waited_for() {
+        let limits = Limits { idle: Duration::from_secs(100), stall: Duration::from_secs(10) };
+        let timeouts = Timeouts::new(limits, Memory::new(1 << 20), Arc::default());
+        let noted = Arc::new(Noted::default());
+        let task = tokio::spawn(std::future::pending::<()>());
+        timeouts.watch(noted.clone(), task.abort_handle());
+        timeouts.note(&noted, Waiting::Rest);
+        for _ in 0..11 {
+            timeouts.look();
+            timeouts.note(&noted, Waiting::Rest);
+        }
+        assert!(!task.is_finished());
+        timeouts.look();
+        assert!(task.await.unwrap_err().is_cancelled());
+        drop(noted);
+        timeouts.look();
+        assert!(timeouts.connections.lock().unwrap().is_empty());
+    }
+}
