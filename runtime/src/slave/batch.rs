@@ -33,7 +33,6 @@ pub(super) struct Pending<A> {
     pub is_last: bool,
 }
 
-
 impl<P: Protocol> PipelineBatch<P> {
     pub fn new() -> PipelineBatch<P> {
         PipelineBatch {

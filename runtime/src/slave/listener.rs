@@ -77,11 +77,7 @@ impl<P: Protocol> Listener<P> {
     }
 
     /// Serves one connection, or turns it away when there are too many.
-    fn connection(
-        &self,
-        accepted: Accepted,
-        noted: Arc<Noted>,
-    ) -> impl Future<Output = ()> + Send + use<P> {
+    fn connection(&self, accepted: Accepted, noted: Arc<Noted>) -> impl Future<Output = ()> + Send + use<P> {
         let (service, connections_max) = (self.service.clone(), self.connections_max);
         async move {
             let ended = match accepted {

@@ -139,7 +139,8 @@ impl Share {
         };
         self.memory.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.memory.waiting);
-        let Ok(Ok(taken)) = tokio::time::timeout(timeout, self.memory.common.acquire_many(count)).await else {
+        let Ok(Ok(taken)) = tokio::time::timeout(timeout, self.memory.common.acquire_many(count)).await
+        else {
             return false;
         };
         taken.forget();

@@ -60,13 +60,7 @@ pub(crate) struct Timeouts {
 
 impl Timeouts {
     pub fn new(limits: Limits, memory: Arc<Memory>, traffic: Arc<Traffic>) -> Timeouts {
-        Timeouts {
-            limits,
-            memory,
-            traffic,
-            looks: AtomicU32::new(0),
-            connections: Mutex::default(),
-        }
+        Timeouts { limits, memory, traffic, looks: AtomicU32::new(0), connections: Mutex::default() }
     }
 
     /// The connection waits from now on; for the same thing as before, it goes on waiting.

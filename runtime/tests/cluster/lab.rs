@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use dkc_core::config::{
-    NODE_CONFIG_VERSION, NodeConfig, Pair, Parameters, Protocol, Role, ServerEntry, ServerRole, SlaveRole, layout,
+    NODE_CONFIG_VERSION, NodeConfig, Pair, Parameters, Protocol, Role, ServerEntry, ServerRole, SlaveRole,
+    layout,
 };
 use dkc_core::control::{
     Blob, ControlReply, ControlRequest, DataMode, DataOperation, DataReply, MetaView, NodeStatus, RoleStatus,

@@ -156,7 +156,8 @@ fn the_tools_of_libmemcached_work() {
     let (_slave, listen) = lab.slave(|_| {});
     let run = |words: &[&str]| {
         let server = format!("--servers={listen}");
-        let output = Command::new(words[0]).arg(server).args(&words[1..]).output().expect("libmemcached-tools");
+        let output =
+            Command::new(words[0]).arg(server).args(&words[1..]).output().expect("libmemcached-tools");
         let said = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8_lossy(&said).into_owned())
     };
