@@ -194,7 +194,7 @@ fn data_reply(reply: Reply) -> Result<DataReply, Failed> {
         Reply::Number { value, .. } => DataReply::Number { value },
         Reply::NotANumber => DataReply::NotANumber,
         Reply::TooLarge => DataReply::TooLarge,
-        other @ (Reply::Done | Reply::Keys { .. } | Reply::Count { .. }) => {
+        other @ (Reply::OutOfRange | Reply::Done | Reply::Keys { .. } | Reply::Count { .. }) => {
             return Err(Failed::Bad(format!("the tablet answered with {other:?}")));
         }
     })

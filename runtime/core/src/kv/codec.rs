@@ -14,7 +14,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 pub use super::reader::{BadBytes, Reader};
-use super::{Command, Expiry, Key, Read, Record, Reply, StoreMode, Write};
+use super::{Adjustment, Command, Delta, Expiry, Initial, Key, Read, Record, Reply, StoreMode, Write};
 use crate::ids::{DEFAULT_NAMESPACE, Namespace};
 
 mod tag {
@@ -27,6 +27,7 @@ mod tag {
     pub const TOUCH: u8 = 19;
     pub const GET_AND_TOUCH: u8 = 20;
     pub const FLUSH: u8 = 21;
+    pub const ADJUST: u8 = 22;
 
     pub const SET: u8 = 1;
     pub const ADD: u8 = 2;
@@ -34,6 +35,8 @@ mod tag {
     pub const APPEND: u8 = 4;
     pub const PREPEND: u8 = 5;
     pub const CAS: u8 = 6;
+    pub const APPEND_IF: u8 = 7;
+    pub const PREPEND_IF: u8 = 8;
 
     pub const RECORD: u8 = 1;
     pub const NOT_FOUND: u8 = 2;
@@ -48,6 +51,7 @@ mod tag {
     pub const DONE: u8 = 11;
     pub const KEYS: u8 = 12;
     pub const COUNTED: u8 = 13;
+    pub const OUT_OF_RANGE: u8 = 14;
 }
 
 /// Appends a command to `out`.
@@ -88,6 +92,7 @@ pub fn encode_reply(reply: &Reply, out: &mut BytesMut) {
             out.put_u64(*version);
         }
         Reply::NotANumber => out.put_u8(tag::NOT_A_NUMBER),
+        Reply::OutOfRange => out.put_u8(tag::OUT_OF_RANGE),
         Reply::TooLarge => out.put_u8(tag::TOO_LARGE),
         Reply::Done => out.put_u8(tag::DONE),
         Reply::Keys { keys, next } => put_keys(keys, next.as_ref(), out),
@@ -149,6 +154,11 @@ pub fn encode_write(write: &Write, out: &mut BytesMut) {
             out.put_u64(*by);
             out.put_u8(u8::from(*is_decrement));
         }
+        Write::Adjust { key, adjustment } => {
+            out.put_u8(tag::ADJUST);
+            put_key(key, out);
+            put_adjustment(adjustment, out);
+        }
         Write::Touch { key, expiry } => {
             out.put_u8(tag::TOUCH);
             put_key(key, out);
@@ -163,6 +173,35 @@ pub fn encode_write(write: &Write, out: &mut BytesMut) {
             out.put_u8(tag::FLUSH);
             put_namespace(namespace, out);
             out.put_u64(*after_ms);
+        }
+    }
+}
+
+fn put_adjustment(adjustment: &Adjustment, out: &mut BytesMut) {
+    match adjustment.delta {
+        Delta::Unsigned { by, is_decrement } => {
+            out.put_u8(u8::from(is_decrement));
+            out.put_u64(by);
+        }
+        Delta::Signed { by } => {
+            out.put_u8(2);
+            out.put_i64(by);
+        }
+    }
+    match &adjustment.initial {
+        None => out.put_u8(0),
+        Some(initial) => {
+            out.put_u8(1);
+            put_bytes(&initial.value, out);
+            put_expiry(initial.expiry, out);
+        }
+    }
+    put_option_u64(adjustment.version, out);
+    match adjustment.expiry {
+        None => out.put_u8(0),
+        Some(expiry) => {
+            out.put_u8(1);
+            put_expiry(expiry, out);
         }
     }
 }
@@ -217,6 +256,14 @@ fn put_mode(mode: StoreMode, out: &mut BytesMut) {
         StoreMode::Prepend => out.put_u8(tag::PREPEND),
         StoreMode::Cas(version) => {
             out.put_u8(tag::CAS);
+            out.put_u64(version);
+        }
+        StoreMode::AppendIf(version) => {
+            out.put_u8(tag::APPEND_IF);
+            out.put_u64(version);
+        }
+        StoreMode::PrependIf(version) => {
+            out.put_u8(tag::PREPEND_IF);
             out.put_u64(version);
         }
     }
@@ -278,6 +325,8 @@ impl Reader<'_> {
             tag::APPEND => StoreMode::Append,
             tag::PREPEND => StoreMode::Prepend,
             tag::CAS => StoreMode::Cas(self.u64()?),
+            tag::APPEND_IF => StoreMode::AppendIf(self.u64()?),
+            tag::PREPEND_IF => StoreMode::PrependIf(self.u64()?),
             _ => return Err(self.bad("no such store mode")),
         })
     }
@@ -313,11 +362,29 @@ impl Reader<'_> {
             tag::INCREMENT => {
                 Write::Increment { key: self.key()?, by: self.u64()?, is_decrement: self.bool()? }
             }
+            tag::ADJUST => {
+                Write::Adjust { key: self.key()?, adjustment: Box::new(self.adjustment()?) }
+            }
             tag::TOUCH => Write::Touch { key: self.key()?, expiry: self.expiry()? },
             tag::GET_AND_TOUCH => Write::GetAndTouch { key: self.key()?, expiry: self.expiry()? },
             tag::FLUSH => Write::Flush { namespace: self.namespace()?, after_ms: self.u64()? },
             _ => return Err(self.bad("no such command")),
         })
+    }
+
+    fn adjustment(&mut self) -> Result<Adjustment, BadBytes> {
+        let delta = match self.u8()? {
+            sign @ (0 | 1) => Delta::Unsigned { by: self.u64()?, is_decrement: sign == 1 },
+            2 => Delta::Signed { by: self.u64()? as i64 },
+            _ => return Err(self.bad("no such delta")),
+        };
+        let initial = match self.bool()? {
+            false => None,
+            true => Some(Initial { value: self.bytes()?, expiry: self.expiry()? }),
+        };
+        let version = self.option_u64()?;
+        let expiry = if self.bool()? { Some(self.expiry()?) } else { None };
+        Ok(Adjustment { delta, initial, version, expiry })
     }
 
     fn record(&mut self) -> Result<Record, BadBytes> {
@@ -351,6 +418,7 @@ impl Reader<'_> {
             tag::TOUCHED => Reply::Touched,
             tag::NUMBER => Reply::Number { value: self.u64()?, version: self.u64()? },
             tag::NOT_A_NUMBER => Reply::NotANumber,
+            tag::OUT_OF_RANGE => Reply::OutOfRange,
             tag::TOO_LARGE => Reply::TooLarge,
             tag::DONE => Reply::Done,
             tag::KEYS => self.keys()?,
@@ -428,6 +496,8 @@ mod tests {
             (StoreMode::Append, "04"),
             (StoreMode::Prepend, "05"),
             (StoreMode::Cas(258), "06 0000000000000102"),
+            (StoreMode::AppendIf(1), "07 0000000000000001"),
+            (StoreMode::PrependIf(2), "08 0000000000000002"),
         ];
         for (mode, want) in modes {
             check_command(store(mode, Expiry::Never), &format!("10 {k} {want} 00000005 00 {value}"));
@@ -460,6 +530,28 @@ mod tests {
     }
 
     #[test]
+    fn adjustments_have_their_golden_bytes() {
+        let check = |adjustment: Adjustment, want: &str| {
+            let write = Write::Adjust { key: key(b"k"), adjustment: Box::new(adjustment) };
+            check_command(Command::Write(write), &format!("16 07 64656661756c74 00000001 6b {want}"));
+        };
+        let delta = Delta::Unsigned { by: 3, is_decrement: true };
+        check(
+            Adjustment { delta, initial: None, version: None, expiry: None },
+            "01 0000000000000003 00 00 00",
+        );
+        check(
+            Adjustment {
+                delta: Delta::Signed { by: -2 },
+                initial: Some(Initial { value: Bytes::from_static(b"7"), expiry: Expiry::After(1) }),
+                version: Some(9),
+                expiry: Some(Expiry::Never),
+            },
+            "02 fffffffffffffffe 01 00000001 37 02 0000000000000001 01 0000000000000009 01 00",
+        );
+    }
+
+    #[test]
     fn replies_have_their_golden_bytes() {
         let record = |expires_at_ms| {
             Reply::Record(Record {
@@ -485,6 +577,7 @@ mod tests {
         check_reply(Reply::NotANumber, "09");
         check_reply(Reply::TooLarge, "0a");
         check_reply(Reply::Done, "0b");
+        check_reply(Reply::OutOfRange, "0e");
         let keys = vec![Bytes::from_static(b"a"), Bytes::new()];
         check_reply(
             Reply::Keys { keys, next: Some(Bytes::from_static(b"c")) },

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::Namespace;
 
+pub use number::Delta;
+
 /// Largest key anywhere: 64 KiB, which is also the storage library's limit of a row's key, less room for what
 /// stands before the key in a row (kind, expiry, slot, namespace). memcached's own limit of 250 bytes is enforced
 /// by its protocol listener.
@@ -52,6 +54,10 @@ pub enum StoreMode {
     Prepend,
     /// Only if the record's version is this one.
     Cas(u64),
+    /// `Append`, only if the record's version is this one.
+    AppendIf(u64),
+    /// `Prepend`, only if the record's version is this one.
+    PrependIf(u64),
 }
 
 /// A command that changes nothing.
@@ -97,6 +103,12 @@ pub enum Write {
         key: Key,
         expiry: Expiry,
     },
+    /// Counts under conditions and by the rules of either protocol. Answered with the record that results; its value there
+    /// is the number alone, without what fills it up.
+    Adjust {
+        key: Key,
+        adjustment: Box<Adjustment>,
+    },
     /// Touch, answering the record (memcached `gat`).
     GetAndTouch {
         key: Key,
@@ -107,6 +119,25 @@ pub enum Write {
         namespace: Namespace,
         after_ms: u64,
     },
+}
+
+/// How a number is counted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adjustment {
+    pub delta: Delta,
+    /// What is stored where there is no record; without it, that is `NotFound`.
+    pub initial: Option<Initial>,
+    /// Only if the record has this version.
+    pub version: Option<u64>,
+    /// The record's expiry from now on; without it the record keeps its own.
+    pub expiry: Option<Expiry>,
+}
+
+/// A record that counting creates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Initial {
+    pub value: Bytes,
+    pub expiry: Expiry,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,6 +191,13 @@ impl Write {
             Write::Store { value, .. } if value.len() > value_max_bytes => {
                 Err(OverLimit::Value { bytes: value.len(), limit_bytes: value_max_bytes })
             }
+            Write::Adjust { adjustment, .. } => {
+                let bytes = adjustment.initial.as_ref().map_or(0, |initial| initial.value.len());
+                if bytes > value_max_bytes {
+                    return Err(OverLimit::Value { bytes, limit_bytes: value_max_bytes });
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -169,6 +207,7 @@ impl Write {
             Write::Store { key, .. }
             | Write::Delete { key, .. }
             | Write::Increment { key, .. }
+            | Write::Adjust { key, .. }
             | Write::Touch { key, .. }
             | Write::GetAndTouch { key, .. } => Some(key),
             Write::Flush { .. } => None,
@@ -207,6 +246,8 @@ pub enum Reply {
     },
     /// incr/decr of a value that is not a decimal number.
     NotANumber,
+    /// The number that would result does not fit.
+    OutOfRange,
     /// The value would be larger than the cluster allows.
     TooLarge,
     Done,

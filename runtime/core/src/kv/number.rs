@@ -1,12 +1,70 @@
-//! incr and decr on the bytes of a value, as memcached 1.6 carries them out (`do_add_delta`).
+//! Counting in the bytes of a value, by the rules of the protocol that asks for it.
 //!
-//! A value is a number when it begins with one (see `parse`). The result keeps the value's length where it fits, filled up with spaces, because memcached writes it in
-//! place: `10` decremented is `9 `, and a client that reads it back sees that space.
+//! memcached's numbers (`do_add_delta`) are u64. A value is a number when it begins with one (see `parse`). The result
+//! keeps the value's length where it fits, filled up with spaces, because memcached writes it in place: `10` decremented
+//! is `9 `, and a client that reads it back sees that space.
+//!
+//! Redis's numbers are i64 (`string2ll`). The whole value is the number, written in the one way in which it would be
+//! printed, and what does not fit is refused.
+
+use serde::{Deserialize, Serialize};
 
 /// memcached keeps larger values in chunks and refuses to count in them.
 pub const NUMBER_MAX_BYTES: usize = 512 * 1024;
 /// Digits of the largest u64.
 const DIGITS_MAX: usize = 20;
+
+/// What is added to a number, and by whose rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Delta {
+    /// memcached's: wraps upwards, stops at 0 downwards.
+    Unsigned { by: u64, is_decrement: bool },
+    /// Redis's: refused where the result would not fit.
+    Signed { by: i64 },
+}
+
+/// Why a value cannot be counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotCounted {
+    NotANumber,
+    OutOfRange,
+}
+
+/// A value that was counted in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counted {
+    /// The new number as text.
+    pub number: Vec<u8>,
+    /// The new bytes of the value, which begin with the number.
+    pub value: Vec<u8>,
+}
+
+/// Counts in a value.
+pub fn count(value: &[u8], delta: Delta) -> Result<Counted, NotCounted> {
+    match delta {
+        Delta::Unsigned { by, is_decrement } => {
+            let (number, value) = increment(value, by, is_decrement).ok_or(NotCounted::NotANumber)?;
+            let (digits, start) = decimal(number);
+            Ok(Counted { number: digits[start..].to_vec(), value })
+        }
+        Delta::Signed { by } => {
+            let number = parse_exact(value).ok_or(NotCounted::NotANumber)?;
+            let number = number.checked_add(by).ok_or(NotCounted::OutOfRange)?.to_string().into_bytes();
+            Ok(Counted { value: number.clone(), number })
+        }
+    }
+}
+
+/// An i64 as Redis reads one: no space, no plus, no zero before it, nothing behind it.
+pub fn parse_exact(text: &[u8]) -> Option<i64> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let is_canonical = match digits {
+        [b'0'] => digits.len() == text.len(),
+        [b'1'..=b'9', rest @ ..] => rest.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    is_canonical.then_some(text).and_then(|text| std::str::from_utf8(text).ok()?.parse().ok())
+}
 
 /// The new number and the new bytes of the value; `None` when the value is not a number.
 pub fn increment(value: &[u8], by: u64, is_decrement: bool) -> Option<(u64, Vec<u8>)> {
@@ -103,6 +161,30 @@ mod tests {
         check("5\r\n", 1, false, Some((6, "6  ")));
         check("-0", 1, false, Some((1, "1 ")));
         check("5\0", 1, false, Some((6, "6 ")));
+    }
+
+    #[test]
+    fn redis_counts_in_signed_numbers_and_refuses_what_does_not_fit() {
+        let check = |value: &str, by: i64, want: Result<&str, NotCounted>| {
+            let got = count(value.as_bytes(), Delta::Signed { by });
+            let want = want.map(|text| Counted { number: text.into(), value: text.into() });
+            assert_eq!(got, want, "{value:?} by {by}");
+        };
+        check("5", -7, Ok("-2"));
+        check("100", -91, Ok("9"));
+        check("-9223372036854775808", 1, Ok("-9223372036854775807"));
+        check("9223372036854775807", 1, Err(NotCounted::OutOfRange));
+        check("-9223372036854775808", -1, Err(NotCounted::OutOfRange));
+        for value in ["", " 5", "5 ", "+5", "05", "-0", "-", "5x", "9223372036854775808", "-05", "1e3"] {
+            check(value, 1, Err(NotCounted::NotANumber));
+        }
+    }
+
+    #[test]
+    fn the_number_is_told_without_what_fills_the_value_up() {
+        let delta = Delta::Unsigned { by: 1, is_decrement: true };
+        let counted = Counted { number: b"9".into(), value: b"9 ".into() };
+        assert_eq!(count(b"10", delta), Ok(counted));
     }
 
     #[test]

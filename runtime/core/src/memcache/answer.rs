@@ -44,7 +44,7 @@ pub fn write_reply(out: &mut BytesMut, reply: &Reply) {
             put_decimal(out, *value);
             b"\r\n"
         }
-        Reply::Record(_) | Reply::Keys { .. } | Reply::Count { .. } => {
+        Reply::Record(_) | Reply::Keys { .. } | Reply::Count { .. } | Reply::OutOfRange => {
             b"SERVER_ERROR this command has no such answer\r\n"
         }
     };

@@ -11,7 +11,8 @@ use super::rows::{
 use super::sessions::{CLOCK_STEP_MAX_MS, Verdict};
 use super::{Batch, Changes, Item, Outcome, Rows, Tablet};
 use crate::ids::Namespace;
-use crate::kv::{Expiry, KEY_MAX_BYTES, Key, Record, Reply, StoreMode, Write, number};
+use crate::kv::number::{self, Counted, NotCounted};
+use crate::kv::{Adjustment, Expiry, Initial, KEY_MAX_BYTES, Key, Record, Reply, StoreMode, Write};
 use crate::mutant::{self, Mutant};
 use crate::ring::slot_of;
 
@@ -126,6 +127,7 @@ impl<R: Rows> Work<'_, R> {
             }
             Write::Delete { key, version } => self.delete(key, *version),
             Write::Increment { key, by, is_decrement } => self.increment(key, *by, *is_decrement),
+            Write::Adjust { key, adjustment } => self.adjust(key, adjustment),
             Write::Touch { key, expiry } => Ok(match self.touch(key, *expiry)? {
                 Some(_) => Reply::Touched,
                 None => Reply::NotFound,
@@ -155,20 +157,27 @@ impl<R: Rows> Work<'_, R> {
         let live = place.live();
         match (mode, live) {
             (StoreMode::Add, Some(_)) => return Ok(Reply::NotStored),
-            (StoreMode::Replace | StoreMode::Append | StoreMode::Prepend, None) => {
-                return Ok(Reply::NotStored);
-            }
+            (
+                StoreMode::Replace
+                | StoreMode::Append
+                | StoreMode::Prepend
+                | StoreMode::AppendIf(_)
+                | StoreMode::PrependIf(_),
+                None,
+            ) => return Ok(Reply::NotStored),
             (StoreMode::Cas(_), None) => return Ok(Reply::NotFound),
-            (StoreMode::Cas(version), Some(record))
-                if record.version != version && !mutant::is_active(Mutant::CasVersionIgnored) =>
+            (
+                StoreMode::Cas(version) | StoreMode::AppendIf(version) | StoreMode::PrependIf(version),
+                Some(record),
+            ) if record.version != version && !mutant::is_active(Mutant::CasVersionIgnored) =>
             {
                 return Ok(Reply::Exists);
             }
             _ => {}
         }
         let (old, pieces): (Option<&Record>, [&[u8]; 2]) = match (mode, live) {
-            (StoreMode::Append, Some(record)) => (live, [&record.value, value]),
-            (StoreMode::Prepend, Some(record)) => (live, [value, &record.value]),
+            (StoreMode::Append | StoreMode::AppendIf(_), Some(record)) => (live, [&record.value, value]),
+            (StoreMode::Prepend | StoreMode::PrependIf(_), Some(record)) => (live, [value, &record.value]),
             _ => (None, [value, &[]]),
         };
         if pieces[0].len() + pieces[1].len() > self.tablet.value_max_bytes {
@@ -213,6 +222,42 @@ impl<R: Rows> Work<'_, R> {
         };
         self.put(place, &header, encode_record(&header, [&bytes, &[]]), bytes.len());
         Ok(Reply::Number { value, version: header.version })
+    }
+
+    fn adjust(&mut self, key: &Key, adjustment: &Adjustment) -> Result<Reply, R::Error> {
+        let place = self.place(key)?;
+        let counted = match (place.live(), &adjustment.initial) {
+            (None, None) => return Ok(Reply::NotFound),
+            (None, Some(Initial { value, .. })) => {
+                Ok(Counted { number: value.to_vec(), value: value.to_vec() })
+            }
+            (Some(record), _) if adjustment.version.is_some_and(|version| version != record.version) => {
+                return Ok(Reply::Exists);
+            }
+            (Some(record), _) => number::count(&record.value, adjustment.delta),
+        };
+        let Counted { number, value } = match counted {
+            Ok(counted) => counted,
+            Err(NotCounted::NotANumber) => return Ok(Reply::NotANumber),
+            Err(NotCounted::OutOfRange) => return Ok(Reply::OutOfRange),
+        };
+        if value.len() > self.tablet.value_max_bytes {
+            return Ok(Reply::TooLarge);
+        }
+        let expires_at_ms = match (place.live(), adjustment.expiry, &adjustment.initial) {
+            (None, _, Some(initial)) => self.resolve(initial.expiry),
+            (_, Some(expiry), _) => self.resolve(expiry),
+            (live, None, _) => live.and_then(|record| record.expires_at_ms),
+        };
+        let header = RecordHeader {
+            flags: place.live().map_or(0, |record| record.flags),
+            version: self.tablet.next_version(),
+            expires_at_ms,
+            modified_at_ms: self.tablet.state.clock_ms,
+        };
+        self.put(place, &header, encode_record(&header, [&value, &[]]), value.len());
+        let RecordHeader { flags, version, modified_at_ms, .. } = header;
+        Ok(Reply::Record(Record { value: number.into(), flags, version, expires_at_ms, modified_at_ms }))
     }
 
     /// Gives the record another expiry. Neither version nor modification time change, as in memcached, so that

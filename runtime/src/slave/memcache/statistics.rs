@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use dkc_core::kv::{Reply, StoreMode, Write};
+use dkc_core::kv::{Delta, Reply, StoreMode, Write};
 
 use crate::slave::statistics::{add, counters};
 
@@ -75,10 +75,16 @@ pub(crate) enum WriteKind {
 impl WriteKind {
     pub fn of(write: &Write) -> WriteKind {
         match write {
-            Write::Store { mode: StoreMode::Cas(_), .. } => WriteKind::Cas,
+            Write::Store {
+                mode: StoreMode::Cas(_) | StoreMode::AppendIf(_) | StoreMode::PrependIf(_), ..
+            } => WriteKind::Cas,
             Write::Delete { .. } => WriteKind::Delete,
             Write::Increment { is_decrement: false, .. } => WriteKind::Increment,
             Write::Increment { is_decrement: true, .. } => WriteKind::Decrement,
+            Write::Adjust { adjustment, .. } => match adjustment.delta {
+                Delta::Unsigned { is_decrement: true, .. } => WriteKind::Decrement,
+                _ => WriteKind::Increment,
+            },
             Write::Touch { .. } | Write::GetAndTouch { .. } => WriteKind::Touch,
             Write::Store { .. } | Write::Flush { .. } => WriteKind::Store,
         }

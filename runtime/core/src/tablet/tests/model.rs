@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::super::rows::{KIND_DATA, KIND_EXPIRY, expiry_row, peek_record};
 use super::super::*;
 use super::{Replica, VALUE_MAX_BYTES, item};
-use crate::kv::{Expiry, Key, Record, StoreMode, Write};
+use crate::kv::{Adjustment, Delta, Expiry, Initial, Key, Record, StoreMode, Write};
 
 /// The same commands on a plain map, with nothing kept for speed.
 #[derive(Default)]
@@ -109,13 +109,49 @@ impl Model {
                         Record { value: [&value[..], &old.value].concat().into(), ..old }
                     }
                     (StoreMode::Cas(version), Some(old)) if *version == old.version => fresh(value.clone()),
-                    (StoreMode::Cas(_), Some(_)) => return Reply::Exists,
+                    (StoreMode::AppendIf(version), Some(old)) if *version == old.version => {
+                        Record { value: [&old.value[..], value].concat().into(), ..old }
+                    }
+                    (StoreMode::PrependIf(version), Some(old)) if *version == old.version => {
+                        Record { value: [&value[..], &old.value].concat().into(), ..old }
+                    }
+                    (StoreMode::Cas(_) | StoreMode::AppendIf(_) | StoreMode::PrependIf(_), Some(_)) => {
+                        return Reply::Exists;
+                    }
                     (StoreMode::Cas(_), None) => return Reply::NotFound,
                     _ => return Reply::NotStored,
                 };
                 (record, true)
             }
+            (Write::Adjust { adjustment, .. }, None) if adjustment.initial.is_some() => {
+                let Initial { value, expiry } = adjustment.initial.clone().unwrap();
+                let expires_at_ms = resolve(expiry);
+                (Record { value, flags: 0, version: 0, expires_at_ms, modified_at_ms: 0 }, true)
+            }
             (_, None) => return Reply::NotFound,
+            (Write::Adjust { adjustment, .. }, Some(old)) => {
+                if adjustment.version.is_some_and(|version| version != old.version) {
+                    return Reply::Exists;
+                }
+                let text = std::str::from_utf8(&old.value).unwrap();
+                let value = match adjustment.delta {
+                    Delta::Unsigned { by, is_decrement } => {
+                        let Ok(number) = text.trim().parse::<u64>() else { return Reply::NotANumber };
+                        let number = if is_decrement { number.saturating_sub(by) } else { number.wrapping_add(by) };
+                        format!("{number:<width$}", width = text.len())
+                    }
+                    Delta::Signed { by } => {
+                        let Some(number) = text.parse::<i64>().ok().filter(|number| number.to_string() == text)
+                        else {
+                            return Reply::NotANumber;
+                        };
+                        let Some(number) = number.checked_add(by) else { return Reply::OutOfRange };
+                        number.to_string()
+                    }
+                };
+                let expires_at_ms = adjustment.expiry.map_or(old.expires_at_ms, resolve);
+                (Record { value: value.into(), expires_at_ms, ..old }, true)
+            }
             (Write::Delete { version, .. }, Some(old)) => {
                 if version.is_some_and(|version| version != old.version) {
                     return Reply::Exists;
@@ -155,6 +191,10 @@ impl Model {
                 let value = std::str::from_utf8(&record.value).unwrap().trim().parse().unwrap();
                 Reply::Number { value, version }
             }
+            Write::Adjust { .. } => {
+                let number = std::str::from_utf8(&record.value).unwrap().trim().to_owned();
+                Reply::Record(Record { value: number.into(), ..record.clone() })
+            }
             Write::Touch { .. } => Reply::Touched,
             Write::GetAndTouch { .. } => Reply::Record(record.clone()),
             _ => Reply::Stored { version },
@@ -188,7 +228,22 @@ fn any_mode() -> impl Strategy<Value = StoreMode> {
         1 => Just(StoreMode::Append),
         1 => Just(StoreMode::Prepend),
         2 => (1..40u64).prop_map(StoreMode::Cas),
+        1 => (1..40u64).prop_map(StoreMode::AppendIf),
+        1 => (1..40u64).prop_map(StoreMode::PrependIf),
     ]
+}
+
+fn any_adjustment() -> impl Strategy<Value = Adjustment> {
+    let unsigned = (0..12u64, any::<bool>())
+        .prop_map(|(by, is_decrement)| Delta::Unsigned { by, is_decrement });
+    let signed = prop_oneof![-12..12i64, Just(i64::MAX), Just(i64::MIN)].prop_map(|by| Delta::Signed { by });
+    let initial = ("-?[1-9]{1,3}", any_expiry())
+        .prop_map(|(value, expiry)| Initial { value: value.into(), expiry });
+    let version = prop_oneof![3 => Just(None), 1 => (1..40u64).prop_map(Some)];
+    let expiry = proptest::option::of(any_expiry());
+    (prop_oneof![unsigned, signed], proptest::option::of(initial), version, expiry).prop_map(
+        |(delta, initial, version, expiry)| Adjustment { delta, initial, version, expiry },
+    )
 }
 
 fn any_write() -> impl Strategy<Value = Write> {
@@ -207,6 +262,8 @@ fn any_write() -> impl Strategy<Value = Write> {
         2 => (any_key(), version).prop_map(|(key, version)| Write::Delete { key, version }),
         3 => (any_key(), by, any::<bool>())
             .prop_map(|(key, by, is_decrement)| Write::Increment { key, by, is_decrement }),
+        3 => (any_key(), any_adjustment())
+            .prop_map(|(key, adjustment)| Write::Adjust { key, adjustment: Box::new(adjustment) }),
         2 => (any_key(), any_expiry()).prop_map(|(key, expiry)| Write::Touch { key, expiry }),
         2 => (any_key(), any_expiry()).prop_map(|(key, expiry)| Write::GetAndTouch { key, expiry }),
         1 => (any_key(), prop_oneof![Just(0), 1..60u64])
@@ -288,7 +345,11 @@ proptest! {
             prop_assert_eq!(&steady.rows, &reopened.rows);
             prop_assert_eq!(state_hash(&steady.rows), state_hash(&reopened.rows));
             for outcome in want {
-                if let Outcome::Reply(Reply::Stored { version } | Reply::Number { version, .. }) = outcome
+                if let Outcome::Reply(
+                    Reply::Stored { version }
+                    | Reply::Number { version, .. }
+                    | Reply::Record(Record { version, .. }),
+                ) = outcome
                     && version > known
                 {
                     versions.insert(version);
