@@ -362,9 +362,7 @@ impl Reader<'_> {
             tag::INCREMENT => {
                 Write::Increment { key: self.key()?, by: self.u64()?, is_decrement: self.bool()? }
             }
-            tag::ADJUST => {
-                Write::Adjust { key: self.key()?, adjustment: Box::new(self.adjustment()?) }
-            }
+            tag::ADJUST => Write::Adjust { key: self.key()?, adjustment: Box::new(self.adjustment()?) },
             tag::TOUCH => Write::Touch { key: self.key()?, expiry: self.expiry()? },
             tag::GET_AND_TOUCH => Write::GetAndTouch { key: self.key()?, expiry: self.expiry()? },
             tag::FLUSH => Write::Flush { namespace: self.namespace()?, after_ms: self.u64()? },

@@ -169,8 +169,7 @@ impl<R: Rows> Work<'_, R> {
             (
                 StoreMode::Cas(version) | StoreMode::AppendIf(version) | StoreMode::PrependIf(version),
                 Some(record),
-            ) if record.version != version && !mutant::is_active(Mutant::CasVersionIgnored) =>
-            {
+            ) if record.version != version && !mutant::is_active(Mutant::CasVersionIgnored) => {
                 return Ok(Reply::Exists);
             }
             _ => {}

@@ -76,7 +76,8 @@ impl WriteKind {
     pub fn of(write: &Write) -> WriteKind {
         match write {
             Write::Store {
-                mode: StoreMode::Cas(_) | StoreMode::AppendIf(_) | StoreMode::PrependIf(_), ..
+                mode: StoreMode::Cas(_) | StoreMode::AppendIf(_) | StoreMode::PrependIf(_),
+                ..
             } => WriteKind::Cas,
             Write::Delete { .. } => WriteKind::Delete,
             Write::Increment { is_decrement: false, .. } => WriteKind::Increment,

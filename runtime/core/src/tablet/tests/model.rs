@@ -137,11 +137,13 @@ impl Model {
                 let value = match adjustment.delta {
                     Delta::Unsigned { by, is_decrement } => {
                         let Ok(number) = text.trim().parse::<u64>() else { return Reply::NotANumber };
-                        let number = if is_decrement { number.saturating_sub(by) } else { number.wrapping_add(by) };
+                        let number =
+                            if is_decrement { number.saturating_sub(by) } else { number.wrapping_add(by) };
                         format!("{number:<width$}", width = text.len())
                     }
                     Delta::Signed { by } => {
-                        let Some(number) = text.parse::<i64>().ok().filter(|number| number.to_string() == text)
+                        let Some(number) =
+                            text.parse::<i64>().ok().filter(|number| number.to_string() == text)
                         else {
                             return Reply::NotANumber;
                         };
@@ -234,16 +236,15 @@ fn any_mode() -> impl Strategy<Value = StoreMode> {
 }
 
 fn any_adjustment() -> impl Strategy<Value = Adjustment> {
-    let unsigned = (0..12u64, any::<bool>())
-        .prop_map(|(by, is_decrement)| Delta::Unsigned { by, is_decrement });
+    let unsigned =
+        (0..12u64, any::<bool>()).prop_map(|(by, is_decrement)| Delta::Unsigned { by, is_decrement });
     let signed = prop_oneof![-12..12i64, Just(i64::MAX), Just(i64::MIN)].prop_map(|by| Delta::Signed { by });
-    let initial = ("-?[1-9]{1,3}", any_expiry())
-        .prop_map(|(value, expiry)| Initial { value: value.into(), expiry });
+    let initial =
+        ("-?[1-9]{1,3}", any_expiry()).prop_map(|(value, expiry)| Initial { value: value.into(), expiry });
     let version = prop_oneof![3 => Just(None), 1 => (1..40u64).prop_map(Some)];
     let expiry = proptest::option::of(any_expiry());
-    (prop_oneof![unsigned, signed], proptest::option::of(initial), version, expiry).prop_map(
-        |(delta, initial, version, expiry)| Adjustment { delta, initial, version, expiry },
-    )
+    (prop_oneof![unsigned, signed], proptest::option::of(initial), version, expiry)
+        .prop_map(|(delta, initial, version, expiry)| Adjustment { delta, initial, version, expiry })
 }
 
 fn any_write() -> impl Strategy<Value = Write> {
