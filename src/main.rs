@@ -1,7 +1,6 @@
 //! `dkc`: which mode (one command, batch, interactive) and which exit status. Invoked as `dkcd`, or as
 //! `dkc daemon`, it is the daemon, so that what is deployed is what runs.
 
-mod apply;
 mod authority;
 mod batch;
 mod bench;
@@ -9,10 +8,10 @@ mod cli;
 mod commands;
 mod complete;
 mod error;
-mod execute;
-mod gather;
 mod generate;
 mod interrupt;
+mod observe;
+mod operation;
 mod repl;
 mod runner;
 mod selector;

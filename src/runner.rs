@@ -14,6 +14,7 @@ use crate::error::{CommandError, Exit, codes};
 use crate::interrupt::Interrupt;
 use crate::session::Session;
 use crate::ui::Ui;
+use dkc_inventory::generation::Generation;
 
 /// After the second Ctrl-C a command gets this long to say how things stand before it is left behind.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -40,7 +41,7 @@ pub async fn run_command(session: &mut Session, command: Command, line: String) 
     session.line = line.clone();
     let kind = command.kind();
     let is_recorded = kind != Kind::Read && !session.settings.dry_run;
-    let before = if is_recorded { generation(session) } else { 0 };
+    let before = if is_recorded { generation(session) } else { Generation::NONE };
     let result = interruptible(session, kind, command).await;
     if let Err(error) = &result {
         session.ui.error(error);
@@ -93,11 +94,11 @@ fn interrupted(kind: Kind) -> CommandError {
     }
 }
 
-fn generation(session: &Session) -> u64 {
+fn generation(session: &Session) -> Generation {
     session.inventory().map(|inventory| inventory.generation).unwrap_or_default()
 }
 
-fn record(session: &Session, line: &str, result: &Result<(), CommandError>, before: u64) {
+fn record(session: &Session, line: &str, result: &Result<(), CommandError>, before: Generation) {
     // Nothing was there before and nothing was made: there is no inventory to keep a record of.
     if !session.store.dir().is_dir() {
         return;

@@ -6,6 +6,7 @@
 pub mod check;
 pub mod document;
 pub mod edit;
+pub mod generation;
 pub mod model;
 pub mod names;
 pub mod observed;

@@ -9,6 +9,8 @@ use dkc_core::config::{Pair, Parameters, ServerEntry};
 use dkc_core::ids::{ClusterId, ClusterName, HostAddress, MemberNo, NodeAddress, NodeId, NodeUuid, SlaveId};
 use serde::{Deserialize, Serialize};
 
+use crate::generation::Generation;
+
 /// The version of the file's format.
 pub const INVENTORY_VERSION: u32 = 1;
 /// The user that hosts get who are registered without one.
@@ -22,7 +24,7 @@ pub const THIS_MACHINE: &str = "localhost";
 pub struct Inventory {
     pub version: u32,
     /// Grows by one with every change.
-    pub generation: u64,
+    pub generation: Generation,
     #[serde(default)]
     pub hosts: BTreeMap<HostAddress, Host>,
     #[serde(default)]
@@ -172,7 +174,7 @@ impl Inventory {
     pub fn empty() -> Inventory {
         Inventory {
             version: INVENTORY_VERSION,
-            generation: 0,
+            generation: Generation::NONE,
             hosts: BTreeMap::new(),
             clusters: BTreeMap::new(),
             slaves: BTreeMap::new(),

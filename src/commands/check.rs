@@ -7,11 +7,11 @@ use dkc_inventory::check::{self, Finding, Grade};
 use dkc_inventory::model::{Inventory, NodeName};
 use dkc_inventory::sides::{self, Side};
 
-use crate::apply;
 use crate::authority;
 use crate::cli::Noun;
 use crate::error::{CommandError, Exit, codes};
-use crate::gather::Scope;
+use crate::observe::Scope;
+use crate::operation;
 use crate::selector::Selected;
 use crate::session::Session;
 use crate::ui::{Format, Listing};
@@ -45,7 +45,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         return Ok(());
     }
     let scope = Scope { wants_reaches: true, ..Scope::of(hosts.clone(), session.timeout()) };
-    let (inventory, observed) = apply::observe_scope(session, scope).await?;
+    let (inventory, observed) = operation::observe_scope(session, scope).await?;
     let findings = check::check(&inventory, &observed, &hosts, std::env::consts::ARCH);
     let clusters = clusters(&inventory, &hosts, &args);
     let sides: Vec<(ClusterName, Vec<Side>)> =

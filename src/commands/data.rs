@@ -10,9 +10,9 @@ use dkc_inventory::model::{Inventory, node_dir};
 use dkc_inventory::plan::Target;
 use serde::Serialize;
 
-use crate::apply;
 use crate::error::{CommandError, Exit, codes};
-use crate::gather;
+use crate::observe;
+use crate::operation;
 use crate::session::Session;
 use crate::ui::{Format, Listing};
 use crate::world::{ControlClient, WorldError};
@@ -151,14 +151,14 @@ impl Server {
     ) -> Result<Server, CommandError> {
         let inventory = session.inventory()?;
         let target = Target::Servers { cluster: cluster.clone(), numbers: Vec::new() };
-        let nodes = target.nodes(&inventory).map_err(apply::refused("data"))?;
+        let nodes = target.nodes(&inventory).map_err(operation::refused("data"))?;
         let (mut failures, mut is_stopped) = (Vec::new(), true);
         for node in &nodes {
             let Some(address) = inventory.host_of(node) else { continue };
             let opened = open(session, &inventory, &address, &node.to_string(), node).await;
             match opened {
                 Ok(client) => {
-                    apply::pin_learned(session)?;
+                    operation::pin_learned(session)?;
                     return Ok(Server { client, namespace });
                 }
                 Err(error) => {
@@ -211,7 +211,7 @@ async fn open(
     _name: &str,
     node: &dkc_inventory::model::NodeName,
 ) -> Result<ControlClient, WorldError> {
-    let (host, root) = gather::root_of(&session.world, inventory, address).await?;
+    let (host, root) = observe::root_of(&session.world, inventory, address).await?;
     let mut client = host.control(&node_dir(&root, node)).await?;
     // A forwarded socket opens even when no daemon listens behind it: only an answer proves that one does.
     client.ask(&ControlRequest::Status, session.timeout()).await?;

@@ -7,9 +7,9 @@ use dkc_inventory::model::Inventory;
 use dkc_inventory::plan::{self, DeployRequest, Program, Selection};
 use dkc_inventory::render;
 
-use crate::apply::{self, Record};
 use crate::authority::{self, Authority};
 use crate::error::{CommandError, codes};
+use crate::operation::{self, Record};
 use crate::selector::Selected;
 use crate::session::Session;
 use crate::world::program;
@@ -50,22 +50,22 @@ pub async fn run_selection(
     config_only: bool,
 ) -> Result<(), CommandError> {
     let inventory = session.inventory()?;
-    let hosts = selection.hosts(&inventory).map_err(apply::refused("deploy"))?;
+    let hosts = selection.hosts(&inventory).map_err(operation::refused("deploy"))?;
     if hosts.is_empty() {
         session.ui.say("deploy: nothing is registered that needs a host; see: help register");
         return Ok(());
     }
-    let (inventory, observed) = apply::observe(session, hosts).await?;
+    let (inventory, observed) = operation::observe(session, hosts).await?;
     let request = DeployRequest {
-        operation: apply::operation(session),
+        operation: operation::begin(session),
         program: own_program()?,
         authorities: authorities(session, &inventory, &selection)?,
         selection,
         config_only,
     };
-    let plan = plan::deploy(&inventory, &observed, &request).map_err(apply::refused("deploy"))?;
-    let deployed = request.selection.nodes(&inventory).map_err(apply::refused("deploy"))?;
-    apply::carry_out(session, plan, Record { deployed, ..Record::default() }).await
+    let plan = plan::deploy(&inventory, &observed, &request).map_err(operation::refused("deploy"))?;
+    let deployed = request.selection.nodes(&inventory).map_err(operation::refused("deploy"))?;
+    operation::carry_out(session, plan, Record { deployed, ..Record::default() }).await
 }
 
 fn selection(inventory: &Inventory, args: &Args) -> Result<Selection, CommandError> {
@@ -79,7 +79,7 @@ fn selection(inventory: &Inventory, args: &Args) -> Result<Selection, CommandErr
 
 /// This very program: what runs here is what is deployed.
 pub fn own_program() -> Result<Program, CommandError> {
-    let own = program::Program::own().map_err(apply::world_error)?;
+    let own = program::Program::own().map_err(operation::world_error)?;
     Ok(Program {
         digest: own.short_digest().to_owned(),
         bytes: own.bytes.len() as u64,
@@ -93,7 +93,7 @@ fn authorities(
     inventory: &Inventory,
     selection: &Selection,
 ) -> Result<BTreeMap<ClusterName, String>, CommandError> {
-    let nodes = selection.nodes(inventory).map_err(apply::refused("deploy"))?;
+    let nodes = selection.nodes(inventory).map_err(operation::refused("deploy"))?;
     authorities_of(session, inventory, nodes.iter().map(|node| node.cluster()))
 }
 

@@ -4,8 +4,8 @@
 use dkc_core::ids::{ClusterName, SlaveId};
 use dkc_inventory::plan::{self, DestroyRequest, DestroyTarget};
 
-use crate::apply::{self, Record};
 use crate::error::CommandError;
+use crate::operation::{self, Record};
 use crate::session::Session;
 
 /// Remove a cluster with all its data, or a slave, from the hosts
@@ -51,10 +51,10 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         }
         Args::Slave { id, with_programs } => (DestroyTarget::Slave { id }, with_programs),
     };
-    let hosts = target.hosts(&session.inventory()?).map_err(apply::refused("destroy"))?;
-    let (inventory, observed) = apply::observe(session, hosts).await?;
-    let request = DestroyRequest { operation: apply::operation(session), target, with_roots };
-    let plan = plan::destroy(&inventory, &observed, &request).map_err(apply::refused("destroy"))?;
-    let forgotten = request.target.nodes(&inventory).map_err(apply::refused("destroy"))?;
-    apply::carry_out(session, plan, Record { forgotten, ..Record::default() }).await
+    let hosts = target.hosts(&session.inventory()?).map_err(operation::refused("destroy"))?;
+    let (inventory, observed) = operation::observe(session, hosts).await?;
+    let request = DestroyRequest { operation: operation::begin(session), target, with_roots };
+    let plan = plan::destroy(&inventory, &observed, &request).map_err(operation::refused("destroy"))?;
+    let forgotten = request.target.nodes(&inventory).map_err(operation::refused("destroy"))?;
+    operation::carry_out(session, plan, Record { forgotten, ..Record::default() }).await
 }

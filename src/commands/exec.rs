@@ -7,9 +7,9 @@ use dkc_inventory::model::Inventory;
 use futures::StreamExt;
 use serde::Serialize;
 
-use crate::apply;
 use crate::error::{CommandError, Exit, codes};
-use crate::gather::{self, WIDTH};
+use crate::observe::{self, WIDTH};
+use crate::operation;
 use crate::selector::Selected;
 use crate::session::Session;
 use crate::ui::{Format, Listing};
@@ -47,7 +47,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     let limit = session.settings.timeout.unwrap_or(EXEC_LIMIT);
     let asked = hosts.iter().map(|host| run_on(&session.world, &inventory, host, &args.program, limit));
     let answers = futures::stream::iter(asked).buffered(WIDTH).collect::<Vec<_>>().await;
-    apply::pin_learned(session)?;
+    operation::pin_learned(session)?;
     let mut listing = Listing::new(&["host", "status", "output"]);
     let mut failures = Vec::new();
     let mut is_unreachable = false;
@@ -90,7 +90,7 @@ async fn run_on(
     program: &[String],
     limit: Duration,
 ) -> Result<Output, WorldError> {
-    let host = gather::open(world, inventory, address).await?;
+    let host = observe::open(world, inventory, address).await?;
     let arguments: Vec<&str> = program.iter().map(String::as_str).collect();
     host.run(Script { what: "the program", text: EXEC, arguments: &arguments, input: Input::Nothing, limit })
         .await

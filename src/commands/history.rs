@@ -1,5 +1,6 @@
 //! `history`: the generations of the inventory that can be gone back to, and which command made each.
 
+use dkc_inventory::generation::Generation;
 use dkc_inventory::model::Inventory;
 use serde::Serialize;
 
@@ -14,7 +15,7 @@ pub struct Args {}
 
 #[derive(Serialize)]
 struct Row {
-    generation: u64,
+    generation: Generation,
     hosts: usize,
     clusters: usize,
     slaves: usize,

@@ -5,10 +5,9 @@ use dkc_inventory::model::{Inventory, NodeName, node_dir};
 use dkc_inventory::plan::Target;
 use serde::Serialize;
 
-use crate::apply;
 use crate::error::{CommandError, codes};
-use crate::execute;
-use crate::gather;
+use crate::observe;
+use crate::operation;
 use crate::session::Session;
 use crate::ui::{Format, Listing};
 use crate::world::{World, WorldError};
@@ -49,11 +48,11 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         false => Target::Slaves { ids: args.id.clone() },
     };
     let inventory = session.inventory()?;
-    let nodes = target.nodes(&inventory).map_err(apply::refused("logs"))?;
+    let nodes = target.nodes(&inventory).map_err(operation::refused("logs"))?;
     session.world.expect(inventory.hosts.iter());
     let asked = nodes.iter().map(|node| read(&session.world, &inventory, node, args.lines));
     let logs = futures::future::join_all(asked).await;
-    apply::pin_learned(session)?;
+    operation::pin_learned(session)?;
     let mut listing = Listing::new(&["node", "host", "log", "lines"]);
     let mut failures = Vec::new();
     for (node, log) in nodes.iter().zip(logs) {
@@ -82,7 +81,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
 
 async fn read(world: &World, inventory: &Inventory, node: &NodeName, lines: u32) -> Result<Log, WorldError> {
     let address = inventory.host_of(node).unwrap_or_else(dkc_inventory::model::this_machine);
-    let (host, root) = gather::root_of(world, inventory, &address).await?;
-    let (lines, place) = execute::log(&host, &node_dir(&root, node), lines).await;
+    let (host, root) = observe::root_of(world, inventory, &address).await?;
+    let (lines, place) = operation::log(&host, &node_dir(&root, node), lines).await;
     Ok(Log { node: node.to_string(), host: address.to_string(), place, lines })
 }

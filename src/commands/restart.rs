@@ -2,9 +2,9 @@
 
 use dkc_inventory::plan::{self, RestartRequest, Target};
 
-use crate::apply::{self, Record};
 use crate::cli::{ClusterTarget, SlaveTarget};
 use crate::error::CommandError;
+use crate::operation::{self, Record};
 use crate::session::Session;
 
 /// Restart a cluster or slaves
@@ -42,9 +42,9 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         }
         Args::Slave(target) => (Target::Slaves { ids: target.id }, false, false),
     };
-    let hosts = target.hosts(&session.inventory()?).map_err(apply::refused("restart"))?;
-    let (inventory, observed) = apply::observe(session, hosts).await?;
-    let request = RestartRequest { operation: apply::operation(session), target, rolling, allow_no_quorum };
-    let plan = plan::restart(&inventory, &observed, &request).map_err(apply::refused("restart"))?;
-    apply::carry_out(session, plan, Record::default()).await
+    let hosts = target.hosts(&session.inventory()?).map_err(operation::refused("restart"))?;
+    let (inventory, observed) = operation::observe(session, hosts).await?;
+    let request = RestartRequest { operation: operation::begin(session), target, rolling, allow_no_quorum };
+    let plan = plan::restart(&inventory, &observed, &request).map_err(operation::refused("restart"))?;
+    operation::carry_out(session, plan, Record::default()).await
 }

@@ -1,8 +1,8 @@
 //! `resume`: goes on with an operation that stopped half way, from its journal.
 
-use crate::apply;
 use crate::error::{CommandError, codes};
-use crate::execute::Recorded;
+use crate::operation;
+use crate::operation::Recorded;
 use crate::session::Session;
 
 /// Continue an operation that was interrupted
@@ -23,5 +23,5 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
                     .now("nothing changed")
             })?,
     };
-    apply::resume(session, &operation).await
+    operation::resume(session, &operation).await
 }

@@ -9,9 +9,9 @@ use dkc_inventory::model::{Inventory, NodeName, node_dir};
 use dkc_inventory::plan::{self, RingRequest, RingWord, Target};
 use serde::Serialize;
 
-use crate::apply::{self, Record};
 use crate::error::{CommandError, Exit, codes};
-use crate::gather;
+use crate::observe;
+use crate::operation::{self, Record};
 use crate::session::Session;
 use crate::store::holder;
 use crate::ui::{Format, Listing};
@@ -143,30 +143,30 @@ async fn change(session: &mut Session, word: RingWord, args: Args) -> Result<(),
     }
     let cluster = session.cluster_name(args.name.as_ref())?;
     let everyone = Target::Servers { cluster: cluster.clone(), numbers: Vec::new() };
-    let hosts = everyone.hosts(&session.inventory()?).map_err(apply::refused("ring"))?;
-    let (inventory, observed) = apply::observe(session, hosts).await?;
+    let hosts = everyone.hosts(&session.inventory()?).map_err(operation::refused("ring"))?;
+    let (inventory, observed) = operation::observe(session, hosts).await?;
     let request = RingRequest {
-        operation: apply::operation(session),
+        operation: operation::begin(session),
         cluster,
         word,
         numbers: args.no,
         holder: holder(),
         take_over: args.take_over,
     };
-    let plan = plan::ring(&inventory, &observed, &request).map_err(apply::refused("ring"))?;
-    apply::carry_out(session, plan, Record::default()).await
+    let plan = plan::ring(&inventory, &observed, &request).map_err(operation::refused("ring"))?;
+    operation::carry_out(session, plan, Record::default()).await
 }
 
 async fn ask_all(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let target =
         Target::Servers { cluster: session.cluster_name(args.name.as_ref())?, numbers: args.no.clone() };
     let inventory = session.inventory()?;
-    let nodes = target.nodes(&inventory).map_err(apply::refused("ring"))?;
+    let nodes = target.nodes(&inventory).map_err(operation::refused("ring"))?;
     session.world.expect(inventory.hosts.iter());
     let asked =
         nodes.iter().map(|node| ask(&session.world, &inventory, node, args.word.line(), session.timeout()));
     let answers = futures::future::join_all(asked).await;
-    apply::pin_learned(session)?;
+    operation::pin_learned(session)?;
     let mut listing = Listing::new(&["node", "host", "answer"]);
     let mut failures = Vec::new();
     for (node, answer) in nodes.iter().zip(answers) {
@@ -214,7 +214,7 @@ async fn ask(
     limit: Duration,
 ) -> Result<String, WorldError> {
     let Some(address) = inventory.host_of(node) else { return Ok(String::new()) };
-    let (host, root) = gather::root_of(world, inventory, &address).await?;
+    let (host, root) = observe::root_of(world, inventory, &address).await?;
     let mut control = host.control(&node_dir(&root, node)).await?;
     match control.ask(&ControlRequest::Word { line: word.to_owned() }, limit).await? {
         ControlReply::Text(text) => Ok(text),

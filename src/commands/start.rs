@@ -2,9 +2,9 @@
 
 use dkc_inventory::plan::{self, Plan, StartRequest, Target};
 
-use crate::apply::{self, Record};
 use crate::cli::{ClusterTarget, SlaveTarget};
 use crate::error::CommandError;
+use crate::operation::{self, Record};
 use crate::session::Session;
 
 /// Start a cluster or slaves, and wait until they serve
@@ -32,12 +32,12 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
 
 /// A start of what is targeted; the playground uses it too.
 pub async fn run_target(session: &mut Session, target: Target) -> Result<(), CommandError> {
-    let hosts = target.hosts(&session.inventory()?).map_err(apply::refused("start"))?;
-    let (inventory, observed) = apply::observe(session, hosts).await?;
-    let request = StartRequest { operation: apply::operation(session), target };
-    let plan = plan::start(&inventory, &observed, &request).map_err(apply::refused("start"))?;
+    let hosts = target.hosts(&session.inventory()?).map_err(operation::refused("start"))?;
+    let (inventory, observed) = operation::observe(session, hosts).await?;
+    let request = StartRequest { operation: operation::begin(session), target };
+    let plan = plan::start(&inventory, &observed, &request).map_err(operation::refused("start"))?;
     let record = Record { founded: founded(&request.target, &plan), ..Record::default() };
-    apply::carry_out(session, plan, record).await
+    operation::carry_out(session, plan, record).await
 }
 
 /// The servers that a command about a cluster means.
@@ -49,7 +49,7 @@ pub fn servers(session: &Session, target: &ClusterTarget) -> Result<Target, Comm
 /// Founded by this plan, or found to be founded already although nobody wrote it down.
 fn founded(target: &Target, plan: &Plan) -> Vec<dkc_core::ids::ClusterName> {
     match target {
-        Target::Servers { cluster, .. } if plan.generation_after != plan.generation => vec![cluster.clone()],
+        Target::Servers { cluster, .. } if plan.target != plan.base => vec![cluster.clone()],
         _ => Vec::new(),
     }
 }

@@ -2,9 +2,9 @@
 
 use dkc_inventory::plan::{self, StopRequest, Target};
 
-use crate::apply::{self, Record};
 use crate::cli::{ClusterTarget, SlaveTarget};
 use crate::error::CommandError;
+use crate::operation::{self, Record};
 use crate::session::Session;
 
 /// Stop a cluster or slaves, in good order
@@ -40,10 +40,10 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         }
         Args::Slave(target) => (Target::Slaves { ids: target.id }, false, false),
     };
-    let hosts = target.hosts(&session.inventory()?).map_err(apply::refused("stop"))?;
-    let (inventory, observed) = apply::observe(session, hosts).await?;
-    let operation = apply::operation(session);
+    let hosts = target.hosts(&session.inventory()?).map_err(operation::refused("stop"))?;
+    let (inventory, observed) = operation::observe(session, hosts).await?;
+    let operation = operation::begin(session);
     let request = StopRequest { operation, target, allow_silent, allow_no_quorum };
-    let plan = plan::stop(&inventory, &observed, &request).map_err(apply::refused("stop"))?;
-    apply::carry_out(session, plan, Record::default()).await
+    let plan = plan::stop(&inventory, &observed, &request).map_err(operation::refused("stop"))?;
+    operation::carry_out(session, plan, Record::default()).await
 }

@@ -40,7 +40,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     })?;
     let loader = Loader::new("/proc/self/exe")
         .map_err(|error| CommandError::bug(format!("the symbols of this program: {error}")))?;
-    let own = Program::own().map_err(crate::apply::world_error)?.short_digest();
+    let own = Program::own().map_err(crate::operation::world_error)?.short_digest();
     let is_known = |program: &str| args.allow_other_program || program.contains(own);
     let text = symbolized(&text, is_known, |address| frames(&loader, address)).map_err(|program| {
         CommandError::new(&codes::OTHER_PROGRAM, format!("the report is of {program}; this program is {own}"))

@@ -5,8 +5,8 @@ use dkc_inventory::edit;
 use dkc_inventory::model::{Host, Inventory};
 use serde::Serialize;
 
-use crate::apply;
 use crate::error::{CommandError, codes};
+use crate::operation;
 use crate::session::Session;
 use crate::ui::{Format, Listing};
 use crate::world::login::KeyVerdict;
@@ -81,7 +81,7 @@ async fn update(
             return Ok(());
         }
         Ok(KeyVerdict::Changed(shown) | KeyVerdict::Unknown(shown)) => shown,
-        Err(error) => return Err(apply::world_error(error)),
+        Err(error) => return Err(operation::world_error(error)),
     };
     let pinned = if host.host_key.is_empty() { "none".to_owned() } else { host.host_key.join(" or ") };
     session.ui.say(&format!("{address}\n  pinned: {pinned}\n  shown:  {shown}"));

@@ -2,6 +2,7 @@
 //! generation, so it can be undone too. What hosts run is not touched; `deploy` carries it there.
 
 use dkc_inventory::edit;
+use dkc_inventory::generation::Generation;
 use dkc_inventory::model::Inventory;
 
 use crate::error::{CommandError, codes};
@@ -15,7 +16,7 @@ use crate::session::Session;
 pub struct Args {
     /// The generation to go back to (default: the one before this)
     #[arg(long, value_name = "GENERATION")]
-    pub to: Option<u64>,
+    pub to: Option<Generation>,
     /// The inventory file cannot be read: put the newest kept generation in its place, and keep the file beside it
     #[arg(long)]
     pub broken: bool,
@@ -29,10 +30,10 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     let current = locked.load()?;
     let target = match args.to {
         Some(generation) => generation,
-        None => before(session, current.generation)?,
+        None => newest_kept(session, |kept| kept < current.generation)?,
     };
     let earlier = edit::keep_recorded(session.store.load_generation(target)?, &current);
-    let inventory = Inventory { generation: current.generation + 1, ..earlier };
+    let inventory = Inventory { generation: current.generation.next(), ..earlier };
     let summary = summary(&current, &inventory);
     if session.settings.dry_run {
         session.ui.say(&format!("would go back to generation {target}: {summary}"));
@@ -43,10 +44,10 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     Ok(())
 }
 
-/// The newest kept generation older than the current one.
-fn before(session: &Session, current: u64) -> Result<u64, CommandError> {
+/// The newest kept generation of those that are meant.
+fn newest_kept(session: &Session, is_meant: impl Fn(Generation) -> bool) -> Result<Generation, CommandError> {
     let kept = session.store.generations()?;
-    kept.iter().rev().map(|k| k.generation).find(|generation| *generation < current).ok_or_else(|| {
+    kept.iter().rev().map(|k| k.generation).find(|generation| is_meant(*generation)).ok_or_else(|| {
         CommandError::new(&codes::GENERATION_UNKNOWN, "there is no earlier generation to go back to")
             .next("history")
     })
@@ -55,7 +56,7 @@ fn before(session: &Session, current: u64) -> Result<u64, CommandError> {
 fn replace_broken(
     session: &Session,
     locked: &crate::store::Locked,
-    to: Option<u64>,
+    to: Option<Generation>,
 ) -> Result<(), CommandError> {
     if session.inventory().is_ok() {
         return Err(CommandError::new(&codes::REFUSED, "the inventory file is not broken")
@@ -64,11 +65,11 @@ fn replace_broken(
     }
     let target = match to {
         Some(generation) => generation,
-        None => before(session, u64::MAX)?,
+        None => newest_kept(session, |_| true)?,
     };
     let kept = session.store.load_generation(target)?;
     // The number after the newest one that may ever have been used: the broken file was at most one further.
-    let inventory = Inventory { generation: before(session, u64::MAX)? + 2, ..kept };
+    let inventory = Inventory { generation: newest_kept(session, |_| true)?.next().next(), ..kept };
     let aside = locked.save_over_broken(&inventory)?;
     session.ui.say(&format!(
         "generation {} is as generation {target} was; the broken file is kept as {}",

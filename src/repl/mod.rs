@@ -68,10 +68,12 @@ pub async fn interact(session: &mut Session) -> Exit {
 /// A first user learns where to begin; an inventory that cannot be read is said before anything is typed.
 fn greet(session: &Session) {
     match session.inventory() {
-        Ok(inventory) if inventory.generation == 0 => session.ui.say(
-            "Nothing is registered yet. `help` shows the commands, `playground` lets you try them, \
+        Ok(inventory) if inventory.generation == dkc_inventory::generation::Generation::NONE => {
+            session.ui.say(
+                "Nothing is registered yet. `help` shows the commands, `playground` lets you try them, \
              Ctrl-D leaves.",
-        ),
+            )
+        }
         Ok(_) => {}
         Err(error) => session.ui.error(&error),
     }

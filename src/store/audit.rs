@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Store, files, state};
 use crate::error::{CommandError, codes};
+use dkc_inventory::generation::Generation;
 
 const AUDIT_FILE: &str = "audit.jsonl";
 /// The digest of the last line, so that the last line cannot be changed unseen either.
@@ -27,8 +28,8 @@ pub struct Entry {
     /// `done`, or the error's id.
     pub result: String,
     pub exit: u8,
-    pub generation_before: u64,
-    pub generation_after: u64,
+    pub generation_before: Generation,
+    pub generation_after: Generation,
     /// Digest of the line before.
     pub before: String,
 }
@@ -40,7 +41,7 @@ impl Store {
         command: &str,
         result: &str,
         exit: u8,
-        generations: (u64, u64),
+        generations: (Generation, Generation),
     ) -> Result<(), CommandError> {
         files::make_private_dir(&self.dir)?;
         let _only_one = AppendLock::take(self)?;
@@ -130,7 +131,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::at(dir.path().to_owned());
         for (command, result) in [("register host a", "done"), ("deploy", "DKC-E0151"), ("undo", "done")] {
-            store.record(command, result, 0, (1, 2)).unwrap();
+            store.record(command, result, 0, (Generation::new(1), Generation::new(2))).unwrap();
         }
         (dir, store)
     }

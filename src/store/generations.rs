@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use dkc_inventory::generation::Generation;
 use dkc_inventory::model::Inventory;
 
 use super::{Store, files, parse};
@@ -13,7 +14,7 @@ pub const GENERATIONS_MAX: usize = 50;
 /// One kept generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
-    pub generation: u64,
+    pub generation: Generation,
     pub file: PathBuf,
 }
 
@@ -38,7 +39,7 @@ impl Store {
     }
 
     /// Reads a kept generation.
-    pub fn load_generation(&self, generation: u64) -> Result<Inventory, CommandError> {
+    pub fn load_generation(&self, generation: Generation) -> Result<Inventory, CommandError> {
         let file = self.generation_file(generation);
         let text = files::read(&file)?.ok_or_else(|| {
             CommandError::new(
@@ -67,7 +68,7 @@ impl Store {
         self.dir.join("generations")
     }
 
-    fn generation_file(&self, generation: u64) -> PathBuf {
+    fn generation_file(&self, generation: Generation) -> PathBuf {
         self.generations_dir().join(format!("{generation}.yaml"))
     }
 }
@@ -83,12 +84,12 @@ mod tests {
         let locked = store.lock("test").unwrap();
         let mut inventory = store.load().unwrap();
         for generation in 1..=60 {
-            inventory.generation = generation;
+            inventory.generation = Generation::new(generation);
             locked.save(&inventory).unwrap();
         }
-        let kept: Vec<u64> = store.generations().unwrap().iter().map(|k| k.generation).collect();
+        let kept: Vec<u64> = store.generations().unwrap().iter().map(|k| k.generation.number()).collect();
         assert_eq!((kept.first(), kept.last(), kept.len()), (Some(&10), Some(&59), GENERATIONS_MAX));
-        assert_eq!(store.load_generation(59).unwrap().generation, 59);
-        assert_eq!(store.load_generation(3).unwrap_err().exit, crate::error::Exit::Unknown);
+        assert_eq!(store.load_generation(Generation::new(59)).unwrap().generation, Generation::new(59));
+        assert_eq!(store.load_generation(Generation::new(3)).unwrap_err().exit, crate::error::Exit::Unknown);
     }
 }

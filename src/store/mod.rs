@@ -21,6 +21,8 @@ pub use lock::Locked;
 pub use staged::Staged;
 pub use state::{history_file, holder};
 
+/// Marks the inventory of a playground, whose nodes leave this machine's systemd alone.
+pub const SUPERVISED_MARKER: &str = ".supervised";
 /// The inventory's file inside its directory.
 pub const INVENTORY_FILE: &str = "inventory.yaml";
 
@@ -52,6 +54,11 @@ impl Store {
 
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Whether its nodes run under their own supervision, whatever else the host has.
+    pub fn is_supervised(&self) -> bool {
+        self.dir.join(SUPERVISED_MARKER).exists()
     }
 
     pub fn inventory_file(&self) -> PathBuf {

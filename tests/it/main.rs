@@ -7,6 +7,7 @@ mod elastic;
 mod faults;
 mod jump;
 mod logins;
+mod operation;
 mod prompt;
 mod shell;
 mod spine;

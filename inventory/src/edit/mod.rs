@@ -52,7 +52,7 @@ impl Edited {
     fn from(before: &Inventory, mut after: Inventory, lines: Vec<String>) -> Edited {
         let is_changed = *before != after;
         if is_changed {
-            after.generation = before.generation + 1;
+            after.generation = before.generation.next();
         }
         Edited { inventory: after, is_changed, lines }
     }

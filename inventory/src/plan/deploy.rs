@@ -8,7 +8,7 @@ use dkc_core::ids::{ClusterName, HostAddress};
 
 use super::header::ring_version;
 use super::steps::{Place, Steps, places};
-use super::{Action, Danger, Operation, Plan, Refusal, Refused, Selection, unified};
+use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Selection, unified};
 use crate::edit::record_deployed;
 use crate::model::{Inventory, NodeName};
 use crate::observed::{HostFacts, NodeView, Observed, UNIT_FILE};
@@ -64,7 +64,7 @@ pub fn deploy(inventory: &Inventory, observed: &Observed, request: &DeployReques
     }
     let mut plan = Plan::new(inventory, &request.operation, Danger::Reversible);
     plan.ring_version = ring_version(observed, &nodes);
-    plan.generation_after = record_deployed(inventory, &nodes).inventory.generation;
+    plan.target = record_deployed(inventory, &nodes).inventory.generation;
     plan.steps = steps.numbered();
     plan.impact = impact(&plan, &places);
     plan.undo = undo(&places);
@@ -199,10 +199,10 @@ pub(super) fn program_steps(steps: &mut Steps, request: &DeployRequest, places: 
     for (host, facts) in hosts {
         let root = facts.root.clone();
         if !facts.root_has_marker {
-            steps.host(1, host, Action::MakeRoot { root: root.clone() });
+            steps.host(1, host, HostAction::MakeRoot { root: root.clone() });
         }
         if !facts.programs.contains(digest) {
-            steps.host(1, host, Action::UploadProgram { root, digest: digest.clone(), bytes: *bytes });
+            steps.host(1, host, HostAction::UploadProgram { root, digest: digest.clone(), bytes: *bytes });
         }
     }
 }
@@ -222,21 +222,21 @@ pub(super) fn node_steps(
     let dir = place.dir();
     let mut actions = Vec::new();
     if !request.config_only && view.marker != Some(uuid) {
-        actions.push(Action::MakeNode { dir: dir.clone(), uuid });
+        actions.push(HostAction::MakeNode { dir: dir.clone(), uuid });
     }
     if !request.config_only && needs_certificate(request, &place.node, &view) {
         let is_server = place.node.is_server();
-        actions.push(Action::IssueCertificate { dir: dir.clone(), uuid, is_server });
+        actions.push(HostAction::IssueCertificate { dir: dir.clone(), uuid, is_server });
     }
     actions.extend(config_step(&dir, &config, &view));
     if !request.config_only && view.program.as_ref() != Some(&request.program.digest) {
-        actions.push(Action::LinkProgram { dir: dir.clone(), digest: request.program.digest.clone() });
+        actions.push(HostAction::LinkProgram { dir: dir.clone(), digest: request.program.digest.clone() });
     }
     if !request.config_only && view.identity.is_none() {
-        actions.push(Action::InitialiseData { dir: dir.clone(), uuid });
+        actions.push(HostAction::InitialiseData { dir: dir.clone(), uuid });
     }
     if !actions.is_empty() {
-        actions.push(Action::CheckConfiguration { dir: dir.clone() });
+        actions.push(HostAction::CheckConfiguration { dir: dir.clone() });
     }
     if !request.config_only {
         actions.extend(service_step(place, &dir, &view, &config));
@@ -251,10 +251,10 @@ fn needs_certificate(request: &DeployRequest, node: &NodeName, view: &NodeView) 
     ends_soon || anchors.is_none() || wanted.is_some_and(|wanted| Some(wanted) != anchors)
 }
 
-pub(super) fn config_step(dir: &str, config: &NodeConfig, view: &NodeView) -> Option<Action> {
+pub(super) fn config_step(dir: &str, config: &NodeConfig, view: &NodeView) -> Option<HostAction> {
     let text = render::config_text(config);
     let present = view.files.get(layout::CONFIG);
-    (present != Some(&render::digest(&text))).then(|| Action::WriteFile {
+    (present != Some(&render::digest(&text))).then(|| HostAction::WriteFile {
         path: format!("{dir}/{}", layout::CONFIG),
         diff: unified(view.config_text.as_deref(), &text),
         mode: CONFIG_MODE,
@@ -263,14 +263,14 @@ pub(super) fn config_step(dir: &str, config: &NodeConfig, view: &NodeView) -> Op
     })
 }
 
-fn service_step(place: &Place<'_>, dir: &str, view: &NodeView, config: &NodeConfig) -> Option<Action> {
+fn service_step(place: &Place<'_>, dir: &str, view: &NodeView, config: &NodeConfig) -> Option<HostAction> {
     let manager = place.facts.service;
     let pairs = match &config.role {
         Role::Slave(slave) => slave.pairs.as_slice(),
         Role::Server(_) => &[],
     };
     let text = render::unit_text(&place.node, dir, &place.facts.user, manager, pairs)?;
-    (view.files.get(UNIT_FILE) != Some(&render::digest(&text))).then(|| Action::InstallService {
+    (view.files.get(UNIT_FILE) != Some(&render::digest(&text))).then(|| HostAction::InstallService {
         dir: dir.to_owned(),
         manager,
         unit: render::unit_name(&place.node),
@@ -285,8 +285,12 @@ fn impact(plan: &Plan, places: &[Place<'_>]) -> Vec<String> {
         .iter()
         .filter(|step| {
             matches!(
-                step.action,
-                Action::WriteFile { .. } | Action::LinkProgram { .. } | Action::InstallService { .. }
+                step.action.on_host(),
+                Some(
+                    HostAction::WriteFile { .. }
+                        | HostAction::LinkProgram { .. }
+                        | HostAction::InstallService { .. }
+                )
             )
         })
         .filter_map(|step| step.node.as_ref())

@@ -9,7 +9,7 @@ use super::deploy::ownership_refusal;
 use super::header::ring_version;
 use super::steps::{Place, Steps, places};
 use super::stop::is_up;
-use super::{Action, Danger, Operation, Plan, Refusal, Refused};
+use super::{Danger, HostAction, Operation, Plan, Refusal, Refused};
 use crate::edit::forget_deployed;
 use crate::model::{Inventory, NodeName};
 use crate::observed::{HostFacts, Observed};
@@ -109,17 +109,17 @@ pub fn destroy(
         let phase = if place.node.is_server() { 3 } else { 1 };
         let manager = place.facts.service;
         if is_up(&place.facts.node(&place.node)) {
-            steps.node(phase, place, Action::StopNode { dir: place.dir(), manager });
+            steps.node(phase, place, HostAction::StopNode { dir: place.dir(), manager });
         }
         let uuid = inventory.uuid_of(&place.node).expect("a place is made of a registered node");
-        steps.node(phase + 1, place, Action::RemoveNode { dir: place.dir(), uuid, manager });
+        steps.node(phase + 1, place, HostAction::RemoveNode { dir: place.dir(), uuid, manager });
     }
     if request.with_roots {
         root_steps(&mut steps, &places);
     }
     let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
     plan.ring_version = ring_version(observed, &nodes);
-    plan.generation_after = forget_deployed(inventory, &nodes).inventory.generation;
+    plan.target = forget_deployed(inventory, &nodes).inventory.generation;
     plan.steps = steps.numbered();
     plan.undo = "none: what is removed is gone".into();
     match &request.target {
@@ -146,7 +146,7 @@ fn root_steps(steps: &mut Steps, places: &[Place<'_>]) {
     for (host, facts) in hosts {
         let stays = facts.nodes.iter().any(|(node, view)| view.exists && !going.contains(node));
         if facts.root_has_marker && !stays {
-            steps.host(5, host, Action::RemoveRoot { root: facts.root.clone() });
+            steps.host(5, host, HostAction::RemoveRoot { root: facts.root.clone() });
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The head of a plan: what was asked for, from which generation.
 
+use std::collections::BTreeSet;
+
 use dkc_core::ids::RingVersion;
 use serde::{Deserialize, Serialize};
 
-use super::{Danger, Plan};
+use super::{Action, Danger, Endpoint, Plan};
 use crate::model::{Inventory, NodeName};
 use crate::observed::Observed;
 
@@ -23,8 +25,9 @@ impl Plan {
             operation: operation.id.clone(),
             command: operation.command.clone(),
             danger,
-            generation: inventory.generation,
-            generation_after: inventory.generation,
+            base: inventory.generation,
+            running: inventory.generation,
+            target: inventory.generation,
             ring_version: None,
             confirm: None,
             impact: Vec::new(),
@@ -39,10 +42,25 @@ impl Plan {
         self.steps.is_empty()
     }
 
+    /// The servers that can say which version the ring has now: those that the plan asks, and those that it changes.
+    pub fn endpoints(&self) -> BTreeSet<Endpoint> {
+        let mut endpoints = BTreeSet::new();
+        for step in &self.steps {
+            match (&step.action, &step.node) {
+                (Action::Ring { endpoints: asked, .. }, _) => endpoints.extend(asked.iter().cloned()),
+                (Action::Host(action), Some(node)) if node.is_server() => {
+                    let dir = action.node_dir().map(str::to_owned);
+                    endpoints.extend(dir.map(|dir| Endpoint { host: step.host.clone(), dir }));
+                }
+                _ => {}
+            }
+        }
+        endpoints
+    }
+
     /// The nodes that steps concern, each once, in order.
     pub fn nodes(&self) -> Vec<NodeName> {
-        let nodes: std::collections::BTreeSet<_> =
-            self.steps.iter().filter_map(|step| step.node.clone()).collect();
+        let nodes: BTreeSet<_> = self.steps.iter().filter_map(|step| step.node.clone()).collect();
         nodes.into_iter().collect()
     }
 }

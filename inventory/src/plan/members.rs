@@ -16,9 +16,11 @@ use super::start::{is_running, port_refusals, start_action};
 use super::steps::{Place, Steps, places};
 use super::stop::{failures, is_up, tolerated};
 use super::{
-    Action, Danger, DeployRequest, Door, Operation, Plan, Program, Refusal, Refused, Selection, Target,
+    Danger, DeployRequest, Endpoint, HostAction, Operation, Plan, Program, Refusal, Refused, RingAction,
+    Selection, Target,
 };
 use crate::edit::{plural, remove_members};
+use crate::generation::Generation;
 use crate::model::{Inventory, NodeName, Server, node_dir};
 use crate::observed::{HostView, Observed};
 use crate::render;
@@ -41,7 +43,7 @@ pub struct MembersRequest {
     pub come: Vec<MemberNo>,
     pub leave: Vec<MemberNo>,
     /// The generation that is on disk: the plan is bound to it, not to the one with those who come.
-    pub generation: u64,
+    pub base: Generation,
     pub program: Program,
     pub authorities: BTreeMap<ClusterName, String>,
     /// Although a member that stays is down (`--allow-no-tolerance`).
@@ -76,12 +78,12 @@ pub fn change_members(
     planning.end_steps(&mut steps);
 
     let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
-    plan.generation = request.generation;
+    plan.base = request.base;
     plan.ring_version = Some(planning.facts.view.ring.version);
     plan.steps = steps.numbered();
     plan.leaves = planning.leaving.iter().map(|server| planning.node_name(server.number)).collect();
     let is_recorded = !plan.leaves.is_empty() || plan.steps.iter().any(records);
-    plan.generation_after = inventory.generation + u64::from(is_recorded);
+    plan.target = inventory.generation.next_if(is_recorded);
     planning.judge_danger(&mut plan);
     planning.impact(&mut plan);
     plan.undo = planning.undo();
@@ -89,7 +91,7 @@ pub fn change_members(
 }
 
 fn records(step: &super::Step) -> bool {
-    matches!(step.action, Action::CheckConfiguration { .. })
+    matches!(step.action.on_host(), Some(HostAction::CheckConfiguration { .. }))
 }
 
 struct Planning<'a> {
@@ -267,28 +269,26 @@ impl<'a> Planning<'a> {
     }
 
     /// Servers that answer, those that stay first: through any of them the whole ring is spoken to.
-    fn doors(&self) -> Vec<Door> {
-        let door = |node: &NodeName| {
+    fn endpoints(&self) -> Vec<Endpoint> {
+        let endpoint = |node: &NodeName| {
             let host = self.inventory.host_of(node)?;
             let facts = self.observed.facts(&host)?;
             facts.node(node).meta.as_ref()?;
-            Some(Door { dir: node_dir(&facts.root, node), host })
+            Some(Endpoint { dir: node_dir(&facts.root, node), host })
         };
         let nodes = self.inventory.servers_of(&self.request.cluster);
         let (leave, stay): (Vec<&NodeName>, Vec<&NodeName>) =
             nodes.iter().partition(|node| self.leaving.iter().any(|s| self.node_name(s.number) == **node));
-        stay.into_iter().chain(leave).filter_map(door).collect()
+        stay.into_iter().chain(leave).filter_map(endpoint).collect()
     }
 
-    fn ring_step(&self, steps: &mut Steps, phase: u32, action: Action) {
-        if let Some(door) = self.doors().first() {
-            steps.host(phase, &door.host, action);
-        }
+    fn ring_step(&self, steps: &mut Steps, phase: u32, action: RingAction) {
+        steps.ring(phase, self.endpoints(), action);
     }
 
     fn change(&self, steps: &mut Steps, phase: u32, change: MemberChange, about: String) {
-        let (doors, operation) = (self.doors(), Some(self.operation));
-        self.ring_step(steps, phase, Action::ChangeMembers { doors, operation, change, about });
+        let operation = Some(self.operation);
+        self.ring_step(steps, phase, RingAction::ChangeMembers { operation, change, about });
     }
 
     fn needs_operation(&self) -> bool {
@@ -298,9 +298,9 @@ impl<'a> Planning<'a> {
 
     fn begin_steps(&self, steps: &mut Steps, new: &[Place<'_>]) {
         if self.needs_operation() {
-            let (cluster, doors, id) = (self.request.cluster.clone(), self.doors(), self.operation);
+            let (cluster, id) = (self.request.cluster.clone(), self.operation);
             let (holder, what) = (self.request.lock.holder.clone(), self.what());
-            self.ring_step(steps, BEGIN, Action::BeginOperation { cluster, doors, id, holder, what });
+            self.ring_step(steps, BEGIN, RingAction::BeginOperation { cluster, id, holder, what });
         }
         let deploy = self.deploy_request();
         program_steps(steps, &deploy, new);
@@ -329,7 +329,7 @@ impl<'a> Planning<'a> {
                 && let Some(server) = self.inventory.server(name, *number)
             {
                 let node_id = server.node_id;
-                steps.node(JOIN, place, Action::WaitJoined { dir: place.dir(), node_id });
+                steps.node(JOIN, place, HostAction::WaitJoined { dir: place.dir(), node_id });
             }
         }
     }
@@ -340,7 +340,7 @@ impl<'a> Planning<'a> {
             // A merge that runs was checked when it began; what it needs now is to end.
             if self.facts.view.merge.is_none() {
                 let failures = self.reshape.tolerates_now.unwrap_or(0);
-                self.ring_step(steps, MERGE, Action::RequireTolerance { doors: self.doors(), failures });
+                self.ring_step(steps, MERGE, RingAction::RequireTolerance { failures });
             }
             // Together they move each tablet once; one by one the second would move some again.
             let is_several = come.len() + leave.len() > 1;
@@ -365,8 +365,8 @@ impl<'a> Planning<'a> {
             }
             let ids = |servers: &[&Server]| servers.iter().map(|server| server.node_id).collect();
             let (come, leave) = (ids(&come), ids(&leave));
-            let (doors, operation) = (self.doors(), self.operation);
-            self.ring_step(steps, MERGE, Action::Merge { doors, operation, come, leave });
+            let operation = self.operation;
+            self.ring_step(steps, MERGE, RingAction::Merge { operation, come, leave });
         }
         for server in &self.leaving {
             if self.facts.view.ring.node(server.node_id).is_some() {
@@ -385,10 +385,14 @@ impl<'a> Planning<'a> {
             let view = facts.node(&node);
             let place = Place { node, host, facts };
             if is_up(&view) {
-                steps.node(STOP, &place, Action::StopNode { dir: place.dir(), manager: facts.service });
+                steps.node(STOP, &place, HostAction::StopNode { dir: place.dir(), manager: facts.service });
             }
             if view.marker == Some(server.node_uuid) {
-                steps.node(STOP, &place, Action::MarkRemoved { dir: place.dir(), uuid: server.node_uuid });
+                steps.node(
+                    STOP,
+                    &place,
+                    HostAction::MarkRemoved { dir: place.dir(), uuid: server.node_uuid },
+                );
             }
         }
     }
@@ -411,7 +415,7 @@ impl<'a> Planning<'a> {
             }
             if let Some(write) = config_step(&place.dir(), &config, &view) {
                 steps.node(SLAVES, &place, write);
-                steps.node(SLAVES, &place, Action::CheckConfiguration { dir: place.dir() });
+                steps.node(SLAVES, &place, HostAction::CheckConfiguration { dir: place.dir() });
             }
         }
     }
@@ -424,11 +428,10 @@ impl<'a> Planning<'a> {
     fn end_steps(&self, steps: &mut Steps) {
         if self.moves() {
             let failures = self.reshape.tolerates_after.unwrap_or(0);
-            self.ring_step(steps, END, Action::WaitHealthy { doors: self.doors(), failures });
+            self.ring_step(steps, END, RingAction::WaitHealthy { failures });
         }
         if self.needs_operation() || self.is_continued {
-            let (doors, id) = (self.doors(), self.operation);
-            self.ring_step(steps, END, Action::EndOperation { doors, id });
+            self.ring_step(steps, END, RingAction::EndOperation { id: self.operation });
         }
     }
 
@@ -438,7 +441,7 @@ impl<'a> Planning<'a> {
         let after = self.in_service_after();
         if self.moves() && !self.leaving.is_empty() && after < self.facts.copies_wanted() {
             plan.danger = Danger::LosesData;
-            plan.confirm = Some(format!("{}@g{}", self.request.cluster, plan.generation));
+            plan.confirm = Some(format!("{}@g{}", self.request.cluster, plan.base));
             plan.impact.push(format!(
                 "{after} {} for {} replicas: every tablet loses a copy",
                 plural(after, "server"),
@@ -561,14 +564,14 @@ impl<'a> Planning<'a> {
 
 /// The steps of the merge by their numbers, and what may still fail meanwhile.
 fn worst_moment_words(plan: &Plan, tolerates: u32) -> Option<String> {
-    let is_merge = |step: &&super::Step| matches!(step.action, Action::Merge { .. });
+    let is_merge = |step: &&super::Step| matches!(step.action.on_ring(), Some(RingAction::Merge { .. }));
     let is_service = |step: &&super::Step| {
         matches!(
-            &step.action,
-            Action::ChangeMembers {
+            step.action.on_ring(),
+            Some(RingAction::ChangeMembers {
                 change: MemberChange::ServiceIn { .. } | MemberChange::ServiceOut { .. },
                 ..
-            }
+            })
         )
     };
     let last = plan.steps.iter().find(is_merge)?.number;

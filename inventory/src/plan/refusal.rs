@@ -5,6 +5,7 @@ use dkc_core::ids::{ClusterName, HostAddress, MemberNo, NodeAddress, NodeUuid};
 
 use super::stop::failures;
 use crate::edit::plural;
+use crate::generation::Generation;
 use crate::model::NodeName;
 use crate::names::suggestion;
 use crate::observed::Silence;
@@ -78,7 +79,7 @@ pub enum Refusal {
     #[error("{holder} is doing '{what}' with {cluster}")]
     OperationRuns { cluster: ClusterName, holder: String, what: String },
     #[error("the inventory is at generation {now}, the plan was made at {planned}")]
-    StaleGeneration { planned: u64, now: u64 },
+    StaleGeneration { planned: Generation, now: Generation },
     #[error("the ring is at version {now}, the plan was made at {planned}")]
     StaleRing { planned: u64, now: u64 },
 }

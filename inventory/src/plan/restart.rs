@@ -8,7 +8,7 @@ use super::header::ring_version;
 use super::start::{is_running, start_action, start_refusals};
 use super::steps::{Place, Steps, places};
 use super::stop::{is_up, members_up, tolerated};
-use super::{Action, Danger, Operation, Plan, Refusal, Refused, Target};
+use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Target};
 use crate::model::{Inventory, NodeName};
 use crate::observed::Observed;
 
@@ -84,13 +84,13 @@ fn rolling_steps(places: &[Place<'_>]) -> Vec<super::Step> {
     for (index, place) in places.iter().enumerate() {
         let phase = index as u32 + 1;
         if is_running(place) && place.node.is_server() {
-            steps.node(phase, place, Action::PrepareStop { dir: place.dir() });
+            steps.node(phase, place, HostAction::PrepareStop { dir: place.dir() });
         }
         if is_up(&place.facts.node(&place.node)) {
             steps.node(phase, place, stop_action(place));
         }
         steps.node(phase, place, start_action(place));
-        steps.node(phase, place, Action::WaitReady { dir: place.dir() });
+        steps.node(phase, place, HostAction::WaitReady { dir: place.dir() });
     }
     steps.numbered()
 }
@@ -102,13 +102,13 @@ fn steps_at_once(places: &[Place<'_>]) -> Vec<super::Step> {
             steps.node(1, place, stop_action(place));
         }
         steps.node(2, place, start_action(place));
-        steps.node(3, place, Action::WaitReady { dir: place.dir() });
+        steps.node(3, place, HostAction::WaitReady { dir: place.dir() });
     }
     steps.numbered()
 }
 
-fn stop_action(place: &Place<'_>) -> Action {
-    Action::StopNode { dir: place.dir(), manager: place.facts.service }
+fn stop_action(place: &Place<'_>) -> HostAction {
+    HostAction::StopNode { dir: place.dir(), manager: place.facts.service }
 }
 
 /// The meta group then changes its leader once, not with every server.

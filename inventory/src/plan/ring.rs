@@ -3,11 +3,11 @@
 
 use dkc_core::ids::{ClusterName, MemberNo};
 use dkc_core::meta::{MemberChange, MetaCommand, MetaReply, MetaState, OperationId};
-use dkc_core::ring::{Action as RingAction, Node};
+use dkc_core::ring::{Action as MemberAction, Node};
 
 use super::members::is_pending;
 use super::steps::Steps;
-use super::{Action, Danger, Door, Operation, Plan, Refusal, Refused, Target};
+use super::{Danger, Endpoint, Operation, Plan, Refusal, Refused, RingAction, Target};
 use crate::model::{Inventory, node_dir};
 use crate::observed::Observed;
 use crate::ring::RingFacts;
@@ -58,8 +58,8 @@ pub fn ring(inventory: &Inventory, observed: &Observed, request: &RingRequest) -
     let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
     plan.ring_version = Some(facts.view.ring.version);
     let mut steps = Steps::default();
-    let doors = doors(inventory, observed, name);
-    let mut changes = Changes { steps: &mut steps, doors: &doors, operation };
+    let endpoints = endpoints(inventory, observed, name);
+    let mut changes = Changes { steps: &mut steps, endpoints: &endpoints, operation };
     match request.word {
         RingWord::AbortMerge => abort(&facts, &mut changes),
         word => simple(word, &numbers, &mut changes),
@@ -78,7 +78,9 @@ pub fn ring(inventory: &Inventory, observed: &Observed, request: &RingRequest) -
 fn check_legal(plan: &Plan, facts: &RingFacts<'_>, cluster: &ClusterName) -> Result<(), Refused> {
     let mut state = MetaState::from(facts.view);
     for step in &plan.steps {
-        let Action::ChangeMembers { operation, change, .. } = &step.action else { continue };
+        let Some(RingAction::ChangeMembers { operation, change, .. }) = step.action.on_ring() else {
+            continue;
+        };
         let command = MetaCommand::Change { operation: *operation, change: change.clone() };
         if let MetaReply::Refused(why) = state.apply(&command) {
             return Err(Refusal::Illegal { cluster: cluster.clone(), why: why.to_string() }.into());
@@ -92,32 +94,30 @@ fn not_in_ring(cluster: &ClusterName, number: MemberNo) -> Refused {
     Refusal::NotServing { cluster: cluster.clone(), why }.into()
 }
 
-fn doors(inventory: &Inventory, observed: &Observed, name: &ClusterName) -> Vec<Door> {
-    let door = |node: &crate::model::NodeName| {
+fn endpoints(inventory: &Inventory, observed: &Observed, name: &ClusterName) -> Vec<Endpoint> {
+    let endpoint = |node: &crate::model::NodeName| {
         let host = inventory.host_of(node)?;
         let facts = observed.facts(&host)?;
         facts.node(node).meta.as_ref()?;
-        Some(Door { dir: node_dir(&facts.root, node), host })
+        Some(Endpoint { dir: node_dir(&facts.root, node), host })
     };
-    inventory.servers_of(name).iter().filter_map(door).collect()
+    inventory.servers_of(name).iter().filter_map(endpoint).collect()
 }
 
 struct Changes<'a> {
     steps: &'a mut Steps,
-    doors: &'a [Door],
+    endpoints: &'a [Endpoint],
     operation: Option<OperationId>,
 }
 
 impl Changes<'_> {
     fn change(&mut self, change: MemberChange, about: String) {
-        let (doors, operation) = (self.doors.to_vec(), self.operation);
-        self.step(Action::ChangeMembers { doors, operation, change, about });
+        let operation = self.operation;
+        self.step(RingAction::ChangeMembers { operation, change, about });
     }
 
-    fn step(&mut self, action: Action) {
-        if let Some(door) = self.doors.first() {
-            self.steps.host(1, &door.host, action);
-        }
+    fn step(&mut self, action: RingAction) {
+        self.steps.ring(1, self.endpoints.to_vec(), action);
     }
 }
 
@@ -148,8 +148,8 @@ fn abort(facts: &RingFacts<'_>, changes: &mut Changes<'_>) {
         .ring
         .nodes
         .iter()
-        .filter(|node| node.action != RingAction::None)
-        .partition(|node| node.action == RingAction::Add);
+        .filter(|node| node.action != MemberAction::None)
+        .partition(|node| node.action == MemberAction::Add);
     let is_merging = view.merge.is_some() || leave.iter().any(|node| is_pending(node));
     // Without an operation to end, the ring's own rules say why there is nothing to abort.
     if is_merging || (changes.operation.is_none() && come.is_empty()) {
@@ -163,8 +163,7 @@ fn abort(facts: &RingFacts<'_>, changes: &mut Changes<'_>) {
         changes.change(MemberChange::NoSuspendMerge, "NOSUSPENDMERGE".into());
     }
     if let Some(id) = changes.operation {
-        let doors = changes.doors.to_vec();
-        changes.step(Action::EndOperation { doors, id });
+        changes.step(RingAction::EndOperation { id });
     }
 }
 

@@ -9,7 +9,7 @@ use super::deploy::{has_held_data, ownership_refusal};
 use super::header::ring_version;
 use super::steps::{Place, Steps, places};
 use super::stop::{failures, members_up, tolerated};
-use super::{Action, Danger, Operation, Plan, Refusal, Refused, Target};
+use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Target};
 use crate::check::listeners;
 use crate::edit::{plural, record_founded};
 use crate::model::{Inventory, NodeName};
@@ -48,17 +48,17 @@ pub fn start(inventory: &Inventory, observed: &Observed, request: &StartRequest)
         steps.node(1, place, start_action(place));
         // Without a quorum nobody becomes ready: there is nothing to wait for.
         if too_few.is_none() {
-            steps.node(2, place, Action::WaitReady { dir: place.dir() });
+            steps.node(2, place, HostAction::WaitReady { dir: place.dir() });
         }
     }
     plan.impact.extend(too_few);
     if let (Some(cluster), Some(first)) = (unfounded, places.first()) {
-        steps.node(3, first, Action::FoundCluster { dir: first.dir() });
+        steps.node(3, first, HostAction::FoundCluster { dir: first.dir() });
         plan.impact.push(founding_words(inventory, cluster));
     }
     if let Target::Servers { cluster, .. } = &request.target {
         // A founding that was not written down (the shell was killed) is written down now.
-        plan.generation_after = record_founded(inventory, cluster).inventory.generation;
+        plan.target = record_founded(inventory, cluster).inventory.generation;
     }
     plan.ring_version = ring_version(observed, &nodes);
     plan.impact.extend(places.iter().filter(|p| !is_running(p)).filter_map(|p| drift_words(inventory, p)));
@@ -111,8 +111,8 @@ pub(super) fn is_running(place: &Place<'_>) -> bool {
     place.facts.node(&place.node).is_running()
 }
 
-pub(super) fn start_action(place: &Place<'_>) -> Action {
-    Action::StartNode { dir: place.dir(), manager: place.facts.service }
+pub(super) fn start_action(place: &Place<'_>) -> HostAction {
+    HostAction::StartNode { dir: place.dir(), manager: place.facts.service }
 }
 
 /// Does the ring stand, as far as anybody knows? The inventory may not have heard of it yet.

@@ -2,7 +2,7 @@
 
 use dkc_core::ids::HostAddress;
 
-use super::{Action, Refusal, Step};
+use super::{Action, Endpoint, HostAction, Refusal, RingAction, Step};
 use crate::model::{Inventory, NodeName};
 use crate::observed::{HostFacts, HostView, Observed};
 
@@ -12,12 +12,19 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    pub fn host(&mut self, phase: u32, host: &HostAddress, action: Action) {
-        self.list.push((phase, host.clone(), None, action));
+    pub fn host(&mut self, phase: u32, host: &HostAddress, action: HostAction) {
+        self.list.push((phase, host.clone(), None, action.into()));
     }
 
-    pub fn node(&mut self, phase: u32, place: &Place<'_>, action: Action) {
-        self.list.push((phase, place.host.clone(), Some(place.node.clone()), action));
+    pub fn node(&mut self, phase: u32, place: &Place<'_>, action: HostAction) {
+        self.list.push((phase, place.host.clone(), Some(place.node.clone()), action.into()));
+    }
+
+    /// Listed under the host of the first endpoint. Without any there is nobody to ask.
+    pub fn ring(&mut self, phase: u32, endpoints: Vec<Endpoint>, action: RingAction) {
+        if let Some(host) = endpoints.first().map(|endpoint| endpoint.host.clone()) {
+            self.list.push((phase, host, None, Action::Ring { endpoints, action }));
+        }
     }
 
     /// Numbers count from 1; phases without a step leave no gap.

@@ -9,7 +9,7 @@ use dkc_core::ids::{ClusterName, MemberNo};
 use super::header::ring_version;
 use super::start::is_founded;
 use super::steps::{Place, Steps, facts, places};
-use super::{Action, Danger, Operation, Plan, Refusal, Refused, Target};
+use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Target};
 use crate::edit::plural;
 use crate::model::{Inventory, NodeName};
 use crate::observed::{NodeView, Observed, RunState};
@@ -50,9 +50,9 @@ pub fn stop(inventory: &Inventory, observed: &Observed, request: &StopRequest) -
     for place in &running {
         // Leadership is handed away only where somebody stays to take it.
         if place.node.is_server() && !is_whole && is_founded(inventory, observed, place.node.cluster()) {
-            steps.node(1, place, Action::PrepareStop { dir: place.dir() });
+            steps.node(1, place, HostAction::PrepareStop { dir: place.dir() });
         }
-        steps.node(2, place, Action::StopNode { dir: place.dir(), manager: place.facts.service });
+        steps.node(2, place, HostAction::StopNode { dir: place.dir(), manager: place.facts.service });
     }
     plan.ring_version = ring_version(observed, &nodes);
     plan.steps = steps.numbered();

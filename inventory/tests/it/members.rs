@@ -92,7 +92,7 @@ impl Stage {
     }
 
     fn plan_with(&mut self, come: &str, leave: &[u32], allow: bool) -> Result<Plan, Refused> {
-        let generation = self.inventory.generation;
+        let base = self.inventory.generation;
         let addresses: Vec<_> = come.split_whitespace().map(|word| word.parse().unwrap()).collect();
         let name = "c0".parse().unwrap();
         if !addresses.is_empty() {
@@ -110,7 +110,7 @@ impl Stage {
             come: servers.iter().filter(|s| addresses.contains(&s.address)).map(|s| s.number).collect(),
             leave: leave.iter().map(|number| MemberNo(*number)).collect(),
             cluster: name,
-            generation,
+            base,
             program: Program {
                 digest: lab::PROGRAM.into(),
                 bytes: 30_000_000,
@@ -404,7 +404,7 @@ fn what_is_there_already_is_no_work() {
     let mut stage = Stage::three();
     let plan = stage.plan("10.77.0.13:8020", &[]).unwrap();
     check(&plan, "grow: nothing to do\n");
-    assert_eq!(plan.generation_after, plan.generation);
+    assert_eq!(plan.target, plan.base);
 }
 
 #[test]

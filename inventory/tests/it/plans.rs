@@ -72,7 +72,7 @@ plan op-0000002a: deploy
        5. make /var/lib/dkc/c0-0
        6. issue a server certificate into /var/lib/dkc/c0-0/tls
        7. write /var/lib/dkc/c0-0/node.yaml
-            (new, 43 lines)
+            (new, 46 lines)
        8. link /var/lib/dkc/c0-0/dkcd to 0123456789abcdef
        9. initialise /var/lib/dkc/c0-0/data
       10. check the configuration in /var/lib/dkc/c0-0
@@ -80,7 +80,7 @@ plan op-0000002a: deploy
       11. make /var/lib/dkc/c0-slave0
       12. issue a slave certificate into /var/lib/dkc/c0-slave0/tls
       13. write /var/lib/dkc/c0-slave0/node.yaml
-            (new, 42 lines)
+            (new, 45 lines)
       14. link /var/lib/dkc/c0-slave0/dkcd to 0123456789abcdef
       15. initialise /var/lib/dkc/c0-slave0/data
       16. check the configuration in /var/lib/dkc/c0-slave0
@@ -383,7 +383,7 @@ fn a_plan_is_bound_to_what_it_was_made_for() {
     let plan = plan::stop(&inventory, &observed, &stop_request(servers(&[1]), "stop")).unwrap();
     let ring = plan.ring_version;
     assert!(plan.check_fresh(inventory.generation, ring).is_ok());
-    let stale = plan.check_fresh(inventory.generation + 1, ring);
+    let stale = plan.check_fresh(inventory.generation.next(), ring);
     assert_eq!(lab::refused(stale), "Stale: the inventory is at generation 7, the plan was made at 6");
     let stale = plan.check_fresh(inventory.generation, Some(dkc_core::ids::RingVersion(9)));
     assert_eq!(lab::refused(stale), "Stale: the ring is at version 9, the plan was made at 7");

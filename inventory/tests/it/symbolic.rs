@@ -5,7 +5,7 @@ use dkc_core::config::layout;
 use dkc_inventory::edit::{forget_deployed, record_deployed, record_founded};
 use dkc_inventory::model::{Inventory, NodeName};
 use dkc_inventory::observed::{HostFacts, HostView, NodeView, Observed, RunState, UNIT_FILE};
-use dkc_inventory::plan::{Action, Plan, Step};
+use dkc_inventory::plan::{HostAction, Plan, Step};
 use dkc_inventory::render;
 
 /// The hosts after the first `count` steps.
@@ -26,16 +26,17 @@ pub fn apply(observed: &Observed, plan: &Plan) -> Observed {
 
 /// What the shell writes down once all steps are done.
 pub fn record(inventory: &Inventory, plan: &Plan) -> Inventory {
-    let is = |want: fn(&Action) -> bool| plan.steps.iter().any(|step| want(&step.action));
+    let is =
+        |want: fn(&HostAction) -> bool| plan.steps.iter().filter_map(|step| step.action.on_host()).any(want);
     let mut after = inventory.clone();
-    if is(|action| matches!(action, Action::CheckConfiguration { .. })) {
+    if is(|action| matches!(action, HostAction::CheckConfiguration { .. })) {
         after = record_deployed(&after, &plan.nodes()).inventory;
     }
-    if is(|action| matches!(action, Action::RemoveNode { .. })) {
+    if is(|action| matches!(action, HostAction::RemoveNode { .. })) {
         after = forget_deployed(&after, &plan.nodes()).inventory;
     }
     for step in &plan.steps {
-        if let (Action::FoundCluster { .. }, Some(node)) = (&step.action, &step.node) {
+        if let (Some(HostAction::FoundCluster { .. }), Some(node)) = (step.action.on_host(), &step.node) {
             after = record_founded(&after, node.cluster()).inventory;
         }
     }
@@ -43,12 +44,12 @@ pub fn record(inventory: &Inventory, plan: &Plan) -> Inventory {
 }
 
 fn carry_out(facts: &mut HostFacts, step: &Step) {
-    match &step.action {
-        Action::MakeRoot { .. } => facts.root_has_marker = true,
-        Action::UploadProgram { digest, .. } => {
+    match step.action.on_host().expect("the ring is not simulated here") {
+        HostAction::MakeRoot { .. } => facts.root_has_marker = true,
+        HostAction::UploadProgram { digest, .. } => {
             facts.programs.insert(digest.clone());
         }
-        Action::RemoveRoot { .. } => {
+        HostAction::RemoveRoot { .. } => {
             assert!(facts.root_has_marker && facts.nodes.values().all(|view| !view.exists));
             facts.root_has_marker = false;
             facts.programs.clear();
@@ -62,13 +63,13 @@ fn carry_out(facts: &mut HostFacts, step: &Step) {
     }
 }
 
-fn on_node(view: &mut NodeView, action: &Action, has_program: impl Fn(&str) -> bool) {
+fn on_node(view: &mut NodeView, action: &HostAction, has_program: impl Fn(&str) -> bool) {
     match action {
-        Action::MakeNode { uuid, .. } => {
+        HostAction::MakeNode { uuid, .. } => {
             view.exists = true;
             view.marker = Some(*uuid);
         }
-        Action::WriteFile { text, replaces, .. } => {
+        HostAction::WriteFile { text, replaces, .. } => {
             assert_eq!(
                 view.files.get(layout::CONFIG),
                 replaces.as_ref(),
@@ -77,36 +78,38 @@ fn on_node(view: &mut NodeView, action: &Action, has_program: impl Fn(&str) -> b
             view.files.insert(layout::CONFIG.into(), render::digest(text));
             view.config_text = Some(text.clone());
         }
-        Action::IssueCertificate { .. } => {
+        HostAction::IssueCertificate { .. } => {
             assert!(view.exists);
             view.certificate_days = Some(89);
             view.files.insert(layout::TLS_CA.into(), "anchors".into());
             view.files.insert(layout::TLS_CERT.into(), "leaf".into());
         }
-        Action::LinkProgram { digest, .. } => {
+        HostAction::LinkProgram { digest, .. } => {
             assert!(has_program(digest), "linked before it was uploaded");
             view.program = Some(digest.clone());
         }
-        Action::InitialiseData { uuid, .. } => {
+        HostAction::InitialiseData { uuid, .. } => {
             assert!(view.identity.is_none_or(|identity| identity == *uuid));
             view.identity = Some(*uuid);
         }
-        Action::CheckConfiguration { .. } | Action::WaitReady { .. } | Action::PrepareStop { .. } => {
+        HostAction::CheckConfiguration { .. }
+        | HostAction::WaitReady { .. }
+        | HostAction::PrepareStop { .. } => {
             assert!(view.exists);
         }
-        Action::FoundCluster { .. } => assert!(matches!(view.run, RunState::Running { .. })),
-        Action::InstallService { text, .. } => {
+        HostAction::FoundCluster { .. } => assert!(matches!(view.run, RunState::Running { .. })),
+        HostAction::InstallService { text, .. } => {
             view.files.insert(UNIT_FILE.into(), render::digest(text));
         }
-        Action::StartNode { .. } => {
+        HostAction::StartNode { .. } => {
             assert!(view.identity.is_some(), "nothing starts without an identity");
             view.run = RunState::Running { pid: 1 };
         }
-        Action::StopNode { .. } => {
+        HostAction::StopNode { .. } => {
             view.run = RunState::Stopped;
             view.status = None;
         }
-        Action::RemoveNode { uuid, .. } => {
+        HostAction::RemoveNode { uuid, .. } => {
             assert_eq!(view.marker, Some(*uuid), "only what carries our marker is removed");
             assert_eq!(view.run, RunState::Stopped);
             *view = NodeView::default();

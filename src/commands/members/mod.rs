@@ -14,9 +14,9 @@ use dkc_inventory::plan::{self, Lock, MembersRequest, Plan, Target};
 use uuid::Uuid;
 
 use super::{deploy, status};
-use crate::apply::{self, Record};
 use crate::error::CommandError;
-use crate::gather::Scope;
+use crate::observe::Scope;
+use crate::operation::{self, Record};
 use crate::session::Session;
 use crate::store::holder;
 
@@ -72,23 +72,23 @@ pub async fn prepare(session: &mut Session, verb: &str, wanted: &Wanted) -> Resu
     };
     let leave = still_there(&edited.inventory, wanted);
     let target = Target::Servers { cluster: name.clone(), numbers: Vec::new() };
-    let hosts = target.hosts(&edited.inventory).map_err(apply::refused(verb))?;
+    let hosts = target.hosts(&edited.inventory).map_err(operation::refused(verb))?;
     let scope = Scope::of(hosts, session.timeout());
-    let (inventory, observed) = apply::observe_planned(session, &edited.inventory, scope).await?;
+    let (base, inventory, observed) = operation::observe_planned(session, &edited.inventory, scope).await?;
     let servers = inventory.clusters.get(name).map(|c| c.servers.as_slice()).unwrap_or_default();
     let come = servers.iter().filter(|server| wanted.come.contains(&server.address));
     let request = MembersRequest {
-        operation: apply::operation(session),
+        operation: operation::begin(session),
         lock: Lock { id: OperationId(Uuid::new_v4()), holder: holder() },
         cluster: name.clone(),
         come: come.map(|server| server.number).collect(),
         leave,
-        generation: inventory.generation - u64::from(edited.is_changed),
+        base,
         program: deploy::own_program()?,
         authorities: deploy::authorities_of(session, &inventory, [name].into_iter())?,
         allow_no_tolerance: wanted.allow_no_tolerance,
     };
-    let mut plan = plan::change_members(&inventory, &observed, &request).map_err(apply::refused(verb))?;
+    let mut plan = plan::change_members(&inventory, &observed, &request).map_err(operation::refused(verb))?;
     plan.impact.extend(edited.lines);
     Ok(Prepared { plan, inventory, observed, is_new: edited.is_changed })
 }
@@ -109,7 +109,7 @@ pub async fn carry_out(
     let Prepared { plan, inventory, is_new, .. } = prepared;
     let is_done_for_real = !plan.is_empty() && !session.settings.dry_run;
     let record = Record { first: is_new.then_some(inventory), ..Record::of_plan(&plan) };
-    apply::carry_out(session, plan, record).await?;
+    operation::carry_out(session, plan, record).await?;
     if is_done_for_real {
         let verdict = status::verdict(session, cluster).await?;
         session.ui.say(&verdict);
@@ -122,7 +122,7 @@ fn stage(session: &mut Session, verb: &str, wanted: &Wanted) -> Result<(), Comma
     let inventory = session.inventory()?;
     // The names must be right now; whether the ring allows it is seen when it is shown and when it is applied.
     let target = Target::Servers { cluster: name.clone(), numbers: wanted.leave.clone() };
-    target.nodes(&inventory).map_err(apply::refused(verb))?;
+    target.nodes(&inventory).map_err(operation::refused(verb))?;
     if !wanted.come.is_empty() {
         edit::add_members(&inventory, name, &wanted.come, &mut Uuid::new_v4)?;
     }

@@ -4,8 +4,8 @@ use dkc_core::ids::{ClusterName, MemberNo, NodeAddress};
 use dkc_inventory::plan::Refusal;
 
 use super::{HowArgs, Wanted};
-use crate::apply;
 use crate::error::CommandError;
+use crate::operation;
 use crate::session::Session;
 
 /// Put a new server in the place of another
@@ -36,7 +36,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     let inventory = session.inventory()?;
     if inventory.server(&cluster, args.no).is_some_and(|server| server.address == args.address) {
         let refusal = Refusal::OwnAddress { address: args.address, number: args.no };
-        return Err(apply::refused("replace")(refusal.into()));
+        return Err(operation::refused("replace")(refusal.into()));
     }
     let wanted = Wanted {
         cluster,

@@ -11,7 +11,6 @@ use dkc_inventory::model::Inventory;
 use dkc_inventory::plan::{Selection, Target};
 
 use place::Place;
-pub use place::SUPERVISED_MARKER;
 
 use crate::error::{CommandError, Exit, codes};
 use crate::session::Session;

@@ -13,8 +13,6 @@ use nix::fcntl::{Flock, FlockArg};
 
 /// Says that the directory is a playground; locked by the shell that is in it.
 const MARKER: &str = ".dkc-playground";
-/// In the inventory's directory: its nodes are supervised by dkcd itself, this machine's systemd is left alone.
-pub const SUPERVISED_MARKER: &str = ".supervised";
 const INVENTORY_DIR: &str = "inventory";
 const DATA_DIR: &str = "data";
 
@@ -51,7 +49,7 @@ impl Place {
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok();
         let place = Place { dir, lock, is_ours_to_remove: true };
         make(&place.inventory_dir()).map_err(failed("make", &place.inventory_dir()))?;
-        let supervised = place.inventory_dir().join(SUPERVISED_MARKER);
+        let supervised = place.inventory_dir().join(crate::store::SUPERVISED_MARKER);
         File::create(&supervised).map_err(failed("make", &supervised))?;
         Ok(place)
     }

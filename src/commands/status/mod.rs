@@ -12,9 +12,9 @@ use dkc_inventory::plan::Target;
 
 use judge::{ClusterReport, NodeReport, State};
 
-use crate::apply;
 use crate::cli::Noun;
 use crate::error::{CommandError, Exit};
+use crate::operation;
 use crate::selector::Selected;
 use crate::session::Session;
 use crate::ui::{Format, Listing};
@@ -90,8 +90,8 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
 /// How a cluster is, in one line: `c0: running; every tablet has 3 of 3 replicas; tolerates 1 failure`.
 pub async fn verdict(session: &mut Session, name: &ClusterName) -> Result<String, CommandError> {
     let target = Target::Servers { cluster: name.clone(), numbers: Vec::new() };
-    let hosts = target.hosts(&session.inventory()?).map_err(apply::refused("status"))?;
-    let (inventory, observed) = apply::observe(session, hosts).await?;
+    let hosts = target.hosts(&session.inventory()?).map_err(operation::refused("status"))?;
+    let (inventory, observed) = operation::observe(session, hosts).await?;
     let Some(report) = judge::cluster(&inventory, &observed, name) else { return Ok(String::new()) };
     let servers = report.server.len();
     let servers = if servers == 1 { "1 server".into() } else { format!("{servers} servers") };
@@ -102,7 +102,7 @@ async fn once(session: &mut Session, args: &Args) -> Result<(), CommandError> {
     let inventory = session.inventory()?;
     let wanted = wanted(&inventory, args)?;
     let asked = hosts_of(&inventory, &wanted);
-    let (inventory, observed) = apply::observe(session, asked).await?;
+    let (inventory, observed) = operation::observe(session, asked).await?;
     let clusters: Vec<_> = wanted
         .clusters
         .iter()
@@ -162,7 +162,7 @@ fn wanted(inventory: &Inventory, args: &Args) -> Result<Wanted, CommandError> {
 
 /// Names that nobody registered are an error, not an empty answer.
 fn check_names(inventory: &Inventory, args: &Args) -> Result<(), CommandError> {
-    let refused = apply::refused("status");
+    let refused = operation::refused("status");
     if let Some(cluster) = &args.name {
         let target = Target::Servers { cluster: cluster.clone(), numbers: args.no.clone() };
         target.nodes(inventory).map_err(&refused)?;

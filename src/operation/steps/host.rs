@@ -9,10 +9,10 @@ use dkc_core::control::{ControlReply, ControlRequest, NodeStatus, RoleStatus};
 use dkc_core::ids::{HostAddress, NodeId, NodeUuid};
 use dkc_inventory::model::Inventory;
 use dkc_inventory::observed::ServiceManager;
-use dkc_inventory::plan::{Action, Plan, Step};
+use dkc_inventory::plan::{HostAction, Plan, Step};
 use dkc_inventory::ring::leaderless;
 
-use super::journal::JournalError;
+use super::super::journal::JournalError;
 use super::service;
 use crate::authority::{Authority, AuthorityError, Subject};
 use crate::interrupt::Interrupt;
@@ -140,9 +140,11 @@ umask 022
 ls -t "$1/receipts" | tail -n +301 | while read -r old; do rm -f "$1/receipts/$old"; done"#;
 
 /// A step and what it needs.
-pub struct Doing<'a> {
+pub struct HostStep<'a> {
     pub host: &'a Host,
     pub step: &'a Step,
+    /// What the step does.
+    pub action: &'a HostAction,
     pub plan: &'a Plan,
     pub inventory: &'a Inventory,
     pub authority_dir: &'a Path,
@@ -150,93 +152,61 @@ pub struct Doing<'a> {
     pub on_words: &'a (dyn Fn(&str) + Send + Sync),
 }
 
-impl Doing<'_> {
+impl HostStep<'_> {
     pub async fn run(&self) -> Result<(), StepError> {
         let operation = self.plan.operation.as_str();
-        match &self.step.action {
-            Action::MakeRoot { root } => self.ours("make directory", MAKE_ROOT, root, &[root]).await,
-            Action::UploadProgram { root, digest, .. } => self.upload(root, digest).await,
-            Action::MakeNode { dir, uuid } => {
+        match self.action {
+            HostAction::MakeRoot { root } => self.ours("make directory", MAKE_ROOT, root, &[root]).await,
+            HostAction::UploadProgram { root, digest, .. } => self.upload(root, digest).await,
+            HostAction::MakeNode { dir, uuid } => {
                 self.ours("make directory", MAKE_NODE, dir, &[dir, &uuid.to_string(), operation]).await
             }
-            Action::WriteFile { path, text, mode, replaces, .. } => {
+            HostAction::WriteFile { path, text, mode, replaces, .. } => {
                 let replaces = replaces.as_deref().map_or(Replaces::Nothing, Replaces::Digest);
                 Ok(self.write(path, text, *mode, replaces).await?)
             }
-            Action::IssueCertificate { dir, uuid, is_server } => self.issue(dir, *uuid, *is_server).await,
-            Action::LinkProgram { dir, digest } => {
+            HostAction::IssueCertificate { dir, uuid, is_server } => self.issue(dir, *uuid, *is_server).await,
+            HostAction::LinkProgram { dir, digest } => {
                 self.must("link program", LINK, &[dir, digest, operation]).await
             }
-            Action::InitialiseData { dir, uuid } => {
+            HostAction::InitialiseData { dir, uuid } => {
                 self.must("initialise data", INITIALISE, &[dir, &uuid.to_string()]).await
             }
-            Action::CheckConfiguration { dir } => {
+            HostAction::CheckConfiguration { dir } => {
                 self.must("check configuration", CHECK_CONFIGURATION, &[dir]).await
             }
-            Action::InstallService { manager, unit, text, .. } => {
+            HostAction::InstallService { manager, unit, text, .. } => {
                 Ok(service::install(self.host, *manager, unit, text, operation).await?)
             }
-            Action::StartNode { dir, manager } => self.start(dir, *manager).await,
-            Action::WaitReady { dir } => self.wait_until(dir, &not_ready).await,
-            Action::FoundCluster { dir } => self.found(dir).await,
-            Action::PrepareStop { dir } => self.prepare_stop(dir).await,
-            Action::StopNode { dir, manager } => Ok(service::stop(self.host, *manager, dir).await?),
-            Action::RemoveNode { dir, uuid, manager } => {
+            HostAction::StartNode { dir, manager } => self.start(dir, *manager).await,
+            HostAction::WaitReady { dir } => self.wait_until(dir, &not_ready).await,
+            HostAction::FoundCluster { dir } => self.found(dir).await,
+            HostAction::PrepareStop { dir } => self.prepare_stop(dir).await,
+            HostAction::StopNode { dir, manager } => Ok(service::stop(self.host, *manager, dir).await?),
+            HostAction::RemoveNode { dir, uuid, manager } => {
                 service::remove(self.host, *manager, dir).await?;
                 self.ours("remove directory", REMOVE_NODE, dir, &[dir, &uuid.to_string()]).await
             }
-            Action::RemoveRoot { root } => self.ours("remove directory", REMOVE_ROOT, root, &[root]).await,
-            Action::WaitJoined { dir, node_id } => {
+            HostAction::RemoveRoot { root } => {
+                self.ours("remove directory", REMOVE_ROOT, root, &[root]).await
+            }
+            HostAction::WaitJoined { dir, node_id } => {
                 self.wait_until(dir, &|status| not_joined(status, *node_id)).await
             }
-            Action::MarkRemoved { dir, uuid } => {
+            HostAction::MarkRemoved { dir, uuid } => {
                 self.ours("mark directory", MARK_REMOVED, dir, &[dir, &uuid.to_string(), operation]).await
-            }
-            Action::BeginOperation { .. }
-            | Action::EndOperation { .. }
-            | Action::ChangeMembers { .. }
-            | Action::RequireTolerance { .. }
-            | Action::Merge { .. }
-            | Action::WaitHealthy { .. } => {
-                unreachable!("{}: spoken to the ring, not to a host", self.step.number)
             }
         }
     }
 
     /// Leaves on the host that this step is done: for whoever looks there, from whichever machine.
     pub async fn leave_receipt(&self) -> Result<(), StepError> {
-        let Some(root) = self.root() else { return Ok(()) };
+        if matches!(self.action, HostAction::RemoveRoot { .. }) {
+            return Ok(());
+        }
         let name = format!("{}-{}", self.plan.operation, self.step.number);
         let text = format!("{} {}", self.plan.digest(), self.step.action.words());
-        self.must("leave receipt", RECEIPT, &[&root, &name, &text]).await
-    }
-
-    fn root(&self) -> Option<String> {
-        match &self.step.action {
-            Action::RemoveRoot { .. }
-            | Action::BeginOperation { .. }
-            | Action::EndOperation { .. }
-            | Action::ChangeMembers { .. }
-            | Action::RequireTolerance { .. }
-            | Action::Merge { .. }
-            | Action::WaitHealthy { .. } => None,
-            Action::MakeRoot { root } | Action::UploadProgram { root, .. } => Some(root.clone()),
-            Action::WriteFile { path, .. } => parent(&parent(path)?),
-            Action::MakeNode { dir, .. }
-            | Action::IssueCertificate { dir, .. }
-            | Action::LinkProgram { dir, .. }
-            | Action::InitialiseData { dir, .. }
-            | Action::CheckConfiguration { dir }
-            | Action::InstallService { dir, .. }
-            | Action::StartNode { dir, .. }
-            | Action::WaitReady { dir }
-            | Action::WaitJoined { dir, .. }
-            | Action::MarkRemoved { dir, .. }
-            | Action::FoundCluster { dir }
-            | Action::PrepareStop { dir }
-            | Action::StopNode { dir, .. }
-            | Action::RemoveNode { dir, .. } => parent(dir),
-        }
+        self.must("leave receipt", RECEIPT, &[self.action.root(), &name, &text]).await
     }
 
     async fn must(&self, what: &'static str, text: &str, arguments: &[&str]) -> Result<(), StepError> {
@@ -423,10 +393,6 @@ fn not_joined(status: &NodeStatus, node_id: NodeId) -> Option<String> {
         (None, true) => None,
         (None, false) => Some("the ring map has not arrived there yet".into()),
     }
-}
-
-fn parent(path: &str) -> Option<String> {
-    path.rsplit_once('/').map(|(parent, _)| parent.to_owned()).filter(|parent| !parent.is_empty())
 }
 
 fn last(dir: &str) -> &str {

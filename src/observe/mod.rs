@@ -43,7 +43,7 @@ impl Scope {
 }
 
 /// Asks every host of the scope. The answer has exactly those hosts.
-pub async fn gather(world: &World, inventory: &Inventory, scope: &Scope) -> Observed {
+pub async fn observe(world: &World, inventory: &Inventory, scope: &Scope) -> Observed {
     let known: Vec<_> = scope.hosts.iter().filter_map(|a| Some((a, inventory.hosts.get(a)?))).collect();
     world.expect(known.into_iter());
     let reaches = if scope.wants_reaches { ports_to_reach(inventory) } else { BTreeMap::new() };
@@ -213,7 +213,7 @@ mod tests {
         let entry = HostEntry { local: true, data_dir: Some(root.clone()), ..HostEntry::with_defaults() };
         let inventory = Inventory { hosts: [(here.clone(), entry)].into(), ..Inventory::empty() };
         let scope = Scope { is_supervised: true, ..Scope::of([here.clone()], Duration::from_secs(5)) };
-        let observed = gather(&World::new(Arc::new(Nobody)), &inventory, &scope).await;
+        let observed = observe(&World::new(Arc::new(Nobody)), &inventory, &scope).await;
         let HostView::Facts(facts) = &observed.hosts[&here] else { panic!("{observed:?}") };
         assert_eq!(facts.root, root);
         assert!(facts.root_is_writable && !facts.root_has_marker && !facts.root_is_foreign);

@@ -1,5 +1,5 @@
 //! Steps that speak to the ring as a whole, through whichever of its servers answers. *Invariants:* each is
-//! idempotent, so a door that fails in the middle of a sentence is no reason to stop: the next one is asked the same;
+//! idempotent, so a endpoint that fails in the middle of a sentence is no reason to stop: the next one is asked the same;
 //! what the ring refuses is told in its own words. Absent: any decision about who comes and who leaves.
 
 use std::time::Duration;
@@ -7,16 +7,16 @@ use std::time::Duration;
 use dkc_core::control::{ControlReply, ControlRequest, MetaView, NodeStatus};
 use dkc_core::ids::NodeId;
 use dkc_core::meta::{MemberChange, OperationId};
-use dkc_core::ring::{Action as RingAction, InRing};
+use dkc_core::ring::{Action as MemberAction, InRing};
 use dkc_inventory::model::Inventory;
-use dkc_inventory::plan::{Action, Door};
+use dkc_inventory::plan::{Endpoint, RingAction};
 use dkc_inventory::ring::RingFacts;
 
 use super::StepError;
 use crate::interrupt::Interrupt;
 use crate::world::{World, WorldError};
 
-/// One change, through all doors again and again: longer than several elections and a host that times out.
+/// One change, through all endpoints again and again: longer than several elections and a host that times out.
 const CHANGE_LIMIT: Duration = Duration::from_secs(60);
 /// One answer. A change waits up to 10 s for a leader of the meta group.
 const CHANGE_ANSWER_LIMIT: Duration = Duration::from_secs(15);
@@ -26,30 +26,17 @@ const MERGE_STILL_LIMIT: Duration = Duration::from_secs(300);
 /// After the last move leaders settle and followers catch up.
 const HEALTHY_LIMIT: Duration = Duration::from_secs(90);
 const POLL_INTERVAL: Duration = Duration::from_millis(400);
-const DOOR_PAUSE: Duration = Duration::from_millis(500);
+const ENDPOINT_PAUSE: Duration = Duration::from_millis(500);
 
-/// The doors of a step that is spoken to the ring.
-pub fn doors(action: &Action) -> Option<&[Door]> {
-    match action {
-        Action::BeginOperation { doors, .. }
-        | Action::EndOperation { doors, .. }
-        | Action::ChangeMembers { doors, .. }
-        | Action::RequireTolerance { doors, .. }
-        | Action::Merge { doors, .. }
-        | Action::WaitHealthy { doors, .. } => Some(doors),
-        _ => None,
-    }
-}
-
-pub struct Doing<'a> {
-    pub doors: &'a [Door],
+pub struct RingSteps<'a> {
+    pub endpoints: &'a [Endpoint],
     pub inventory: &'a Inventory,
     pub world: &'a World,
     pub interrupt: &'a Interrupt,
     pub on_words: &'a (dyn Fn(&str) + Send + Sync),
 }
 
-/// What the servers behind the doors said at one moment.
+/// What the servers behind the endpoints said at one moment.
 struct Answers(Vec<(Box<MetaView>, Box<NodeStatus>)>);
 
 impl Answers {
@@ -58,35 +45,34 @@ impl Answers {
     }
 }
 
-impl Doing<'_> {
-    pub async fn run(&self, action: &Action) -> Result<(), StepError> {
+impl RingSteps<'_> {
+    pub async fn run(&self, action: &RingAction) -> Result<(), StepError> {
         match action {
-            Action::BeginOperation { id, holder, what, .. } => {
+            RingAction::BeginOperation { id, holder, what, .. } => {
                 let (id, holder, what) = (*id, holder.clone(), what.clone());
                 match self.change(&ControlRequest::BeginOperation { id, holder, what }).await {
                     Err(StepError::Illegal(why)) => Err(StepError::Held(why)),
                     result => result,
                 }
             }
-            Action::EndOperation { id, .. } => self.change(&ControlRequest::EndOperation { id: *id }).await,
-            Action::ChangeMembers { operation, change, .. } => {
+            RingAction::EndOperation { id } => self.change(&ControlRequest::EndOperation { id: *id }).await,
+            RingAction::ChangeMembers { operation, change, .. } => {
                 let (operation, change) = (*operation, change.clone());
                 self.change(&ControlRequest::Change { operation, change }).await
             }
-            Action::RequireTolerance { failures, .. } => self.require_tolerance(*failures).await,
-            Action::Merge { operation, come, leave, .. } => self.merge(*operation, come, leave).await,
-            Action::WaitHealthy { failures, .. } => self.wait_healthy(*failures).await,
-            _ => Ok(()),
+            RingAction::RequireTolerance { failures } => self.require_tolerance(*failures).await,
+            RingAction::Merge { operation, come, leave } => self.merge(*operation, come, leave).await,
+            RingAction::WaitHealthy { failures } => self.wait_healthy(*failures).await,
         }
     }
 
-    /// Asks through one door after the other until one brings the change through or the ring refuses it.
+    /// Asks through one endpoint after the other until one brings the change through or the ring refuses it.
     async fn change(&self, request: &ControlRequest) -> Result<(), StepError> {
         let deadline = tokio::time::Instant::now() + CHANGE_LIMIT;
         let mut last = "no server of it can be reached".to_owned();
         loop {
-            for door in self.doors {
-                match self.ask(door, request, CHANGE_ANSWER_LIMIT).await {
+            for endpoint in self.endpoints {
+                match self.ask(endpoint, request, CHANGE_ANSWER_LIMIT).await {
                     Ok(ControlReply::Error { message, is_outcome_unknown: false }) => {
                         return Err(StepError::Illegal(message));
                     }
@@ -102,30 +88,30 @@ impl Doing<'_> {
                 return Err(StepError::Refused(format!("the ring cannot be changed: {last}")));
             }
             (self.on_words)(&format!("try again: {last}"));
-            tokio::time::sleep(DOOR_PAUSE).await;
+            tokio::time::sleep(ENDPOINT_PAUSE).await;
         }
     }
 
     async fn ask(
         &self,
-        door: &Door,
+        endpoint: &Endpoint,
         request: &ControlRequest,
         limit: Duration,
     ) -> Result<ControlReply, WorldError> {
-        let entry = self.inventory.host(&door.host);
-        let entry = entry.ok_or_else(|| gone(door))?;
-        let host = self.world.host(&door.host, &entry).await?;
-        host.control(&door.dir).await?.ask(request, limit).await
+        let entry = self.inventory.host(&endpoint.host);
+        let entry = entry.ok_or_else(|| gone(endpoint))?;
+        let host = self.world.host(&endpoint.host, &entry).await?;
+        host.control(&endpoint.dir).await?.ask(request, limit).await
     }
 
-    /// All doors side by side; those that do not answer are left out.
+    /// All endpoints side by side; those that do not answer are left out.
     async fn look(&self) -> Answers {
-        let each = self.doors.iter().map(|door| async move {
-            let status = match self.ask(door, &ControlRequest::Status, ANSWER_LIMIT).await {
+        let each = self.endpoints.iter().map(|endpoint| async move {
+            let status = match self.ask(endpoint, &ControlRequest::Status, ANSWER_LIMIT).await {
                 Ok(ControlReply::Status(status)) => status,
                 _ => return None,
             };
-            match self.ask(door, &ControlRequest::Meta, ANSWER_LIMIT).await {
+            match self.ask(endpoint, &ControlRequest::Meta, ANSWER_LIMIT).await {
                 Ok(ControlReply::Meta(Some(view))) => Some((view, status)),
                 _ => None,
             }
@@ -230,16 +216,16 @@ impl Doing<'_> {
     }
 }
 
-fn gone(door: &Door) -> WorldError {
+fn gone(endpoint: &Endpoint) -> WorldError {
     let reason = "the host is not in the inventory any more".to_owned();
-    WorldError::NoDaemon { host: door.host.clone(), dir: door.dir.clone(), reason }
+    WorldError::NoDaemon { host: endpoint.host.clone(), dir: endpoint.dir.clone(), reason }
 }
 
 /// Have all come who should, and left who should?
 fn is_at(view: &MetaView, come: &[NodeId], leave: &[NodeId]) -> bool {
     let has_come = |id: &NodeId| {
         let node = view.ring.node(*id);
-        node.is_some_and(|node| node.in_ring == InRing::ServiceIn && node.action == RingAction::None)
+        node.is_some_and(|node| node.in_ring == InRing::ServiceIn && node.action == MemberAction::None)
     };
     let has_left = |id: &NodeId| view.ring.node(*id).is_none_or(|node| node.in_ring == InRing::ServiceOut);
     view.merge.is_none() && come.iter().all(has_come) && leave.iter().all(has_left)

@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use dkc_inventory::generation::Generation;
 use dkc_inventory::plan::Plan;
 use serde::{Deserialize, Serialize};
 
@@ -117,12 +118,12 @@ pub fn read(dir: &Path, operation: &str) -> Result<Recorded, JournalError> {
 }
 
 impl Recorded {
-    /// The newest operation that was left half way and can still go on: the inventory, now of `generation`, has not
-    /// left it behind, and not all of it was refused.
-    pub fn last_open(dir: &Path, generation: u64) -> Option<String> {
+    /// The newest operation that was left half way and can still go on: the inventory is still the one that it
+    /// worked with, and not all of it was refused.
+    pub fn last_open(dir: &Path, now: Generation) -> Option<String> {
         let is_open = |recorded: Recorded| {
             let was_refused = recorded.has_ended && recorded.done.is_empty();
-            !recorded.is_complete && !was_refused && generation <= recorded.plan.generation_after
+            !recorded.is_complete && !was_refused && recorded.plan.check_resumable(now).is_ok()
         };
         newest_first(dir).into_iter().find(|name| read(dir, name).is_ok_and(is_open))
     }
@@ -163,7 +164,7 @@ fn path_of(dir: &Path, operation: &str) -> Result<PathBuf, JournalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dkc_inventory::plan::{Action, Danger, Step};
+    use dkc_inventory::plan::{Danger, HostAction, Step};
 
     fn plan(operation: &str) -> Plan {
         let step = |number| Step {
@@ -171,14 +172,15 @@ mod tests {
             phase: 1,
             host: "h".parse().unwrap(),
             node: None,
-            action: Action::MakeRoot { root: "/r".into() },
+            action: HostAction::MakeRoot { root: "/r".into() }.into(),
         };
         Plan {
             operation: operation.into(),
             command: "deploy".into(),
             danger: Danger::Reversible,
-            generation: 1,
-            generation_after: 2,
+            base: Generation::new(1),
+            running: Generation::new(1),
+            target: Generation::new(2),
             ring_version: None,
             confirm: None,
             impact: Vec::new(),
@@ -200,15 +202,19 @@ mod tests {
         std::fs::write(&path, torn).unwrap();
         let (journal, recorded) = Journal::reopen(dir.path(), "op-00000001").unwrap();
         assert_eq!((recorded.done, recorded.is_complete), (BTreeSet::from([1]), false));
-        assert_eq!(Recorded::last_open(dir.path(), 1).as_deref(), Some("op-00000001"));
-        assert_eq!(Recorded::last_open(dir.path(), 3), None, "the inventory has gone on");
+        assert_eq!(Recorded::last_open(dir.path(), Generation::new(1)).as_deref(), Some("op-00000001"));
+        assert_eq!(Recorded::last_open(dir.path(), Generation::new(3)), None, "the inventory has gone on");
         Journal::create(dir.path(), &plan("op-00000002")).unwrap().end(false);
-        assert_eq!(Recorded::last_open(dir.path(), 1).as_deref(), Some("op-00000001"), "2 was refused");
+        assert_eq!(
+            Recorded::last_open(dir.path(), Generation::new(1)).as_deref(),
+            Some("op-00000001"),
+            "2 was refused"
+        );
         journal.step(2, None).unwrap();
         journal.end(true);
         let recorded = read(dir.path(), "op-00000001").unwrap();
         assert_eq!((recorded.done, recorded.is_complete), (BTreeSet::from([1, 2]), true));
-        assert_eq!(Recorded::last_open(dir.path(), 1), None);
+        assert_eq!(Recorded::last_open(dir.path(), Generation::new(1)), None);
     }
 
     #[test]

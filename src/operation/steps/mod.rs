@@ -2,8 +2,7 @@
 //! journal is on disk before the first step and after every step; after the first failure no host begins another
 //! step; every step may be done again. Absent: any decision about which steps there are.
 
-mod action;
-mod journal;
+mod host;
 mod ring;
 mod service;
 
@@ -14,13 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use dkc_core::ids::HostAddress;
 use dkc_inventory::model::Inventory;
-use dkc_inventory::plan::{Plan, Step};
+use dkc_inventory::plan::{Action, Plan, Step};
 use futures::StreamExt;
 
-pub use action::StepError;
-pub use journal::{Journal, JournalError, Recorded};
+pub use host::StepError;
 pub use service::log_anywhere as log;
 
+use super::journal::Journal;
 use crate::interrupt::Interrupt;
 use crate::ui::Progress;
 use crate::world::World;
@@ -112,17 +111,20 @@ impl Execution<'_> {
 
     async fn step(&self, step: &Step, before: u64) -> Result<(), StepError> {
         let on_words = |words: &str| self.progress.advance(step.host.as_str(), before, words);
-        if let Some(doors) = ring::doors(&step.action) {
-            let Execution { inventory, world, interrupt, .. } = self;
-            return ring::Doing { doors, inventory, world, interrupt, on_words: &on_words }
-                .run(&step.action)
-                .await;
-        }
+        let action = match &step.action {
+            Action::Host(action) => action,
+            Action::Ring { endpoints, action } => {
+                let Execution { inventory, world, interrupt, .. } = self;
+                let ring = ring::RingSteps { endpoints, inventory, world, interrupt, on_words: &on_words };
+                return ring.run(action).await;
+            }
+        };
         let entry = self.inventory.host(&step.host).ok_or(StepError::UnknownHost)?;
         let host = self.world.host(&step.host, &entry).await?;
-        let doing = action::Doing {
+        let doing = host::HostStep {
             host: &host,
             step,
+            action,
             plan: self.plan,
             inventory: self.inventory,
             authority_dir: self.authority_dir,
@@ -197,9 +199,10 @@ mod tests {
     use super::*;
     use crate::world::Nobody;
     use dkc_core::ids::{MemberNo, NodeUuid};
+    use dkc_inventory::generation::Generation;
     use dkc_inventory::model::{Host, NodeName};
     use dkc_inventory::observed::ServiceManager;
-    use dkc_inventory::plan::{Action, Danger};
+    use dkc_inventory::plan::{Danger, HostAction};
     use std::sync::Arc;
 
     #[derive(Default)]
@@ -229,22 +232,23 @@ mod tests {
             Here { dir, root, node, uuid, operations: std::cell::Cell::new(0) }
         }
 
-        fn plan(&self, actions: Vec<Action>) -> Plan {
+        fn plan(&self, actions: Vec<HostAction>) -> Plan {
             self.operations.set(self.operations.get() + 1);
             let node = NodeName::Server("c0".parse().unwrap(), MemberNo(0));
-            let step = |(index, action)| Step {
+            let step = |(index, action): (usize, HostAction)| Step {
                 number: index as u32 + 1,
                 phase: 1,
                 host: "127.0.0.1".parse().unwrap(),
                 node: Some(node.clone()),
-                action,
+                action: action.into(),
             };
             Plan {
                 operation: format!("op-{:08x}", self.operations.get()),
                 command: "test".into(),
                 danger: Danger::Reversible,
-                generation: 1,
-                generation_after: 1,
+                base: Generation::new(1),
+                running: Generation::new(1),
+                target: Generation::new(1),
                 ring_version: None,
                 confirm: None,
                 impact: Vec::new(),
@@ -255,7 +259,7 @@ mod tests {
         }
 
         /// Carries the actions out on this machine: the steps that are done and what each failure says.
-        async fn check(&self, actions: Vec<Action>, want: (usize, &[&str])) {
+        async fn check(&self, actions: Vec<HostAction>, want: (usize, &[&str])) {
             let plan = self.plan(actions);
             let local = Host { local: true, ..Host::with_defaults() };
             let hosts = [("127.0.0.1".parse().unwrap(), local)].into();
@@ -280,12 +284,12 @@ mod tests {
             );
         }
 
-        fn make(&self) -> Vec<Action> {
+        fn make(&self) -> Vec<HostAction> {
             let path = format!("{}/node.yaml", self.node);
             vec![
-                Action::MakeRoot { root: self.root.clone() },
-                Action::MakeNode { dir: self.node.clone(), uuid: self.uuid },
-                Action::WriteFile {
+                HostAction::MakeRoot { root: self.root.clone() },
+                HostAction::MakeNode { dir: self.node.clone(), uuid: self.uuid },
+                HostAction::WriteFile {
                     path,
                     text: "a: 1\n".into(),
                     mode: 0o600,
@@ -294,8 +298,8 @@ mod tests {
                 },
             ]
         }
-        fn remove(&self, uuid: NodeUuid) -> Action {
-            Action::RemoveNode { dir: self.node.clone(), uuid, manager: ServiceManager::Supervise }
+        fn remove(&self, uuid: NodeUuid) -> HostAction {
+            HostAction::RemoveNode { dir: self.node.clone(), uuid, manager: ServiceManager::Supervise }
         }
     }
 
@@ -306,7 +310,7 @@ mod tests {
         here.check(here.make(), (3, &[])).await;
         let receipts = std::fs::read_dir(format!("{}/receipts", here.root)).unwrap().count();
         assert_eq!(receipts, 6);
-        let gone = vec![here.remove(here.uuid), Action::RemoveRoot { root: here.root.clone() }];
+        let gone = vec![here.remove(here.uuid), HostAction::RemoveRoot { root: here.root.clone() }];
         here.check(gone, (2, &[])).await;
         assert!(!Path::new(&here.root).exists());
     }
@@ -319,7 +323,7 @@ mod tests {
         let foreign = format!("{} on 127.0.0.1 is not ours: it holds files that are not dkc's", here.root);
         here.check(here.make(), (0, &[&foreign])).await;
         let unmarked = format!("{} on 127.0.0.1 is not ours: it carries no marker of dkc", here.root);
-        here.check(vec![Action::RemoveRoot { root: here.root.clone() }], (0, &[&unmarked])).await;
+        here.check(vec![HostAction::RemoveRoot { root: here.root.clone() }], (0, &[&unmarked])).await;
         assert!(Path::new(&here.root).join("thesis.txt").exists());
 
         let here = Here::new();
@@ -328,14 +332,14 @@ mod tests {
         let marked = format!("{} on 127.0.0.1 is not ours: it carries another marker", here.node);
         here.check(vec![here.remove(other)], (0, &[&marked])).await;
         let left = format!("{} on 127.0.0.1 is not ours: a node is left in it: {}", here.root, here.node);
-        here.check(vec![Action::RemoveRoot { root: here.root.clone() }], (0, &[&left])).await;
+        here.check(vec![HostAction::RemoveRoot { root: here.root.clone() }], (0, &[&left])).await;
     }
 
     #[tokio::test]
     async fn after_a_failure_no_further_step_begins() {
         let here = Here::new();
         let mut actions = here.make();
-        actions.insert(2, Action::LinkProgram { dir: here.node.clone(), digest: "feed".into() });
+        actions.insert(2, HostAction::LinkProgram { dir: here.node.clone(), digest: "feed".into() });
         let missing = format!(
             "link program on 127.0.0.1 failed (status 1): {}/../bin/feed/dkc is not there",
             here.node

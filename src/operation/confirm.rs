@@ -1,0 +1,28 @@
+//! The second step of an operation: the operator reads the plan and says yes, or reads it only.
+
+use dkc_inventory::plan::{Danger, Plan};
+
+use crate::error::CommandError;
+use crate::session::Session;
+use crate::ui::Format;
+
+/// The plan is the data of a dry run.
+pub fn show_dry(session: &Session, plan: &Plan) {
+    let text = match session.settings.output {
+        Some(Format::Json | Format::Jsonl) => {
+            serde_json::to_string(plan).map(|text| text + "\n").unwrap_or_default()
+        }
+        Some(Format::Yaml) => serde_yaml::to_string(plan).unwrap_or_default(),
+        _ => plan.text(),
+    };
+    session.ui.data(&text);
+}
+
+/// Asks what the danger of the plan calls for.
+pub fn confirm(session: &Session, plan: &Plan) -> Result<(), CommandError> {
+    match (plan.danger, &plan.confirm) {
+        (Danger::Read, _) => Ok(()),
+        (Danger::LosesData, Some(word)) => session.confirm_word("This loses data.", word),
+        _ => session.confirm("Apply?"),
+    }
+}

@@ -1,0 +1,59 @@
+//! What every command that changes hosts does, a file each: observe, confirm, carry out, record, report. Between the first and the
+//! second a pure function of `dkc_inventory::plan` makes the plan.
+//! *Invariant:* between confirming and carrying out the inventory is locked and, like the ring, still the one the plan was made of;
+//! whatever happens, the operator is told what is done and how to go on.
+
+mod carry_out;
+mod confirm;
+mod journal;
+mod observe;
+mod record;
+mod report;
+mod steps;
+
+use dkc_inventory::plan::{Operation, Refused};
+
+pub use carry_out::{carry_out, resume};
+pub use journal::Recorded;
+pub use observe::{observe, observe_planned, observe_scope, pin_learned};
+pub use record::Record;
+pub use steps::log;
+
+use crate::error::{CommandError, codes};
+use crate::session::Session;
+use crate::world::WorldError;
+
+/// A new operation: its id and the line as typed.
+pub fn begin(session: &Session) -> Operation {
+    let id = format!("op-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
+    // How it was confirmed or tried is not what it does.
+    let is_meant = |word: &&str| !matches!(*word, "--yes" | "-y" | "--dry-run" | "--exit-code");
+    let words: Vec<&str> = session.line.split(' ').filter(is_meant).collect();
+    Operation { id, command: words.join(" ") }
+}
+
+/// An error of the world outside of a plan.
+pub fn world_error(error: WorldError) -> CommandError {
+    match crate::observe::silence(error) {
+        dkc_inventory::observed::HostView::Silent { kind, message } => unreachable_error(kind, message),
+        dkc_inventory::observed::HostView::Facts(_) => CommandError::bug("an error became facts"),
+    }
+}
+
+fn unreachable_error(kind: dkc_inventory::observed::Silence, message: String) -> CommandError {
+    use dkc_inventory::observed::Silence;
+    let code = match kind {
+        Silence::Unreachable => &codes::UNREACHABLE,
+        Silence::Timeout => &codes::HOST_TIMEOUT,
+        Silence::Login => &codes::LOGIN,
+        Silence::HostKeyUnknown => &codes::HOST_KEY_UNKNOWN,
+        Silence::HostKeyChanged => &codes::HOST_KEY_CHANGED,
+        Silence::Other => &codes::HOST_TROUBLE,
+    };
+    CommandError::new(code, message)
+}
+
+/// A refusal with the verb in front.
+pub fn refused(verb: &str) -> impl Fn(Refused) -> CommandError + '_ {
+    move |refused| refused.problem(verb).into()
+}

@@ -1,0 +1,66 @@
+//! The fourth step of an operation: what it did, in the inventory.
+
+use dkc_core::ids::ClusterName;
+use dkc_inventory::edit;
+use dkc_inventory::model::{Inventory, NodeName};
+use dkc_inventory::plan::{HostAction, Plan};
+
+use crate::error::CommandError;
+use crate::store::Locked;
+
+/// What is written into the inventory when a plan has been carried out.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    pub deployed: Vec<NodeName>,
+    pub forgotten: Vec<NodeName>,
+    pub founded: Vec<ClusterName>,
+    /// Members that have left the ring.
+    pub left: Vec<NodeName>,
+    /// Written down before the first step: a member must be known here before it is known to the ring, or a second
+    /// try would make it anew.
+    pub first: Option<Inventory>,
+}
+
+impl Record {
+    /// What the steps themselves say, for an operation that is resumed.
+    pub fn of_plan(plan: &Plan) -> Record {
+        let mut record = Record { left: plan.leaves.clone(), ..Record::default() };
+        for step in &plan.steps {
+            let Some(node) = &step.node else { continue };
+            match step.action.on_host() {
+                Some(HostAction::CheckConfiguration { .. }) => record.deployed.push(node.clone()),
+                Some(HostAction::RemoveNode { .. }) => record.forgotten.push(node.clone()),
+                Some(HostAction::FoundCluster { .. }) => record.founded.push(node.cluster().clone()),
+                _ => {}
+            }
+        }
+        record
+    }
+
+    /// The inventory with all of it: the next generation, or the same one where nothing differs.
+    pub fn apply(&self, inventory: &Inventory) -> Inventory {
+        let founded =
+            |inventory: Inventory, name: &ClusterName| edit::record_founded(&inventory, name).inventory;
+        let left = |inventory: Inventory, node: &NodeName| match node {
+            NodeName::Server(cluster, number) => {
+                edit::remove_members(&inventory, cluster, &[*number]).inventory
+            }
+            NodeName::Slave(..) => inventory,
+        };
+        let remaining = self.left.iter().fold(inventory.clone(), left);
+        let deployed = edit::record_deployed(&remaining, &self.deployed).inventory;
+        let forgotten = edit::forget_deployed(&deployed, &self.forgotten).inventory;
+        let after = self.founded.iter().fold(forgotten, founded);
+        // However many edits it was, it is one generation.
+        let is_changed = after.generation != inventory.generation;
+        Inventory { generation: inventory.generation.next_if(is_changed), ..after }
+    }
+}
+
+/// Writes the inventory unless it is there already.
+pub fn save(locked: &Locked, inventory: &Inventory) -> Result<(), CommandError> {
+    if locked.load()?.generation == inventory.generation {
+        return Ok(());
+    }
+    locked.save(inventory)
+}
