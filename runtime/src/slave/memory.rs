@@ -19,6 +19,8 @@ const UNIT_BYTES: usize = 1024;
 const CONNECTION_UNITS: usize = 16;
 /// What a connection may use without asking.
 const FREE_BYTES: usize = 8 * 1024;
+/// Values up to this, numbers among them, are covered by what every connection has.
+const UNCOUNTED_MAX_BYTES: usize = 64;
 /// Who uses no more than this may take from the reserve.
 const SMALL_MAX_BYTES: usize = 64 * 1024;
 
@@ -168,7 +170,7 @@ impl Share {
 
 impl Admit for Share {
     fn admit(&self, bytes: usize) -> bool {
-        self.try_take(bytes)
+        bytes <= UNCOUNTED_MAX_BYTES || self.try_take(bytes)
     }
 }
 

@@ -74,7 +74,7 @@ pub fn write_stat(out: &mut BytesMut, name: &str, value: &dyn std::fmt::Display)
     out.put_slice(format!("STAT {name} {value}\r\n").as_bytes());
 }
 
-fn put_decimal(out: &mut BytesMut, value: u64) {
+pub(super) fn put_decimal(out: &mut BytesMut, value: u64) {
     let (digits, start) = number::decimal(value);
     out.put_slice(&digits[start..]);
 }

@@ -1,6 +1,6 @@
 //! The text protocol of memcached 1.6, the server's side: bytes of an application become requests (`Parser`), and
 //! replies become bytes (`answer`). Words, limits and odd cases are memcached's own, taken from a running 1.6.18 by
-//! comparing answers byte for byte (the tables in the tests); `meta` commands other than `mn` are answered `ERROR`.
+//! comparing answers byte for byte (the tables in the tests).
 //!
 //! Where we differ on purpose:
 //! - A `set` that is too large leaves the old value; memcached drops it, being a cache. Here a definite error means
@@ -11,6 +11,9 @@
 //!   `get` and closes on a long `gat`.
 //! - A connection whose first byte is that of the binary protocol or of TLS, and a request line of HTTP, end the
 //!   connection (`Foreign`). memcached answers an HTTP request line without `HTTP/` with `ERROR`.
+//! - Flags of meta commands that need state which is not there are refused (`meta`). Whether a key was sent as base64 is
+//!   not stored with it: it comes back as it was sent this time. `me` does not tell when a record was used.
+//! - A `ms` whose length cannot be read ends the connection, and one that is refused swallows its data block always.
 //! - An unknown command that looks as if a data block followed ends the connection, because the block would be
 //!   read as commands.
 //! - A refused get answers its error only; memcached also drops the answer before it when both came in one piece.
@@ -19,17 +22,19 @@ mod answer;
 mod foreign;
 mod keys;
 mod line;
+mod meta;
 mod parse;
 
 use bytes::Bytes;
 
-use crate::kv::{Expiry, Write};
+use crate::kv::{Command, Expiry, Write};
 
 pub use answer::{
     write_end, write_reply, write_server_error, write_stat, write_unknown, write_value_head, write_version,
 };
 pub use foreign::Foreign;
 pub use keys::Keys;
+pub use meta::{Meta, Verb, write_meta};
 pub use parse::{KEY_MAX_BYTES, LINE_MAX_BYTES, MULTIGET_LINE_MAX_BYTES, Parser};
 
 /// What the parser found at the beginning of the buffer. Everything but `NeedMore` has been taken out of it.
@@ -72,6 +77,11 @@ pub enum Action {
     },
     /// Answered with `write_reply`.
     Write(Write),
+    /// Answered with `write_meta`.
+    Meta {
+        command: Command,
+        meta: Meta,
+    },
     /// A `Write::Flush` for every tablet, then `write_reply` of `Reply::Done`. `when` is never `Never`.
     FlushAll {
         when: Expiry,

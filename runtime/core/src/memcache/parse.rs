@@ -10,9 +10,10 @@ use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 
 use super::line::{Line, WORDS_MAX};
+use super::meta::{MetaLine, SetHead, Verb};
 use super::{Action, ERROR, Foreign, Keys, Parsed, Request};
 use crate::ids::Namespace;
-use crate::kv::{Expiry, Key, StoreMode, Write, number};
+use crate::kv::{Command, Expiry, Key, StoreMode, Write, number};
 
 /// memcached's limit for a key.
 pub const KEY_MAX_BYTES: usize = 250;
@@ -25,7 +26,7 @@ const LEADING_SPACES_MAX: usize = 100;
 /// Times up to this are seconds from now, larger ones seconds since the Unix epoch.
 const RELATIVE_MAX_SECONDS: i64 = 60 * 60 * 24 * 30;
 
-const BAD_FORMAT: &[u8] = b"CLIENT_ERROR bad command line format\r\n";
+pub(super) const BAD_FORMAT: &[u8] = b"CLIENT_ERROR bad command line format\r\n";
 const BAD_DELETE: &[u8] = b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n";
 const BAD_CHUNK: &[u8] = b"CLIENT_ERROR bad data chunk\r\n";
 const BAD_DELTA: &[u8] = b"CLIENT_ERROR invalid numeric delta argument\r\n";
@@ -109,8 +110,10 @@ impl Parser {
     pub fn refuse_value(&mut self, buffer: &mut BytesMut) -> Option<&'static [u8]> {
         let end = memchr(b'\n', buffer)? + 1;
         let line = Line::split(buffer, end);
-        let mode = store_mode(&buffer[line.words[0].clone()])?;
-        let value_bytes = store_head(buffer, &line, mode).ok()?.value_bytes;
+        let value_bytes = match store_mode(&buffer[line.words[0].clone()]) {
+            Some(mode) => store_head(buffer, &line, mode).ok()?.value_bytes,
+            None => meta_value_bytes(buffer, &line)?,
+        };
         buffer.advance(end);
         self.searched_bytes = 0;
         self.swallow_bytes = value_bytes + 2;
@@ -157,6 +160,7 @@ impl Parser {
             b"gets" => return self.get(buffer, line, true),
             b"gat" => return self.get_and_touch(buffer, line, false),
             b"gats" => return self.get_and_touch(buffer, line, true),
+            b"ms" => return self.meta_set(buffer, line),
             word => store_mode(word),
         };
         let mode = match mode {
@@ -203,6 +207,38 @@ impl Parser {
         let StoreHead { mode, flags, expiry, .. } = head;
         let value = taken.slice(line.end..value_end);
         Ok(line.write(Write::Store { key, mode, flags, expiry, value }))
+    }
+
+    fn meta_set(&mut self, buffer: &mut BytesMut, line: &Line) -> Result<Parsed, Refused> {
+        let Some(value_bytes) = meta_value_bytes(buffer, line) else {
+            let answer = if line.count < 2 { ERROR } else { BAD_FORMAT };
+            buffer.advance(line.end);
+            return match line.count < 3 {
+                true => Err(Refused::With(answer)),
+                // Nobody knows where the data block ends.
+                false => Ok(self.close(buffer, Parsed::Answer(answer))),
+            };
+        };
+        if value_bytes > self.value_max_bytes {
+            let taken = buffer.split_to(line.end).freeze();
+            self.swallow_bytes = value_bytes + 2;
+            let head = meta_line(&taken, line, Verb::Set).set(&self.namespace);
+            return Err(Refused::With(head.err().unwrap_or(TOO_LARGE)));
+        }
+        let total = line.end + value_bytes + 2;
+        if buffer.len() < total {
+            self.searched_bytes = line.end - 1;
+            return Ok(Parsed::NeedMore { bytes_min: total - buffer.len() });
+        }
+        let taken = buffer.split_to(total).freeze();
+        let head = meta_line(&taken, line, Verb::Set).set(&self.namespace).map_err(Refused::With)?;
+        if &taken[total - 2..] != b"\r\n" {
+            return Err(Refused::With(BAD_CHUNK));
+        }
+        let SetHead { key, mode, flags, expiry, meta } = head;
+        let value = taken.slice(line.end..total - 2);
+        let command = Command::Write(Write::Store { key, mode, flags, expiry, value });
+        Ok(request(Action::Meta { command, meta }, false))
     }
 
     fn get(&self, buffer: &mut BytesMut, line: &Line, with_version: bool) -> Result<Parsed, Refused> {
@@ -287,6 +323,15 @@ impl Parser {
             }
             b"version" => Ok(request(Action::Version, false)),
             b"mn" => Ok(Parsed::Answer(b"MN\r\n")),
+            command @ (b"mg" | b"md" | b"ma" | b"me") => {
+                let verb = Verb::of(command).ok_or(Refused::Unknown)?;
+                if line.count < 2 {
+                    return Err(Refused::With(if verb == Verb::Debug { BAD_FORMAT } else { ERROR }));
+                }
+                let read = meta_line(taken, line, verb).command(&self.namespace);
+                let (command, meta) = read.map_err(Refused::With)?;
+                Ok(request(Action::Meta { command, meta }, false))
+            }
             b"quit" => Ok(Parsed::Close),
             _ => Err(Refused::Unknown),
         }
@@ -329,6 +374,23 @@ fn store_mode(command: &[u8]) -> Option<StoreMode> {
     })
 }
 
+/// The length of the value of a `ms`.
+fn meta_value_bytes(buffer: &[u8], line: &Line) -> Option<usize> {
+    let is_set = line.count > 2 && &buffer[line.words[0].clone()] == b"ms";
+    is_set.then(|| value_bytes(&buffer[line.words[2].clone()]))?
+}
+
+/// Key and flags of a meta command; those of `ms` stand behind the length.
+fn meta_line(taken: &Bytes, line: &Line, verb: Verb) -> MetaLine {
+    let first_flag = if verb == Verb::Set { 3 } else { 2 };
+    let flags_start = if line.count > first_flag { line.words[first_flag].start } else { line.text_end };
+    MetaLine {
+        verb,
+        key: taken.slice(line.words[1].clone()),
+        flags: taken.slice(flags_start..line.text_end),
+    }
+}
+
 /// Takes the line of a get, which has at least one word after the command.
 fn get_line(buffer: &mut BytesMut, line: &Line) -> Result<Bytes, Refused> {
     let taken = buffer.split_to(line.end).freeze();
@@ -366,10 +428,7 @@ fn store_head(buffer: &[u8], line: &Line, mode: StoreMode) -> Result<StoreHead, 
         Some(StoreHead {
             flags: u32::try_from(number::parse(word(2))?).ok()?,
             expiry: expiry(word(3))?,
-            // As in memcached a length is an int with room for the line's end.
-            value_bytes: number::parse_signed(word(4))
-                .and_then(|bytes| usize::try_from(bytes).ok())
-                .filter(|bytes| *bytes <= i32::MAX as usize - 2)?,
+            value_bytes: value_bytes(word(4))?,
             mode: match mode {
                 StoreMode::Cas(_) => StoreMode::Cas(number::parse(word(5))?),
                 other => other,
@@ -379,8 +438,14 @@ fn store_head(buffer: &[u8], line: &Line, mode: StoreMode) -> Result<StoreHead, 
     head().ok_or(Refused::With(BAD_FORMAT))
 }
 
+/// As in memcached a length is an int with room for the line's end.
+fn value_bytes(word: &[u8]) -> Option<usize> {
+    let bytes = usize::try_from(number::parse_signed(word)?).ok()?;
+    (bytes <= i32::MAX as usize - 2).then_some(bytes)
+}
+
 /// memcached's exptime: 0 = never, negative = at once, up to 30 days from now, or a Unix time.
-fn expiry(word: &[u8]) -> Option<Expiry> {
+pub(super) fn expiry(word: &[u8]) -> Option<Expiry> {
     number::parse_signed(word).map(expiry_of)
 }
 

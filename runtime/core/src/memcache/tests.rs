@@ -67,6 +67,18 @@ impl Server {
                 write_end(&mut self.output);
             }
             Action::Write(write) => self.answer(write, request.noreply),
+            Action::Meta { command, meta } => {
+                let reply = match command {
+                    Command::Read(read) => self.tablet.read(&self.rows, &read).unwrap(),
+                    Command::Write(write) => self.apply(write),
+                };
+                if write_meta(&mut self.output, &meta, &reply, NOW_MS)
+                    && let Reply::Record(record) = reply
+                {
+                    self.output.extend_from_slice(&record.value);
+                    self.output.extend_from_slice(b"\r\n");
+                }
+            }
             Action::FlushAll { when } => {
                 let after_ms = match when {
                     Expiry::After(ms) => ms,
@@ -118,7 +130,7 @@ impl Server {
 }
 
 /// These bytes get that answer, however they are cut in two, and when they come byte by byte.
-fn check(sent: &[u8], want: &[u8]) {
+pub fn check(sent: &[u8], want: &[u8]) {
     let want = want.escape_ascii().to_string();
     let shown = sent[..sent.len().min(80)].escape_ascii();
     for cut in 0..sent.len() {
@@ -219,7 +231,7 @@ fn who_speaks_another_protocol_is_left_at_once() {
 
 #[test]
 fn a_data_block_of_an_unknown_command_is_never_carried_out() {
-    for line in ["ms foo 9", "mz foo 9 T0", "sets foo 0 0 9", "touchset foo 0 0 9 noreply"] {
+    for line in ["mx foo 9", "mz foo 9 T0", "sets foo 0 0 9", "touchset foo 0 0 9 noreply"] {
         let sent = format!("set a 0 0 1\r\n1\r\n{line}\r\nflush_all\r\nget a\r\n");
         check(sent.as_bytes(), b"STORED\r\nERROR\r\n<closed>");
     }

@@ -230,6 +230,8 @@ impl<R: Rows> Work<'_, R> {
             (None, Some(Initial { value, .. })) => {
                 Ok(Counted { number: value.to_vec(), value: value.to_vec() })
             }
+            // memcached looks at this before it looks at the version.
+            (Some(record), _) if record.value.is_empty() => return Ok(Reply::NotANumber),
             (Some(record), _) if adjustment.version.is_some_and(|version| version != record.version) => {
                 return Ok(Reply::Exists);
             }

@@ -1,10 +1,13 @@
 //! Outcomes as memcached's answers.
 
 use dkc_core::kv::Reply;
-use dkc_core::memcache::{write_end, write_reply, write_server_error, write_unknown, write_value_head};
+use dkc_core::memcache::{
+    Meta, Verb, write_end, write_meta, write_reply, write_server_error, write_unknown, write_value_head,
+};
 
 use super::statistics::WriteKind;
 use super::{Answer, Memcache};
+use crate::clock;
 use crate::router::RouteError;
 use crate::slave::output::Output;
 use crate::slave::protocol::{Flow, Outcome, Part, Service};
@@ -21,6 +24,9 @@ pub(super) fn answer(
 ) -> Flow {
     match *answer {
         Answer::Text(text) => output.put(text),
+        Answer::Meta { ref meta, kind } => {
+            answer_meta(service, meta, kind, &mut part.outcomes[0], output);
+        }
         Answer::Write { kind, noreply } => {
             answer_write(service, &part.outcomes[0], kind, noreply, output);
         }
@@ -45,6 +51,32 @@ fn answer_write(
         _ if noreply => {}
         Ok(reply) => write_reply(output.buffer(), reply),
         Err(error) => answer_error(error, &service.traffic, output),
+    }
+}
+
+/// Errors are told to the quiet too.
+fn answer_meta(
+    service: &Service<Memcache>,
+    meta: &Meta,
+    kind: Option<WriteKind>,
+    outcome: &mut Outcome,
+    output: &mut Output,
+) {
+    let reply = match outcome {
+        Ok(reply) => reply,
+        Err(error) => return answer_error(error, &service.traffic, output),
+    };
+    if meta.verb == Verb::Get {
+        service.statistics.count_get(matches!(reply, Reply::Record(_)));
+    }
+    if let Some(kind) = kind {
+        service.statistics.count_write(kind, reply);
+    }
+    if write_meta(output.buffer(), meta, reply, clock::now_ms())
+        && let Reply::Record(record) = reply
+    {
+        output.put_value(std::mem::take(&mut record.value));
+        output.put(b"\r\n");
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use dkc_core::kv::{Command, Expiry, Key, Read, Write};
-use dkc_core::memcache::{Action, Keys, Parser};
+use dkc_core::memcache::{Action, Keys, Meta, Parser};
 
 use super::output::Output;
 use super::protocol::{Commands, Flow, Parsed, Part, Protocol, Request, Service};
@@ -31,6 +31,7 @@ pub(super) enum Answer {
     Text(&'static [u8]),
     Get { with_version: bool, is_touch: bool },
     Write { kind: WriteKind, noreply: bool },
+    Meta { meta: Meta, kind: Option<WriteKind> },
 }
 
 /// What is carried out by itself.
@@ -132,6 +133,13 @@ fn understood(action: Action, noreply: bool) -> Parsed<Memcache> {
         Action::Write(write) => {
             let kind = WriteKind::of(&write);
             (Commands::One(Command::Write(write)), Answer::Write { kind, noreply })
+        }
+        Action::Meta { command, meta } => {
+            let kind = match &command {
+                Command::Read(_) => None,
+                Command::Write(write) => Some(WriteKind::of(write)),
+            };
+            (Commands::One(command), Answer::Meta { meta, kind })
         }
         Action::FlushAll { when } => return Parsed::Alone(Alone::FlushAll { when, noreply }),
         Action::Version => return Parsed::Alone(Alone::Version),

@@ -130,7 +130,7 @@ impl Model {
             }
             (_, None) => return Reply::NotFound,
             (Write::Adjust { adjustment, .. }, Some(old)) => {
-                if adjustment.version.is_some_and(|version| version != old.version) {
+                if !old.value.is_empty() && adjustment.version.is_some_and(|version| version != old.version) {
                     return Reply::Exists;
                 }
                 let text = std::str::from_utf8(&old.value).unwrap();

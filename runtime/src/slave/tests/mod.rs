@@ -1,6 +1,8 @@
 //! A whole slave, from its directory to its sockets, against scripted servers that carry commands out with the real
 //! state machine; the application's side is bytes, as they would be typed.
 
+mod differential;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -193,6 +195,11 @@ async fn an_application_sets_and_gets_and_never_learns_of_the_servers() {
     )
     .await;
     check("delete a\r\ndelete a\r\nget a\r\n", "DELETED\r\nNOT_FOUND\r\nEND\r\n").await;
+    check(
+        "ms m 2 c F5 k O1\r\nhi\r\nmg m v f k q\r\nmg none q\r\nma m2 N0 J4 v\r\nma m2 D3 v\r\nmd m q\r\nmd m\r\nmn\r\n",
+        "HD c1 km O1\r\nVA 2 f5 km\r\nhi\r\nVA 1\r\n4\r\nVA 1\r\n7\r\nNF\r\nMN\r\n",
+    )
+    .await;
     check("verbosity 1\r\nmn\r\nnonsense\r\n", "OK\r\nMN\r\nERROR\r\n").await;
     check("stats nonsense\r\nstats items\r\nstats reset\r\n", "ERROR\r\nEND\r\nRESET\r\n").await;
     slave.stop().await;
