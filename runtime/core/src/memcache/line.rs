@@ -39,7 +39,7 @@ impl Line {
         let can_be_quiet = match &text[words[0].clone()] {
             b"get" | b"gets" | b"gat" | b"gats" | b"bget" => false,
             b"mg" | b"ms" | b"md" | b"ma" | b"me" => false, // these have a flag for it
-            b"delete" => count > 2, // `delete noreply` is about a key of that name
+            b"delete" => count > 2,                         // `delete noreply` is about a key of that name
             _ => count > 1,
         };
         let noreply = can_be_quiet && &text[last.clone()] == b"noreply";

@@ -384,11 +384,7 @@ fn meta_value_bytes(buffer: &[u8], line: &Line) -> Option<usize> {
 fn meta_line(taken: &Bytes, line: &Line, verb: Verb) -> MetaLine {
     let first_flag = if verb == Verb::Set { 3 } else { 2 };
     let flags_start = if line.count > first_flag { line.words[first_flag].start } else { line.text_end };
-    MetaLine {
-        verb,
-        key: taken.slice(line.words[1].clone()),
-        flags: taken.slice(flags_start..line.text_end),
-    }
+    MetaLine { verb, key: taken.slice(line.words[1].clone()), flags: taken.slice(flags_start..line.text_end) }
 }
 
 /// Takes the line of a get, which has at least one word after the command.

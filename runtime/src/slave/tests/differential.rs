@@ -101,7 +101,10 @@ impl Random {
             6 | 7 => format!("{} {key} {}{noreply}\r\n", self.of(&["incr", "decr"]), self.number()),
             8 => format!("touch {key} {}{noreply}\r\n", self.exptime()),
             9 => format!("delete {key}{}{noreply}\r\n", self.of(&["", "", " 0", " x"])),
-            10 | 11 => format!("mg {key}{}\r\n", self.flags(&["v", "f", "c", "s", "k", "q", "O12", "u", "T1000", "P1"])),
+            10 | 11 => format!(
+                "mg {key}{}\r\n",
+                self.flags(&["v", "f", "c", "s", "k", "q", "O12", "u", "T1000", "P1"])
+            ),
             12 | 13 => {
                 let value = self.value();
                 let mode = self.of(&["", "", " ME", " MR", " MA", " MP", " MS", " MX", " M"]);
