@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use dkc_core::control::{MetaView, NodeStatus, RoleStatus, ServerStatus};
 use dkc_core::ids::{ClusterName, MemberNo, NodeId, TabletId};
 use dkc_core::meta::MoveState;
-use dkc_core::ring::{Action, Assignment, InRing, Node, PlaceNode, place};
+use dkc_core::ring::{Assignment, InRing, Node, PlaceNode, members_after, placement_after};
 use serde::Serialize;
 
 use crate::edit::plural;
@@ -25,7 +25,10 @@ pub struct RingFacts<'a> {
 /// What a change of members comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reshape {
+    /// Where everything lies then.
     pub target: Assignment,
+    /// Members that hold replicas then.
+    pub servers_after: usize,
     /// Tablets whose replicas change.
     pub tablets: usize,
     /// Replicas that have to be copied, and their bytes.
@@ -144,19 +147,10 @@ impl<'a> RingFacts<'a> {
     /// The placement with these more and those less, computed as the meta group will.
     pub fn reshape(&self, come: &[PlaceNode], leave: &[NodeId]) -> Reshape {
         let ring = &self.view.ring;
-        let previous = Assignment::from(ring);
         let new: Vec<NodeId> = come.iter().map(|node| node.node_id).collect();
-        let stays = |node: &&Node| {
-            node.in_ring == InRing::ServiceIn
-                && node.action != Action::Delete
-                && !leave.contains(&node.node_id)
-                && !new.contains(&node.node_id)
-        };
-        let mut nodes: Vec<PlaceNode> = ring.nodes.iter().filter(stays).map(PlaceNode::from).collect();
-        nodes.extend(come.iter().cloned());
         let target = match &self.view.merge {
             Some(merge) => merge.target.clone(),
-            None => place(&nodes, ring.tablets.len() as u16, ring.replicas, Some(&previous)),
+            None => placement_after(ring, come, leave),
         };
         let mut reshape = Reshape {
             tablets: 0,
@@ -165,6 +159,7 @@ impl<'a> RingFacts<'a> {
             tolerates_now: self.tolerates(),
             tolerates_after: target.tablets.iter().map(|t| self.room(&t.voters, &new)).min().unwrap_or(None),
             weak_tablets: target.tablets.iter().filter(|t| self.room(&t.voters, &new).is_none()).count(),
+            servers_after: members_after(ring, come, leave).len(),
             target,
         };
         for (place, assigned) in ring.tablets.iter().zip(&reshape.target.tablets) {

@@ -208,13 +208,7 @@ impl<'a> Planning<'a> {
     }
 
     fn in_service_after(&self) -> usize {
-        let stays = |node: &&ring::Node| {
-            node.in_ring == InRing::ServiceIn
-                && node.action != ring::Action::Delete
-                && !self.request.leave.contains(&node.number)
-                && !self.request.come.contains(&node.number)
-        };
-        self.facts.view.ring.nodes.iter().filter(stays).count() + self.coming.len()
+        self.reshape.servers_after
     }
 
     /// Is there anybody to bring in or to take out?

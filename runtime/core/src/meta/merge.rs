@@ -13,7 +13,7 @@ use super::apply::Outcome;
 use super::service::notation;
 use super::{Leaving, MemberChange, MetaCommand, MetaReply, MetaState, Refused};
 use crate::ids::{NodeId, RingVersion, TabletId};
-use crate::ring::{Action, Assignment, InRing, Node, Operate, PlaceNode, RingMap, place};
+use crate::ring::{Action, Assignment, InRing, Node, Operate, RingMap, placement_after};
 
 /// A merge from MERGE until its last move is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -357,10 +357,7 @@ fn change_voters(merge: &Merge, one: &Move) -> Option<Step> {
 
 /// The placement over all members that stay or come, and what has to move for it.
 fn plan_merge(ring: &RingMap) -> Merge {
-    let stays = |node: &&Node| node.in_ring == InRing::ServiceIn && node.action != Action::Delete;
-    let nodes: Vec<PlaceNode> = ring.nodes.iter().filter(stays).map(PlaceNode::from).collect();
-    let previous = Assignment::from(ring);
-    let target = place(&nodes, ring.tablets.len() as u16, ring.replicas, Some(&previous));
+    let target = placement_after(ring, &[], &[]);
     let only_in = |these: &[NodeId], others: &[NodeId]| -> Vec<NodeId> {
         these.iter().copied().filter(|node| !others.contains(node)).collect()
     };

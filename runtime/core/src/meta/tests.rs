@@ -1,5 +1,6 @@
 use super::*;
 use crate::ids::RingVersion;
+use crate::ring::{PlaceNode, members_after, placement_after};
 
 const TABLETS: u16 = 12;
 
@@ -552,6 +553,40 @@ mod random {
             let _ = (MetaState::decode(&bytes), MetaCommand::decode(&bytes), MetaReply::decode(&bytes));
             let with_version = [&[META_FORMAT_VERSION][..], &bytes].concat();
             let _ = (MetaState::decode(&with_version), MetaCommand::decode(&with_version));
+        }
+    }
+}
+
+proptest::proptest! {
+    /// What a plan shows before anybody says yes is what the meta group then does, whatever came and left before.
+    #[test]
+    fn the_placement_that_is_shown_is_the_one_that_is_merged(
+        members in 1u64..6,
+        come in proptest::collection::btree_set(10u64..16, 0..4),
+        leave in proptest::collection::btree_set(1u64..16, 0..4),
+    ) {
+        let mut state = founded(members);
+        (0..TABLETS).map(TabletId).for_each(|tablet| drop(state.apply(&MetaCommand::TabletFounded { tablet })));
+        change(&mut state, MemberChange::SuspendMerge);
+        come.iter().for_each(|n| drop(change(&mut state, register(*n))));
+        let before = state.ring().unwrap().clone();
+        let is_member = |n: &u64| *n <= members;
+        let leave: Vec<u64> = leave.into_iter().filter(is_member).collect();
+        let new: Vec<PlaceNode> =
+            before.nodes.iter().filter(|node| come.contains(&node.node_id.0)).map(PlaceNode::from).collect();
+        let gone: Vec<NodeId> = leave.iter().map(|n| NodeId(*n)).collect();
+        let shown = placement_after(&before, &new, &gone);
+        let after = members_after(&before, &new, &gone);
+        for n in &come {
+            proptest::prop_assert_eq!(change(&mut state, node_in(*n)), "done");
+        }
+        let refused: Vec<String> =
+            leave.iter().map(|n| change(&mut state, node_out(*n))).filter(|said| said != "done").collect();
+        // The last server cannot be taken out; then there is nothing to compare.
+        proptest::prop_assume!(refused.is_empty());
+        proptest::prop_assert_eq!(after.len(), members as usize + come.len() - leave.len());
+        if change(&mut state, MemberChange::Merge) == "done" {
+            proptest::prop_assert_eq!(&state.merge().unwrap().target, &shown);
         }
     }
 }

@@ -1,5 +1,4 @@
 //! The ring: which slot a key falls into, which tablet holds the slot, which nodes hold the tablet.
-
 //!
 //! *Invariant:* a key's slot never changes; a tablet's range of slots is fixed when the cluster is founded; and
 //! `place` is a pure function of its arguments, so that every node and the shell compute the same placement.
@@ -8,12 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ClusterId, MemberNo, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId};
 
+mod change;
 mod place;
 #[cfg(test)]
 mod place_tests;
 mod route;
 mod slot;
 
+pub use change::{members_after, placement_after};
 pub use place::{Assigned, Assignment, PlaceNode, next_voters_of_meta, place, voters_of_meta};
 pub use slot::{slot_of, tablet_range, tablet_ranges};
 

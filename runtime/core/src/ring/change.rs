@@ -1,0 +1,26 @@
+//! What a change of members comes to: who holds replicas afterwards, and where. The meta group, the plans of the shell and what
+//! it shows before somebody says yes all ask here.
+
+use super::{Action, Assignment, InRing, Node, PlaceNode, RingMap, place};
+use crate::ids::NodeId;
+
+impl Node {
+    /// In service and not on its way out: it keeps or gets replicas at the next merge.
+    pub fn stays(&self) -> bool {
+        self.in_ring == InRing::ServiceIn && self.action != Action::Delete
+    }
+}
+
+/// The members that hold replicas once `come` have joined and `leave` are gone. Who is in both leaves.
+pub fn members_after(ring: &RingMap, come: &[PlaceNode], leave: &[NodeId]) -> Vec<PlaceNode> {
+    let is_new = |id: NodeId| come.iter().any(|node| node.node_id == id);
+    let present = ring.nodes.iter().filter(|node| node.stays() && !is_new(node.node_id)).map(PlaceNode::from);
+    present.chain(come.iter().cloned()).filter(|node| !leave.contains(&node.node_id)).collect()
+}
+
+/// Where everything lies then, as near to where it lies now as balance allows.
+pub fn placement_after(ring: &RingMap, come: &[PlaceNode], leave: &[NodeId]) -> Assignment {
+    let previous = Assignment::from(ring);
+    let members = members_after(ring, come, leave);
+    place(&members, ring.tablets.len() as u16, ring.replicas, Some(&previous))
+}
