@@ -112,9 +112,9 @@ pub enum Command {
     Stop(stop::Args),
     #[command(subcommand)]
     Restart(restart::Args),
-    Grow(members::grow::Args),
-    Shrink(members::shrink::Args),
-    Replace(members::replace::Args),
+    Grow(grow::Args),
+    Shrink(shrink::Args),
+    Replace(replace::Args),
     #[command(subcommand)]
     Plan(plan::Args),
     #[command(subcommand)]

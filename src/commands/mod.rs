@@ -10,22 +10,25 @@ pub mod deploy;
 pub mod destroy;
 pub mod exec;
 pub mod explain;
+pub mod grow;
 pub mod help;
 pub mod history;
 pub mod list;
 pub mod lock;
 pub mod logs;
-pub mod members;
+pub mod membership;
 pub mod modify;
 pub mod plan;
 pub mod playground;
 pub mod quit;
 pub mod register;
+pub mod replace;
 pub mod restart;
 pub mod resume;
 pub mod ring;
 pub mod set;
 pub mod show;
+pub mod shrink;
 pub mod start;
 pub mod status;
 pub mod stop;
@@ -96,9 +99,9 @@ pub async fn dispatch(session: &mut Session, command: Command) -> Result<(), Com
         Command::Start(args) => start::run(session, args).await,
         Command::Stop(args) => stop::run(session, args).await,
         Command::Restart(args) => restart::run(session, args).await,
-        Command::Grow(args) => members::grow::run(session, args).await,
-        Command::Shrink(args) => members::shrink::run(session, args).await,
-        Command::Replace(args) => members::replace::run(session, args).await,
+        Command::Grow(args) => grow::run(session, args).await,
+        Command::Shrink(args) => shrink::run(session, args).await,
+        Command::Replace(args) => replace::run(session, args).await,
         Command::Plan(args) => plan::run(session, args).await,
         Command::Destroy(args) => destroy::run(session, args).await,
         Command::Status(args) => status::run(session, args).await,

@@ -1,11 +1,11 @@
 //! `plan`: what `--stage` prepared, shown with what it would do, applied by its version, or discarded.
 
-use dkc_core::ids::{ClusterName, NodeId};
-use dkc_core::ring::{Assignment, PlaceNode};
+use dkc_core::ids::ClusterName;
+use dkc_core::ring::Assignment;
 use dkc_inventory::ring::RingFacts;
 use serde::Serialize;
 
-use super::members::{self, Prepared, Wanted};
+use super::membership::{self, Prepared, Wanted};
 use crate::error::{CommandError, codes};
 use crate::session::Session;
 use crate::store::Staged;
@@ -108,7 +108,7 @@ async fn show(session: &mut Session, target: &TargetArgs) -> Result<(), CommandE
     let (cluster, staged) = staged(session, target)?;
     session.ui.say(&format!("staged for {cluster}, version {}: {}", staged.version, staged.words()));
     // What it costs is worth seeing also where it would be refused for being degraded.
-    let prepared = members::prepare(session, "plan show", &wanted(&cluster, &staged, true)).await?;
+    let prepared = membership::prepare(session, "plan show", &wanted(&cluster, &staged, true)).await?;
     if let Some(listing) = rings(&prepared, &cluster, &staged) {
         session.show(Format::Table, &listing);
     }
@@ -132,8 +132,8 @@ async fn apply(
             .next(format!("plan show -n {cluster}")));
     }
     let prepared =
-        members::prepare(session, "plan apply", &wanted(&cluster, &staged, allow_no_tolerance)).await?;
-    members::carry_out(session, &cluster, prepared).await?;
+        membership::prepare(session, "plan apply", &wanted(&cluster, &staged, allow_no_tolerance)).await?;
+    membership::carry_out(session, &cluster, prepared).await?;
     match session.settings.dry_run {
         true => Ok(()),
         false => session.lock()?.discard_staged(&cluster),
@@ -186,21 +186,7 @@ struct Share {
 fn rings(prepared: &Prepared, cluster: &ClusterName, staged: &Staged) -> Option<Listing> {
     let facts = RingFacts::of(&prepared.inventory, &prepared.observed, cluster)?;
     let servers = &prepared.inventory.clusters.get(cluster)?.servers;
-    let come: Vec<PlaceNode> = servers
-        .iter()
-        .filter(|server| staged.come.contains(&server.address))
-        .map(|server| PlaceNode {
-            node_id: server.node_id,
-            host: server.address.host.clone(),
-            zone: prepared.inventory.hosts.get(&server.address.host).and_then(|host| host.zone.clone()),
-        })
-        .collect();
-    let leave: Vec<NodeId> = servers
-        .iter()
-        .filter(|server| staged.leave.contains(&server.number))
-        .map(|server| server.node_id)
-        .collect();
-    let then = facts.reshape(&come, &leave).target;
+    let then = &prepared.reshape.target;
     let now = Assignment::from(&facts.view.ring);
     let mut listing = Listing::new(&["No.", "address", "change", "now", "then"]);
     for server in servers {

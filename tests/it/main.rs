@@ -3,13 +3,16 @@
 //! with sshd in namespaces and type at them what an operator types.
 
 mod bad_input;
-mod elastic;
 mod faults;
+mod grow;
 mod jump;
 mod logins;
 mod operation;
 mod prompt;
+mod replace;
+mod ring;
 mod shell;
+mod shrink;
 mod spine;
 mod support;
 mod system;

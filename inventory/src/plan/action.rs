@@ -5,7 +5,7 @@ use dkc_core::ids::{ClusterName, HostAddress, NodeId, NodeUuid};
 use dkc_core::meta::{MemberChange, OperationId};
 use serde::{Deserialize, Serialize};
 
-use super::stop::failures;
+use super::standing::failures;
 use crate::observed::ServiceManager;
 
 /// What a step does, by what carries it out.

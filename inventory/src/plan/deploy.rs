@@ -7,7 +7,7 @@ use dkc_core::config::{NodeConfig, Role, layout};
 use dkc_core::ids::{ClusterName, HostAddress};
 
 use super::header::ring_version;
-use super::steps::{Place, Steps, places};
+use super::steps::{Phase, Place, Steps, places};
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Selection, unified};
 use crate::edit::record_deployed;
 use crate::model::{Inventory, NodeName};
@@ -192,17 +192,20 @@ pub(super) fn has_held_data(inventory: &Inventory, node: &NodeName) -> bool {
     is_founded && server.is_some_and(|server| server.is_founder || server.deployed.is_some())
 }
 
-/// First the program on every host: a host that cannot take it stops the deploy before any node is touched.
 pub(super) fn program_steps(steps: &mut Steps, request: &DeployRequest, places: &[Place<'_>]) {
     let hosts: BTreeMap<&HostAddress, &HostFacts> = places.iter().map(|p| (&p.host, p.facts)).collect();
     let Program { digest, bytes, .. } = &request.program;
     for (host, facts) in hosts {
         let root = facts.root.clone();
         if !facts.root_has_marker {
-            steps.host(1, host, HostAction::MakeRoot { root: root.clone() });
+            steps.host(Phase::PrepareHosts, host, HostAction::MakeRoot { root: root.clone() });
         }
         if !facts.programs.contains(digest) {
-            steps.host(1, host, HostAction::UploadProgram { root, digest: digest.clone(), bytes: *bytes });
+            steps.host(
+                Phase::PrepareHosts,
+                host,
+                HostAction::UploadProgram { root, digest: digest.clone(), bytes: *bytes },
+            );
         }
     }
 }
@@ -241,7 +244,7 @@ pub(super) fn node_steps(
     if !request.config_only {
         actions.extend(service_step(place, &dir, &view, &config));
     }
-    actions.into_iter().for_each(|action| steps.node(2, place, action));
+    actions.into_iter().for_each(|action| steps.node(Phase::InstallNodes, place, action));
 }
 
 fn needs_certificate(request: &DeployRequest, node: &NodeName, view: &NodeView) -> bool {

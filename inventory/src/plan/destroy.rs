@@ -7,8 +7,8 @@ use dkc_core::ids::{ClusterName, HostAddress, SlaveId};
 
 use super::deploy::ownership_refusal;
 use super::header::ring_version;
-use super::steps::{Place, Steps, places};
-use super::stop::is_up;
+use super::standing::is_up;
+use super::steps::{Phase, Place, Steps, places};
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused};
 use crate::edit::forget_deployed;
 use crate::model::{Inventory, NodeName};
@@ -105,14 +105,16 @@ pub fn destroy(
 
     let mut steps = Steps::default();
     for place in &present {
-        // Slaves first: applications then hear of it at once instead of waiting for servers that are gone.
-        let phase = if place.node.is_server() { 3 } else { 1 };
+        let (stop, remove) = match place.node.is_server() {
+            true => (Phase::Stop, Phase::Remove),
+            false => (Phase::StopSlaves, Phase::RemoveSlaves),
+        };
         let manager = place.facts.service;
         if is_up(&place.facts.node(&place.node)) {
-            steps.node(phase, place, HostAction::StopNode { dir: place.dir(), manager });
+            steps.node(stop, place, HostAction::StopNode { dir: place.dir(), manager });
         }
         let uuid = inventory.uuid_of(&place.node).expect("a place is made of a registered node");
-        steps.node(phase + 1, place, HostAction::RemoveNode { dir: place.dir(), uuid, manager });
+        steps.node(remove, place, HostAction::RemoveNode { dir: place.dir(), uuid, manager });
     }
     if request.with_roots {
         root_steps(&mut steps, &places);
@@ -146,7 +148,7 @@ fn root_steps(steps: &mut Steps, places: &[Place<'_>]) {
     for (host, facts) in hosts {
         let stays = facts.nodes.iter().any(|(node, view)| view.exists && !going.contains(node));
         if facts.root_has_marker && !stays {
-            steps.host(5, host, HostAction::RemoveRoot { root: facts.root.clone() });
+            steps.host(Phase::RemoveRoots, host, HostAction::RemoveRoot { root: facts.root.clone() });
         }
     }
 }

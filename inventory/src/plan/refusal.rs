@@ -3,7 +3,7 @@
 
 use dkc_core::ids::{ClusterName, HostAddress, MemberNo, NodeAddress, NodeUuid};
 
-use super::stop::failures;
+use super::standing::failures;
 use crate::edit::plural;
 use crate::generation::Generation;
 use crate::model::NodeName;

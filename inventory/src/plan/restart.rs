@@ -5,9 +5,9 @@ use dkc_core::control::RoleStatus;
 use dkc_core::ids::{ClusterName, NodeId};
 
 use super::header::ring_version;
+use super::standing::{is_up, members_up, tolerated};
 use super::start::{is_running, start_action, start_refusals};
-use super::steps::{Place, Steps, places};
-use super::stop::{is_up, members_up, tolerated};
+use super::steps::{Phase, Place, Steps, places};
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Target};
 use crate::model::{Inventory, NodeName};
 use crate::observed::Observed;
@@ -82,7 +82,7 @@ fn rolling_refusal(
 fn rolling_steps(places: &[Place<'_>]) -> Vec<super::Step> {
     let mut steps = Steps::default();
     for (index, place) in places.iter().enumerate() {
-        let phase = index as u32 + 1;
+        let phase = Phase::Turn(index);
         if is_running(place) && place.node.is_server() {
             steps.node(phase, place, HostAction::PrepareStop { dir: place.dir() });
         }
@@ -99,10 +99,10 @@ fn steps_at_once(places: &[Place<'_>]) -> Vec<super::Step> {
     let mut steps = Steps::default();
     for place in places {
         if is_up(&place.facts.node(&place.node)) {
-            steps.node(1, place, stop_action(place));
+            steps.node(Phase::Stop, place, stop_action(place));
         }
-        steps.node(2, place, start_action(place));
-        steps.node(3, place, HostAction::WaitReady { dir: place.dir() });
+        steps.node(Phase::Start, place, start_action(place));
+        steps.node(Phase::Ready, place, HostAction::WaitReady { dir: place.dir() });
     }
     steps.numbered()
 }

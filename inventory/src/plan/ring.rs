@@ -5,8 +5,8 @@ use dkc_core::ids::{ClusterName, MemberNo};
 use dkc_core::meta::{MemberChange, MetaCommand, MetaReply, MetaState, OperationId};
 use dkc_core::ring::{Action as MemberAction, Node};
 
-use super::members::is_pending;
-use super::steps::Steps;
+use super::membership::is_pending;
+use super::steps::{Phase, Steps};
 use super::{Danger, Endpoint, Operation, Plan, Refusal, Refused, RingAction, Target};
 use crate::model::{Inventory, node_dir};
 use crate::observed::Observed;
@@ -117,7 +117,7 @@ impl Changes<'_> {
     }
 
     fn step(&mut self, action: RingAction) {
-        self.steps.ring(1, self.endpoints.to_vec(), action);
+        self.steps.ring(Phase::Merge, self.endpoints.to_vec(), action);
     }
 }
 

@@ -2,13 +2,12 @@
 //! founders answer. Starting what runs is no change.
 
 use dkc_core::config::layout;
-use dkc_core::control::RoleStatus;
 use dkc_core::ids::ClusterName;
 
 use super::deploy::{has_held_data, ownership_refusal};
 use super::header::ring_version;
-use super::steps::{Place, Steps, places};
-use super::stop::{failures, members_up, tolerated};
+use super::standing::{failures, is_founded, members_up, tolerated};
+use super::steps::{Phase, Place, Steps, places};
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Target};
 use crate::check::listeners;
 use crate::edit::{plural, record_founded};
@@ -45,15 +44,15 @@ pub fn start(inventory: &Inventory, observed: &Observed, request: &StartRequest)
     let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
     let too_few = too_few_words(inventory, observed, request, &places);
     for place in places.iter().filter(|place| !is_running(place)) {
-        steps.node(1, place, start_action(place));
+        steps.node(Phase::Start, place, start_action(place));
         // Without a quorum nobody becomes ready: there is nothing to wait for.
         if too_few.is_none() {
-            steps.node(2, place, HostAction::WaitReady { dir: place.dir() });
+            steps.node(Phase::Ready, place, HostAction::WaitReady { dir: place.dir() });
         }
     }
     plan.impact.extend(too_few);
     if let (Some(cluster), Some(first)) = (unfounded, places.first()) {
-        steps.node(3, first, HostAction::FoundCluster { dir: first.dir() });
+        steps.node(Phase::Found, first, HostAction::FoundCluster { dir: first.dir() });
         plan.impact.push(founding_words(inventory, cluster));
     }
     if let Target::Servers { cluster, .. } = &request.target {
@@ -113,16 +112,6 @@ pub(super) fn is_running(place: &Place<'_>) -> bool {
 
 pub(super) fn start_action(place: &Place<'_>) -> HostAction {
     HostAction::StartNode { dir: place.dir(), manager: place.facts.service }
-}
-
-/// Does the ring stand, as far as anybody knows? The inventory may not have heard of it yet.
-pub(super) fn is_founded(inventory: &Inventory, observed: &Observed, cluster: &ClusterName) -> bool {
-    let says_so = |node: &NodeName| {
-        let status = observed.node(node).and_then(|view| view.status.as_ref());
-        matches!(status.map(|s| &s.role), Some(RoleStatus::Server(server)) if server.is_founded)
-    };
-    inventory.clusters.get(cluster).is_some_and(|c| c.founded)
-        || inventory.servers_of(cluster).iter().any(says_so)
 }
 
 /// Why a node that does not run cannot be started.

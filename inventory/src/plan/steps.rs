@@ -1,4 +1,4 @@
-//! Gathering steps and numbering them: by phase, then by host, in the order in which they were added.
+//! Collecting steps and numbering them: by phase, then by host, in the order in which they were added.
 
 use dkc_core::ids::HostAddress;
 
@@ -6,22 +6,52 @@ use super::{Action, Endpoint, HostAction, Refusal, RingAction, Step};
 use crate::model::{Inventory, NodeName};
 use crate::observed::{HostFacts, HostView, Observed};
 
+/// What is done when: a phase begins when the one before it has ended on all hosts. A plan has only those that it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// Nobody else changes members from here on.
+    TakeLock,
+    /// First the program on every host: one that cannot take it stops the plan before any node is touched.
+    PrepareHosts,
+    InstallNodes,
+    /// The ring knows a newcomer before it starts.
+    Register,
+    HandOver,
+    /// Slaves before servers: applications then hear of it at once instead of waiting for servers that are gone.
+    StopSlaves,
+    RemoveSlaves,
+    Stop,
+    Remove,
+    RemoveRoots,
+    Start,
+    Ready,
+    Found,
+    Join,
+    Merge,
+    /// Data has moved away from those who leave.
+    Depart,
+    ConfigureSlaves,
+    Finish,
+    /// One node after the other, from 0.
+    Turn(usize),
+}
+
 #[derive(Default)]
 pub(super) struct Steps {
-    list: Vec<(u32, HostAddress, Option<NodeName>, Action)>,
+    list: Vec<(Phase, HostAddress, Option<NodeName>, Action)>,
 }
 
 impl Steps {
-    pub fn host(&mut self, phase: u32, host: &HostAddress, action: HostAction) {
+    pub fn host(&mut self, phase: Phase, host: &HostAddress, action: HostAction) {
         self.list.push((phase, host.clone(), None, action.into()));
     }
 
-    pub fn node(&mut self, phase: u32, place: &Place<'_>, action: HostAction) {
+    pub fn node(&mut self, phase: Phase, place: &Place<'_>, action: HostAction) {
         self.list.push((phase, place.host.clone(), Some(place.node.clone()), action.into()));
     }
 
     /// Listed under the host of the first endpoint. Without any there is nobody to ask.
-    pub fn ring(&mut self, phase: u32, endpoints: Vec<Endpoint>, action: RingAction) {
+    pub fn ring(&mut self, phase: Phase, endpoints: Vec<Endpoint>, action: RingAction) {
         if let Some(host) = endpoints.first().map(|endpoint| endpoint.host.clone()) {
             self.list.push((phase, host, None, Action::Ring { endpoints, action }));
         }

@@ -1,18 +1,14 @@
 //! Stop: of slaves, of a whole cluster, or of some of its servers. A cluster that a running slave uses is not
 //! stopped, and a part of it only as long as the rest keeps its quorum.
 
-use std::collections::BTreeSet;
-
-use dkc_core::control::RoleStatus;
 use dkc_core::ids::{ClusterName, MemberNo};
 
 use super::header::ring_version;
-use super::start::is_founded;
-use super::steps::{Place, Steps, facts, places};
+use super::standing::{failures, is_founded, is_up, members_up, tolerated};
+use super::steps::{Phase, Place, Steps, facts, places};
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Target};
-use crate::edit::plural;
 use crate::model::{Inventory, NodeName};
-use crate::observed::{NodeView, Observed, RunState};
+use crate::observed::Observed;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StopRequest {
@@ -50,9 +46,13 @@ pub fn stop(inventory: &Inventory, observed: &Observed, request: &StopRequest) -
     for place in &running {
         // Leadership is handed away only where somebody stays to take it.
         if place.node.is_server() && !is_whole && is_founded(inventory, observed, place.node.cluster()) {
-            steps.node(1, place, HostAction::PrepareStop { dir: place.dir() });
+            steps.node(Phase::HandOver, place, HostAction::PrepareStop { dir: place.dir() });
         }
-        steps.node(2, place, HostAction::StopNode { dir: place.dir(), manager: place.facts.service });
+        steps.node(
+            Phase::Stop,
+            place,
+            HostAction::StopNode { dir: place.dir(), manager: place.facts.service },
+        );
     }
     plan.ring_version = ring_version(observed, &nodes);
     plan.steps = steps.numbered();
@@ -63,11 +63,6 @@ pub fn stop(inventory: &Inventory, observed: &Observed, request: &StopRequest) -
     Ok(plan)
 }
 
-/// Runs, or is started again and again by its manager.
-pub(super) fn is_up(view: &NodeView) -> bool {
-    view.run != RunState::Stopped
-}
-
 /// Is nobody left who runs?
 fn stops_all(inventory: &Inventory, observed: &Observed, cluster: &ClusterName, nodes: &[NodeName]) -> bool {
     let stays = |node: &NodeName| {
@@ -75,32 +70,6 @@ fn stops_all(inventory: &Inventory, observed: &Observed, cluster: &ClusterName, 
         !nodes.contains(node) && members_up(inventory, observed, cluster).contains(number)
     };
     !inventory.servers_of(cluster).iter().any(stays)
-}
-
-/// Members that run as their hosts say, or that another member hears.
-pub(super) fn members_up(
-    inventory: &Inventory,
-    observed: &Observed,
-    cluster: &ClusterName,
-) -> BTreeSet<MemberNo> {
-    let mut up = BTreeSet::new();
-    for server in inventory.clusters.get(cluster).map(|c| c.servers.as_slice()).unwrap_or_default() {
-        let name = NodeName::Server(cluster.clone(), server.number);
-        let host_answers = observed.facts(&server.address.host).is_some();
-        let runs = observed.node(&name).is_some_and(NodeView::is_running);
-        if runs || (!host_answers && is_heard(inventory, observed, cluster, server.number)) {
-            up.insert(server.number);
-        }
-    }
-    up
-}
-
-fn is_heard(inventory: &Inventory, observed: &Observed, cluster: &ClusterName, number: MemberNo) -> bool {
-    inventory.servers_of(cluster).iter().any(|node| {
-        let status = observed.node(node).and_then(|view| view.status.as_ref());
-        let Some(RoleStatus::Server(server)) = status.map(|status| &status.role) else { return false };
-        server.members.iter().any(|member| member.node.number == number && member.is_up)
-    })
 }
 
 /// Slaves that run and use the cluster; a slave's host that cannot be asked may run one.
@@ -162,16 +131,6 @@ fn quorum(
         "{name} loses its quorum: keys of some or all tablets can be neither read nor written"
     ));
     None
-}
-
-/// Server failures that every tablet survives: a minority of its replicas.
-pub(crate) fn tolerated(replicas: u32) -> usize {
-    (replicas.saturating_sub(1) / 2) as usize
-}
-
-/// `1 failure`, `2 failures`.
-pub(crate) fn failures(count: usize) -> String {
-    format!("{count} {}", plural(count, "failure"))
 }
 
 fn impact(target: &Target, is_whole: bool) -> Vec<String> {

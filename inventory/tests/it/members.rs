@@ -119,7 +119,7 @@ impl Stage {
             authorities: BTreeMap::new(),
             allow_no_tolerance: allow,
         };
-        plan::change_members(&self.inventory, &self.observed, &request)
+        plan::change_members(&self.inventory, &self.observed, &request).map(|(plan, _)| plan)
     }
 
     fn ring(&self, word: RingWord, numbers: &[u32], take_over: bool) -> Result<Plan, Refused> {

@@ -1,4 +1,4 @@
-//! Grow, shrink and replace: one plan for members that come and members that leave, derived from where the cluster
+//! What grow, shrink and replace share: one plan for members that come and members that leave, derived from where the cluster
 //! is, so that typing the command again goes on where it stopped. Who comes is in the inventory already, who leaves
 //! is in it still. Data moves once, however many come and leave.
 
@@ -7,22 +7,16 @@ use std::collections::BTreeMap;
 use dkc_core::config::layout;
 use dkc_core::ids::{ClusterName, MemberNo, NodeId};
 use dkc_core::meta::{MemberChange, OperationId};
-use dkc_core::ring::{self, InRing, Operate, PlaceNode};
+use dkc_core::ring::{self, Operate, PlaceNode};
 
-use super::deploy::{
-    config_step, host_refusals, node_refusal, node_steps, parameter_refusals, program_steps,
-};
-use super::start::{is_running, port_refusals, start_action};
-use super::steps::{Place, Steps, places};
-use super::stop::{failures, is_up, tolerated};
-use super::{
-    Danger, DeployRequest, Endpoint, HostAction, Operation, Plan, Program, Refusal, Refused, RingAction,
-    Selection, Target,
-};
+use super::deploy::config_step;
+use super::standing::{failures, tolerated};
+use super::steps::{Phase, Place, Steps};
+use super::{Danger, Endpoint, HostAction, Operation, Plan, Program, Refusal, Refused, RingAction, Target};
 use crate::edit::{plural, remove_members};
 use crate::generation::Generation;
 use crate::model::{Inventory, NodeName, Server, node_dir};
-use crate::observed::{HostView, Observed};
+use crate::observed::Observed;
 use crate::render;
 use crate::ring::{Reshape, RingFacts, amount};
 
@@ -50,22 +44,12 @@ pub struct MembersRequest {
     pub allow_no_tolerance: bool,
 }
 
-/// The phases, in the order in which they are carried out. `deploy` has 1 and 2.
-const BEGIN: u32 = 0;
-const REGISTER: u32 = 3;
-const START: u32 = 4;
-const JOIN: u32 = 5;
-const MERGE: u32 = 6;
-const STOP: u32 = 7;
-const SLAVES: u32 = 8;
-const END: u32 = 9;
-
 pub fn change_members(
     inventory: &Inventory,
     observed: &Observed,
     request: &MembersRequest,
-) -> Result<Plan, Refused> {
-    let planning = Planning::new(inventory, observed, request)?;
+) -> Result<(Plan, Reshape), Refused> {
+    let planning = Membership::new(inventory, observed, request)?;
     let mut refusals = planning.refusals();
     let new = planning.new_places(&mut refusals);
     Refused::unless_empty(refusals)?;
@@ -87,32 +71,32 @@ pub fn change_members(
     planning.judge_danger(&mut plan);
     planning.impact(&mut plan);
     plan.undo = planning.undo();
-    Ok(plan)
+    Ok((plan, planning.reshape))
 }
 
 fn records(step: &super::Step) -> bool {
     matches!(step.action.on_host(), Some(HostAction::CheckConfiguration { .. }))
 }
 
-struct Planning<'a> {
-    inventory: &'a Inventory,
-    observed: &'a Observed,
-    request: &'a MembersRequest,
-    facts: RingFacts<'a>,
-    coming: Vec<&'a Server>,
-    leaving: Vec<&'a Server>,
-    reshape: Reshape,
+pub(super) struct Membership<'a> {
+    pub(super) inventory: &'a Inventory,
+    pub(super) observed: &'a Observed,
+    pub(super) request: &'a MembersRequest,
+    pub(super) facts: RingFacts<'a>,
+    pub(super) coming: Vec<&'a Server>,
+    pub(super) leaving: Vec<&'a Server>,
+    pub(super) reshape: Reshape,
     /// The operation that runs when it is this very one, else the new id.
-    operation: OperationId,
-    is_continued: bool,
+    pub(super) operation: OperationId,
+    pub(super) is_continued: bool,
 }
 
-impl<'a> Planning<'a> {
+impl<'a> Membership<'a> {
     fn new(
         inventory: &'a Inventory,
         observed: &'a Observed,
         request: &'a MembersRequest,
-    ) -> Result<Planning<'a>, Refused> {
+    ) -> Result<Membership<'a>, Refused> {
         let name = &request.cluster;
         let all = [request.come.clone(), request.leave.clone()].concat();
         if !all.is_empty() {
@@ -127,7 +111,7 @@ impl<'a> Planning<'a> {
         };
         let places: Vec<PlaceNode> = coming.iter().map(|server| place_node(inventory, server)).collect();
         let leave: Vec<NodeId> = leaving.iter().map(|server| server.node_id).collect();
-        let mut planning = Planning {
+        let mut planning = Membership {
             reshape: facts.reshape(&places, &leave),
             inventory,
             observed,
@@ -147,19 +131,16 @@ impl<'a> Planning<'a> {
         Ok(planning)
     }
 
-    fn node_name(&self, number: MemberNo) -> NodeName {
+    pub(super) fn node_name(&self, number: MemberNo) -> NodeName {
         NodeName::Server(self.request.cluster.clone(), number)
     }
 
     /// In the operator's words, for whoever else wants to change members meanwhile.
     fn what(&self) -> String {
-        let name = &self.request.cluster;
-        let addresses: Vec<String> = self.coming.iter().map(|s| s.address.to_string()).collect();
-        let numbers: Vec<String> = self.leaving.iter().map(|s| format!("No.{}", s.number)).collect();
-        match (addresses.is_empty(), numbers.is_empty()) {
-            (_, true) => format!("grow {name} by {}", addresses.join(" ")),
-            (true, false) => format!("shrink {name} by {}", numbers.join(" ")),
-            (false, false) => format!("replace {} of {name} by {}", numbers.join(" "), addresses.join(" ")),
+        match (self.coming.is_empty(), self.leaving.is_empty()) {
+            (_, true) => self.grow_words(),
+            (true, false) => self.shrink_words(),
+            (false, false) => self.replace_words(),
         }
     }
 
@@ -207,59 +188,13 @@ impl<'a> Planning<'a> {
         now.min(self.reshape.tolerates_after.unwrap_or(0))
     }
 
-    fn in_service_after(&self) -> usize {
+    pub(super) fn in_service_after(&self) -> usize {
         self.reshape.servers_after
     }
 
     /// Is there anybody to bring in or to take out?
-    fn moves(&self) -> bool {
+    pub(super) fn moves(&self) -> bool {
         !self.to_bring_in().is_empty() || !self.to_take_out().is_empty()
-    }
-
-    fn to_bring_in(&self) -> Vec<&'a Server> {
-        let is_in =
-            |server: &&&Server| {
-                !self.facts.view.ring.node(server.node_id).is_some_and(|node| {
-                    node.in_ring == InRing::ServiceIn && node.action == ring::Action::None
-                })
-            };
-        self.coming.iter().filter(is_in).copied().collect()
-    }
-
-    fn to_take_out(&self) -> Vec<&'a Server> {
-        let is_in = |server: &&&Server| {
-            let node = self.facts.view.ring.node(server.node_id);
-            node.is_some_and(|node| node.in_ring == InRing::ServiceIn)
-        };
-        self.leaving.iter().filter(is_in).copied().collect()
-    }
-
-    /// New members, where they will live. Refused where a deploy or a start would be.
-    fn new_places(&self, refusals: &mut Vec<Refusal>) -> Vec<Place<'a>> {
-        let bring_in = self.to_bring_in();
-        let nodes: Vec<NodeName> = bring_in.iter().map(|server| self.node_name(server.number)).collect();
-        if nodes.is_empty() {
-            return Vec::new();
-        }
-        let places = places(self.inventory, self.observed, &nodes, refusals);
-        let deploy = self.deploy_request();
-        refusals.extend(parameter_refusals(self.inventory, &nodes));
-        refusals.extend(host_refusals(self.inventory, &deploy, &places));
-        refusals.extend(places.iter().filter_map(|place| node_refusal(self.inventory, &deploy, place)));
-        for place in places.iter().filter(|place| !is_running(place)) {
-            refusals.extend(port_refusals(self.inventory, place));
-        }
-        places
-    }
-
-    fn deploy_request(&self) -> DeployRequest {
-        DeployRequest {
-            operation: self.request.operation.clone(),
-            selection: Selection::default(),
-            program: self.request.program.clone(),
-            authorities: self.request.authorities.clone(),
-            config_only: false,
-        }
     }
 
     /// Servers that answer, those that stay first: through any of them the whole ring is spoken to.
@@ -276,16 +211,16 @@ impl<'a> Planning<'a> {
         stay.into_iter().chain(leave).filter_map(endpoint).collect()
     }
 
-    fn ring_step(&self, steps: &mut Steps, phase: u32, action: RingAction) {
+    fn ring_step(&self, steps: &mut Steps, phase: Phase, action: RingAction) {
         steps.ring(phase, self.endpoints(), action);
     }
 
-    fn change(&self, steps: &mut Steps, phase: u32, change: MemberChange, about: String) {
+    pub(super) fn change(&self, steps: &mut Steps, phase: Phase, change: MemberChange, about: String) {
         let operation = Some(self.operation);
         self.ring_step(steps, phase, RingAction::ChangeMembers { operation, change, about });
     }
 
-    fn needs_operation(&self) -> bool {
+    pub(super) fn needs_operation(&self) -> bool {
         let known = |server: &&Server| self.facts.view.ring.node(server.node_id).is_some();
         self.moves() || self.leaving.iter().any(known)
     }
@@ -294,38 +229,9 @@ impl<'a> Planning<'a> {
         if self.needs_operation() {
             let (cluster, id) = (self.request.cluster.clone(), self.operation);
             let (holder, what) = (self.request.lock.holder.clone(), self.what());
-            self.ring_step(steps, BEGIN, RingAction::BeginOperation { cluster, id, holder, what });
+            self.ring_step(steps, Phase::TakeLock, RingAction::BeginOperation { cluster, id, holder, what });
         }
-        let deploy = self.deploy_request();
-        program_steps(steps, &deploy, new);
-        for place in new {
-            node_steps(steps, self.inventory, &deploy, place);
-        }
-        for server in self.to_bring_in() {
-            let entry = self.inventory.server_entry(server);
-            if self.facts.view.ring.node(server.node_id).is_none() {
-                let change = MemberChange::RegisterNode {
-                    node_id: entry.node_id,
-                    uuid: entry.node_uuid,
-                    number: entry.number,
-                    address: entry.address,
-                    zone: entry.zone,
-                };
-                let about = format!("register No.{} ({}) in the ring", server.number, server.address);
-                self.change(steps, REGISTER, change, about);
-            }
-        }
-        for place in new {
-            if !is_running(place) {
-                steps.node(START, place, start_action(place));
-            }
-            if let NodeName::Server(name, number) = &place.node
-                && let Some(server) = self.inventory.server(name, *number)
-            {
-                let node_id = server.node_id;
-                steps.node(JOIN, place, HostAction::WaitJoined { dir: place.dir(), node_id });
-            }
-        }
+        self.join_steps(steps, new);
     }
 
     fn merge_steps(&self, steps: &mut Steps) {
@@ -334,59 +240,38 @@ impl<'a> Planning<'a> {
             // A merge that runs was checked when it began; what it needs now is to end.
             if self.facts.view.merge.is_none() {
                 let failures = self.reshape.tolerates_now.unwrap_or(0);
-                self.ring_step(steps, MERGE, RingAction::RequireTolerance { failures });
+                self.ring_step(steps, Phase::Merge, RingAction::RequireTolerance { failures });
             }
             // Together they move each tablet once; one by one the second would move some again.
             let is_several = come.len() + leave.len() > 1;
             if is_several {
                 self.change(
                     steps,
-                    MERGE,
+                    Phase::Merge,
                     MemberChange::SuspendMerge,
                     "SUSPENDMERGE: all merge at once".into(),
                 );
             }
             for server in &come {
                 let change = MemberChange::ServiceIn { node: server.node_id };
-                self.change(steps, MERGE, change, format!("SERVICEIN No.{}", server.number));
+                self.change(steps, Phase::Merge, change, format!("SERVICEIN No.{}", server.number));
             }
             for server in &leave {
                 let change = MemberChange::ServiceOut { node: server.node_id };
-                self.change(steps, MERGE, change, format!("SERVICEOUT No.{}", server.number));
+                self.change(steps, Phase::Merge, change, format!("SERVICEOUT No.{}", server.number));
             }
             if is_several || (self.is_continued && self.facts.view.is_merge_suspended) {
-                self.change(steps, MERGE, MemberChange::NoSuspendMerge, "NOSUSPENDMERGE".into());
+                self.change(steps, Phase::Merge, MemberChange::NoSuspendMerge, "NOSUSPENDMERGE".into());
             }
             let ids = |servers: &[&Server]| servers.iter().map(|server| server.node_id).collect();
             let (come, leave) = (ids(&come), ids(&leave));
             let operation = self.operation;
-            self.ring_step(steps, MERGE, RingAction::Merge { operation, come, leave });
+            self.ring_step(steps, Phase::Merge, RingAction::Merge { operation, come, leave });
         }
         for server in &self.leaving {
             if self.facts.view.ring.node(server.node_id).is_some() {
                 let about = format!("remove No.{} from the ring, for ever", server.number);
-                self.change(steps, MERGE, MemberChange::RemoveNode { node: server.node_id }, about);
-            }
-        }
-    }
-
-    /// On hosts that answer; those that do not are said in the plan.
-    fn stop_steps(&self, steps: &mut Steps) {
-        for server in &self.leaving {
-            let node = self.node_name(server.number);
-            let host = server.address.host.clone();
-            let Some(facts) = self.observed.facts(&host) else { continue };
-            let view = facts.node(&node);
-            let place = Place { node, host, facts };
-            if is_up(&view) {
-                steps.node(STOP, &place, HostAction::StopNode { dir: place.dir(), manager: facts.service });
-            }
-            if view.marker == Some(server.node_uuid) {
-                steps.node(
-                    STOP,
-                    &place,
-                    HostAction::MarkRemoved { dir: place.dir(), uuid: server.node_uuid },
-                );
+                self.change(steps, Phase::Merge, MemberChange::RemoveNode { node: server.node_id }, about);
             }
         }
     }
@@ -408,8 +293,12 @@ impl<'a> Planning<'a> {
                 continue;
             }
             if let Some(write) = config_step(&place.dir(), &config, &view) {
-                steps.node(SLAVES, &place, write);
-                steps.node(SLAVES, &place, HostAction::CheckConfiguration { dir: place.dir() });
+                steps.node(Phase::ConfigureSlaves, &place, write);
+                steps.node(
+                    Phase::ConfigureSlaves,
+                    &place,
+                    HostAction::CheckConfiguration { dir: place.dir() },
+                );
             }
         }
     }
@@ -422,25 +311,10 @@ impl<'a> Planning<'a> {
     fn end_steps(&self, steps: &mut Steps) {
         if self.moves() {
             let failures = self.reshape.tolerates_after.unwrap_or(0);
-            self.ring_step(steps, END, RingAction::WaitHealthy { failures });
+            self.ring_step(steps, Phase::Finish, RingAction::WaitHealthy { failures });
         }
         if self.needs_operation() || self.is_continued {
-            self.ring_step(steps, END, RingAction::EndOperation { id: self.operation });
-        }
-    }
-
-    /// Fewer servers than copies: what is left of the redundancy is the operator's to give up.
-    fn judge_danger(&self, plan: &mut Plan) {
-        let ring = &self.facts.view.ring;
-        let after = self.in_service_after();
-        if self.moves() && !self.leaving.is_empty() && after < self.facts.copies_wanted() {
-            plan.danger = Danger::LosesData;
-            plan.confirm = Some(format!("{}@g{}", self.request.cluster, plan.base));
-            plan.impact.push(format!(
-                "{after} {} for {} replicas: every tablet loses a copy",
-                plural(after, "server"),
-                ring.replicas
-            ));
+            self.ring_step(steps, Phase::Finish, RingAction::EndOperation { id: self.operation });
         }
     }
 
@@ -455,17 +329,7 @@ impl<'a> Planning<'a> {
         if self.is_continued {
             plan.impact.push("goes on with the operation that runs".into());
         }
-        for server in &self.leaving {
-            let (node, host) = (self.node_name(server.number), &server.address.host);
-            plan.impact.push(match self.observed.hosts.get(host) {
-                Some(HostView::Facts(_)) => {
-                    format!("{node} never returns; its directory on {host} stays, marked as removed")
-                }
-                _ => format!(
-                    "{host} does not answer: {node} is not stopped there; should it come back, it is refused for ever"
-                ),
-            });
-        }
+        plan.impact.extend(self.departure_words());
         let silent = self.inventory.slaves_of(&self.request.cluster).into_iter().filter(|id| {
             let node = NodeName::Slave(self.request.cluster.clone(), *id);
             let host = self.inventory.host_of(&node);
@@ -533,26 +397,13 @@ impl<'a> Planning<'a> {
         words
     }
 
-    /// A tablet has one leader, so more servers than tablets do not share the work any further.
-    fn idle_words(&self) -> Option<String> {
-        let (servers, tablets) = (self.in_service_after(), self.facts.view.ring.tablets.len());
-        (!self.coming.is_empty() && servers > tablets).then(|| {
-            format!(
-                "{tablets} tablets have {tablets} leaders: {} of {servers} servers only hold copies; the number of tablets \
-                 is fixed by register cluster --tablets",
-                servers - tablets
-            )
-        })
-    }
-
     fn undo(&self) -> String {
-        let name = &self.request.cluster;
-        let before = format!("before it is complete: ring abortmerge -n {name}");
-        let come: Vec<String> = self.coming.iter().map(|s| format!("--no {}", s.number)).collect();
-        match (come.is_empty(), self.leaving.is_empty()) {
-            (false, true) => format!("{before}; after: shrink -n {name} {}", come.join(" ")),
-            _ => format!("{before}; after: grow -n {name} HOST:PORT (who left never returns)"),
-        }
+        let before = format!("before it is complete: ring abortmerge -n {}", self.request.cluster);
+        let after = match (self.coming.is_empty(), self.leaving.is_empty()) {
+            (false, true) => self.grow_undo(),
+            _ => self.shrink_undo(),
+        };
+        format!("{before}; after: {after}")
     }
 }
 

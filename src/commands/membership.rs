@@ -1,9 +1,5 @@
-//! `grow`, `shrink` and `replace`: three ways to say who comes and who leaves; one plan carries it out. With `--stage`
+//! What `grow`, `shrink`, `replace` and `plan apply` share: who comes and who leaves; one plan carries it out. With `--stage`
 //! it is only written down, for `plan show` and `plan apply`.
-
-pub mod grow;
-pub mod replace;
-pub mod shrink;
 
 use dkc_core::ids::{ClusterName, MemberNo, NodeAddress};
 use dkc_core::meta::OperationId;
@@ -11,6 +7,7 @@ use dkc_inventory::edit;
 use dkc_inventory::model::Inventory;
 use dkc_inventory::observed::Observed;
 use dkc_inventory::plan::{self, Lock, MembersRequest, Plan, Target};
+use dkc_inventory::ring::Reshape;
 use uuid::Uuid;
 
 use super::{deploy, status};
@@ -32,6 +29,8 @@ pub struct Wanted {
 /// A plan and all that it was made from.
 pub struct Prepared {
     pub plan: Plan,
+    /// What the ring comes to by it.
+    pub reshape: Reshape,
     pub inventory: Inventory,
     pub observed: Observed,
     is_new: bool,
@@ -88,9 +87,10 @@ pub async fn prepare(session: &mut Session, verb: &str, wanted: &Wanted) -> Resu
         authorities: deploy::authorities_of(session, &inventory, [name].into_iter())?,
         allow_no_tolerance: wanted.allow_no_tolerance,
     };
-    let mut plan = plan::change_members(&inventory, &observed, &request).map_err(operation::refused(verb))?;
+    let (mut plan, reshape) =
+        plan::change_members(&inventory, &observed, &request).map_err(operation::refused(verb))?;
     plan.impact.extend(edited.lines);
-    Ok(Prepared { plan, inventory, observed, is_new: edited.is_changed })
+    Ok(Prepared { plan, reshape, inventory, observed, is_new: edited.is_changed })
 }
 
 /// Members that left already are not asked to leave again.

@@ -2,7 +2,7 @@
 
 use dkc_core::ids::{ClusterName, MemberNo};
 
-use super::{HowArgs, Wanted};
+use super::membership::{self, HowArgs, Wanted};
 use crate::error::CommandError;
 use crate::session::Session;
 
@@ -34,5 +34,5 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         leave: args.no,
         allow_no_tolerance: args.how.allow_no_tolerance,
     };
-    super::run(session, "shrink", wanted, &args.how).await
+    membership::run(session, "shrink", wanted, &args.how).await
 }

@@ -1,9 +1,9 @@
 //! `replace`: a new member takes the place of an old one, which may run, be stopped, or be gone for good.
 
 use dkc_core::ids::{ClusterName, MemberNo, NodeAddress};
-use dkc_inventory::plan::Refusal;
+use dkc_inventory::plan;
 
-use super::{HowArgs, Wanted};
+use super::membership::{self, HowArgs, Wanted};
 use crate::error::CommandError;
 use crate::operation;
 use crate::session::Session;
@@ -33,16 +33,13 @@ pub struct Args {
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let cluster = session.cluster_name(args.name.as_ref())?;
-    let inventory = session.inventory()?;
-    if inventory.server(&cluster, args.no).is_some_and(|server| server.address == args.address) {
-        let refusal = Refusal::OwnAddress { address: args.address, number: args.no };
-        return Err(operation::refused("replace")(refusal.into()));
-    }
+    plan::check_replacement(&session.inventory()?, &cluster, args.no, &args.address)
+        .map_err(operation::refused("replace"))?;
     let wanted = Wanted {
         cluster,
         come: vec![args.address],
         leave: vec![args.no],
         allow_no_tolerance: args.how.allow_no_tolerance,
     };
-    super::run(session, "replace", wanted, &args.how).await
+    membership::run(session, "replace", wanted, &args.how).await
 }

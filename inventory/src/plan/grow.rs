@@ -1,0 +1,112 @@
+//! `grow`: who comes, as `replace` needs it too. Newcomers are installed like any node, are known to the ring before they
+//! start, and hold nothing until the merge.
+
+use dkc_core::meta::MemberChange;
+use dkc_core::ring::{self, InRing};
+
+use super::deploy::{host_refusals, node_refusal, node_steps, parameter_refusals, program_steps};
+use super::membership::Membership;
+use super::start::{is_running, port_refusals, start_action};
+use super::steps::{Phase, Place, Steps, places};
+use super::{DeployRequest, HostAction, Refusal, Selection};
+use crate::model::{NodeName, Server};
+
+impl<'a> Membership<'a> {
+    pub(super) fn grow_words(&self) -> String {
+        format!("grow {} by {}", self.request.cluster, self.new_addresses())
+    }
+
+    pub(super) fn new_addresses(&self) -> String {
+        let addresses: Vec<String> = self.coming.iter().map(|server| server.address.to_string()).collect();
+        addresses.join(" ")
+    }
+
+    pub(super) fn grow_undo(&self) -> String {
+        let come: Vec<String> = self.coming.iter().map(|server| format!("--no {}", server.number)).collect();
+        format!("shrink -n {} {}", self.request.cluster, come.join(" "))
+    }
+
+    pub(super) fn to_bring_in(&self) -> Vec<&'a Server> {
+        let is_in =
+            |server: &&&Server| {
+                !self.facts.view.ring.node(server.node_id).is_some_and(|node| {
+                    node.in_ring == InRing::ServiceIn && node.action == ring::Action::None
+                })
+            };
+        self.coming.iter().filter(is_in).copied().collect()
+    }
+
+    /// New members, where they will live. Refused where a deploy or a start would be.
+    pub(super) fn new_places(&self, refusals: &mut Vec<Refusal>) -> Vec<Place<'a>> {
+        let bring_in = self.to_bring_in();
+        let nodes: Vec<NodeName> = bring_in.iter().map(|server| self.node_name(server.number)).collect();
+        if nodes.is_empty() {
+            return Vec::new();
+        }
+        let places = places(self.inventory, self.observed, &nodes, refusals);
+        let deploy = self.deploy_request();
+        refusals.extend(parameter_refusals(self.inventory, &nodes));
+        refusals.extend(host_refusals(self.inventory, &deploy, &places));
+        refusals.extend(places.iter().filter_map(|place| node_refusal(self.inventory, &deploy, place)));
+        for place in places.iter().filter(|place| !is_running(place)) {
+            refusals.extend(port_refusals(self.inventory, place));
+        }
+        places
+    }
+
+    fn deploy_request(&self) -> DeployRequest {
+        DeployRequest {
+            operation: self.request.operation.clone(),
+            selection: Selection::default(),
+            program: self.request.program.clone(),
+            authorities: self.request.authorities.clone(),
+            config_only: false,
+        }
+    }
+
+    /// Newcomers are installed, known to the ring, started, and find themselves in it.
+    pub(super) fn join_steps(&self, steps: &mut Steps, new: &[Place<'_>]) {
+        let deploy = self.deploy_request();
+        program_steps(steps, &deploy, new);
+        for place in new {
+            node_steps(steps, self.inventory, &deploy, place);
+        }
+        for server in self.to_bring_in() {
+            let entry = self.inventory.server_entry(server);
+            if self.facts.view.ring.node(server.node_id).is_none() {
+                let change = MemberChange::RegisterNode {
+                    node_id: entry.node_id,
+                    uuid: entry.node_uuid,
+                    number: entry.number,
+                    address: entry.address,
+                    zone: entry.zone,
+                };
+                let about = format!("register No.{} ({}) in the ring", server.number, server.address);
+                self.change(steps, Phase::Register, change, about);
+            }
+        }
+        for place in new {
+            if !is_running(place) {
+                steps.node(Phase::Start, place, start_action(place));
+            }
+            if let NodeName::Server(name, number) = &place.node
+                && let Some(server) = self.inventory.server(name, *number)
+            {
+                let node_id = server.node_id;
+                steps.node(Phase::Join, place, HostAction::WaitJoined { dir: place.dir(), node_id });
+            }
+        }
+    }
+
+    /// A tablet has one leader, so more servers than tablets do not share the work any further.
+    pub(super) fn idle_words(&self) -> Option<String> {
+        let (servers, tablets) = (self.in_service_after(), self.facts.view.ring.tablets.len());
+        (!self.coming.is_empty() && servers > tablets).then(|| {
+            format!(
+                "{tablets} tablets have {tablets} leaders: {} of {servers} servers only hold copies; the number of tablets \
+                 is fixed by register cluster --tablets",
+                servers - tablets
+            )
+        })
+    }
+}

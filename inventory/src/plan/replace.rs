@@ -1,0 +1,28 @@
+//! `replace`: one comes and one leaves in one move of data. The rest is what `grow` and `shrink` do.
+
+use dkc_core::ids::{ClusterName, MemberNo, NodeAddress};
+
+use super::membership::Membership;
+use super::{Refusal, Refused};
+use crate::model::Inventory;
+
+/// A member cannot take its own place: its identity never returns.
+pub fn check_replacement(
+    inventory: &Inventory,
+    cluster: &ClusterName,
+    number: MemberNo,
+    address: &NodeAddress,
+) -> Result<(), Refused> {
+    match inventory.server(cluster, number) {
+        Some(server) if server.address == *address => {
+            Err(Refusal::OwnAddress { address: address.clone(), number }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Membership<'_> {
+    pub(super) fn replace_words(&self) -> String {
+        format!("replace {} of {} by {}", self.leaving_numbers(), self.request.cluster, self.new_addresses())
+    }
+}

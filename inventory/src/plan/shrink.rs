@@ -1,0 +1,90 @@
+//! `shrink`: who leaves, as `replace` needs it too. Nothing stops before its data has moved away, and who left never returns.
+
+use super::membership::Membership;
+use super::standing::is_up;
+use super::steps::{Phase, Place, Steps};
+use super::{Danger, HostAction, Plan};
+use crate::edit::plural;
+use crate::model::Server;
+use crate::observed::HostView;
+use dkc_core::ring::InRing;
+
+impl<'a> Membership<'a> {
+    pub(super) fn shrink_words(&self) -> String {
+        format!("shrink {} by {}", self.request.cluster, self.leaving_numbers())
+    }
+
+    pub(super) fn leaving_numbers(&self) -> String {
+        let numbers: Vec<String> =
+            self.leaving.iter().map(|server| format!("No.{}", server.number)).collect();
+        numbers.join(" ")
+    }
+
+    pub(super) fn shrink_undo(&self) -> String {
+        format!("grow -n {} HOST:PORT (who left never returns)", self.request.cluster)
+    }
+
+    pub(super) fn to_take_out(&self) -> Vec<&'a Server> {
+        let is_in = |server: &&&Server| {
+            let node = self.facts.view.ring.node(server.node_id);
+            node.is_some_and(|node| node.in_ring == InRing::ServiceIn)
+        };
+        self.leaving.iter().filter(is_in).copied().collect()
+    }
+
+    /// On hosts that answer; those that do not are said in the plan.
+    pub(super) fn stop_steps(&self, steps: &mut Steps) {
+        for server in &self.leaving {
+            let node = self.node_name(server.number);
+            let host = server.address.host.clone();
+            let Some(facts) = self.observed.facts(&host) else { continue };
+            let view = facts.node(&node);
+            let place = Place { node, host, facts };
+            if is_up(&view) {
+                steps.node(
+                    Phase::Depart,
+                    &place,
+                    HostAction::StopNode { dir: place.dir(), manager: facts.service },
+                );
+            }
+            if view.marker == Some(server.node_uuid) {
+                steps.node(
+                    Phase::Depart,
+                    &place,
+                    HostAction::MarkRemoved { dir: place.dir(), uuid: server.node_uuid },
+                );
+            }
+        }
+    }
+
+    /// Fewer servers than copies: what is left of the redundancy is the operator's to give up.
+    pub(super) fn judge_danger(&self, plan: &mut Plan) {
+        let ring = &self.facts.view.ring;
+        let after = self.in_service_after();
+        if self.moves() && !self.leaving.is_empty() && after < self.facts.copies_wanted() {
+            plan.danger = Danger::LosesData;
+            plan.confirm = Some(format!("{}@g{}", self.request.cluster, plan.base));
+            plan.impact.push(format!(
+                "{after} {} for {} replicas: every tablet loses a copy",
+                plural(after, "server"),
+                ring.replicas
+            ));
+        }
+    }
+
+    /// What becomes of each that leaves.
+    pub(super) fn departure_words(&self) -> Vec<String> {
+        let words = |server: &&Server| {
+            let (node, host) = (self.node_name(server.number), &server.address.host);
+            match self.observed.hosts.get(host) {
+                Some(HostView::Facts(_)) => {
+                    format!("{node} never returns; its directory on {host} stays, marked as removed")
+                }
+                _ => format!(
+                    "{host} does not answer: {node} is not stopped there; should it come back, it is refused for ever"
+                ),
+            }
+        };
+        self.leaving.iter().map(words).collect()
+    }
+}
