@@ -132,13 +132,12 @@ impl Share {
         if self.try_take(bytes) {
             return true;
         }
-        let missing = {
+        let (missing, most) = {
             let held = self.held();
-            held.missing_units(held.used_bytes.saturating_add(bytes))
+            let missing = held.missing_units(held.used_bytes.saturating_add(bytes));
+            (missing, self.memory.common_units - held.common_units)
         };
-        let Some(count) = u32::try_from(missing).ok().filter(|_| missing <= self.memory.common_units) else {
-            return false;
-        };
+        let Some(count) = u32::try_from(missing).ok().filter(|_| missing <= most) else { return false };
         self.memory.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.memory.waiting);
         let Ok(Ok(taken)) = tokio::time::timeout(timeout, self.memory.common.acquire_many(count)).await
@@ -227,6 +226,7 @@ mod tests {
         assert!(first.try_take(11 * MIB));
         assert!(!second.take(2 * MIB, SOON).await, "nobody gave anything back");
         assert!(!second.take(13 * MIB, LATE).await, "more than there is");
+        assert!(!first.take(2 * MIB, LATE).await, "with what it has, more than there is");
         let waiting = tokio::spawn(async move { second.take(2 * MIB, LATE).await });
         while !memory.is_short() {
             tokio::task::yield_now().await;

@@ -1,21 +1,51 @@
 //! What is to be sent to an application. Small pieces are gathered in one buffer; a large value is sent from where it
 //! lies, so that it is in memory once.
 
-use std::io;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 /// Values from this size on are not copied.
 const SHARED_MIN_BYTES: usize = 16 * 1024;
 /// A buffer that grew beyond this is given back once it is empty.
-const KEEP_MAX_BYTES: usize = 64 * 1024;
+const KEEP_MAX_BYTES: usize = 16 * 1024;
 
 #[derive(Default)]
 pub(crate) struct Output {
     /// Goes out before `buffer`.
-    pieces: Vec<Bytes>,
+    pieces: Pieces,
     buffer: BytesMut,
+}
+
+/// Bytes that lie in several places; each is given up when it has been written.
+#[derive(Default)]
+struct Pieces(VecDeque<Bytes>);
+
+impl Buf for Pieces {
+    fn remaining(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.0.front().map_or(&[], |piece| piece)
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let filled = slices.iter_mut().zip(&self.0);
+        filled.map(|(slice, piece)| *slice = IoSlice::new(piece)).count()
+    }
+
+    fn advance(&mut self, mut count: usize) {
+        while let Some(piece) = self.0.front_mut() {
+            if piece.len() > count {
+                return piece.advance(count);
+            }
+            count -= piece.len();
+            self.0.pop_front();
+        }
+    }
 }
 
 impl Output {
@@ -32,22 +62,29 @@ impl Output {
         if value.len() < SHARED_MIN_BYTES {
             return self.put(&value);
         }
-        let before = self.buffer.split().freeze();
-        self.pieces.extend([before, value]);
+        self.close_piece();
+        self.pieces.0.push_back(value);
     }
 
     pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty() && self.pieces.is_empty()
+        self.buffer.is_empty() && self.pieces.0.is_empty()
     }
 
-    /// Writes everything, giving up each large value when it is written. Says how many bytes that were.
-    pub async fn write_to(&mut self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<usize> {
-        let mut written = self.buffer.len();
-        for piece in self.pieces.drain(..) {
-            stream.write_all(&piece).await?;
-            written += piece.len();
+    fn close_piece(&mut self) {
+        if !self.buffer.is_empty() {
+            self.pieces.0.push_back(self.buffer.split().freeze());
         }
-        stream.write_all(&self.buffer).await?;
+    }
+
+    /// Writes everything, with one call where the other side takes it. Says how many bytes that were.
+    pub async fn write_to(&mut self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<usize> {
+        let written = self.pieces.remaining() + self.buffer.len();
+        if self.pieces.0.is_empty() {
+            stream.write_all(&self.buffer).await?;
+        } else {
+            self.close_piece();
+            stream.write_all_buf(&mut self.pieces).await?;
+        }
         if self.buffer.capacity() > KEEP_MAX_BYTES {
             self.buffer = BytesMut::new();
         }
@@ -58,6 +95,8 @@ impl Output {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncReadExt;
+
     use super::*;
 
     #[tokio::test]
@@ -69,11 +108,19 @@ mod tests {
         output.put_value(large.clone());
         output.put(b"b");
         output.put_value(large.clone());
-        assert!(output.pieces.iter().any(|piece| piece.as_ptr() == large.as_ptr()));
-        let mut written = Vec::new();
-        let count = output.write_to(&mut written).await.unwrap();
-        assert_eq!(written, [b"asmall", &large[..], b"b", &large[..]].concat());
-        assert_eq!(count, written.len());
+        output.put(b"c");
+        assert!(output.pieces.0.iter().any(|piece| piece.as_ptr() == large.as_ptr()));
+        // Takes a few bytes at a time, so that writes end inside of pieces.
+        let (mut stream, mut other) = tokio::io::duplex(1000);
+        let reading = tokio::spawn(async move {
+            let mut read = Vec::new();
+            other.read_to_end(&mut read).await.map(|_| read)
+        });
+        let count = output.write_to(&mut stream).await.unwrap();
         assert!(output.is_empty());
+        drop(stream);
+        let want = [b"asmall", &large[..], b"b", &large[..], b"c"].concat();
+        assert!(reading.await.unwrap().unwrap() == want);
+        assert_eq!(count, want.len());
     }
 }

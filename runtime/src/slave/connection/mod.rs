@@ -80,15 +80,17 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
         let mut batch = PipelineBatch::new();
         let next = self.fill(&mut batch);
         self.carry_out(batch).await?;
-        if let Next::Alone(request) = next {
-            self.protocol.alone(request, &mut self.output).await;
-            return self.write().await.map(|()| true);
-        }
+        // Also before a request that runs alone: it may wait for long.
         self.write().await?;
         match next {
             Next::Read(bytes_min) => self.read(bytes_min).await,
+            Next::GoOn => Ok(true),
+            Next::Alone(request) => {
+                self.note(Waiting::Nothing);
+                self.protocol.alone(request, &mut self.output).await;
+                self.write().await.map(|()| true)
+            }
             Next::Close => Ok(false),
-            Next::GoOn | Next::Alone(_) => Ok(true),
         }
     }
 

@@ -1,10 +1,10 @@
-//! What is carried out by itself: `version`, `flush_all` and `stats`.
+//! What is carried out by itself: `flush_all` and `stats`.
 
 use std::fmt::Display;
 use std::time::Duration;
 
 use dkc_core::kv::{Command, Expiry, Read, Reply, Write};
-use dkc_core::memcache::{ERROR, write_end, write_reply, write_stat, write_version};
+use dkc_core::memcache::{ERROR, write_end, write_reply, write_stat};
 
 use super::answer::answer_error;
 use super::{Alone, Memcache, VERSION};
@@ -19,7 +19,6 @@ const COUNT_MAX: Duration = Duration::from_secs(1);
 
 pub(super) async fn carry_out(service: &Service<Memcache>, request: Alone, output: &mut Output) {
     match request {
-        Alone::Version => write_version(output.buffer(), VERSION),
         Alone::FlushAll { when, noreply } => {
             let outcome = flush_all(service, when).await;
             match outcome {

@@ -3,10 +3,11 @@
 use dkc_core::kv::Reply;
 use dkc_core::memcache::{
     Meta, Verb, write_end, write_meta, write_reply, write_server_error, write_unknown, write_value_head,
+    write_version,
 };
 
 use super::statistics::WriteKind;
-use super::{Answer, Memcache};
+use super::{Answer, Memcache, VERSION};
 use crate::clock;
 use crate::router::RouteError;
 use crate::slave::output::Output;
@@ -24,6 +25,7 @@ pub(super) fn answer(
 ) -> Flow {
     match *answer {
         Answer::Text(text) => output.put(text),
+        Answer::Version => write_version(output.buffer(), VERSION),
         Answer::Meta { ref meta, kind } => {
             answer_meta(service, meta, kind, &mut part.outcomes[0], output);
         }

@@ -29,6 +29,7 @@ pub(super) struct Memcache {
 #[derive(Debug, Clone)]
 pub(super) enum Answer {
     Text(&'static [u8]),
+    Version,
     Get { with_version: bool, is_touch: bool },
     Write { kind: WriteKind, noreply: bool },
     Meta { meta: Meta, kind: Option<WriteKind> },
@@ -36,7 +37,6 @@ pub(super) enum Answer {
 
 /// What is carried out by itself.
 pub(super) enum Alone {
-    Version,
     FlushAll { when: Expiry, noreply: bool },
     Stats { word: Bytes },
 }
@@ -142,7 +142,7 @@ fn understood(action: Action, noreply: bool) -> Parsed<Memcache> {
             (Commands::One(command), Answer::Meta { meta, kind })
         }
         Action::FlushAll { when } => return Parsed::Alone(Alone::FlushAll { when, noreply }),
-        Action::Version => return Parsed::Alone(Alone::Version),
+        Action::Version => (Commands::None, Answer::Version),
         Action::Stats { word } => return Parsed::Alone(Alone::Stats { word }),
     };
     Parsed::Request(Request { commands, answer })

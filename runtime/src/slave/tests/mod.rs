@@ -93,6 +93,12 @@ struct Running {
 
 impl Running {
     async fn start(cluster: Cluster, deadline_ms: u64) -> Running {
+        let parameters =
+            Parameters { request_deadline_ms: deadline_ms, connections_max: 8, ..Parameters::default() };
+        Running::start_with(cluster, parameters).await
+    }
+
+    async fn start_with(cluster: Cluster, parameters: Parameters) -> Running {
         let identity = cluster.authority.identity(NodeRole::Slave);
         let directory = cluster.authority.node(identity);
         let listen = free_address().to_string();
@@ -112,11 +118,7 @@ impl Running {
                 pairs: vec![pair(&listen, "default"), pair(&socket, "other")],
             }),
             servers: cluster.servers.clone(),
-            parameters: Parameters {
-                request_deadline_ms: deadline_ms,
-                connections_max: 8,
-                ..Parameters::default()
-            },
+            parameters,
         };
         let (stop, stopped) = watch::channel(false);
         let (started, has_started) = tokio::sync::oneshot::channel();
@@ -305,6 +307,59 @@ async fn garbage_and_half_requests_harm_nobody() {
     let mut said = String::new();
     quitter.read_to_string(&mut said).await.unwrap();
     assert_eq!(said, format!("VERSION {}\r\n", memcache::VERSION));
+}
+
+/// There is room for two values at a time, and sixteen are asked for at once.
+#[tokio::test]
+async fn values_that_do_not_fit_together_are_answered_one_by_one_and_in_order() {
+    const VALUE_BYTES: usize = 512 * 1024;
+    let store = Store::default();
+    let script = move |_: NodeId, request: &Request, tablet: TabletId| store.carry_out(request, tablet);
+    let parameters = Parameters { slave_memory_bytes: 2 << 20, ..Parameters::default() };
+    let slave = Running::start_with(Cluster::start(1, 4, script).await, parameters).await;
+    let value = |n: usize| n.to_string().repeat(VALUE_BYTES / n.to_string().len());
+    let mut stream = slave.connect().await;
+    let (mut gets, mut want) = (String::new(), String::new());
+    for n in 0..16 {
+        let value = value(n);
+        exchange(&mut stream, format!("set k{n} 0 0 {}\r\n{value}\r\n", value.len()).as_bytes(), "STORED\r\n").await;
+        gets += &format!("get k{n}\r\nmg k{n} O{n} s\r\ngat 0 k{n}\r\nset small{n} 0 0 1\r\n1\r\n");
+        let block = format!("VALUE k{n} 0 {}\r\n{value}\r\nEND\r\n", value.len());
+        want += &format!("{block}HD O{n} s{}\r\n{block}STORED\r\n", value.len());
+    }
+    exchange(&mut stream, gets.as_bytes(), &want).await;
+    let names: String = (0..16).map(|n| format!(" k{n} small{n} none{n}")).collect();
+    let blocks: String = (0..16)
+        .map(|n| {
+            let value = value(n);
+            format!("VALUE k{n} 0 {}\r\n{value}\r\nVALUE small{n} 0 1\r\n1\r\n", value.len())
+        })
+        .collect();
+    exchange(&mut stream, format!("get{names}\r\n").as_bytes(), &format!("{blocks}END\r\n")).await;
+}
+
+#[tokio::test]
+async fn what_can_never_fit_is_refused_with_memcacheds_words_and_the_connection_goes_on() {
+    let store = Store::default();
+    let script = move |_: NodeId, request: &Request, tablet: TabletId| store.carry_out(request, tablet);
+    let cluster = Cluster::start(1, 1, script).await;
+    let large = "x".repeat(1 << 20);
+    let set = |flags: &str| format!("set large 0 0 {}{flags}\r\n{large}\r\n", large.len());
+    let parameters = Parameters { slave_memory_bytes: 1 << 20, ..Parameters::default() };
+    let slave = Running::start_with(cluster, parameters).await;
+    slave.check(&set(""), "SERVER_ERROR out of memory storing object\r\n").await;
+    slave.check(&set(" noreply"), "").await;
+    let meta = format!("ms large {}\r\n{large}\r\n", large.len());
+    slave.check(&meta, "SERVER_ERROR out of memory storing object\r\n").await;
+    slave.check("get large\r\nset a 0 0 1\r\n1\r\nget a\r\n", "END\r\nSTORED\r\nVALUE a 0 1\r\n1\r\nEND\r\n").await;
+    let half = "y".repeat(300_000);
+    slave.check(&format!("set b 0 0 300000\r\n{half}\r\n"), "STORED\r\n").await;
+    let no_room = "SERVER_ERROR out of memory writing get response\r\n";
+    for (meta, get) in [("HD\r\n", format!("VALUE b 0 600000\r\n{half}{half}\r\nEND\r\n")), (no_room, no_room.into())] {
+        slave.check(&format!("append b 0 0 300000\r\n{half}\r\n"), "STORED\r\n").await;
+        slave.check("mg b\r\nget a\r\n", &format!("{meta}VALUE a 0 1\r\n1\r\nEND\r\n")).await;
+        slave.check("get b\r\nget a\r\n", &format!("{get}VALUE a 0 1\r\n1\r\nEND\r\n")).await;
+    }
 }
 
 /// A browser, or a proxy, can be made to send a body.
