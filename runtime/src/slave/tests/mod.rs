@@ -322,7 +322,12 @@ async fn values_that_do_not_fit_together_are_answered_one_by_one_and_in_order() 
     let (mut gets, mut want) = (String::new(), String::new());
     for n in 0..16 {
         let value = value(n);
-        exchange(&mut stream, format!("set k{n} 0 0 {}\r\n{value}\r\n", value.len()).as_bytes(), "STORED\r\n").await;
+        exchange(
+            &mut stream,
+            format!("set k{n} 0 0 {}\r\n{value}\r\n", value.len()).as_bytes(),
+            "STORED\r\n",
+        )
+        .await;
         gets += &format!("get k{n}\r\nmg k{n} O{n} s\r\ngat 0 k{n}\r\nset small{n} 0 0 1\r\n1\r\n");
         let block = format!("VALUE k{n} 0 {}\r\n{value}\r\nEND\r\n", value.len());
         want += &format!("{block}HD O{n} s{}\r\n{block}STORED\r\n", value.len());
@@ -351,11 +356,15 @@ async fn what_can_never_fit_is_refused_with_memcacheds_words_and_the_connection_
     slave.check(&set(" noreply"), "").await;
     let meta = format!("ms large {}\r\n{large}\r\n", large.len());
     slave.check(&meta, "SERVER_ERROR out of memory storing object\r\n").await;
-    slave.check("get large\r\nset a 0 0 1\r\n1\r\nget a\r\n", "END\r\nSTORED\r\nVALUE a 0 1\r\n1\r\nEND\r\n").await;
+    slave
+        .check("get large\r\nset a 0 0 1\r\n1\r\nget a\r\n", "END\r\nSTORED\r\nVALUE a 0 1\r\n1\r\nEND\r\n")
+        .await;
     let half = "y".repeat(300_000);
     slave.check(&format!("set b 0 0 300000\r\n{half}\r\n"), "STORED\r\n").await;
     let no_room = "SERVER_ERROR out of memory writing get response\r\n";
-    for (meta, get) in [("HD\r\n", format!("VALUE b 0 600000\r\n{half}{half}\r\nEND\r\n")), (no_room, no_room.into())] {
+    for (meta, get) in
+        [("HD\r\n", format!("VALUE b 0 600000\r\n{half}{half}\r\nEND\r\n")), (no_room, no_room.into())]
+    {
         slave.check(&format!("append b 0 0 300000\r\n{half}\r\n"), "STORED\r\n").await;
         slave.check("mg b\r\nget a\r\n", &format!("{meta}VALUE a 0 1\r\n1\r\nEND\r\n")).await;
         slave.check("get b\r\nget a\r\n", &format!("{get}VALUE a 0 1\r\n1\r\nEND\r\n")).await;
