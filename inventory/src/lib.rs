@@ -16,4 +16,5 @@ pub mod render;
 pub mod ring;
 pub mod show;
 pub mod sides;
+pub mod status;
 pub mod yaml;

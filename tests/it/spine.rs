@@ -83,7 +83,7 @@ fn a_restarted_cluster_keeps_its_data() {
 fn the_same_lines_work_one_shot_from_a_file_and_from_standard_input() {
     let lab = founded(4, &[]);
     lab.dkc("status css --short").ok().prints("c0: running");
-    lab.dkc("status memcache --short").ok().prints("0: running");
+    lab.dkc("status memcache --short").ok().prints("slave 0: running");
     lab.dkc("status cluster -o json").ok().says("\"running\"");
     lab.sh("admin", "printf 'data set -n c0 k v\\n# a comment\\ndata print -n c0 k\\n' > /root/lines.dkc")
         .ok();

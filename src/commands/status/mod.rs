@@ -1,7 +1,6 @@
 //! `status`: asks hosts and daemons how they are, all at once, each with a limit.
 
-mod judge;
-mod ring;
+mod draw;
 
 use std::collections::BTreeSet;
 
@@ -10,7 +9,7 @@ use dkc_inventory::model::{Inventory, NodeName};
 use dkc_inventory::observed::{HostView, Observed};
 use dkc_inventory::plan::Target;
 
-use judge::{ClusterReport, NodeReport, State};
+use dkc_inventory::status::{ClusterReport, SlaveReport, State};
 
 use crate::cli::Noun;
 use crate::error::{CommandError, Exit};
@@ -52,7 +51,7 @@ pub struct Args {
     /// With tablets, leaders, memory and log positions
     #[arg(long)]
     pub long: bool,
-    /// Ask again and again until Ctrl-C, every 2 s or as often as given
+    /// Refresh every 2 s, or as often as given, until Ctrl-C
     #[arg(long, value_name = "TIME", value_parser = crate::cli::parse_duration, num_args = 0..=1,
         default_missing_value = "2s", require_equals = true)]
     pub watch: Option<std::time::Duration>,
@@ -92,7 +91,7 @@ pub async fn verdict(session: &mut Session, name: &ClusterName) -> Result<String
     let target = Target::Servers { cluster: name.clone(), numbers: Vec::new() };
     let hosts = target.hosts(&session.inventory()?).map_err(operation::refused("status"))?;
     let (inventory, observed) = operation::observe(session, hosts).await?;
-    let Some(report) = judge::cluster(&inventory, &observed, name) else { return Ok(String::new()) };
+    let Some(report) = ClusterReport::of(&inventory, &observed, name) else { return Ok(String::new()) };
     let servers = report.server.len();
     let servers = if servers == 1 { "1 server".into() } else { format!("{servers} servers") };
     Ok(format!("{name}: {}, {servers}; {}", report.status, report.words()))
@@ -106,17 +105,17 @@ async fn once(session: &mut Session, args: &Args) -> Result<(), CommandError> {
     let clusters: Vec<_> = wanted
         .clusters
         .iter()
-        .filter_map(|name| judge::cluster(&inventory, &observed, name))
+        .filter_map(|name| ClusterReport::of(&inventory, &observed, name))
         .map(|report| report.only(&wanted.numbers))
         .collect();
     let slaves: Vec<_> =
-        wanted.slaves.iter().filter_map(|id| judge::slave(&inventory, &observed, *id)).collect();
+        wanted.slaves.iter().filter_map(|id| SlaveReport::of(&inventory, &observed, *id)).collect();
     let states = clusters.iter().map(|c| c.status).chain(slaves.iter().map(|s| s.status));
-    let worst = states.max_by_key(|state| state.weight());
+    let worst = states.max();
     if args.quiet {
         let silent =
             wanted.hosts.iter().any(|host| matches!(observed.hosts.get(host), Some(HostView::Silent { .. })));
-        let exit = if silent { Exit::StatusUnknown } else { worst.map_or(Exit::Done, State::exit) };
+        let exit = if silent { Exit::StatusUnknown } else { worst.map_or(Exit::Done, draw::exit_of) };
         return if exit == Exit::Done { Ok(()) } else { Err(CommandError::silent(exit)) };
     }
     if args.watch.is_some() {
@@ -180,17 +179,17 @@ fn hosts_of(inventory: &Inventory, wanted: &Wanted) -> BTreeSet<HostAddress> {
     of_nodes.chain(wanted.hosts.iter().cloned()).collect()
 }
 
-/// The seed's form, for scripts: `c0: running`, `0: stopped`.
+/// The ancestor's form, for scripts: `c0: running`, `slave 0: stopped`.
 fn show_short(
     session: &Session,
     clusters: &[ClusterReport],
-    slaves: &[NodeReport],
+    slaves: &[SlaveReport],
     observed: &Observed,
     wanted: &Wanted,
 ) {
     let line = |name: &str, state: State| session.ui.data_line(&format!("{name}: {state}"));
     clusters.iter().for_each(|cluster| line(&cluster.name, cluster.status));
-    slaves.iter().for_each(|slave| line(&slave.number.to_string(), slave.status));
+    slaves.iter().for_each(|slave| line(&format!("slave {}", slave.id), slave.status));
     for host in &wanted.hosts {
         let is_silent = matches!(observed.hosts.get(host), Some(HostView::Silent { .. }) | None);
         line(host.as_str(), if is_silent { State::Unknown } else { State::Running });
@@ -201,7 +200,7 @@ fn show(
     session: &Session,
     args: &Args,
     clusters: &[ClusterReport],
-    slaves: &[NodeReport],
+    slaves: &[SlaveReport],
     observed: &Observed,
     wanted: &Wanted,
 ) {
@@ -209,25 +208,15 @@ fn show(
     if args.noun == Some(Noun::Host) {
         return show_hosts(session, observed, wanted);
     }
-    let mut listing = Listing::new(&[
-        "name",
-        "status",
-        "address",
-        "ring",
-        "leads/replicas",
-        "records",
-        "memory",
-        "uptime",
-        "what",
-    ]);
+    let mut listing = Listing::new(&draw::COLUMNS);
     for cluster in clusters {
-        listing.rows.push(cluster.row());
-        listing.rows.extend(cluster.server.iter().map(NodeReport::row));
-        listing.documents.push(judge::document(cluster, args.long).into());
+        listing.rows.push(draw::cluster_row(cluster));
+        listing.rows.extend(cluster.server.iter().map(draw::server_row));
+        listing.documents.push(draw::document(cluster, args.long).into());
     }
     for slave in slaves {
-        listing.rows.push(slave.row());
-        listing.documents.push(judge::document(slave, args.long).into());
+        listing.rows.push(draw::slave_row(slave));
+        listing.documents.push(draw::document(slave, args.long).into());
     }
     session.show(usual, &listing);
 }
@@ -237,23 +226,23 @@ fn show_hosts(session: &Session, observed: &Observed, wanted: &Wanted) {
     for address in &wanted.hosts {
         match observed.hosts.get(address) {
             Some(HostView::Facts(facts)) => {
-                let nodes: Vec<String> = facts.nodes.iter().map(judge::node_words).collect();
+                let nodes: Vec<String> = facts.nodes.iter().map(draw::node_words).collect();
                 let row = [
                     address.to_string(),
                     "running".into(),
                     format!("{} {}", facts.kernel, facts.architecture),
-                    judge::bytes(facts.disk_free_bytes),
+                    draw::bytes(facts.disk_free_bytes),
                     format!("{:+} ms", facts.clock_offset_ms),
                     facts.service.words().into(),
                     nodes.join(", "),
                 ];
-                listing.push(row.to_vec(), judge::HostDocument::of(address, facts));
+                listing.push(row.to_vec(), draw::HostDocument::of(address, facts));
             }
             Some(HostView::Silent { message, .. }) => {
                 let words = format!("unknown ({message})");
                 listing.push(
                     vec![address.to_string(), words.clone()],
-                    judge::HostDocument::silent(address, &words),
+                    draw::HostDocument::silent(address, &words),
                 );
             }
             None => {}

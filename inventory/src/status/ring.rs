@@ -3,41 +3,51 @@
 
 use dkc_core::ids::{ClusterName, MemberNo};
 use dkc_core::member::MemberState;
-use dkc_inventory::model::Inventory;
-use dkc_inventory::observed::Observed;
-use dkc_inventory::ring::{Progress, RingFacts};
 use serde::Serialize;
+
+use crate::model::Inventory;
+use crate::observed::Observed;
+use crate::ring::{Progress, RingFacts};
 
 /// The ring as the best informed server knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RingReport {
+    /// Of the ring map.
     pub version: u64,
     /// Copies of each tablet that are wanted with the members there are.
     pub replicas: usize,
+    /// All of them.
     pub tablets: usize,
     /// Tablets with fewer copies on servers that run.
     pub tablets_below_replicas: usize,
+    /// How far the merge is, if one runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merge: Option<Progress>,
     /// SUSPENDMERGE was given.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_merge_suspended: bool,
+    /// Who changes members.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<OperationReport>,
     /// By number: `[SERVICE IN] [UP] [n/a] [Nothing] [NoSuspend]`.
     #[serde(skip)]
     pub states: Vec<(MemberNo, String)>,
+    /// Further server failures that it would survive.
     #[serde(skip)]
     pub tolerates: Option<u32>,
 }
 
+/// A change of members that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OperationReport {
+    /// `ann@admin1`
     pub holder: String,
+    /// `grow c0 by 10.0.0.14:8020`
     pub what: String,
 }
 
 impl RingReport {
+    /// `None` when no server answers that knows a founded ring.
     pub fn of(inventory: &Inventory, observed: &Observed, name: &ClusterName) -> Option<RingReport> {
         let facts = RingFacts::of(inventory, observed, name)?;
         let ring = &facts.view.ring;
@@ -63,6 +73,7 @@ impl RingReport {
         })
     }
 
+    /// The member's state in the ring, if it is in it.
     pub fn state_of(&self, number: MemberNo) -> Option<&str> {
         self.states.iter().find(|(other, _)| *other == number).map(|(_, state)| state.as_str())
     }

@@ -1,0 +1,143 @@
+//! Reports drawn: rows of the table, documents for yaml and json, and the exit status that a state comes to.
+
+use dkc_core::control::NodeStatus;
+use dkc_core::ids::HostAddress;
+use dkc_inventory::model::NodeName;
+use dkc_inventory::observed::{HostFacts, NodeView};
+use dkc_inventory::status::{ClusterReport, ServerReport, SlaveReport, State, state_of};
+use serde::Serialize;
+
+use crate::error::Exit;
+
+/// The columns of the table of clusters, servers and slaves.
+pub const COLUMNS: [&str; 9] =
+    ["name", "status", "address", "ring", "leads/replicas", "records", "memory", "uptime", "what"];
+
+/// What a script is told.
+pub fn exit_of(state: State) -> Exit {
+    match state {
+        State::Running | State::Merging => Exit::Done,
+        State::Degraded => Exit::Degraded,
+        State::Unknown => Exit::StatusUnknown,
+        State::Stopped | State::Error => Exit::NotServing,
+    }
+}
+
+pub fn cluster_row(cluster: &ClusterReport) -> Vec<String> {
+    let mut row = vec![cluster.name.clone(), cluster.status.to_string()];
+    row.resize(COLUMNS.len() - 1, String::new());
+    row.push(cluster.words());
+    row
+}
+
+pub fn server_row(server: &ServerReport) -> Vec<String> {
+    let load = server.leads.zip(server.replicas).map(|(led, held)| format!("{led}/{held}"));
+    let records = server.said().map(|said| said.tablets.iter().map(|tablet| tablet.records).sum::<u64>());
+    vec![
+        format!("  {}", server.number),
+        server.status.to_string(),
+        format!("{}:{}", server.address, server.port),
+        server.state.clone().unwrap_or_default(),
+        load.unwrap_or_default(),
+        records.map(|count| count.to_string()).unwrap_or_default(),
+        memory(server.long.as_deref()),
+        uptime(server.long.as_deref()),
+        server.why.clone().unwrap_or_default(),
+    ]
+}
+
+pub fn slave_row(slave: &SlaveReport) -> Vec<String> {
+    let mut row = vec![format!("slave {}", slave.id), slave.status.to_string()];
+    row.push(slave.address.clone().unwrap_or_default());
+    row.resize(COLUMNS.len() - 3, String::new());
+    row.push(memory(slave.long.as_deref()));
+    row.push(uptime(slave.long.as_deref()));
+    row.push(slave.why.clone().unwrap_or_default());
+    row
+}
+
+fn memory(said: Option<&NodeStatus>) -> String {
+    said.map(|said| bytes(said.memory_bytes)).unwrap_or_default()
+}
+
+fn uptime(said: Option<&NodeStatus>) -> String {
+    said.map(|said| duration(said.uptime_s)).unwrap_or_default()
+}
+
+/// As a document; without `long` the daemon's own words are left out.
+pub fn document(report: &impl Serialize, is_long: bool) -> serde_yaml::Value {
+    let mut value = serde_yaml::to_value(report).unwrap_or_default();
+    if !is_long {
+        drop_long(&mut value);
+    }
+    value
+}
+
+fn drop_long(value: &mut serde_yaml::Value) {
+    match value {
+        serde_yaml::Value::Mapping(fields) => {
+            fields.remove("long");
+            fields.iter_mut().for_each(|(_, field)| drop_long(field));
+        }
+        serde_yaml::Value::Sequence(items) => items.iter_mut().for_each(drop_long),
+        _ => {}
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub struct HostDocument {
+    hostname: String,
+    status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    facts: Option<serde_yaml::Value>,
+}
+impl HostDocument {
+    pub fn of(address: &HostAddress, facts: &HostFacts) -> Self {
+        let mut short = facts.clone();
+        short.nodes.clear();
+        let facts = serde_yaml::to_value(short).ok();
+        HostDocument { hostname: address.to_string(), status: "running".into(), facts }
+    }
+    pub fn silent(address: &HostAddress, words: &str) -> Self {
+        HostDocument { hostname: address.to_string(), status: words.to_owned(), facts: None }
+    }
+}
+
+/// `c0-0 running`
+pub fn node_words((name, view): (&NodeName, &NodeView)) -> String {
+    format!("{name} {}", state_of(view))
+}
+
+pub fn bytes(count: u64) -> String {
+    match count {
+        0..1_000_000 => format!("{} kB", count / 1000),
+        1_000_000..10_000_000_000 => format!("{} MB", count / 1_000_000),
+        _ => format!("{} GB", count / 1_000_000_000),
+    }
+}
+
+fn duration(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_see_one_status_for_several() {
+        let check = |states: &[State], want: Exit| {
+            let worst = states.iter().copied().max();
+            assert_eq!(worst.map(exit_of), Some(want));
+        };
+        check(&[State::Running, State::Running], Exit::Done);
+        check(&[State::Running, State::Degraded], Exit::Degraded);
+        check(&[State::Unknown, State::Degraded], Exit::StatusUnknown);
+        check(&[State::Unknown, State::Stopped], Exit::NotServing);
+    }
+}
