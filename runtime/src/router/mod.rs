@@ -1,5 +1,5 @@
-//! Takes a command to the leader of its tablet and brings the reply back, whatever happens in between: leaders
-//! move, servers die, the ring changes. Used inside a slave and by a server's control socket.
+//! Sends a command to the leader of its tablet and returns the reply, while leaders move, servers die and the ring
+//! changes. Used by slaves and by a server's control socket.
 //!
 //! *Invariant:* a write is applied at most once: every sending of it carries the same session and sequence, and
 //! all but the first sending say so if an earlier one may have arrived.
@@ -80,7 +80,7 @@ pub struct RouterOptions {
     pub alpn: Alpn,
     /// 0 for a slave.
     pub node_id: NodeId,
-    /// Where to begin when no ring map is known.
+    /// Servers to ask when no ring map is known.
     pub servers: Vec<ServerEntry>,
     /// The last known ring map.
     pub ring: Option<RingMap>,
@@ -101,16 +101,16 @@ pub(crate) struct Shared {
     tablets: Mutex<Tablets>,
     ring: tokio::sync::watch::Sender<Option<Arc<RingMap>>>,
     ring_version: Arc<AtomicU64>,
-    /// A server spoke of a newer ring than ours.
+    /// A server mentioned a newer ring than ours.
     ring_wanted: tokio::sync::Notify,
-    /// Why no ring map could be got, for errors.
-    ring_trouble: Mutex<String>,
+    /// Why there is no ring map yet, for errors.
+    ring_error: Mutex<String>,
     retries: Retries,
     operations: AtomicU64,
     is_following: bool,
 }
 
-/// Cloned freely; its tasks end with the last clone.
+/// Cheap to clone; its tasks end with the last clone.
 #[derive(Clone)]
 pub struct Router {
     shared: Arc<Shared>,
@@ -147,7 +147,7 @@ impl Router {
             ring: tokio::sync::watch::Sender::new(None),
             ring_version,
             ring_wanted: tokio::sync::Notify::new(),
-            ring_trouble: Mutex::new("not asked yet".into()),
+            ring_error: Mutex::new("not asked yet".into()),
             retries: Retries::default(),
             operations: AtomicU64::new(0),
             is_following: options.is_following,
@@ -237,7 +237,7 @@ impl Router {
         self.shared.operations.load(Ordering::Relaxed)
     }
 
-    /// Every server that is known, and whether a connection to it stands.
+    /// Every known server, and whether it is connected.
     pub fn links(&self) -> Vec<ServerLink> {
         let link = |number: MemberNo, target: &Target| {
             let state = self.shared.peers.link(target).state();
@@ -279,7 +279,7 @@ impl Shared {
     }
 
     /// Whom the ring map may be asked of: the servers of the map, then those of the configuration.
-    fn askable(&self) -> Vec<Target> {
+    fn ring_sources(&self) -> Vec<Target> {
         let mut all: Vec<Target> = self.targets().into_iter().map(|(_, target)| target).collect();
         for server in &self.servers {
             let target = Target { address: server.address.clone(), node: Some(server.node_uuid) };
@@ -307,19 +307,19 @@ impl Shared {
         }
         *self.view.write().expect("lock is never poisoned: panic aborts") = Some(Arc::new(view));
         self.ring_version.store(ring.version.0, Ordering::Relaxed);
-        let wanted = self.askable();
+        let wanted = self.ring_sources();
         self.peers.retain(|target| wanted.contains(target));
         self.ring.send_replace(Some(ring));
         true
     }
 
     fn no_ring(&self) -> String {
-        let trouble = self.ring_trouble.lock().expect("lock is never poisoned: panic aborts");
-        format!("the ring map is not known yet ({trouble})")
+        let last_error = self.ring_error.lock().expect("lock is never poisoned: panic aborts");
+        format!("the ring map is not known yet ({last_error})")
     }
 
     /// A server answered from a ring of this version.
-    fn heard_of(&self, version: RingVersion) {
+    fn notice_ring(&self, version: RingVersion) {
         if version.0 > self.ring_version.load(Ordering::Relaxed) {
             self.ring_wanted.notify_one();
         }

@@ -22,9 +22,9 @@ const BACKOFF_MAX: Duration = Duration::from_millis(40);
 /// Redirections that are followed at once; after these, two servers that name each other are asked with pauses.
 const REDIRECTIONS_AT_ONCE_MAX: u32 = 2;
 
-/// A leader that is losing its office says "unknown" for a moment, and a retry finds out. A tablet that has
+/// A leader that is stepping down says "unknown" for a moment, and a retry finds out. A tablet that has
 /// forgotten the session says so for ever.
-const UNKNOWNS_MAX: u32 = 10;
+const UNKNOWN_ANSWERS_MAX: u32 = 10;
 /// The first attempt waits this long for its answer, every further one twice as long: a leader that is cut off from
 /// the other servers goes on answering Pings and can carry out nothing, while another replica already leads. Longer
 /// than an election takes; a cluster that is only slow is not asked faster than it works.
@@ -47,19 +47,18 @@ pub(super) struct Operation {
     deadline: Instant,
     failures: u32,
     redirections: u32,
-    unknowns: u32,
-    /// Attempts that were not answered in time.
-    silences: u32,
+    unknown_answers: u32,
+    /// Attempts without an answer in time.
+    timeouts: u32,
     /// A sending got no definite answer, so that the write may have been applied.
     is_ambiguous: bool,
-    /// What went wrong last.
-    trouble: Trouble,
+    last_error: LastError,
     batch: Arc<Batch>,
     index: usize,
 }
 
-/// Kept unformatted, because nearly every trouble is forgotten at the next attempt.
-enum Trouble {
+/// What went wrong last. Formatted only when it is reported: most errors are gone after the next attempt.
+enum LastError {
     None,
     NoRing,
     NotAMember(NodeId),
@@ -102,21 +101,21 @@ impl Operation {
             deadline,
             failures: 0,
             redirections: 0,
-            unknowns: 0,
-            silences: 0,
+            unknown_answers: 0,
+            timeouts: 0,
             is_ambiguous: false,
-            trouble: Trouble::None,
+            last_error: LastError::None,
             batch,
             index,
         };
         Box::new(operation).send();
     }
 
-    /// Sends it to whoever is believed to lead, or puts it off.
+    /// Sends it to the presumed leader, or schedules a retry.
     pub fn send(mut self: Box<Self>) {
         let shared = self.shared.clone();
         let Some(view) = shared.view() else {
-            self.trouble = Trouble::NoRing;
+            self.last_error = LastError::NoRing;
             return self.later();
         };
         let route = match (self.request.command.key(), self.tablet) {
@@ -137,8 +136,8 @@ impl Operation {
         let (leader, voters) = (route.state.leader(), &route.place.voters);
         self.node = leader;
         let Some(link) = view.link(leader) else {
-            self.trouble = Trouble::NotAMember(leader);
-            route.state.turn_from(leader, voters);
+            self.last_error = LastError::NotAMember(leader);
+            route.state.leader_failed(leader, voters);
             return self.later();
         };
         match link.current() {
@@ -147,9 +146,9 @@ impl Operation {
                 client.submit_held(Kind::Request, group, until, self, |held, out| held.request.encode(out));
             }
             Err(error) => {
-                self.trouble = Trouble::Net(leader, error);
+                self.last_error = LastError::Net(leader, error);
                 if !link.is_connecting() || self.failures >= CONNECTING_FAILURES_MAX {
-                    route.state.turn_from(leader, voters);
+                    route.state.leader_failed(leader, voters);
                 }
                 self.later();
             }
@@ -159,7 +158,7 @@ impl Operation {
     /// Until when this attempt may take, which the server is told too: it begins nothing later.
     fn attempt_until(&mut self) -> Instant {
         let now = if self.state.is_none() { self.began } else { Instant::now() };
-        let until = self.deadline.min(now + ATTEMPT_MIN.saturating_mul(1 << self.silences.min(10)));
+        let until = self.deadline.min(now + ATTEMPT_MIN.saturating_mul(1 << self.timeouts.min(10)));
         self.request.patience_ms = until.saturating_duration_since(now).as_millis().max(1) as u32;
         until
     }
@@ -194,16 +193,16 @@ impl Operation {
         true
     }
 
-    /// What an answer means for this command.
+    /// Decides what an answer means for this command.
     fn judge(&mut self, answer: Result<Frame, NetError>) -> Next {
         let node = self.node;
         let answer = match answer {
             Ok(frame) => Answer::decode(frame.body),
             Err(error) => {
                 self.is_ambiguous |= !error.is_never_sent();
-                self.silences += u32::from(matches!(error, NetError::NoAnswer { .. }));
-                self.trouble = Trouble::Net(node, error);
-                self.turn_away();
+                self.timeouts += u32::from(matches!(error, NetError::NoAnswer { .. }));
+                self.last_error = LastError::Net(node, error);
+                self.suspect_leader();
                 return Next::Later;
             }
         };
@@ -215,30 +214,30 @@ impl Operation {
             Ok(Answer::Refused(why)) => return Next::Done(Err(RouteError::Refused(why))),
             Ok(Answer::NotLeader { leader, ring_version }) => return self.redirect(leader, ring_version),
             Ok(Answer::NotHere { ring_version }) => {
-                self.shared.heard_of(ring_version);
-                self.trouble = Trouble::NotHere(node);
-                self.turn_away();
+                self.shared.notice_ring(ring_version);
+                self.last_error = LastError::NotHere(node);
+                self.suspect_leader();
             }
-            Ok(Answer::Busy) => self.trouble = Trouble::Busy(node),
+            Ok(Answer::Busy) => self.last_error = LastError::Busy(node),
             Ok(Answer::Unknown) => {
                 self.is_ambiguous = true;
-                self.trouble = Trouble::Unknown(node);
-                self.unknowns += 1;
-                if self.unknowns > UNKNOWNS_MAX {
+                self.last_error = LastError::Unknown(node);
+                self.unknown_answers += 1;
+                if self.unknown_answers > UNKNOWN_ANSWERS_MAX {
                     return Next::Done(Err(self.unknown(self.why())));
                 }
             }
             Err(error) => {
                 self.is_ambiguous = true;
-                self.trouble = Trouble::BadAnswer(node, error.to_string());
+                self.last_error = LastError::BadAnswer(node, error.to_string());
             }
         }
         Next::Later
     }
 
     fn redirect(&mut self, leader: Option<NodeId>, ring_version: RingVersion) -> Next {
-        self.shared.heard_of(ring_version);
-        self.trouble = Trouble::NoLeader(self.node);
+        self.shared.notice_ring(ring_version);
+        self.last_error = LastError::NoLeader(self.node);
         match (leader, &self.state) {
             (Some(leader), Some(state)) if leader != self.node => {
                 state.set_leader(leader);
@@ -246,21 +245,21 @@ impl Operation {
                 if self.redirections <= REDIRECTIONS_AT_ONCE_MAX { Next::AtOnce } else { Next::Later }
             }
             _ => {
-                self.turn_away();
+                self.suspect_leader();
                 Next::Later
             }
         }
     }
 
     /// The next attempt goes to another replica.
-    fn turn_away(&self) {
+    fn suspect_leader(&self) {
         let (Some(state), Some(view)) = (&self.state, self.shared.view()) else { return };
         if let Some(route) = view.of_tablet(state.tablet) {
-            state.turn_from(self.node, &route.place.voters);
+            state.leader_failed(self.node, &route.place.voters);
         }
     }
 
-    /// Puts the next attempt off, or gives up if the deadline is nearer than that.
+    /// Schedules the next attempt, or gives up when the deadline comes first.
     fn later(mut self: Box<Self>) {
         let pause = BACKOFF_MIN.saturating_mul(1 << self.failures.min(10)).min(BACKOFF_MAX);
         self.failures += 1;
@@ -303,16 +302,16 @@ impl Operation {
             Some(link) => link.target().address.to_string(),
             None => format!("node {node}"),
         };
-        match &self.trouble {
-            Trouble::None => "not tried".into(),
-            Trouble::NoRing => self.shared.no_ring(),
-            Trouble::NotAMember(node) => format!("node {node} should lead and is not in the ring"),
-            Trouble::Net(node, error) => format!("{}: {error}", name(node)),
-            Trouble::NoLeader(node) => format!("{} knows of no leader", name(node)),
-            Trouble::NotHere(node) => format!("{} does not hold the tablet", name(node)),
-            Trouble::Busy(node) => format!("{} is busy", name(node)),
-            Trouble::Unknown(node) => format!("{} cannot tell whether it was carried out", name(node)),
-            Trouble::BadAnswer(node, why) => format!("{} sent what is no answer: {why}", name(node)),
+        match &self.last_error {
+            LastError::None => "not tried".into(),
+            LastError::NoRing => self.shared.no_ring(),
+            LastError::NotAMember(node) => format!("node {node} should lead and is not in the ring"),
+            LastError::Net(node, error) => format!("{}: {error}", name(node)),
+            LastError::NoLeader(node) => format!("{} knows of no leader", name(node)),
+            LastError::NotHere(node) => format!("{} does not hold the tablet", name(node)),
+            LastError::Busy(node) => format!("{} is busy", name(node)),
+            LastError::Unknown(node) => format!("{} cannot tell whether it was carried out", name(node)),
+            LastError::BadAnswer(node, why) => format!("{} sent an invalid reply: {why}", name(node)),
         }
     }
 }

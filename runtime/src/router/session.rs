@@ -83,7 +83,7 @@ impl TabletState {
         Ticket { session: session.clone(), sequence, answered_below }
     }
 
-    /// Who is believed to lead.
+    /// The presumed leader.
     pub fn leader(&self) -> NodeId {
         NodeId(self.leader.load(Ordering::Relaxed))
     }
@@ -92,8 +92,8 @@ impl TabletState {
         self.leader.store(leader.0, Ordering::Relaxed);
     }
 
-    /// `failed` did not serve: believe in the next of `voters`, unless somebody else already knows better.
-    pub fn turn_from(&self, failed: NodeId, voters: &[NodeId]) {
+    /// `failed` did not serve: presume the next of `voters`, unless another operation has learnt of a leader since.
+    pub fn leader_failed(&self, failed: NodeId, voters: &[NodeId]) {
         let at = voters.iter().position(|voter| *voter == failed).map_or(0, |at| at + 1);
         if let Some(next) = voters.get(at % voters.len().max(1)) {
             let _ = self.leader.compare_exchange(failed.0, next.0, Ordering::Relaxed, Ordering::Relaxed);
@@ -143,7 +143,7 @@ mod tests {
         let voters = [NodeId(7), NodeId(8), NodeId(9)];
         let check = |leader: u64, failed: u64, want: u64| {
             let state = TabletState::new(TabletId(0), NodeId(leader));
-            state.turn_from(NodeId(failed), &voters);
+            state.leader_failed(NodeId(failed), &voters);
             assert_eq!(state.leader(), NodeId(want), "{leader} led, {failed} failed");
         };
         check(7, 7, 8);

@@ -16,27 +16,27 @@ use crate::net::{NetError, Target};
 const WATCH_MAX: Duration = Duration::from_secs(60);
 /// The pause after a server that failed, or that answered at once without news.
 const PAUSE: Duration = Duration::from_millis(200);
-/// When another server has spoken of a newer ring, the one that is asked has this long to come up with it.
-const NEWS_MAX: Duration = Duration::from_millis(300);
+/// When another server has mentioned a newer ring, the server that is being asked has this long to deliver it.
+const NEWER_RING_MAX: Duration = Duration::from_millis(300);
 
 pub(super) async fn follow(shared: Arc<Shared>) {
     for turn in 0.. {
-        let targets = shared.askable();
+        let targets = shared.ring_sources();
         if targets.is_empty() {
-            set_trouble(&shared, "no server is configured");
+            set_ring_error(&shared, "no server is configured");
             tokio::time::sleep(PAUSE).await;
             continue;
         }
         let target = &targets[turn % targets.len()];
         if let Err(error) = follow_one(&shared, target).await {
-            set_trouble(&shared, &error.to_string());
+            set_ring_error(&shared, &error.to_string());
             tokio::time::sleep(PAUSE).await;
         }
     }
 }
 
-fn set_trouble(shared: &Shared, why: &str) {
-    *shared.ring_trouble.lock().expect("lock is never poisoned: panic aborts") = why.to_owned();
+fn set_ring_error(shared: &Shared, why: &str) {
+    *shared.ring_error.lock().expect("lock is never poisoned: panic aborts") = why.to_owned();
 }
 
 /// Asks one server for as long as it answers. Ends when it has no news although there are some.
@@ -51,12 +51,12 @@ async fn follow_one(shared: &Shared, target: &Target) -> Result<(), NetError> {
         tokio::pin!(asking);
         let answer = tokio::select! {
             answer = &mut asking => answer,
-            () = shared.ring_wanted.notified() => match tokio::time::timeout(NEWS_MAX, asking).await {
+            () = shared.ring_wanted.notified() => match tokio::time::timeout(NEWER_RING_MAX, asking).await {
                 Ok(answer) => answer,
                 Err(_) => return Ok(()),
             },
         };
-        let has_news = match answer {
+        let is_newer = match answer {
             Ok(frame) if frame.kind == Kind::RingIs => {
                 let ring = decode_ring(&frame.body).map_err(|error| NetError::not_sent(error.to_string()))?;
                 shared.set_ring(ring)
@@ -65,10 +65,10 @@ async fn follow_one(shared: &Shared, target: &Target) -> Result<(), NetError> {
             Err(NetError::NoAnswer { .. }) => false,
             Err(error) => return Err(error),
         };
-        if !has_news && asked.elapsed() < PAUSE {
+        if !is_newer && asked.elapsed() < PAUSE {
             tokio::time::sleep(PAUSE).await;
         }
-        if !shared.askable().contains(target) {
+        if !shared.ring_sources().contains(target) {
             return Ok(());
         }
     }

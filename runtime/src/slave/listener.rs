@@ -48,7 +48,7 @@ impl<P: Protocol> Listener<P> {
         Ok(Listener { socket, service, connections_max })
     }
 
-    /// Accepts until told to stop; then lets those who are in go on until this is dropped.
+    /// Accepts until told to stop; open connections go on until this is dropped.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
         loop {
@@ -62,7 +62,7 @@ impl<P: Protocol> Listener<P> {
                         self.service.timeouts.watch(noted, task);
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection of an application");
+                        tracing::warn!(%error, "cannot accept a client connection");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -76,7 +76,7 @@ impl<P: Protocol> Listener<P> {
         while connections.join_next().await.is_some() {}
     }
 
-    /// Serves one connection, or turns it away when there are too many.
+    /// Serves one connection, or refuses it when there are too many.
     fn connection(&self, accepted: Accepted, noted: Arc<Noted>) -> impl Future<Output = ()> + Send + use<P> {
         let (service, connections_max) = (self.service.clone(), self.connections_max);
         async move {
@@ -88,13 +88,13 @@ impl<P: Protocol> Listener<P> {
                 Accepted::Unix(stream) => enter(stream, &service, connections_max, noted).await,
             };
             if let Err(error) = ended {
-                tracing::debug!(%error, "connection of an application ended");
+                tracing::debug!(%error, "client connection ended");
             }
         }
     }
 }
 
-/// An error means that whoever could say stop is gone: stop.
+/// An error means that the sender is gone: stop.
 async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
@@ -123,7 +123,7 @@ impl Socket {
     }
 }
 
-/// A socket that was left over is removed only when nobody answers on it.
+/// Removes a stale socket: one on which nobody answers.
 fn open_unix(path: &Path) -> io::Result<Socket> {
     if path.exists() {
         match std::os::unix::net::UnixStream::connect(path) {
@@ -133,7 +133,7 @@ fn open_unix(path: &Path) -> io::Result<Socket> {
         }
     }
     let listener = UnixListener::bind(path)?;
-    // Like the port on loopback it is for every user of the host; who may not, is kept out by the directory.
+    // Open to every user of the host, like a port on loopback; the directory's mode restricts it.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
     Ok(Socket::Unix(listener, path.to_owned()))
 }

@@ -1,9 +1,9 @@
 //! The memory that all connections of a slave may use together, and each connection's share of it.
 //!
-//! Three quarters of it are for everybody. The last quarter is for those who hold little: a new connection and a small
-//! request find room while others hold as much as they can.
+//! Three quarters are shared by all. The last quarter is reserved for connections that hold little, so that a new
+//! connection or a small request is served while others hold as much as they can.
 //!
-//! *Invariant:* nobody waits for room without end, so that two who hold room and wait for each other go on.
+//! *Invariant:* every wait for memory has a timeout, so that two connections that wait for each other do not deadlock.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};

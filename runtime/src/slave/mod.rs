@@ -1,6 +1,5 @@
-//! The slave role: sits beside applications, speaks their protocol to them and routes what they ask to the servers of
-//! the ring. It holds no data; what it keeps on disk (the last ring map and the list of servers) only lets it start
-//! when the servers it was configured with are gone.
+//! The slave role: runs beside applications, speaks their protocol and routes their requests to the servers of the
+//! ring. It holds no data; the ring map that it saves on disk lets it start when the configured servers are gone.
 //!
 //! *Invariant:* an application learns of a failure either as a definite error (nothing happened) or as
 //! `outcome unknown`, never as an answer that is not true.
@@ -9,12 +8,12 @@ mod batch;
 mod connection;
 mod endpoints;
 mod handler;
-mod known;
 mod listener;
 mod memcache;
 mod memory;
 mod output;
 mod protocol;
+mod saved_ring;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -32,21 +31,21 @@ use crate::control::{self, ControlError};
 use crate::net::{Alpn, Identity, NodeRole, Tls, TlsError};
 use crate::router::{Router, RouterOptions};
 use endpoints::{Endpoint, Shared};
-use known::Known;
 use memory::Memory;
+use saved_ring::SavedRing;
 use statistics::{Traffic, counts, metrics};
 use timeouts::{Limits, Timeouts};
 
-/// At the end, operations that are under way get this long.
+/// How long operations in flight may take when the slave stops.
 const STOP_MAX: Duration = Duration::from_secs(5);
-/// How often it is looked whether they are done.
+/// How often it is checked whether they are done.
 const STOP_INTERVAL: Duration = Duration::from_millis(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SlaveError {
     #[error("node.yaml is that of a server, not of a slave")]
     NotASlave,
-    #[error("pair {listen}: the protocol resp is not there yet; only memcache is")]
+    #[error("pair {listen}: protocol resp is not supported yet; use memcache")]
     Protocol { listen: String },
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -93,13 +92,13 @@ pub async fn run(
     let Role::Slave(role) = config.role.clone() else { return Err(SlaveError::NotASlave) };
     let identity = Identity { cluster: config.cluster_id, role: NodeRole::Slave, node: config.node_uuid };
     let tls = Tls::load(directory, identity)?;
-    let known = Known::load(directory, &config);
+    let saved = SavedRing::load(directory, &config);
     let router = Router::new(RouterOptions {
         tls: tls.clone(),
         alpn: Alpn::Slave,
         node_id: NodeId(0),
-        servers: known.servers,
-        ring: known.ring,
+        servers: saved.servers,
+        ring: saved.ring,
         deadline: Duration::from_millis(config.parameters.request_deadline_ms),
         is_following: true,
     });
@@ -130,7 +129,7 @@ pub async fn run(
 
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(tls.keep_fresh());
-    tasks.spawn(known::keep(slave.clone()));
+    tasks.spawn(saved_ring::keep(slave.clone()));
     tasks.spawn(control::serve(control, slave.clone()));
     tasks.spawn(timeouts.run());
     for endpoint in endpoints {
@@ -138,10 +137,10 @@ pub async fn run(
     }
     tracing::info!(id = %slave.role.id, pairs = slave.role.pairs.len(), "slave serves");
     started();
-    // An error means that whoever could say stop is gone: stop.
+    // An error means that the sender is gone: stop.
     let _ = stop.wait_for(|stop| *stop).await;
-    settle(&slave.traffic).await;
-    // So that nobody takes a node that ended in order for one that died; gone already is as good.
+    drain(&slave.traffic).await;
+    // A stopped node must not look like a crashed one. The file may be gone already.
     let _ = std::fs::remove_file(socket);
     tracing::info!("stopped");
     Ok(())
@@ -155,10 +154,10 @@ async fn open_all(role: &SlaveRole, shared: &Shared) -> Result<Vec<Endpoint>, Sl
     Ok(all)
 }
 
-/// Waits, within bounds, until no operation is under way.
-async fn settle(traffic: &Traffic) {
+/// Waits until no operation is in flight, at most `STOP_MAX`.
+async fn drain(traffic: &Traffic) {
     let until = Instant::now() + STOP_MAX;
-    while traffic.batches_under_way() > 0 && Instant::now() < until {
+    while traffic.batches_in_flight() > 0 && Instant::now() < until {
         tokio::time::sleep(STOP_INTERVAL).await;
     }
 }

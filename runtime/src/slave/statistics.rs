@@ -46,22 +46,22 @@ counters!(
 /// Of one slave.
 #[derive(Default)]
 pub(crate) struct Traffic {
-    /// Connections of applications that stand.
+    /// Open connections of applications.
     connections: AtomicU32,
-    /// Batches of commands that were begun and have no answer yet.
+    /// Batches that are not answered yet.
     batches: AtomicU32,
     pub counters: TrafficCounters,
 }
 
-/// Counts one of something for as long as it lives.
-pub(crate) struct Held<'a>(&'a AtomicU32);
-impl<'a> Held<'a> {
-    fn new(count: &'a AtomicU32) -> Held<'a> {
+/// Counts a connection or a batch until it is dropped.
+pub(crate) struct InFlight<'a>(&'a AtomicU32);
+impl<'a> InFlight<'a> {
+    fn new(count: &'a AtomicU32) -> InFlight<'a> {
         count.fetch_add(1, Ordering::Relaxed);
-        Held(count)
+        InFlight(count)
     }
 }
-impl Drop for Held<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -72,20 +72,20 @@ pub(crate) fn add(counter: &AtomicU64, count: u64) {
 }
 
 impl Traffic {
-    pub fn connection(&self) -> Held<'_> {
+    pub fn connection(&self) -> InFlight<'_> {
         add(&self.counters.total_connections, 1);
-        Held::new(&self.connections)
+        InFlight::new(&self.connections)
     }
 
     pub fn connections(&self) -> u32 {
         self.connections.load(Ordering::Relaxed)
     }
 
-    pub fn batch(&self) -> Held<'_> {
-        Held::new(&self.batches)
+    pub fn batch(&self) -> InFlight<'_> {
+        InFlight::new(&self.batches)
     }
 
-    pub fn batches_under_way(&self) -> u32 {
+    pub fn batches_in_flight(&self) -> u32 {
         self.batches.load(Ordering::Relaxed)
     }
 

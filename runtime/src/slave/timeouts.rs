@@ -1,6 +1,6 @@
-//! Ends connections of applications that keep others waiting: who says nothing for too long, who begins a request and
-//! does not finish it, who does not take its answers. One task looks at all connections once a second; a connection only
-//! notes what it waits for, which costs a request nothing.
+//! Closes client connections that are idle for too long, do not finish a request, or do not read their answers. One
+//! task checks all connections once a second; a connection only stores what it waits for, so that a request needs no
+//! timer.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use super::memory::Memory;
 use super::statistics::{Traffic, add};
 
-/// How often connections are looked at.
+/// How often connections are checked.
 const LOOK: Duration = Duration::from_secs(1);
 /// While somebody waits for memory, unfinished requests and untaken answers have this long.
 const SHORT_MAX_LOOKS: u32 = 3;
@@ -94,7 +94,7 @@ impl Timeouts {
             let (waiting, since) = noted.get();
             if is_open && self.is_over(waiting, now.saturating_sub(since), is_short) {
                 add(&self.traffic.counters.timed_out_connections, 1);
-                tracing::debug!(waiting, "closed a connection of an application that kept others waiting");
+                tracing::debug!(waiting, "closed a client connection: timeout");
                 task.abort();
             }
             is_open

@@ -24,12 +24,12 @@ const READ_BYTES: usize = 4 * 1024;
 const READ_AHEAD_MAX_BYTES: usize = 256 * 1024;
 /// A buffer that grew beyond this is given back once it is empty.
 const BUFFER_KEEP_BYTES: usize = 16 * 1024;
-/// How long room is waited for before the application is told that there is none.
+/// How long a connection waits for memory before it answers that there is none.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
 /// What is read is in memory twice while it is carried out: here and in the queue to the server.
 const COPIES: usize = 2;
 
-/// Serves one application until it closes, takes its leave, or breaks the protocol beyond repair.
+/// Serves one application until it closes, quits, or breaks the protocol.
 pub(super) async fn serve<P: Protocol, S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     service: &Arc<Service<P>>,
@@ -125,7 +125,7 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
         let outcomes = if calls.is_empty() {
             Vec::new()
         } else {
-            let _under_way = self.service.traffic.batch();
+            let _in_flight = self.service.traffic.batch();
             self.service.router.execute_admitted(calls, Some(self.share.clone())).await
         };
         let is_scarce = outcomes.iter().any(|outcome| matches!(outcome, Err(RouteError::NoRoom { .. })));

@@ -32,7 +32,7 @@ pub(super) async fn carry_out(service: &Service<Memcache>, request: Alone, outpu
 }
 
 async fn flush_all(service: &Service<Memcache>, when: Expiry) -> Result<(), RouteError> {
-    let _under_way = service.traffic.batch();
+    let _in_flight = service.traffic.batch();
     add(&service.statistics.cmd_flush, 1);
     // A time of day becomes a delay here, once for all tablets, whose clocks begin to count when it reaches them.
     let after_ms = match when {

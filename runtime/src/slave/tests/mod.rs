@@ -533,7 +533,7 @@ async fn what_is_known_of_the_ring_is_written_down_and_survives_the_configured_s
 }
 
 #[tokio::test]
-async fn stopping_waits_for_what_is_under_way() {
+async fn stopping_waits_for_what_is_in_flight() {
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let store = Store::default();
     let opened = gate.clone();

@@ -1,8 +1,7 @@
-//! What a slave knows of its cluster from one start to the next: the last ring map and the servers in it. Written
-//! whenever they change (auto configuration), so that a slave starts even when every server that it was configured
-//! with has been replaced.
+//! The last ring map and its servers, saved from one start to the next. Written whenever they change (auto
+//! configuration), so that a slave starts even when every server in its configuration has been replaced.
 //!
-//! *Invariant:* nothing here is needed: without these files, or with damaged ones, the configuration is enough.
+//! *Invariant:* these files are optional: when they are missing or damaged, the configuration is enough.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -29,14 +28,14 @@ struct ServersFile {
     servers: Vec<ServerEntry>,
 }
 
-pub(super) struct Known {
+pub(super) struct SavedRing {
     pub servers: Vec<ServerEntry>,
     pub ring: Option<RingMap>,
 }
 
-impl Known {
-    /// The servers that were known last, then those of the configuration that are not among them.
-    pub fn load(directory: &Path, config: &NodeConfig) -> Known {
+impl SavedRing {
+    /// The saved servers, then those of the configuration that are not among them.
+    pub fn load(directory: &Path, config: &NodeConfig) -> SavedRing {
         let data = directory.join(layout::DATA_DIR);
         let ring = read(&data.join(RING_FILE), |bytes| decode_ring(bytes).map_err(|error| error.to_string()));
         let file = read(&data.join(SERVERS_FILE), |bytes| {
@@ -49,7 +48,7 @@ impl Known {
                 servers.push(server.clone());
             }
         }
-        Known { servers, ring: ring.filter(|ring| ring.cluster == config.cluster_id) }
+        SavedRing { servers, ring: ring.filter(|ring| ring.cluster == config.cluster_id) }
     }
 }
 
@@ -61,12 +60,12 @@ fn read<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Optio
     };
     parsed
         .inspect_err(
-            |why| tracing::warn!(path = %path.display(), why, "cannot be used; the configuration will do"),
+            |why| tracing::warn!(path = %path.display(), why, "not usable; using the configuration instead"),
         )
         .ok()
 }
 
-/// Writes every new ring map down, for as long as it is polled.
+/// Saves every new ring map, for as long as it is polled.
 pub(super) async fn keep(slave: Arc<Slave>) {
     let mut ring = slave.router.ring();
     // What was loaded at the start need not be written again.
@@ -78,7 +77,7 @@ pub(super) async fn keep(slave: Arc<Slave>) {
             let data = slave.directory.join(layout::DATA_DIR);
             let saved = tokio::task::spawn_blocking(move || save(&data, &newest)).await;
             if let Ok(Err(error)) = saved {
-                tracing::warn!(%error, "cannot write down the ring map; the next start will know less");
+                tracing::warn!(%error, "cannot save the ring map; the next start uses the configuration");
             }
         }
         if ring.changed().await.is_err() {
@@ -170,13 +169,13 @@ mod tests {
         let data = directory.path().join(layout::DATA_DIR);
         std::fs::create_dir(&data).unwrap();
         prepare(&data);
-        let known = Known::load(directory.path(), &config());
-        let numbers: Vec<u32> = known.servers.iter().map(|server| server.number.0).collect();
-        assert_eq!((numbers.as_slice(), known.ring.is_some()), (want_servers, want_ring));
+        let saved = SavedRing::load(directory.path(), &config());
+        let numbers: Vec<u32> = saved.servers.iter().map(|server| server.number.0).collect();
+        assert_eq!((numbers.as_slice(), saved.ring.is_some()), (want_servers, want_ring));
     }
 
     #[test]
-    fn what_was_known_last_comes_first_and_damage_does_not_matter() {
+    fn saved_servers_come_first_and_damaged_files_are_ignored() {
         check(|_| {}, &[1, 2], false);
         check(|data| save(data, &ring(CLUSTER, &[3, 2])).unwrap(), &[3, 2, 1], true);
         check(|data| save(data, &ring(&uuid(9), &[3])).unwrap(), &[1, 2], false);
