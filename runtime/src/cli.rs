@@ -16,7 +16,7 @@ use crate::daemon::{self, StartError};
 use crate::{control, supervise};
 
 /// Founding may take a minute; nothing else takes longer.
-const CTL_PATIENCE: Duration = Duration::from_secs(90);
+const CTL_TIMEOUT: Duration = Duration::from_secs(90);
 
 #[derive(Parser)]
 #[command(name = "dkcd", version, about = "The daemon of dkc: a server node or a slave node")]
@@ -178,7 +178,7 @@ fn line_of(words: &[String]) -> Result<String, Failure> {
 
 fn ctl(directory: &Path, line: &str) -> Result<ExitCode, Failure> {
     let path = directory.join(layout::CONTROL_SOCKET);
-    let answer = control::ask(&path, line, CTL_PATIENCE).map_err(|error| Failure {
+    let answer = control::ask(&path, line, CTL_TIMEOUT).map_err(|error| Failure {
         message: format!("{}: {error}; does the node run?", path.display()),
         status: 1,
     })?;

@@ -56,17 +56,17 @@ pub fn open(path: &Path) -> Result<UnixListener, ControlError> {
 
 /// Accepts and answers until the task is dropped.
 pub async fn serve(listener: UnixListener, handler: Arc<dyn Handler>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
+        let Ok(permit) = permits.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let handler = handler.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = converse(stream, &*handler).await {
+                    if let Err(error) = serve_connection(stream, &*handler).await {
                         tracing::debug!(%error, "control connection ended");
                     }
-                    drop(place);
+                    drop(permit);
                 });
             }
             Err(error) => {
@@ -78,7 +78,7 @@ pub async fn serve(listener: UnixListener, handler: Arc<dyn Handler>) {
 }
 
 /// One connection: lines in, answers out, in order.
-async fn converse(stream: UnixStream, handler: &dyn Handler) -> io::Result<()> {
+async fn serve_connection(stream: UnixStream, handler: &dyn Handler) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut reader = BufReader::new(read);
     loop {
@@ -142,10 +142,10 @@ pub fn refusal(message: impl Into<String>) -> ControlReply {
 }
 
 /// Asks the control socket at `path` one line and returns the whole answer.
-pub fn ask(path: &Path, line: &str, patience: Duration) -> io::Result<String> {
+pub fn ask(path: &Path, line: &str, timeout: Duration) -> io::Result<String> {
     use std::io::{BufRead, Read, Write};
     let mut stream = std::os::unix::net::UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(patience))?;
+    stream.set_read_timeout(Some(timeout))?;
     stream.write_all(format!("{line}\n").as_bytes())?;
     stream.shutdown(std::net::Shutdown::Write)?;
     let mut answer = String::new();

@@ -10,6 +10,7 @@ pub mod control;
 #[cfg(not(feature = "simulation"))]
 pub mod crash;
 pub mod daemon;
+pub mod fatal;
 #[cfg(not(feature = "simulation"))]
 pub mod log;
 #[cfg(feature = "simulation")]

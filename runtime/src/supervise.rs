@@ -17,7 +17,8 @@ use dkc_core::config::layout;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::daemon::{DirectoryLock, LockError, fatal};
+use crate::daemon::{DirectoryLock, LockError};
+use crate::fatal;
 
 /// The log file is set aside at this size; the last ones are kept.
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;

@@ -27,12 +27,11 @@ impl<'a> Membership<'a> {
     }
 
     pub(super) fn to_bring_in(&self) -> Vec<&'a Server> {
-        let is_in =
-            |server: &&&Server| {
-                !self.facts.view.ring.node(server.node_id).is_some_and(|node| {
-                    node.in_ring == InRing::ServiceIn && node.action == ring::Action::None
-                })
-            };
+        let is_in = |server: &&&Server| {
+            !self.facts.view.ring.node(server.node_id).is_some_and(|node| {
+                node.in_ring == InRing::ServiceIn && node.action == ring::MemberAction::None
+            })
+        };
         self.coming.iter().filter(is_in).copied().collect()
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use dkc_core::config::layout;
 use dkc_core::ids::{ClusterName, MemberNo, NodeId};
 use dkc_core::meta::{MemberChange, OperationId};
-use dkc_core::ring::{self, Operate, PlaceNode};
+use dkc_core::ring::{self, ActionProgress, PlaceNode};
 
 use super::deploy::config_step;
 use super::standing::{failures, tolerated};
@@ -435,5 +435,5 @@ fn place_node(inventory: &Inventory, server: &Server) -> PlaceNode {
 
 /// Is the member on its way in or out, so that MERGE would move data?
 pub(super) fn is_pending(node: &ring::Node) -> bool {
-    node.operate == Operate::Pending
+    node.operate == ActionProgress::Pending
 }

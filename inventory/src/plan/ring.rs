@@ -3,7 +3,7 @@
 
 use dkc_core::ids::{ClusterName, MemberNo};
 use dkc_core::meta::{MemberChange, MetaCommand, MetaReply, MetaState, OperationId};
-use dkc_core::ring::{Action as MemberAction, Node};
+use dkc_core::ring::{MemberAction, Node};
 
 use super::membership::is_pending;
 use super::steps::{Phase, Steps};

@@ -7,7 +7,7 @@ pub enum Mutant {
     /// An append is acknowledged before it is on disk.
     AckBeforeFsync,
     /// A vote is given and never reaches the disk.
-    VoteNotKept,
+    VoteNotPersisted,
     /// The applied position reaches the disk apart from the rows.
     AppliedOutsideBatch,
     /// The log is let go of although the state is not on disk.
@@ -17,7 +17,7 @@ pub enum Mutant {
     /// A write that is sent again comes as one that was never sent.
     RetryWithNewSequence,
     /// An outcome that nobody knows is reported as "did not happen".
-    UnknownSaidToBeRefused,
+    UnknownReportedAsFailed,
     /// A read is answered without a look at the lease after it.
     ReadWithoutLease,
     /// A restarted leader goes on leading without an election.
@@ -35,18 +35,18 @@ pub enum Mutant {
     /// By which ring map a write was sent is not checked, neither where it arrives nor where it is applied.
     EpochUnchecked,
     /// A replica that is dropped forgets what it once voted and acknowledged.
-    DropWithoutFloor,
+    DropWithoutVoteFloor,
 }
 
 impl Mutant {
     pub const ALL: [Mutant; 16] = [
         Mutant::AckBeforeFsync,
-        Mutant::VoteNotKept,
+        Mutant::VoteNotPersisted,
         Mutant::AppliedOutsideBatch,
         Mutant::PurgeBeyondPersisted,
         Mutant::ExpiryByLocalClock,
         Mutant::RetryWithNewSequence,
-        Mutant::UnknownSaidToBeRefused,
+        Mutant::UnknownReportedAsFailed,
         Mutant::ReadWithoutLease,
         Mutant::LeaderRestore,
         Mutant::RemoveBeforeCatchUp,
@@ -55,7 +55,7 @@ impl Mutant {
         Mutant::RemovedNodeAdmitted,
         Mutant::NodeIdReused,
         Mutant::EpochUnchecked,
-        Mutant::DropWithoutFloor,
+        Mutant::DropWithoutVoteFloor,
     ];
 }
 

@@ -1,25 +1,21 @@
 //! The daemon: from a node's directory to a running node of either role, and its orderly end.
 
-mod balance;
-mod data;
-mod depart;
-mod disk;
-mod driver;
-pub mod fatal;
-mod found;
-mod groups;
-mod handler;
-mod lock;
-mod members;
-mod meta_members;
+mod control;
+mod directory_lock;
+mod disk_space;
+mod drop_replicas;
+mod follow_meta;
+mod founding;
+mod leadership;
+mod merge_driver;
+mod meta_voters;
 mod metrics;
-mod peers;
+mod node_port;
+mod peer_control;
 mod persist;
-mod requests;
-mod serve;
 pub mod server;
 mod start;
 mod status;
 
-pub use lock::{DirectoryLock, LockError};
+pub use directory_lock::{DirectoryLock, LockError};
 pub use start::{Parts, Running, StartError, check_config, initialise, open_disk, run};

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fatal;
 use super::server::Server;
+use crate::fatal;
 
 /// More than so many segments' worth in the log makes every group purge all it can, however few its entries:
 /// values may be large.

@@ -15,7 +15,7 @@ use dkc_core::wire::{Hello, Kind};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::serve::decode_proposed;
+use super::node_port::decode_proposed;
 use crate::log::SharedLog;
 use crate::raft::{Group, GroupContext, NotProposed, Transport};
 use crate::storage::Storage;
@@ -107,8 +107,8 @@ impl Server {
     }
 
     /// Brings a meta command through, here or on the node that leads the meta group.
-    pub async fn propose(&self, command: &MetaCommand, patience: Duration) -> Result<MetaReply, NotProposed> {
-        let until = Instant::now() + patience;
+    pub async fn propose(&self, command: &MetaCommand, timeout: Duration) -> Result<MetaReply, NotProposed> {
+        let until = Instant::now() + timeout;
         let mut leader = self.meta_group.leader();
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -146,19 +146,19 @@ impl Server {
     pub async fn propose_here(
         &self,
         command: &MetaCommand,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<MetaReply, NotProposed> {
-        self.meta_group.propose_meta(command, patience).await
+        self.meta_group.propose_meta(command, timeout).await
     }
 
     async fn propose_at(
         &self,
         node: NodeId,
         command: &MetaCommand,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<MetaReply, NotProposed> {
         let body = command.encode().into();
-        match self.transport.ask(node, Kind::MetaPropose, GroupId::META, body, patience).await {
+        match self.transport.ask(node, Kind::MetaPropose, GroupId::META, body, timeout).await {
             Ok(answer) => {
                 let (reply, applied) = decode_proposed(&answer)?;
                 self.wait_until_known_here(applied).await;

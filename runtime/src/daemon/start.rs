@@ -13,15 +13,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::fatal;
-use super::groups::{OpenError, targets};
-use super::lock::{DirectoryLock, LockError};
+use super::directory_lock::{DirectoryLock, LockError};
+use super::follow_meta::{OpenError, targets};
 use super::server::{Server, make_hello};
 use crate::control::{self, ControlError};
+use crate::fatal;
 use crate::log::{LogError, LogOptions, SharedLog};
 use crate::net::{Alpn, Identity, Listener, NodeRole, Peers, Tls, TlsError};
 use crate::notify;
-use crate::raft::sending::Sending;
+use crate::raft::snapshot_sends::SnapshotSends;
 use crate::raft::{GroupContext, RingVersionSource, Transport};
 use crate::router::{Router, RouterOptions};
 use crate::slave::SlaveError;
@@ -153,11 +153,11 @@ pub async fn run(directory: PathBuf, config: NodeConfig) -> Result<(), StartErro
     crate::task::spawn(keep_watchdog());
     match config.role.clone() {
         Role::Server(role) => {
-            fatal::set_who(format!("{}-{}", config.cluster, role.number), directory.clone());
+            fatal::set_node(format!("{}-{}", config.cluster, role.number), directory.clone());
             run_server(directory, config, role, stop, stopped).await
         }
         Role::Slave(_) => {
-            fatal::set_who(format!("{}-slave", config.cluster), directory.clone());
+            fatal::set_node(format!("{}-slave", config.cluster), directory.clone());
             Ok(crate::slave::run(&directory, config, || notify::notify(notify::READY), stopped).await?)
         }
     }
@@ -208,7 +208,7 @@ async fn run_server(
     tasks.spawn(tls.keep_fresh());
     tasks.spawn(control::serve(
         control,
-        Arc::new(super::handler::ServerHandler { server: server.clone(), router }),
+        Arc::new(super::control::ServerControl { server: server.clone(), router }),
     ));
     tracing::info!(node = %server.node, address = %server.role.listen, release = env!("CARGO_PKG_VERSION"), "serving");
     notify::notify(notify::READY);
@@ -270,7 +270,7 @@ impl Running {
         let router = make_router(&server, &tls);
         let mut tasks = JoinSet::new();
         let serving = server.clone();
-        let serve = move |connection| super::serve::serve(serving.clone(), connection);
+        let serve = move |connection| super::node_port::serve(serving.clone(), connection);
         tasks.spawn(of_this_node(listener.run(server.clone(), serve)));
         tasks.spawn(of_this_node(server.clone().follow_meta()));
         tasks.spawn(of_this_node(server.clone().drive_merges()));
@@ -278,7 +278,7 @@ impl Running {
         tasks.spawn(of_this_node(server.clone().keep_balanced()));
         tasks.spawn(of_this_node(server.clone().keep_persisted()));
         tasks.spawn(of_this_node(server.clone().watch_disk()));
-        tasks.spawn(of_this_node(super::handler::feed_router(server.clone(), router.clone())));
+        tasks.spawn(of_this_node(super::control::feed_router(server.clone(), router.clone())));
         Ok(Running { server, router, tasks })
     }
 }
@@ -301,7 +301,7 @@ async fn open_server(
         Arc::new(move || make_hello(&config, node, ring_version.get()))
     };
     let messages = Peers::new(tls.clone(), Alpn::Peer, hello.clone());
-    let sending = Sending::new(config.parameters.merge_bytes_per_s);
+    let sending = SnapshotSends::new(config.parameters.merge_bytes_per_s);
     let transport = Arc::new(Transport::new(messages, Peers::new(tls, Alpn::Snapshot, hello), sending));
     transport.set_targets(targets(&config, None, node));
     let context = GroupContext {
@@ -332,7 +332,7 @@ async fn open_server(
         config,
     });
     let state = server.meta();
-    server.take_over(&state).await;
+    server.adopt_ring_map(&state).await;
     Ok(server)
 }
 
@@ -350,7 +350,7 @@ fn make_router(server: &Server, tls: &Arc<Tls>) -> Router {
 
 /// Leadership away, groups closed, everything durable, socket gone.
 async fn close(server: Arc<Server>, mut tasks: JoinSet<()>, socket: &Path) -> Result<(), StartError> {
-    server.hand_away().await;
+    server.transfer_all_leadership().await;
     tasks.shutdown().await;
     let groups = server.all_groups();
     let closing = futures::future::join_all(groups.iter().map(|group| group.close()));

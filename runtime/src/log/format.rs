@@ -1,7 +1,7 @@
 //! What the bytes of a log segment mean: a header, then records one after the other. Pure: no file is touched.
 //!
 //! *Invariant:* a record counts only if its checksum agrees, and the checksum covers the segment's salt (new at
-//! every reuse of the file) and the record's own offset. So neither a record of the file's former life nor
+//! every reuse of the file) and the record's own offset. So neither a record of the file's earlier use nor
 //! bytes inside a client's value can ever pass as a record of this one.
 //!
 //! *Invariant:* every record carries the offset at which its round (one write, one fdatasync) began. All
@@ -24,7 +24,7 @@ pub const SEAL_BYTES: usize = RECORD_HEADER_BYTES;
 pub struct SegmentHeader {
     /// Counts up by one from segment to segment: the order of the log.
     pub generation: u64,
-    /// Random, new for each life of the file.
+    /// Random, new for each use of the file.
     pub salt: u64,
     pub segment_bytes: u64,
 }

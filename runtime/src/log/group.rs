@@ -1,7 +1,7 @@
-//! What is known of one group: `Front` is what callers see, at once; `Back` is where its records stand in the
+//! What is known of one group: `Tail` is what callers see, at once; `RecordIndex` is where its records stand in the
 //! segments, as far as the writer has come.
 //!
-//! *Invariant:* an entry whose payload `Front` has let go of has been written, and `Back` says where. Nothing
+//! *Invariant:* an entry whose payload `Tail` has let go of has been written, and `RecordIndex` says where. Nothing
 //! unwritten is ever let go of.
 
 use std::collections::VecDeque;
@@ -13,14 +13,14 @@ use super::GroupState;
 
 /// Where a record stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct RecordPosition {
     pub generation: u64,
     pub offset: u32,
     pub payload_length: u32,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Front {
+pub(super) struct Tail {
     pub vote: Option<Bytes>,
     pub committed: Option<Bytes>,
     pub purged: Option<(u64, Bytes)>,
@@ -36,16 +36,16 @@ pub(super) struct Front {
     pub truncations: u64,
 }
 
-impl Front {
+impl Tail {
     /// After a restart: every entry is on disk and none is in memory.
-    pub fn recovered(back: &Back) -> Front {
-        let next = back.first + back.places.len() as u64;
-        Front {
-            vote: back.vote.clone(),
-            committed: back.committed.clone(),
-            purged: back.purged.clone(),
-            first: back.first,
-            payloads: VecDeque::from(vec![None; back.places.len()]),
+    pub fn recovered(group_index: &RecordIndex) -> Tail {
+        let next = group_index.first + group_index.positions.len() as u64;
+        Tail {
+            vote: group_index.vote.clone(),
+            committed: group_index.committed.clone(),
+            purged: group_index.purged.clone(),
+            first: group_index.first,
+            payloads: VecDeque::from(vec![None; group_index.positions.len()]),
             cached_from: next,
             cached_bytes: 0,
             written_below: next,
@@ -55,7 +55,7 @@ impl Front {
 
     /// Empties it: the group has left.
     pub fn forget(&mut self) {
-        *self = Front { truncations: self.truncations + 1, ..Front::default() };
+        *self = Tail { truncations: self.truncations + 1, ..Tail::default() };
     }
 
     fn next(&self) -> u64 {
@@ -121,8 +121,8 @@ impl Front {
             self.written_below = self.written_below.max(index + 1).min(self.next());
         }
         while self.cached_bytes > cache_bytes && self.cached_from < self.written_below {
-            let place = (self.cached_from - self.first) as usize;
-            self.cached_bytes -= self.payloads[place].take().map_or(0, |p| p.len());
+            let position = (self.cached_from - self.first) as usize;
+            self.cached_bytes -= self.payloads[position].take().map_or(0, |p| p.len());
             self.cached_from += 1;
         }
     }
@@ -146,55 +146,55 @@ impl Front {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Back {
+pub(super) struct RecordIndex {
     pub vote: Option<Bytes>,
     pub committed: Option<Bytes>,
     pub purged: Option<(u64, Bytes)>,
     first: u64,
-    places: VecDeque<Place>,
+    positions: VecDeque<RecordPosition>,
 }
 
-impl Back {
-    pub fn new(first: u64, places: VecDeque<Place>) -> Back {
-        Back { first, places, ..Back::default() }
+impl RecordIndex {
+    pub fn new(first: u64, positions: VecDeque<RecordPosition>) -> RecordIndex {
+        RecordIndex { first, positions, ..RecordIndex::default() }
     }
 
     pub fn first(&self) -> Option<u64> {
-        (!self.places.is_empty()).then_some(self.first)
+        (!self.positions.is_empty()).then_some(self.first)
     }
 
-    pub fn push(&mut self, index: u64, place: Place) {
-        if self.places.is_empty() {
+    pub fn push(&mut self, index: u64, position: RecordPosition) {
+        if self.positions.is_empty() {
             self.first = index;
         }
-        self.places.push_back(place);
+        self.positions.push_back(position);
     }
 
-    pub fn place(&self, index: u64) -> Option<Place> {
-        index.checked_sub(self.first).and_then(|at| self.places.get(at as usize)).copied()
+    pub fn position(&self, index: u64) -> Option<RecordPosition> {
+        index.checked_sub(self.first).and_then(|at| self.positions.get(at as usize)).copied()
     }
 
-    pub fn set_place(&mut self, index: u64, place: Place) {
-        if let Some(slot) = index.checked_sub(self.first).and_then(|at| self.places.get_mut(at as usize)) {
-            *slot = place;
+    pub fn set_position(&mut self, index: u64, position: RecordPosition) {
+        if let Some(slot) = index.checked_sub(self.first).and_then(|at| self.positions.get_mut(at as usize)) {
+            *slot = position;
         }
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (u64, Place)> + '_ {
-        self.places.iter().enumerate().map(|(at, place)| (self.first + at as u64, *place))
+    pub fn iter(&self) -> impl Iterator<Item = (u64, RecordPosition)> + '_ {
+        self.positions.iter().enumerate().map(|(at, position)| (self.first + at as u64, *position))
     }
 
     /// Removes entries from `index` on; says where they stood.
-    pub fn truncate_from(&mut self, index: u64) -> VecDeque<Place> {
-        let keep = (index.saturating_sub(self.first) as usize).min(self.places.len());
-        self.places.split_off(keep)
+    pub fn truncate_from(&mut self, index: u64) -> VecDeque<RecordPosition> {
+        let keep = (index.saturating_sub(self.first) as usize).min(self.positions.len());
+        self.positions.split_off(keep)
     }
 
     /// Removes entries up to `index`; says where they stood.
-    pub fn purge_to(&mut self, index: u64) -> VecDeque<Place> {
-        let gone = (index.saturating_add(1).saturating_sub(self.first) as usize).min(self.places.len());
-        let rest = self.places.split_off(gone);
+    pub fn purge_to(&mut self, index: u64) -> VecDeque<RecordPosition> {
+        let gone = (index.saturating_add(1).saturating_sub(self.first) as usize).min(self.positions.len());
+        let rest = self.positions.split_off(gone);
         self.first += gone as u64;
-        std::mem::replace(&mut self.places, rest)
+        std::mem::replace(&mut self.positions, rest)
     }
 }

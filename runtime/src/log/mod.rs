@@ -31,10 +31,10 @@ use bytes::Bytes;
 use dkc_core::ids::GroupId;
 
 pub use error::LogError;
-use group::{Back, Front};
+use group::{RecordIndex, Tail};
 pub use interface::{Done, GroupState, LogOptions, LogUsage};
 pub use segment::is_disk_full;
-use segment::{SegmentFile, Yard};
+use segment::{SegmentFile, SegmentPool};
 
 /// A payload must leave room for offsets of 32 bits.
 const PAYLOAD_MAX_BYTES: usize = 1 << 30;
@@ -49,7 +49,7 @@ pub struct SharedLog {
 #[derive(Clone)]
 pub struct GroupLog {
     group: GroupId,
-    front: Arc<Mutex<Front>>,
+    tail: Arc<Mutex<Tail>>,
     open: Arc<Open>,
 }
 
@@ -60,11 +60,11 @@ struct Open {
 
 struct Shared {
     options: LogOptions,
-    yard: Arc<Yard>,
+    pool: Arc<SegmentPool>,
     queue: Mutex<Queue>,
     has_work: Condvar,
     has_room: tokio::sync::Notify,
-    fronts: Mutex<BTreeMap<GroupId, Arc<Mutex<Front>>>>,
+    tails: Mutex<BTreeMap<GroupId, Arc<Mutex<Tail>>>>,
     locations: Mutex<Locations>,
     rounds: AtomicU64,
     entries: AtomicU64,
@@ -81,12 +81,12 @@ struct Queue {
 
 struct Request {
     group: GroupId,
-    front: Arc<Mutex<Front>>,
-    what: What,
+    tail: Arc<Mutex<Tail>>,
+    operation: Operation,
     done: Done,
 }
 
-enum What {
+enum Operation {
     Append { entries: Vec<(u64, Bytes)>, truncations: u64 },
     Vote(Bytes),
     Truncate(u64),
@@ -97,11 +97,11 @@ enum What {
 /// Where everything stands, as far as the writer has come.
 #[derive(Default)]
 struct Locations {
-    backs: BTreeMap<GroupId, Back>,
-    segments: BTreeMap<u64, Life>,
+    indexes: BTreeMap<GroupId, RecordIndex>,
+    segments: BTreeMap<u64, LiveSegment>,
 }
 
-struct Life {
+struct LiveSegment {
     file: Arc<SegmentFile>,
     /// Bytes of entries in it that some group still needs.
     live_bytes: u64,
@@ -111,7 +111,7 @@ impl SharedLog {
     /// Opens the log in `directory`, or begins a new one there.
     pub fn open(directory: &Path, options: LogOptions) -> Result<SharedLog, LogError> {
         let (shared, writer) = recover::open(directory, options)?;
-        let filler = Arc::clone(&shared.yard);
+        let filler = Arc::clone(&shared.pool);
         let spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
                 .name(name.into())
@@ -126,19 +126,19 @@ impl SharedLog {
     }
 
     pub fn group(&self, group: GroupId) -> GroupLog {
-        let front = Arc::clone(locked(&self.open.shared.fronts).entry(group).or_default());
-        GroupLog { group, front, open: Arc::clone(&self.open) }
+        let tail = Arc::clone(locked(&self.open.shared.tails).entry(group).or_default());
+        GroupLog { group, tail, open: Arc::clone(&self.open) }
     }
 
     /// The groups that have anything in the log.
     pub fn groups(&self) -> Vec<GroupId> {
-        let fronts = locked(&self.open.shared.fronts);
-        fronts.iter().filter(|(_, front)| !locked(front).is_empty()).map(|(group, _)| *group).collect()
+        let tails = locked(&self.open.shared.tails);
+        tails.iter().filter(|(_, tail)| !locked(tail).is_empty()).map(|(group, _)| *group).collect()
     }
 
     /// Why nothing is acknowledged at the moment, or soon will not be: a full disk.
     pub fn trouble(&self) -> Option<String> {
-        self.open.shared.yard.trouble()
+        self.open.shared.pool.trouble()
     }
 
     pub fn usage(&self) -> LogUsage {
@@ -146,7 +146,7 @@ impl SharedLog {
         let locations = locked(&shared.locations);
         LogUsage {
             segments: locations.segments.len(),
-            bytes: locations.segments.values().map(|life| life.file.header.segment_bytes).sum(),
+            bytes: locations.segments.values().map(|segment| segment.file.header.segment_bytes).sum(),
             live_bytes: locations.live_bytes(),
             rounds: shared.rounds.load(Ordering::Relaxed),
             entries: shared.entries.load(Ordering::Relaxed),
@@ -184,19 +184,19 @@ impl GroupLog {
 
     /// Hands entries over and returns at once; they can be read at once. Their indexes must follow on.
     pub fn append(&self, entries: Vec<(u64, Bytes)>, done: Done) {
-        let mut front = locked(&self.front);
+        let mut tail = locked(&self.tail);
         let is_too_large = entries.iter().any(|(_, payload)| payload.len() > PAYLOAD_MAX_BYTES);
         let accepted = match is_too_large {
             true => Err(format!("an entry is larger than {PAYLOAD_MAX_BYTES} bytes")),
-            false => front.append(&entries),
+            false => tail.append(&entries),
         };
         match accepted {
             Ok(()) => {
-                let truncations = front.truncations;
-                self.hand_over(What::Append { entries, truncations }, done);
+                let truncations = tail.truncations;
+                self.enqueue(Operation::Append { entries, truncations }, done);
             }
             Err(why) => {
-                drop(front);
+                drop(tail);
                 done(Err(io::Error::new(
                     io::ErrorKind::InvalidInput,
                     format!("group {}: {why}", self.group),
@@ -206,38 +206,38 @@ impl GroupLog {
     }
 
     pub fn save_vote(&self, vote: Bytes, done: Done) {
-        let mut front = locked(&self.front);
-        front.vote = Some(vote.clone());
-        self.hand_over(What::Vote(vote), done);
+        let mut tail = locked(&self.tail);
+        tail.vote = Some(vote.clone());
+        self.enqueue(Operation::Vote(vote), done);
     }
 
     /// Kept in memory at once, written with the next round, never synced for its own sake.
     pub fn save_committed(&self, committed: Bytes) {
-        let mut front = locked(&self.front);
-        front.committed = Some(committed.clone());
+        let mut tail = locked(&self.tail);
+        tail.committed = Some(committed.clone());
         locked(&self.open.shared.queue).committed.insert(self.group, committed);
     }
 
     /// Removes the entries from `index` on.
     pub fn truncate_from(&self, index: u64, done: Done) {
-        let mut front = locked(&self.front);
-        front.truncate_from(index);
-        self.hand_over(What::Truncate(index), done);
+        let mut tail = locked(&self.tail);
+        tail.truncate_from(index);
+        self.enqueue(Operation::Truncate(index), done);
     }
 
     /// Removes the entries up to `index`, which may lie behind the last one: then the log goes on after it.
     pub fn purge_to(&self, index: u64, marker: Bytes, done: Done) {
-        let mut front = locked(&self.front);
-        front.purge_to(index, marker.clone());
-        self.hand_over(What::Purge(index, marker), done);
+        let mut tail = locked(&self.tail);
+        tail.purge_to(index, marker.clone());
+        self.enqueue(Operation::Purge(index, marker), done);
     }
 
-    /// Forgets the group: its replica has moved away. The handle may be used again for a new life of it.
+    /// Forgets the group: its replica has moved away. The handle may be used again for a new incarnation of it.
     pub fn drop_group(&self, done: Done) {
-        let mut front = locked(&self.front);
-        front.forget();
+        let mut tail = locked(&self.tail);
+        tail.forget();
         locked(&self.open.shared.queue).committed.remove(&self.group);
-        self.hand_over(What::Drop, done);
+        self.enqueue(Operation::Drop, done);
     }
 
     /// The entries of the range that exist.
@@ -247,7 +247,7 @@ impl GroupLog {
 
     /// The same, ending after the entry with which `bytes_max` is reached.
     pub fn read_up_to(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>> {
-        let found = locked(&self.front).read(range);
+        let found = locked(&self.tail).read(range);
         let (mut entries, mut bytes) = (Vec::with_capacity(found.len()), 0);
         for (index, payload) in found {
             if bytes >= bytes_max {
@@ -264,26 +264,26 @@ impl GroupLog {
     }
 
     pub fn state(&self) -> GroupState {
-        locked(&self.front).state()
+        locked(&self.tail).state()
     }
 
-    /// The caller holds the lock of `front`, so that the queue has a group's requests in the order of its state.
-    fn hand_over(&self, what: What, done: Done) {
+    /// The caller holds the lock of `tail`, so that the queue has a group's requests in the order of its state.
+    fn enqueue(&self, operation: Operation, done: Done) {
         let mut queue = locked(&self.open.shared.queue);
         if queue.is_closing {
             drop(queue);
             return done(Err(closed()));
         }
-        queue.bytes += what.bytes();
-        queue.requests.push(Request { group: self.group, front: Arc::clone(&self.front), what, done });
+        queue.bytes += operation.bytes();
+        queue.requests.push(Request { group: self.group, tail: Arc::clone(&self.tail), operation, done });
         self.open.shared.has_work.notify_one();
     }
 }
 
-impl What {
+impl Operation {
     fn bytes(&self) -> usize {
         match self {
-            What::Append { entries, .. } => {
+            Operation::Append { entries, .. } => {
                 entries.iter().map(|(_, payload)| format::record_bytes(payload.len())).sum()
             }
             _ => format::RECORD_HEADER_BYTES,
@@ -293,7 +293,7 @@ impl What {
 
 impl Shared {
     fn read_from_segment(&self, group: GroupId, index: u64) -> io::Result<Bytes> {
-        let (place, file) = {
+        let (position, file) = {
             let locations = locked(&self.locations);
             locations.find(group, index).ok_or_else(|| {
                 io::Error::new(
@@ -302,30 +302,30 @@ impl Shared {
                 )
             })?
         };
-        writer::read_entry(&file, group, index, place)
+        writer::read_entry(&file, group, index, position)
     }
 }
 
 impl Locations {
-    fn find(&self, group: GroupId, index: u64) -> Option<(group::Place, Arc<SegmentFile>)> {
-        let place = self.backs.get(&group)?.place(index)?;
-        Some((place, Arc::clone(&self.segments.get(&place.generation)?.file)))
+    fn find(&self, group: GroupId, index: u64) -> Option<(group::RecordPosition, Arc<SegmentFile>)> {
+        let position = self.indexes.get(&group)?.position(index)?;
+        Some((position, Arc::clone(&self.segments.get(&position.generation)?.file)))
     }
 
     fn live_bytes(&self) -> u64 {
-        self.segments.values().map(|life| life.live_bytes).sum()
+        self.segments.values().map(|segment| segment.live_bytes).sum()
     }
 
-    fn add_live(&mut self, place: group::Place) {
-        if let Some(life) = self.segments.get_mut(&place.generation) {
-            life.live_bytes += format::record_bytes(place.payload_length as usize) as u64;
+    fn add_live(&mut self, position: group::RecordPosition) {
+        if let Some(segment) = self.segments.get_mut(&position.generation) {
+            segment.live_bytes += format::record_bytes(position.payload_length as usize) as u64;
         }
     }
 
-    fn remove_live(&mut self, places: impl IntoIterator<Item = group::Place>) {
-        for place in places {
-            if let Some(life) = self.segments.get_mut(&place.generation) {
-                life.live_bytes -= format::record_bytes(place.payload_length as usize) as u64;
+    fn remove_live(&mut self, positions: impl IntoIterator<Item = group::RecordPosition>) {
+        for position in positions {
+            if let Some(segment) = self.segments.get_mut(&position.generation) {
+                segment.live_bytes -= format::record_bytes(position.payload_length as usize) as u64;
             }
         }
     }
@@ -336,7 +336,7 @@ impl Open {
         locked(&self.shared.queue).is_closing = true;
         self.shared.has_work.notify_one();
         self.shared.has_room.notify_waiters();
-        self.shared.yard.close();
+        self.shared.pool.close();
         for thread in std::mem::take(&mut *locked(&self.threads)) {
             // The last handle may be dropped by a callback, which runs on the writer's own thread. A panic of
             // the other thread has been reported by its own message.

@@ -12,10 +12,10 @@ use dkc_core::ids::GroupId;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::format::{self, Ending, HEADER_BYTES, Kind, Record, SegmentHeader};
-use super::group::{Back, Front, Place};
-use super::segment::{SegmentFile, Yard, corrupt};
+use super::group::{RecordIndex, RecordPosition, Tail};
+use super::segment::{SegmentFile, SegmentPool, corrupt};
 use super::writer::{Writer, new_salt};
-use super::{Life, Locations, LogError, LogOptions, Queue, Shared};
+use super::{LiveSegment, Locations, LogError, LogOptions, Queue, Shared};
 
 const LOCK_FILE: &str = "lock";
 /// The first segment of a new log, and the one after an interrupted change of segments: small, because it is
@@ -32,19 +32,19 @@ struct Replay {
     purged: Option<(u64, Bytes)>,
     /// The index with which the live entries begin, once a record has said it.
     first: Option<u64>,
-    entries: BTreeMap<u64, Place>,
+    entries: BTreeMap<u64, RecordPosition>,
 }
 
 impl Replay {
-    fn play(&mut self, record: &Record<'_>, place: Place) {
+    fn replay_record(&mut self, record: &Record<'_>, position: RecordPosition) {
         let payload = || Bytes::copy_from_slice(record.payload);
         match record.kind {
             Kind::Entry => {
                 self.entries.split_off(&record.index);
                 self.first = Some(self.first.map_or(record.index, |first| first.min(record.index)));
-                self.entries.insert(record.index, place);
+                self.entries.insert(record.index, position);
             }
-            Kind::Rewritten => drop(self.entries.insert(record.index, place)),
+            Kind::Rewritten => drop(self.entries.insert(record.index, position)),
             Kind::Vote => self.vote = Some(payload()),
             Kind::Committed => self.committed = Some(payload()),
             Kind::Truncate => {
@@ -76,26 +76,26 @@ pub(super) fn open(directory: &Path, options: LogOptions) -> Result<(Arc<Shared>
     let options = LogOptions { segment_bytes, ..options };
     fs::create_dir_all(directory).map_err(LogError::io("make", directory))?;
     let directory_lock = lock_directory(directory)?;
-    let (yard, paths) = Yard::open(directory, segment_bytes)?;
+    let (pool, paths) = SegmentPool::open(directory, segment_bytes)?;
     let (mut locations, replays, last) = read_segments(&paths)?;
     let (file, at) = match last {
         Some((file, Some(at))) => (file, at),
         last => {
             let generation = last.map_or(0, |(file, _)| file.header.generation) + 1;
             let bytes = FIRST_SEGMENT_BYTES.min(segment_bytes);
-            (first_segment(&yard, directory, generation, bytes)?, HEADER_BYTES as u32)
+            (first_segment(&pool, directory, generation, bytes)?, HEADER_BYTES as u32)
         }
     };
-    let life = || Life { file: Arc::clone(&file), live_bytes: 0 };
-    locations.segments.entry(file.header.generation).or_insert_with(life);
-    let fronts = settle(replays, &mut locations, directory)?;
+    let segment = || LiveSegment { file: Arc::clone(&file), live_bytes: 0 };
+    locations.segments.entry(file.header.generation).or_insert_with(segment);
+    let tails = finish_replay(replays, &mut locations, directory)?;
     let shared = Arc::new(Shared {
         options,
-        yard: Arc::new(yard),
+        pool: Arc::new(pool),
         queue: Mutex::new(Queue::default()),
         has_work: Condvar::new(),
         has_room: tokio::sync::Notify::new(),
-        fronts: Mutex::new(fronts),
+        tails: Mutex::new(tails),
         locations: Mutex::new(locations),
         rounds: AtomicU64::new(0),
         entries: AtomicU64::new(0),
@@ -112,13 +112,13 @@ fn lock_directory(directory: &Path) -> Result<Flock<File>, LogError> {
 }
 
 fn first_segment(
-    yard: &Yard,
+    pool: &SegmentPool,
     directory: &Path,
     generation: u64,
     bytes: u64,
 ) -> Result<Arc<SegmentFile>, LogError> {
     let header = SegmentHeader { generation, salt: new_salt(), segment_bytes: bytes };
-    let made = yard.new_segment(header).map_err(LogError::io("make a log segment in", directory))?;
+    let made = pool.new_segment(header).map_err(LogError::io("make a log segment in", directory))?;
     Ok(Arc::new(made))
 }
 
@@ -133,8 +133,8 @@ fn read_segments(paths: &[(u64, PathBuf)]) -> Result<(Locations, Replays, Last),
         let file = Arc::new(SegmentFile::open(path)?);
         check_generation(&file, *generation, paths, place_in_order)?;
         let end = read_segment(&file, &mut replays, is_newest)?;
-        let life = Life { file: Arc::clone(&file), live_bytes: 0 };
-        locations.segments.insert(*generation, life);
+        let segment = LiveSegment { file: Arc::clone(&file), live_bytes: 0 };
+        locations.segments.insert(*generation, segment);
         last = Some((file, end));
     }
     Ok((locations, replays, last))
@@ -165,8 +165,8 @@ fn read_segment(file: &SegmentFile, replays: &mut Replays, is_newest: bool) -> R
     let bytes = file.read_all().map_err(LogError::io("read", &file.path))?;
     let generation = file.header.generation;
     let ending = format::scan(&bytes, &file.header, |offset, record| {
-        let place = Place { generation, offset, payload_length: record.payload.len() as u32 };
-        replays.entry(GroupId(record.group)).or_default().play(&record, place);
+        let position = RecordPosition { generation, offset, payload_length: record.payload.len() as u32 };
+        replays.entry(GroupId(record.group)).or_default().replay_record(&record, position);
         Ok(())
     })?;
     match ending {
@@ -195,24 +195,25 @@ fn read_segment(file: &SegmentFile, replays: &mut Replays, is_newest: bool) -> R
 }
 
 /// Turns what was played back into the state that callers and the writer go on with.
-fn settle(
+fn finish_replay(
     replays: Replays,
     locations: &mut Locations,
     directory: &Path,
-) -> Result<BTreeMap<GroupId, Arc<Mutex<Front>>>, LogError> {
-    let mut fronts = BTreeMap::new();
+) -> Result<BTreeMap<GroupId, Arc<Mutex<Tail>>>, LogError> {
+    let mut tails = BTreeMap::new();
     for (group, replay) in replays {
         if let Some(index) = replay.gap() {
             let why = format!("entry {index} of group {group} is missing, though later ones are there");
             return Err(corrupt(directory, 0, why));
         }
         let first = replay.entries.first_key_value().map_or(0, |(first, _)| *first);
-        replay.entries.values().for_each(|place| locations.add_live(*place));
-        let mut back = Back::new(first, replay.entries.into_values().collect());
-        (back.vote, back.committed, back.purged) = (replay.vote, replay.committed, replay.purged);
-        let front = Front::recovered(&back);
-        locations.backs.insert(group, back);
-        fronts.insert(group, Arc::new(Mutex::new(front)));
+        replay.entries.values().for_each(|position| locations.add_live(*position));
+        let mut group_index = RecordIndex::new(first, replay.entries.into_values().collect());
+        (group_index.vote, group_index.committed, group_index.purged) =
+            (replay.vote, replay.committed, replay.purged);
+        let tail = Tail::recovered(&group_index);
+        locations.indexes.insert(group, group_index);
+        tails.insert(group, Arc::new(Mutex::new(tail)));
     }
-    Ok(fronts)
+    Ok(tails)
 }

@@ -95,15 +95,15 @@ pub fn is_disk_full(error: &io::Error) -> bool {
 }
 
 /// The directory of the log with its spare files.
-pub(super) struct Yard {
+pub(super) struct SegmentPool {
     directory: PathBuf,
     segment_bytes: u64,
-    state: Mutex<YardState>,
+    state: Mutex<PoolState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct YardState {
+struct PoolState {
     spares: VecDeque<PathBuf>,
     spares_made: u64,
     is_spare_wanted: bool,
@@ -111,11 +111,14 @@ struct YardState {
     trouble: Option<String>,
 }
 
-impl Yard {
+impl SegmentPool {
     /// Finds the segments, in order, and the spares; removes what was never finished.
-    pub fn open(directory: &Path, segment_bytes: u64) -> Result<(Yard, Vec<(u64, PathBuf)>), LogError> {
+    pub fn open(
+        directory: &Path,
+        segment_bytes: u64,
+    ) -> Result<(SegmentPool, Vec<(u64, PathBuf)>), LogError> {
         let mut segments = Vec::new();
-        let mut state = YardState::default();
+        let mut state = PoolState::default();
         for item in fs::read_dir(directory).map_err(LogError::io("list", directory))? {
             let item = item.map_err(LogError::io("list", directory))?;
             let (path, name) = (item.path(), item.file_name().to_string_lossy().into_owned());
@@ -134,13 +137,13 @@ impl Yard {
             }
         }
         segments.sort();
-        let yard = Yard {
+        let pool = SegmentPool {
             directory: directory.into(),
             segment_bytes,
             state: Mutex::new(state),
             changed: Condvar::new(),
         };
-        Ok((yard, segments))
+        Ok((pool, segments))
     }
 
     pub fn trouble(&self) -> Option<String> {

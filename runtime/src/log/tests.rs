@@ -21,9 +21,9 @@ fn bytes(text: &str) -> Bytes {
 }
 
 /// Hands something over and waits until it is durable.
-fn durably(hand_over: impl FnOnce(Done)) -> io::Result<()> {
+fn durably(enqueue: impl FnOnce(Done)) -> io::Result<()> {
     let (sender, receiver) = mpsc::channel();
-    hand_over(Box::new(move |result| drop(sender.send(result))));
+    enqueue(Box::new(move |result| drop(sender.send(result))));
     receiver.recv().expect("done is always called")
 }
 
@@ -88,7 +88,7 @@ impl Model {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+enum LogStep {
     Append { group: u16, payload_lengths: Vec<usize> },
     Truncate { group: u16, entries: u64 },
     Purge { group: u16, forward: u64 },
@@ -98,19 +98,19 @@ enum Step {
     Reopen,
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<LogStep>> {
     let group = || 0..3u16;
     let length = prop_oneof![20 => 0..300usize, 4 => 300..4000usize, 1 => 16_000..40_000usize];
     let step = prop_oneof![
         20 => (group(), prop::collection::vec(length, 1..12))
-            .prop_map(|(group, payload_lengths)| Step::Append { group, payload_lengths }),
-        3 => (group(), 0..6u64).prop_map(|(group, entries)| Step::Truncate { group, entries }),
+            .prop_map(|(group, payload_lengths)| LogStep::Append { group, payload_lengths }),
+        3 => (group(), 0..6u64).prop_map(|(group, entries)| LogStep::Truncate { group, entries }),
         // Group 0 is never purged: it is the one that would pin the log.
-        6 => (1..3u16, 0..40u64).prop_map(|(group, forward)| Step::Purge { group, forward }),
-        4 => (group(), any::<u64>()).prop_map(|(group, number)| Step::Vote { group, number }),
-        4 => (group(), any::<u64>()).prop_map(|(group, number)| Step::Committed { group, number }),
-        1 => group().prop_map(|group| Step::Drop { group }),
-        3 => Just(Step::Reopen),
+        6 => (1..3u16, 0..40u64).prop_map(|(group, forward)| LogStep::Purge { group, forward }),
+        4 => (group(), any::<u64>()).prop_map(|(group, number)| LogStep::Vote { group, number }),
+        4 => (group(), any::<u64>()).prop_map(|(group, number)| LogStep::Committed { group, number }),
+        1 => group().prop_map(|group| LogStep::Drop { group }),
+        3 => Just(LogStep::Reopen),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -124,11 +124,11 @@ fn payload(index: u64, length: usize) -> Bytes {
     Bytes::from((0..length).map(|at| (index as usize * 31 + at) as u8).collect::<Vec<u8>>())
 }
 
-fn play(log: &GroupLog, model: &mut Model, step: Step, dones: &mpsc::Sender<io::Result<()>>) -> usize {
+fn play(log: &GroupLog, model: &mut Model, step: LogStep, dones: &mpsc::Sender<io::Result<()>>) -> usize {
     let sender = dones.clone();
     let done: Done = Box::new(move |result| drop(sender.send(result)));
     match step {
-        Step::Append { payload_lengths, .. } => {
+        LogStep::Append { payload_lengths, .. } => {
             let next = model.next();
             let entries: Vec<_> = payload_lengths
                 .iter()
@@ -138,45 +138,45 @@ fn play(log: &GroupLog, model: &mut Model, step: Step, dones: &mpsc::Sender<io::
             model.entries.extend(entries.clone());
             log.append(entries, done);
         }
-        Step::Truncate { entries, .. } => {
+        LogStep::Truncate { entries, .. } => {
             let from = model.next().saturating_sub(entries);
             model.entries.retain(|(index, _)| *index < from);
             log.truncate_from(from, done);
         }
-        Step::Purge { forward, .. } => {
+        LogStep::Purge { forward, .. } => {
             let to = model.purged.as_ref().map_or(0, |(index, _)| *index) + forward;
             // What an installed snapshot does: a purge behind the last entry.
             model.entries.retain(|(index, _)| *index > to);
             model.purged = Some((to, bytes(&format!("marker {to}"))));
             log.purge_to(to, bytes(&format!("marker {to}")), done);
         }
-        Step::Vote { number, .. } => {
+        LogStep::Vote { number, .. } => {
             model.vote = Some(bytes(&number.to_string()));
             log.save_vote(bytes(&number.to_string()), done);
         }
-        Step::Committed { number, .. } => {
+        LogStep::Committed { number, .. } => {
             model.committed = Some(bytes(&number.to_string()));
             log.save_committed(bytes(&number.to_string()));
             return 0;
         }
-        Step::Drop { .. } => {
+        LogStep::Drop { .. } => {
             *model = Model::default();
             log.drop_group(done);
         }
-        Step::Reopen => return 0,
+        LogStep::Reopen => return 0,
     }
     1
 }
 
-fn group_of(step: &Step) -> Option<usize> {
+fn group_of(step: &LogStep) -> Option<usize> {
     match step {
-        Step::Append { group, .. }
-        | Step::Truncate { group, .. }
-        | Step::Purge { group, .. }
-        | Step::Vote { group, .. }
-        | Step::Committed { group, .. }
-        | Step::Drop { group } => Some(usize::from(*group)),
-        Step::Reopen => None,
+        LogStep::Append { group, .. }
+        | LogStep::Truncate { group, .. }
+        | LogStep::Purge { group, .. }
+        | LogStep::Vote { group, .. }
+        | LogStep::Committed { group, .. }
+        | LogStep::Drop { group } => Some(usize::from(*group)),
+        LogStep::Reopen => None,
     }
 }
 
@@ -254,7 +254,7 @@ fn an_idle_group_does_not_pin_the_log_and_recycled_files_resurrect_nothing() {
             break;
         }
     }
-    assert!(is_recycled, "the newest segment should have a former life behind its end");
+    assert!(is_recycled, "the newest segment should have an earlier use behind its end");
     let usage = log.usage();
     assert!(usage.segments <= 6, "{usage:?}");
     let (idle_before, busy_before) = (idle.state(), busy.state());

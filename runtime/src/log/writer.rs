@@ -17,9 +17,9 @@ use bytes::Bytes;
 use dkc_core::ids::GroupId;
 
 use super::format::{self, HEADER_BYTES, Kind, Record, SEAL_BYTES, SegmentHeader, record_bytes};
-use super::group::Place;
+use super::group::RecordPosition;
 use super::segment::{SegmentFile, is_disk_full};
-use super::{Done, Life, Request, Shared, What, closed, locked};
+use super::{Done, LiveSegment, Operation, Request, Shared, closed, locked};
 
 /// The newest commit mark of each group that has a new one.
 type Committed = Vec<(GroupId, Bytes)>;
@@ -49,8 +49,8 @@ struct Closed;
 struct Move {
     group: GroupId,
     index: u64,
-    from: Place,
-    to: Place,
+    from: RecordPosition,
+    to: RecordPosition,
 }
 
 pub(super) struct Writer {
@@ -105,7 +105,7 @@ impl Writer {
                 Work::End => break,
             }
         }
-        self.shared.yard.close();
+        self.shared.pool.close();
     }
 
     fn wait_for_work(&self) -> Work {
@@ -137,14 +137,14 @@ impl Writer {
     fn do_round(&mut self, requests: Vec<Request>, committed: Committed) -> Result<(), Closed> {
         let (mut written, mut result) = (Vec::with_capacity(requests.len()), Ok(()));
         let mut dones: Vec<Done> = Vec::with_capacity(requests.len());
-        for Request { group, front, what, done } in requests {
+        for Request { group, tail, operation, done } in requests {
             dones.push(done);
-            if let What::Append { entries, truncations } = &what
+            if let Operation::Append { entries, truncations } = &operation
                 && let Some((index, _)) = entries.last()
             {
-                written.push((front, *truncations, *index));
+                written.push((tail, *truncations, *index));
             }
-            result = result.and_then(|()| self.put_request(group, what));
+            result = result.and_then(|()| self.put_request(group, operation));
         }
         result = result.and_then(|()| self.finish_round(committed));
         if result.is_err() {
@@ -153,8 +153,8 @@ impl Writer {
         }
         self.shared.rounds.fetch_add(1, Ordering::Relaxed);
         dones.into_iter().for_each(|done| done(Ok(())));
-        for (front, truncations, index) in written {
-            locked(&front).written(truncations, index, self.shared.options.group_cache_bytes);
+        for (tail, truncations, index) in written {
+            locked(&tail).written(truncations, index, self.shared.options.group_cache_bytes);
         }
         self.retire_segments();
         self.is_marked = false;
@@ -164,78 +164,89 @@ impl Writer {
     fn finish_round(&mut self, committed: Committed) -> Result<(), Closed> {
         for (group, position) in committed {
             self.put(Kind::Committed, group, 0, &position)?;
-            locked(&self.shared.locations).backs.entry(group).or_default().committed = Some(position);
+            locked(&self.shared.locations).indexes.entry(group).or_default().committed = Some(position);
         }
         let moves = self.rewrite_some()?;
         self.write_buffer()?;
         self.sync();
         self.carry_out(moves);
         if u64::from(self.at) > self.file.header.segment_bytes / 2 {
-            self.shared.yard.want_spare();
+            self.shared.pool.want_spare();
         }
         Ok(())
     }
 
-    fn put_request(&mut self, group: GroupId, what: What) -> Result<(), Closed> {
-        match what {
-            What::Append { entries, .. } => {
+    fn put_request(&mut self, group: GroupId, operation: Operation) -> Result<(), Closed> {
+        match operation {
+            Operation::Append { entries, .. } => {
                 self.shared.entries.fetch_add(entries.len() as u64, Ordering::Relaxed);
                 for (index, payload) in entries {
-                    let place = self.put(Kind::Entry, group, index, &payload)?;
+                    let position = self.put(Kind::Entry, group, index, &payload)?;
                     let mut locations = locked(&self.shared.locations);
-                    locations.backs.entry(group).or_default().push(index, place);
-                    locations.add_live(place);
+                    locations.indexes.entry(group).or_default().push(index, position);
+                    locations.add_live(position);
                 }
             }
-            What::Vote(vote) => {
+            Operation::Vote(vote) => {
                 self.put(Kind::Vote, group, 0, &vote)?;
-                locked(&self.shared.locations).backs.entry(group).or_default().vote = Some(vote);
+                locked(&self.shared.locations).indexes.entry(group).or_default().vote = Some(vote);
             }
-            What::Truncate(index) => {
+            Operation::Truncate(index) => {
                 self.put(Kind::Truncate, group, index, &[])?;
                 let mut locations = locked(&self.shared.locations);
-                let gone = locations.backs.entry(group).or_default().truncate_from(index);
+                let gone = locations.indexes.entry(group).or_default().truncate_from(index);
                 locations.remove_live(gone);
             }
-            What::Purge(index, marker) => {
+            Operation::Purge(index, marker) => {
                 self.put(Kind::Purge, group, index, &marker)?;
                 let mut locations = locked(&self.shared.locations);
-                let back = locations.backs.entry(group).or_default();
-                let gone = back.purge_to(index);
-                back.purged = Some((index, marker));
+                let group_index = locations.indexes.entry(group).or_default();
+                let gone = group_index.purge_to(index);
+                group_index.purged = Some((index, marker));
                 locations.remove_live(gone);
             }
-            What::Drop => {
+            Operation::Drop => {
                 self.put(Kind::Drop, group, 0, &[])?;
                 let mut locations = locked(&self.shared.locations);
-                let gone = locations.backs.remove(&group);
-                locations.remove_live(gone.iter().flat_map(|back| back.iter().map(|(_, place)| place)));
+                let gone = locations.indexes.remove(&group);
+                locations.remove_live(
+                    gone.iter().flat_map(|group_index| group_index.iter().map(|(_, position)| position)),
+                );
             }
         }
         Ok(())
     }
 
     /// Adds a record to the buffer, in the next segment if it does not fit into this one.
-    fn put(&mut self, kind: Kind, group: GroupId, index: u64, payload: &[u8]) -> Result<Place, Closed> {
+    fn put(
+        &mut self,
+        kind: Kind,
+        group: GroupId,
+        index: u64,
+        payload: &[u8],
+    ) -> Result<RecordPosition, Closed> {
         let bytes = record_bytes(payload.len());
         if u64::from(self.at) + (bytes + SEAL_BYTES) as u64 > self.file.header.segment_bytes {
             self.begin_next_segment(bytes)?;
         }
-        let place = self.put_here(kind, group, index, payload);
+        let position = self.put_here(kind, group, index, payload);
         if self.buffer.len() > BUFFER_BYTES {
             self.write_buffer()?;
         }
-        Ok(place)
+        Ok(position)
     }
 
-    fn put_here(&mut self, kind: Kind, group: GroupId, index: u64, payload: &[u8]) -> Place {
+    fn put_here(&mut self, kind: Kind, group: GroupId, index: u64, payload: &[u8]) -> RecordPosition {
         let header = &self.file.header;
-        let place =
-            Place { generation: header.generation, offset: self.at, payload_length: payload.len() as u32 };
+        let position = RecordPosition {
+            generation: header.generation,
+            offset: self.at,
+            payload_length: payload.len() as u32,
+        };
         let record = Record { kind, group: group.0, index, round: self.round, payload };
         format::encode(&mut self.buffer, header, self.at, &record);
         self.at += record_bytes(payload.len()) as u32;
-        place
+        position
     }
 
     fn begin_next_segment(&mut self, bytes_wanted: usize) -> Result<(), Closed> {
@@ -250,32 +261,35 @@ impl Writer {
         };
         self.file = Arc::new(self.wait_for_segment(header)?);
         (self.at, self.round) = (HEADER_BYTES as u32, HEADER_BYTES as u32);
-        let life = Life { file: Arc::clone(&self.file), live_bytes: 0 };
-        locked(&self.shared.locations).segments.insert(header.generation, life);
+        let segment = LiveSegment { file: Arc::clone(&self.file), live_bytes: 0 };
+        locked(&self.shared.locations).segments.insert(header.generation, segment);
         self.put_state_of_groups()
     }
 
     fn wait_for_segment(&self, header: SegmentHeader) -> Result<SegmentFile, Closed> {
-        self.until_there_is_space("make the next log segment", || self.shared.yard.next_segment(header))
+        self.until_there_is_space("make the next log segment", || self.shared.pool.next_segment(header))
     }
 
     fn state_of_groups_bytes(&self) -> usize {
         let locations = locked(&self.shared.locations);
         let bytes = |payload: &Option<Bytes>| payload.as_ref().map_or(0, |p| record_bytes(p.len()));
-        let of_backs = locations.backs.values().map(|back| {
-            let purged = back.purged.as_ref().map_or(0, |(_, marker)| record_bytes(marker.len()));
-            bytes(&back.vote) + bytes(&back.committed) + purged + record_bytes(0)
+        let of_indexes = locations.indexes.values().map(|group_index| {
+            let purged = group_index.purged.as_ref().map_or(0, |(_, marker)| record_bytes(marker.len()));
+            bytes(&group_index.vote) + bytes(&group_index.committed) + purged + record_bytes(0)
         });
-        of_backs.sum()
+        of_indexes.sum()
     }
 
     fn put_state_of_groups(&mut self) -> Result<(), Closed> {
         let mut records = Vec::new();
-        for (group, back) in &locked(&self.shared.locations).backs {
-            records.extend(back.vote.clone().map(|vote| (Kind::Vote, *group, 0, vote)));
-            records.extend(back.committed.clone().map(|position| (Kind::Committed, *group, 0, position)));
-            records.extend(back.purged.clone().map(|(index, marker)| (Kind::Purge, *group, index, marker)));
-            records.extend(back.first().map(|index| (Kind::First, *group, index, Bytes::new())));
+        for (group, group_index) in &locked(&self.shared.locations).indexes {
+            records.extend(group_index.vote.clone().map(|vote| (Kind::Vote, *group, 0, vote)));
+            records
+                .extend(group_index.committed.clone().map(|position| (Kind::Committed, *group, 0, position)));
+            records.extend(
+                group_index.purged.clone().map(|(index, marker)| (Kind::Purge, *group, index, marker)),
+            );
+            records.extend(group_index.first().map(|index| (Kind::First, *group, index, Bytes::new())));
         }
         for (kind, group, index, payload) in records {
             self.put(kind, group, index, &payload)?;
@@ -292,21 +306,21 @@ impl Writer {
 
     /// A full disk is waited for; anything else the disk says about a write cannot be trusted any more.
     fn until_there_is_space<T>(&self, step: &str, work: impl Fn() -> io::Result<T>) -> Result<T, Closed> {
-        let yard = &self.shared.yard;
+        let pool = &self.shared.pool;
         let mut has_waited = false;
         loop {
             match work() {
                 Ok(result) => {
                     if has_waited {
-                        yard.set_trouble(None);
+                        pool.set_trouble(None);
                     }
                     return Ok(result);
                 }
                 Err(error) if !is_disk_full(&error) => stop_process(step, &self.file.path, &error),
-                Err(error) => yard.set_trouble(Some(yard.explain(step, &error))),
+                Err(error) => pool.set_trouble(Some(pool.explain(step, &error))),
             }
             has_waited = true;
-            if !yard.wait_to_retry() {
+            if !pool.wait_to_retry() {
                 return Err(Closed);
             }
         }
@@ -345,11 +359,13 @@ impl Writer {
                 break;
             };
             let found = locked(&self.shared.locations).find(group, index);
-            let Some((place, file)) = found.filter(|(place, _)| place.generation == oldest) else { continue };
-            let payload = read_entry(&file, group, index, place)
+            let Some((position, file)) = found.filter(|(position, _)| position.generation == oldest) else {
+                continue;
+            };
+            let payload = read_entry(&file, group, index, position)
                 .unwrap_or_else(|error| stop_process("read a live entry of", &file.path, &error));
             let to = self.put(Kind::Rewritten, group, index, &payload)?;
-            moves.push(Move { group, index, from: place, to });
+            moves.push(Move { group, index, from: position, to });
             bytes += payload.len();
         }
         Ok(moves)
@@ -360,7 +376,7 @@ impl Writer {
         for Move { group, index, from, to } in moves {
             locations.remove_live([from]);
             locations.add_live(to);
-            locations.backs.entry(group).or_default().set_place(index, to);
+            locations.indexes.entry(group).or_default().set_position(index, to);
         }
     }
 
@@ -368,7 +384,7 @@ impl Writer {
     /// frees at least one more.
     fn segment_to_rewrite(&self) -> Option<u64> {
         let locations = locked(&self.shared.locations);
-        let bytes: u64 = locations.segments.values().map(|life| life.file.header.segment_bytes).sum();
+        let bytes: u64 = locations.segments.values().map(|segment| segment.file.header.segment_bytes).sum();
         let is_worth_it =
             locations.segments.len() > SEGMENTS_BEFORE_REWRITE && locations.live_bytes() * 2 < bytes;
         locations.segments.keys().next().copied().filter(|_| is_worth_it)
@@ -376,11 +392,11 @@ impl Writer {
 
     fn entries_in(&self, generation: u64) -> VecDeque<(GroupId, u64)> {
         let locations = locked(&self.shared.locations);
-        let of_back = locations.backs.iter().flat_map(|(group, back)| {
-            let here = back.iter().filter(|(_, place)| place.generation == generation);
+        let of_group = locations.indexes.iter().flat_map(|(group, group_index)| {
+            let here = group_index.iter().filter(|(_, position)| position.generation == generation);
             here.map(|(index, _)| (*group, index))
         });
-        of_back.collect()
+        of_group.collect()
     }
 
     /// Takes segments off the old end that hold no live entry. Called after a sync, so that the copies and the
@@ -392,10 +408,10 @@ impl Writer {
             if *oldest.key() == self.file.header.generation || oldest.get().live_bytes > 0 {
                 return;
             }
-            let life = oldest.remove();
+            let segment = oldest.remove();
             drop(locations);
-            let path = life.file.path.clone();
-            if let Err(error) = self.shared.yard.retire(life.file) {
+            let path = segment.file.path.clone();
+            if let Err(error) = self.shared.pool.retire(segment.file) {
                 stop_process("retire", &path, &error);
             }
         }
@@ -407,19 +423,24 @@ pub(super) fn new_salt() -> u64 {
 }
 
 /// Reads an entry from its place and checks that it is the one.
-pub(super) fn read_entry(file: &SegmentFile, group: GroupId, index: u64, place: Place) -> io::Result<Bytes> {
-    let bytes = file.read_at(place.offset, record_bytes(place.payload_length as usize))?;
-    let record = format::decode(&bytes, &file.header, place.offset);
+pub(super) fn read_entry(
+    file: &SegmentFile,
+    group: GroupId,
+    index: u64,
+    position: RecordPosition,
+) -> io::Result<Bytes> {
+    let bytes = file.read_at(position.offset, record_bytes(position.payload_length as usize))?;
+    let record = format::decode(&bytes, &file.header, position.offset);
     let is_the_one = record.is_some_and(|r| {
         matches!(r.kind, Kind::Entry | Kind::Rewritten) && (r.group, r.index) == (group.0, index)
     });
     if !is_the_one {
-        let (path, offset) = (file.path.display(), place.offset);
+        let (path, offset) = (file.path.display(), position.offset);
         let why =
             format!("the Raft log is damaged: {path} at byte {offset} is not entry {index} of group {group}");
         return Err(io::Error::new(io::ErrorKind::InvalidData, why));
     }
-    let end = format::RECORD_HEADER_BYTES + place.payload_length as usize;
+    let end = format::RECORD_HEADER_BYTES + position.payload_length as usize;
     Ok(Bytes::from(bytes).slice(format::RECORD_HEADER_BYTES..end))
 }
 

@@ -191,16 +191,16 @@ impl Client {
         }
     }
 
-    /// Sends a request and waits for its answer, at most until about `patience` has passed.
+    /// Sends a request and waits for its answer, at most until about `timeout` has passed.
     pub async fn request(
         &self,
         kind: Kind,
         group: GroupId,
         body: &[u8],
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Frame, NetError> {
         let (answer, answered) = oneshot::channel();
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         self.submit(kind, group, deadline, Box::new(answer), |out| out.extend_from_slice(body));
         answered.await.unwrap_or_else(|_| Err(NetError::Lost("the connection has ended".into())))
     }
@@ -308,17 +308,17 @@ fn accepted(body: &Bytes, peer: Identity) -> Result<Hello, NetError> {
 async fn read_answers(mut frames: FrameReader, shared: Arc<Shared>) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut silence = Silence::default();
+    let mut silence = IdleWatch::default();
     let end = loop {
         tokio::select! {
             biased;
             batch = frames.next_batch() => match batch {
-                Ok(batch) => hand_out(&shared, batch),
+                Ok(batch) => dispatch(&shared, batch),
                 Err(error) => break error,
             },
             _ = tick.tick() => {
                 silence.look(&shared.sender);
-                give_up_overdue(&shared);
+                expire_overdue(&shared);
             }
         }
     };
@@ -332,7 +332,7 @@ async fn read_answers(mut frames: FrameReader, shared: Arc<Shared>) {
     }
 }
 
-fn hand_out(shared: &Shared, batch: Vec<Frame>) {
+fn dispatch(shared: &Shared, batch: Vec<Frame>) {
     let answered: Vec<(Waiting, Frame)> = {
         let mut pending = shared.pending();
         batch.into_iter().filter_map(|frame| Some((pending.remove(frame.id)?, frame))).collect()
@@ -342,7 +342,7 @@ fn hand_out(shared: &Shared, batch: Vec<Frame>) {
     }
 }
 
-fn give_up_overdue(shared: &Shared) {
+fn expire_overdue(shared: &Shared) {
     let now = Instant::now();
     let overdue = shared.pending().remove_overdue(now);
     for waiting in overdue {
@@ -353,12 +353,12 @@ fn give_up_overdue(shared: &Shared) {
 
 /// Counts ticks in which nothing was received.
 #[derive(Default)]
-struct Silence {
+struct IdleWatch {
     seen_count: u64,
     ticks: u32,
 }
 
-impl Silence {
+impl IdleWatch {
     fn look(&mut self, sender: &Sender) {
         let count = sender.received_count();
         self.ticks = if count == self.seen_count { self.ticks + 1 } else { 0 };

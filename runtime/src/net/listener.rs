@@ -75,17 +75,18 @@ impl Listener {
                     continue;
                 }
             };
-            let Ok(place) = handshakes.clone().try_acquire_owned() else { continue };
-            let door = Door {
+            let Ok(permit) = handshakes.clone().try_acquire_owned() else { continue };
+            let handshake = Handshake {
                 tls: self.tls.clone(),
                 connections: self.connections.clone(),
                 connections_max: self.connections_max,
             };
             let (admit, serve) = (admit.clone(), serve.clone());
             crate::task::spawn(async move {
-                let entered = tokio::time::timeout(HANDSHAKE_MAX, door.enter(stream, address, &*admit)).await;
-                drop(place);
-                match entered.unwrap_or_else(|_| Err(TlsError::Slow(HANDSHAKE_MAX.as_millis() as u64))) {
+                let outcome =
+                    tokio::time::timeout(HANDSHAKE_MAX, handshake.run(stream, address, &*admit)).await;
+                drop(permit);
+                match outcome.unwrap_or_else(|_| Err(TlsError::Slow(HANDSHAKE_MAX.as_millis() as u64))) {
                     Ok((connection, _counted)) => serve_until_idle(connection, serve).await,
                     Err(error) => tracing::info!(%address, %error, "connection refused"),
                 }
@@ -128,14 +129,14 @@ impl Drop for Counted {
     }
 }
 
-struct Door {
+struct Handshake {
     tls: Arc<Tls>,
     connections: Arc<AtomicU32>,
     connections_max: u32,
 }
 
-impl Door {
-    async fn enter(
+impl Handshake {
+    async fn run(
         &self,
         stream: Incoming,
         address: SocketAddr,

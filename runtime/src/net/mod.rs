@@ -16,7 +16,8 @@ mod stream;
 pub(crate) mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
-#[cfg(test)]
+// Over real TCP and TLS.
+#[cfg(all(test, not(feature = "simulation")))]
 mod tests;
 pub mod tls;
 

@@ -287,8 +287,8 @@ async fn a_request_without_answer_fails_at_its_deadline_and_the_connection_stand
         }
     }));
     let client = open(&authority.tls(NodeRole::Slave), Alpn::Slave, address).await.unwrap();
-    let patience = Duration::from_millis(2500);
-    let hushed = client.request(Kind::Request, GroupId(1), b"hush", patience).await;
+    let timeout = Duration::from_millis(2500);
+    let hushed = client.request(Kind::Request, GroupId(1), b"hush", timeout).await;
     assert!(matches!(hushed, Err(NetError::NoAnswer { .. })), "{hushed:?}");
     assert_eq!(ask(&client, b"still here").await.unwrap(), b"still here"[..]);
 }

@@ -25,11 +25,11 @@ use tokio::time::Instant;
 use super::codec;
 use super::log_store::LogStore;
 use super::machine::{Machine, StateMachine};
-use super::promise::{Promise, later};
-use super::propose::{Proposer, QueuedWrite, bring_through};
+use super::propose::{Proposer, QueuedWrite, propose};
 use super::read::read_lease;
 use super::transport::{NetworkOfGroup, Transport};
 use super::types::{Applied, LogId, Proposal, Types, Vote};
+use super::vote_floor::{VoteFloor, later};
 use crate::log::GroupLog;
 
 pub type Raft = openraft::Raft<Types, StateMachine>;
@@ -133,20 +133,22 @@ fn settings(
 }
 
 impl Group {
-    /// `promise` is what this node promised when it left the group, if it was a member before.
+    /// `vote_floor` is what this node promised when it left the group, if it was a member before.
     pub async fn open(
         context: &GroupContext,
         machine: Machine,
         log: GroupLog,
-        promise: Option<Promise>,
+        vote_floor: Option<VoteFloor>,
     ) -> Result<Group, GroupError> {
         let id = log.group();
         let failed = |why: String| GroupError::Start { group: id, why };
         let machine = Arc::new(machine);
-        let promise = promise.filter(|_| !mutant::is_active(Mutant::DropWithoutFloor));
-        let floor =
-            promise.as_ref().and_then(|promise| promise.last).filter(|last| machine.applied() < Some(*last));
-        if let Some(vote) = promise.and_then(|promise| promise.vote) {
+        let vote_floor = vote_floor.filter(|_| !mutant::is_active(Mutant::DropWithoutVoteFloor));
+        let floor = vote_floor
+            .as_ref()
+            .and_then(|vote_floor| vote_floor.last)
+            .filter(|last| machine.applied() < Some(*last));
+        if let Some(vote) = vote_floor.and_then(|vote_floor| vote_floor.vote) {
             restore_vote(&log, vote).await.map_err(|error| failed(error.to_string()))?;
         }
         let settings = Arc::new(settings(id, &context.parameters, floor.is_none())?);
@@ -285,10 +287,10 @@ impl Group {
     pub async fn propose_meta(
         &self,
         command: &MetaCommand,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<MetaReply, NotProposed> {
         let proposal = Proposal(Bytes::from(command.encode()));
-        match bring_through(&self.raft, proposal, Instant::now() + patience).await? {
+        match propose(&self.raft, proposal, Instant::now() + timeout).await? {
             Applied::Meta(reply) => Ok(reply),
             other => panic!("a meta command came to {other:?}"),
         }
@@ -361,7 +363,7 @@ async fn end_with_raft(group: GroupId, raft: Raft) {
     if let Err(fatal) = &metrics.borrow_watched().running_state
         && !matches!(fatal, openraft::errors::Fatal::Stopped)
     {
-        crate::daemon::fatal::group(group, fatal);
+        crate::fatal::group(group, fatal);
     }
 }
 

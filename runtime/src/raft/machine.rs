@@ -42,7 +42,7 @@ struct State {
 
 /// What a tablet must know beside its rows, the same on every replica. The meta group needs nothing of it.
 #[derive(Debug, Clone)]
-pub struct Shape {
+pub struct TabletBounds {
     pub value_max_bytes: usize,
     pub slots: RangeInclusive<SlotId>,
 }
@@ -51,7 +51,7 @@ pub struct Shape {
 pub struct Machine {
     group: GroupId,
     store: TabletStore,
-    shape: Shape,
+    bounds: TabletBounds,
     state: RwLock<State>,
     /// Of the meta group: told after every change.
     meta: watch::Sender<Arc<MetaState>>,
@@ -69,13 +69,13 @@ pub enum MachineError {
 
 impl Machine {
     /// Takes up the state that the store holds.
-    pub fn open(group: GroupId, store: TabletStore, shape: Shape) -> Result<Machine, MachineError> {
-        let state = load(group, &store, &shape)?;
+    pub fn open(group: GroupId, store: TabletStore, bounds: TabletBounds) -> Result<Machine, MachineError> {
+        let state = load(group, &store, &bounds)?;
         let meta = match &state.kind {
             Kind::Meta(meta) => Arc::new((**meta).clone()),
             Kind::Tablet(_) => Arc::default(),
         };
-        Ok(Machine { group, store, shape, state: RwLock::new(state), meta: watch::channel(meta).0 })
+        Ok(Machine { group, store, bounds, state: RwLock::new(state), meta: watch::channel(meta).0 })
     }
 
     fn read_state(&self) -> RwLockReadGuard<'_, State> {
@@ -106,9 +106,7 @@ impl Machine {
         let state = self.read_state();
         let Kind::Tablet(tablet) = &state.kind else { panic!("group {} has no records to read", self.group) };
         let replies = reads
-            .map(|read| {
-                tablet.read(&self.store, read).unwrap_or_else(|error| crate::daemon::fatal::disk(&error))
-            })
+            .map(|read| tablet.read(&self.store, read).unwrap_or_else(|error| crate::fatal::disk(&error)))
             .collect();
         (replies, state.applied)
     }
@@ -174,7 +172,7 @@ impl Machine {
         let hash = match &state.kind {
             Kind::Tablet(_) => {
                 let hash = dkc_core::tablet::state_hash(&self.store);
-                hash.unwrap_or_else(|error| crate::daemon::fatal::disk(&error))
+                hash.unwrap_or_else(|error| crate::fatal::disk(&error))
             }
             Kind::Meta(meta) => meta
                 .encode()
@@ -191,7 +189,7 @@ impl Machine {
         let applied = codec::encode_log_id(meta.last_log_id.as_ref());
         let membership = codec::encode_stored_membership(&meta.last_membership);
         data.install(applied, membership)?;
-        *state = load(self.group, &self.store, &self.shape)?;
+        *state = load(self.group, &self.store, &self.bounds)?;
         if let Kind::Meta(meta) = &state.kind {
             self.meta.send_replace(Arc::new((**meta).clone()));
         }
@@ -228,7 +226,7 @@ impl Machine {
     }
 }
 
-fn load(group: GroupId, store: &TabletStore, shape: &Shape) -> Result<State, MachineError> {
+fn load(group: GroupId, store: &TabletStore, bounds: &TabletBounds) -> Result<State, MachineError> {
     let broken = |source| MachineError::Codec { group, source };
     let applied = match store.applied() {
         Some(bytes) => codec::decode_log_id(bytes).map_err(broken)?,
@@ -247,7 +245,7 @@ fn load(group: GroupId, store: &TabletStore, shape: &Shape) -> Result<State, Mac
         };
         Kind::Meta(Box::new(meta))
     } else {
-        Kind::Tablet(Tablet::open(store, shape.value_max_bytes, shape.slots.clone())?)
+        Kind::Tablet(Tablet::open(store, bounds.value_max_bytes, bounds.slots.clone())?)
     };
     Ok(State { kind, applied, membership })
 }

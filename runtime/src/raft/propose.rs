@@ -33,7 +33,7 @@ const LEASE_PAUSE: Duration = Duration::from_millis(10);
 /// How often the leader looks whether something has expired.
 const EXPIRY_LOOK: Duration = Duration::from_millis(500);
 /// Longest that a proposal without a sender's patience (an idle tick) is tried.
-const TICK_PATIENCE: Duration = Duration::from_secs(1);
+const TICK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A write that waits for its place in an entry.
 pub struct QueuedWrite {
@@ -64,7 +64,7 @@ impl Proposer {
         let mut pace = Pace::new(Instant::now());
         loop {
             while pace.may_begin(waiting.len(), Instant::now()) {
-                let (batch, taken) = gather(&mut waiting);
+                let (batch, taken) = next_batch(&mut waiting);
                 if !batch.items.is_empty() {
                     pace.began();
                     in_flight.push(self.propose(batch, taken));
@@ -96,9 +96,9 @@ impl Proposer {
     /// Brings one entry through and answers everybody in it. Says how many that were.
     async fn propose(&self, batch: Batch, taken: Taken) -> usize {
         let count = batch.items.len();
-        let patience =
-            taken.iter().map(|(_, until)| *until).max().unwrap_or_else(|| Instant::now() + TICK_PATIENCE);
-        let answers = match bring_through(&self.raft, Proposal(batch.encode()), patience).await {
+        let deadline =
+            taken.iter().map(|(_, until)| *until).max().unwrap_or_else(|| Instant::now() + TICK_TIMEOUT);
+        let answers = match propose(&self.raft, Proposal(batch.encode()), deadline).await {
             Ok(Applied::Batch(outcomes)) if outcomes.len() == count => {
                 outcomes.into_iter().map(|outcome| self.answer(outcome)).collect()
             }
@@ -125,7 +125,7 @@ impl Proposer {
 
 /// Brings a proposal through the group that this node leads. While a fresh leader cannot take it yet, it is tried
 /// again, until `until`.
-pub async fn bring_through(raft: &Raft, proposal: Proposal, until: Instant) -> Result<Applied, NotProposed> {
+pub async fn propose(raft: &Raft, proposal: Proposal, until: Instant) -> Result<Applied, NotProposed> {
     loop {
         match raft.client_write(proposal.clone()).await {
             Ok(written) => return Ok(written.data),
@@ -150,7 +150,7 @@ fn not_written(error: &RaftError<Types, ClientWriteError<Types>>) -> Option<&For
 
 /// Everything that waits and was let in under the same epoch, up to the bounds of one entry. What does not fit any more
 /// is left; what nobody waits for any more is not begun.
-fn gather(waiting: &mut Vec<QueuedWrite>) -> (Batch, Taken) {
+fn next_batch(waiting: &mut Vec<QueuedWrite>) -> (Batch, Taken) {
     let now = Instant::now();
     let count = fitting(waiting);
     let mut batch = Batch { now_ms: now_ms(), epoch: waiting[0].epoch, items: Vec::with_capacity(count) };
@@ -214,7 +214,7 @@ mod tests {
             sizes.map(|(sequence, (bytes, is_late))| write(sequence as u64, *bytes, *is_late)).collect();
         let mut batches = Vec::new();
         while !waiting.is_empty() {
-            let (batch, _) = gather(&mut waiting);
+            let (batch, _) = next_batch(&mut waiting);
             batches.push(batch.items.iter().map(|item| item.sequence).collect::<Vec<_>>());
         }
         assert_eq!(batches, want_batches);

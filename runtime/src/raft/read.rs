@@ -41,7 +41,7 @@ pub struct QueuedRead {
 }
 
 /// What stands in the way of answering.
-enum Obstacle {
+enum NotReadable {
     /// Another node leads, or none that is known.
     NotLeader(Option<NodeId>),
     /// This node leads, or will in a moment: try again.
@@ -55,9 +55,9 @@ impl Group {
         let answers = loop {
             match self.try_read(&reads).await {
                 Ok(answers) => break answers,
-                Err(Obstacle::NotYet) if Instant::now() < until => tokio::time::sleep(AGAIN_PAUSE).await,
-                Err(Obstacle::NotYet) => break vec![self.not_leader(None); reads.len()],
-                Err(Obstacle::NotLeader(leader)) => break vec![self.not_leader(leader); reads.len()],
+                Err(NotReadable::NotYet) if Instant::now() < until => tokio::time::sleep(AGAIN_PAUSE).await,
+                Err(NotReadable::NotYet) => break vec![self.not_leader(None); reads.len()],
+                Err(NotReadable::NotLeader(leader)) => break vec![self.not_leader(leader); reads.len()],
             }
         };
         for (read, answer) in reads.into_iter().zip(answers) {
@@ -65,8 +65,8 @@ impl Group {
         }
     }
 
-    async fn try_read(&self, reads: &[QueuedRead]) -> Result<Vec<Answer>, Obstacle> {
-        self.look_for_leader()?;
+    async fn try_read(&self, reads: &[QueuedRead]) -> Result<Vec<Answer>, NotReadable> {
+        self.check_is_leader()?;
         let (replies, applied) = self.machine.read(reads.iter().map(|read| &read.read));
         let leading_term = match mutant::is_active(Mutant::ReadWithoutLease) {
             true => applied.map_or(0, |applied| applied.leader_id.term),
@@ -77,20 +77,20 @@ impl Group {
                 Ok(replies.into_iter().map(Answer::Reply).collect())
             }
             // Elected a moment ago: the first entry of the term has not been applied.
-            _ => Err(Obstacle::NotYet),
+            _ => Err(NotReadable::NotYet),
         }
     }
 
     /// A cheap look, so that a node that does not lead reads nothing in vain.
-    fn look_for_leader(&self) -> Result<(), Obstacle> {
+    fn check_is_leader(&self) -> Result<(), NotReadable> {
         match self.leader() {
             Some(leader) if leader == self.node => Ok(()),
-            other => Err(Obstacle::NotLeader(other)),
+            other => Err(NotReadable::NotLeader(other)),
         }
     }
 
     /// The term in which this node certainly leads at this moment.
-    async fn check_leadership(&self) -> Result<u64, Obstacle> {
+    async fn check_leadership(&self) -> Result<u64, NotReadable> {
         let option = match self.read_policy {
             ReadPolicy::Lease => {
                 LinearizerOption::new(Some(self.read_lease), false).with_wait_timeout(Duration::ZERO)
@@ -99,7 +99,7 @@ impl Group {
         };
         match self.raft.get_read_linearizer(option).await {
             Ok(linearizer) => Ok(linearizer.read_log_id().committed_leader_id().term),
-            Err(error) => Err(obstacle(error)),
+            Err(error) => Err(not_readable(error)),
         }
     }
 
@@ -108,13 +108,13 @@ impl Group {
     }
 }
 
-fn obstacle(error: RaftError<Types, LinearizableReadError<Types>>) -> Obstacle {
+fn not_readable(error: RaftError<Types, LinearizableReadError<Types>>) -> NotReadable {
     match error {
         RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)) => match forward.reason {
-            ForwardReason::LeaseExpired => Obstacle::NotYet,
-            _ => Obstacle::NotLeader(forward.leader_id.map(NodeId)),
+            ForwardReason::LeaseExpired => NotReadable::NotYet,
+            _ => NotReadable::NotLeader(forward.leader_id.map(NodeId)),
         },
-        RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)) => Obstacle::NotYet,
-        RaftError::Fatal(_) => Obstacle::NotLeader(None),
+        RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)) => NotReadable::NotYet,
+        RaftError::Fatal(_) => NotReadable::NotLeader(None),
     }
 }

@@ -7,22 +7,22 @@ use tokio::sync::oneshot;
 
 use crate::net::Sender;
 
-enum Way {
+enum Destination {
     Connection { sender: Sender, id: u64, group: GroupId },
     Task(oneshot::Sender<Answer>),
 }
 
 /// Takes exactly one answer.
-pub struct Respond(Option<Way>);
+pub struct Respond(Option<Destination>);
 
 impl Respond {
     pub fn connection(sender: Sender, id: u64, group: GroupId) -> Respond {
-        Respond(Some(Way::Connection { sender, id, group }))
+        Respond(Some(Destination::Connection { sender, id, group }))
     }
 
     pub fn task() -> (Respond, oneshot::Receiver<Answer>) {
         let (sender, receiver) = oneshot::channel();
-        (Respond(Some(Way::Task(sender))), receiver)
+        (Respond(Some(Destination::Task(sender))), receiver)
     }
 
     /// For a request that nobody waits for.
@@ -37,13 +37,13 @@ impl Respond {
 
     fn deliver(&mut self, answer: Answer) {
         match self.0.take() {
-            Some(Way::Connection { sender, id, group }) => {
+            Some(Destination::Connection { sender, id, group }) => {
                 let sent = sender.send_with(Kind::Answer, id, group, |out| answer.encode(out));
                 if let Err(error) = sent {
                     tracing::debug!(%error, "an answer could not be sent");
                 }
             }
-            Some(Way::Task(sender)) => {
+            Some(Destination::Task(sender)) => {
                 let _ = sender.send(answer);
             }
             None => {}

@@ -26,7 +26,7 @@ use openraft::type_config::alias::SnapshotOf;
 
 use super::codec;
 use super::group::Group;
-use super::sending::{Sending, UnderWay};
+use super::snapshot_sends::{SnapshotSend, SnapshotSends};
 use super::types::{SnapshotMeta, Types, Vote};
 use crate::net::{Client, Connection, NetError};
 use crate::storage::{Install, StorageError, TabletSnapshot};
@@ -119,7 +119,7 @@ pub async fn send(
     group: GroupId,
     vote: Vote,
     snapshot: SnapshotOf<Types, SnapshotData>,
-    (sending, to): (&Sending, NodeId),
+    (sending, to): (&SnapshotSends, NodeId),
 ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
     let Data::Outgoing(state, bytes) = snapshot.snapshot.0 else {
         panic!("only the state of this node can be sent")
@@ -144,7 +144,7 @@ async fn send_chunks(
     client: &Client,
     group: GroupId,
     state: TabletSnapshot,
-    under_way: &UnderWay,
+    under_way: &SnapshotSend,
 ) -> Result<u64, StreamingError<Types>> {
     let mut in_flight = VecDeque::new();
     let mut chunks = 0_u64;
@@ -180,9 +180,9 @@ async fn ask(
     client: &Client,
     group: GroupId,
     body: Bytes,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Option<Vote>, StreamingError<Types>> {
-    let answered = client.request(Kind::RaftSnapshot, group, &body, patience).await;
+    let answered = client.request(Kind::RaftSnapshot, group, &body, timeout).await;
     let mut body =
         answered.map_err(|error: NetError| StreamingError::Network(NetworkError::new(&error)))?.body;
     match body.try_get_u8() {

@@ -25,8 +25,8 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::codec;
-use super::sending::Sending;
 use super::snapshot::{self, SnapshotData};
+use super::snapshot_sends::SnapshotSends;
 use super::types::{LogId, Types, Vote};
 use crate::net::{Client, Link, NetError, Peers, Target};
 
@@ -43,12 +43,12 @@ pub struct Transport {
     messages: Peers,
     snapshots: Peers,
     targets: RwLock<BTreeMap<NodeId, Target>>,
-    pub sending: Sending,
+    pub sending: SnapshotSends,
 }
 
 impl Transport {
     /// `sending` bounds what goes out in snapshots.
-    pub fn new(messages: Peers, snapshots: Peers, sending: Sending) -> Transport {
+    pub fn new(messages: Peers, snapshots: Peers, sending: SnapshotSends) -> Transport {
         Transport { messages, snapshots, targets: RwLock::default(), sending }
     }
 
@@ -90,10 +90,10 @@ impl Transport {
         kind: Kind,
         group: GroupId,
         body: Bytes,
-        patience: Duration,
+        timeout: Duration,
     ) -> Result<Bytes, NetError> {
         let client = self.client(node).await?;
-        Ok(client.request(kind, group, &body, patience).await?.body)
+        Ok(client.request(kind, group, &body, timeout).await?.body)
     }
 }
 
@@ -132,11 +132,11 @@ fn bad_answer(error: codec::CodecError) -> RPCError<Types> {
 }
 
 impl Network {
-    async fn ask(&self, kind: Kind, body: Bytes, patience: Duration) -> Rpc<Bytes> {
-        let asking = self.transport.ask(self.target, kind, self.group, body, patience);
-        match tokio::time::timeout(patience, asking).await {
+    async fn ask(&self, kind: Kind, body: Bytes, timeout: Duration) -> Rpc<Bytes> {
+        let asking = self.transport.ask(self.target, kind, self.group, body, timeout);
+        match tokio::time::timeout(timeout, asking).await {
             Ok(answer) => answer.map_err(rpc_error),
-            Err(_) => Err(rpc_error(NetError::NoAnswer { after_ms: patience.as_millis() as u64 })),
+            Err(_) => Err(rpc_error(NetError::NoAnswer { after_ms: timeout.as_millis() as u64 })),
         }
     }
 

@@ -87,7 +87,7 @@ impl Operation {
             sequence: 0,
             answered_below: 0,
             is_retry: false,
-            patience_ms: 0,
+            timeout_ms: 0,
             command: call.command,
         };
         let operation = Operation {
@@ -159,7 +159,7 @@ impl Operation {
     fn attempt_until(&mut self) -> Instant {
         let now = if self.state.is_none() { self.began } else { Instant::now() };
         let until = self.deadline.min(now + ATTEMPT_MIN.saturating_mul(1 << self.timeouts.min(10)));
-        self.request.patience_ms = until.saturating_duration_since(now).as_millis().max(1) as u32;
+        self.request.timeout_ms = until.saturating_duration_since(now).as_millis().max(1) as u32;
         until
     }
 
@@ -273,7 +273,7 @@ impl Operation {
     }
 
     fn may_have_happened(&self) -> bool {
-        let is_told = !mutant::is_active(Mutant::UnknownSaidToBeRefused);
+        let is_told = !mutant::is_active(Mutant::UnknownReportedAsFailed);
         is_told && self.is_ambiguous && matches!(self.request.command, Command::Write(_))
     }
 

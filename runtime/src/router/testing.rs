@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use dkc_core::config::ServerEntry;
 use dkc_core::ids::{MemberNo, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId};
-use dkc_core::ring::{Action, InRing, Node, Operate, RingMap, TabletPlace, tablet_ranges};
+use dkc_core::ring::{ActionProgress, InRing, MemberAction, Node, RingMap, TabletPlace, tablet_ranges};
 use dkc_core::wire::{Answer, Frame, Kind, Request, decode_ring_watch, encode_ring};
 use tokio::sync::watch;
 
@@ -139,8 +139,8 @@ pub fn node_of(server: &ServerEntry) -> Node {
         address: server.address.clone(),
         zone: None,
         in_ring: InRing::ServiceIn,
-        action: Action::None,
-        operate: Operate::Nothing,
+        action: MemberAction::None,
+        operate: ActionProgress::Nothing,
     }
 }
 

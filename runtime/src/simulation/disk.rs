@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
 
-use super::process::End;
+use super::process::CrashKind;
 use super::{locked, world};
 
 /// The longest that a sync takes, in milliseconds: on most days, and now and then.
@@ -56,10 +56,10 @@ impl Disk {
         self.lock().slowness_ms = slowness_ms;
     }
 
-    pub(super) fn crash(&self, how: End) {
+    pub(super) fn crash(&self, how: CrashKind) {
         let mut disk = self.lock();
         disk.log.crash();
-        if how == End::PowerCut {
+        if how == CrashKind::PowerCut {
             disk.state.lose_power();
         }
     }
@@ -165,8 +165,8 @@ pub type RowsImage = Arc<BTreeMap<Vec<u8>, Bytes>>;
 /// The state of one group.
 #[derive(Debug, Clone, Default)]
 pub struct StateImage {
-    /// Told apart from what the group had here in an earlier life.
-    pub life: u64,
+    /// Told apart from what the group had here in an earlier incarnation.
+    pub incarnation: u64,
     pub rows: RowsImage,
     pub applied: Option<Bytes>,
     pub membership: Option<Bytes>,
@@ -177,7 +177,7 @@ pub struct StateImage {
 #[derive(Debug, Clone)]
 pub struct Commit {
     pub group: GroupId,
-    pub life: u64,
+    pub incarnation: u64,
     pub changes: BTreeMap<Vec<u8>, Option<Bytes>>,
     pub applied: Option<Bytes>,
     pub membership: Option<Bytes>,
@@ -200,7 +200,7 @@ impl StateImage {
 
 #[derive(Default)]
 pub struct StateDisk {
-    pub lives: u64,
+    pub incarnations: u64,
     pub synced: BTreeMap<GroupId, StateImage>,
     /// What was promised when a group was left.
     pub left: BTreeMap<GroupId, Bytes>,
@@ -211,7 +211,8 @@ pub struct StateDisk {
 impl StateDisk {
     pub fn sync(&mut self, count: usize) {
         for commit in self.written.drain(..count.min(self.written.len())) {
-            if let Some(image) = self.synced.get_mut(&commit.group).filter(|image| image.life == commit.life)
+            if let Some(image) =
+                self.synced.get_mut(&commit.group).filter(|image| image.incarnation == commit.incarnation)
             {
                 image.take(commit);
             }

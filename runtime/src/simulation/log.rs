@@ -49,7 +49,7 @@ struct Open {
 #[derive(Default)]
 struct State {
     /// What callers see, at once.
-    fronts: BTreeMap<GroupId, GroupImage>,
+    groups: BTreeMap<GroupId, GroupImage>,
     queue: Vec<Request>,
     committed: BTreeMap<GroupId, Bytes>,
     rounds: u64,
@@ -67,8 +67,8 @@ impl SharedLog {
     pub fn open(_: &Path, _: LogOptions) -> Result<SharedLog, LogError> {
         let process = Process::current().expect("a log belongs to a process");
         let disk = world().disk(&process.host);
-        let fronts = disk.lock().log.synced.clone();
-        let state = Mutex::new(State { fronts, ..State::default() });
+        let groups = disk.lock().log.synced.clone();
+        let state = Mutex::new(State { groups, ..State::default() });
         let open = Arc::new(Open { process, disk, state, work: Notify::new() });
         task::spawn(write(open.clone()));
         Ok(SharedLog { open })
@@ -80,7 +80,7 @@ impl SharedLog {
 
     pub fn groups(&self) -> Vec<GroupId> {
         let state = locked(&self.open.state);
-        state.fronts.iter().filter(|(_, front)| !front.is_empty()).map(|(group, _)| *group).collect()
+        state.groups.iter().filter(|(_, group)| !group.is_empty()).map(|(group, _)| *group).collect()
     }
 
     pub fn trouble(&self) -> Option<String> {
@@ -132,13 +132,13 @@ async fn write(open: Arc<Open>) {
 }
 
 impl Open {
-    fn hand_over(&self, group: GroupId, records: Vec<Record>, done: Done) {
+    fn enqueue(&self, group: GroupId, records: Vec<Record>, done: Done) {
         if !self.process.is_alive() {
             return;
         }
         let is_entry = matches!(records.first(), Some(Record::Entry(..)));
         let is_early = is_entry && is_active(Mutant::AckBeforeFsync);
-        if matches!(records.first(), Some(Record::Vote(_))) && is_active(Mutant::VoteNotKept) {
+        if matches!(records.first(), Some(Record::Vote(_))) && is_active(Mutant::VoteNotPersisted) {
             return done(Ok(()));
         }
         let mut state = locked(&self.state);
@@ -159,8 +159,8 @@ impl Open {
     }
 
     fn change(&self, group: GroupId, record: Record, done: Done) {
-        locked(&self.state).fronts.entry(group).or_default().take(record.clone());
-        self.hand_over(group, vec![record], done);
+        locked(&self.state).groups.entry(group).or_default().take(record.clone());
+        self.enqueue(group, vec![record], done);
     }
 }
 
@@ -177,10 +177,10 @@ impl GroupLog {
         let accepted = {
             let mut state = locked(&self.open.state);
             state.entries += records.len() as u64;
-            append(state.fronts.entry(self.group).or_default(), &records)
+            append(state.groups.entry(self.group).or_default(), &records)
         };
         match accepted {
-            Ok(()) => self.open.hand_over(self.group, records, done),
+            Ok(()) => self.open.enqueue(self.group, records, done),
             Err(why) => {
                 done(Err(io::Error::new(io::ErrorKind::InvalidInput, format!("group {}: {why}", self.group))))
             }
@@ -193,7 +193,7 @@ impl GroupLog {
 
     pub fn save_committed(&self, committed: Bytes) {
         let mut state = locked(&self.open.state);
-        state.fronts.entry(self.group).or_default().committed = Some(committed.clone());
+        state.groups.entry(self.group).or_default().committed = Some(committed.clone());
         state.committed.insert(self.group, committed);
     }
 
@@ -216,14 +216,14 @@ impl GroupLog {
 
     pub fn read_up_to(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>> {
         let state = locked(&self.open.state);
-        let Some(front) = state.fronts.get(&self.group) else { return Ok(Vec::new()) };
-        let (from, to) = (range.start.max(front.first), range.end.min(front.next()));
+        let Some(group) = state.groups.get(&self.group) else { return Ok(Vec::new()) };
+        let (from, to) = (range.start.max(group.first), range.end.min(group.next()));
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for index in from..to {
             if bytes >= bytes_max {
                 break;
             }
-            let payload = front.entries[(index - front.first) as usize].clone();
+            let payload = group.entries[(index - group.first) as usize].clone();
             bytes += payload.len();
             entries.push((index, payload));
         }
@@ -232,25 +232,25 @@ impl GroupLog {
 
     pub fn state(&self) -> GroupState {
         let state = locked(&self.open.state);
-        let Some(front) = state.fronts.get(&self.group) else { return GroupState::default() };
-        let is_empty = front.entries.is_empty();
+        let Some(group) = state.groups.get(&self.group) else { return GroupState::default() };
+        let is_empty = group.entries.is_empty();
         GroupState {
-            vote: front.vote.clone(),
-            committed: front.committed.clone(),
-            purged: front.purged.clone(),
-            first_index: (!is_empty).then_some(front.first),
-            last_index: (!is_empty).then(|| front.next() - 1),
+            vote: group.vote.clone(),
+            committed: group.committed.clone(),
+            purged: group.purged.clone(),
+            first_index: (!is_empty).then_some(group.first),
+            last_index: (!is_empty).then(|| group.next() - 1),
         }
     }
 }
 
-fn append(front: &mut GroupImage, records: &[Record]) -> Result<(), String> {
+fn append(group: &mut GroupImage, records: &[Record]) -> Result<(), String> {
     for record in records {
         let Record::Entry(index, _) = record else { continue };
-        if let Some(want) = front.expected().filter(|want| want != index) {
+        if let Some(want) = group.expected().filter(|want| want != index) {
             return Err(format!("entry {index} does not follow: {want} is next"));
         }
-        front.take(record.clone());
+        group.take(record.clone());
     }
     Ok(())
 }

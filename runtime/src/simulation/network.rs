@@ -17,7 +17,7 @@ const DELAY_MAX_MS: u64 = 2;
 
 struct Listening {
     process: Arc<Process>,
-    door: mpsc::UnboundedSender<Incoming>,
+    acceptor: mpsc::UnboundedSender<Incoming>,
 }
 
 #[derive(Default)]
@@ -41,7 +41,7 @@ struct State {
 
 /// What there is at an address.
 pub(crate) enum Found {
-    Door(mpsc::UnboundedSender<Incoming>),
+    Listening(mpsc::UnboundedSender<Incoming>),
     /// The host says that nobody listens there.
     Refused,
     /// Nobody says anything.
@@ -59,15 +59,17 @@ impl Network {
     }
 
     pub(crate) fn listen(&self, host: &str, process: Arc<Process>) -> mpsc::UnboundedReceiver<Incoming> {
-        let (door, receiver) = mpsc::unbounded_channel();
-        locked(&self.state).listening.insert(host.to_owned(), Listening { process, door });
+        let (acceptor, receiver) = mpsc::unbounded_channel();
+        locked(&self.state).listening.insert(host.to_owned(), Listening { process, acceptor });
         receiver
     }
 
     pub(crate) fn find(&self, host: &str) -> Found {
         let state = locked(&self.state);
         match (state.listening.get(host), state.processes.get(host)) {
-            (Some(listening), _) if listening.process.is_alive() => Found::Door(listening.door.clone()),
+            (Some(listening), _) if listening.process.is_alive() => {
+                Found::Listening(listening.acceptor.clone())
+            }
             (_, Some(process)) if !process.is_without_power() => Found::Refused,
             _ => Found::Silence,
         }
@@ -128,7 +130,7 @@ impl Network {
     pub(super) fn end_all(&self) {
         let processes: Vec<_> = locked(&self.state).processes.values().cloned().collect();
         processes.iter().filter(|process| process.is_alive()).for_each(|process| {
-            process.end(super::process::End::PowerCut);
+            process.end(super::process::CrashKind::PowerCut);
         });
         locked(&self.state).listening.clear();
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dkc_core::config::{NodeConfig, Role};
 use tokio::sync::{oneshot, watch};
 
-use super::process::{End, Process};
+use super::process::{CrashKind, Process};
 use super::task::of_this_node;
 use super::world;
 use crate::daemon::server::Server;
@@ -41,7 +41,7 @@ impl Node {
         is_started.await.ok().map(|server| Node { process, server })
     }
 
-    pub fn end(self, how: End) {
+    pub fn end(self, how: CrashKind) {
         self.process.end(how);
     }
 }

@@ -12,14 +12,14 @@ use super::{WORLD, locked, task, world};
 
 /// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum CrashKind {
     /// `kill -9`: what was handed to the system stays, and its peers hear that the connections ended.
     Kill,
     /// Nobody hears anything, and what was not synced is gone, all or in part.
     PowerCut,
 }
 
-const LIVES: u8 = 0;
+const ALIVE: u8 = 0;
 const KILLED: u8 = 1;
 const WITHOUT_POWER: u8 = 2;
 
@@ -46,9 +46,9 @@ thread_local! {
 }
 
 /// While it lives, code that runs belongs to a process.
-pub struct Entered(Option<Arc<Process>>);
+pub struct ProcessGuard(Option<Arc<Process>>);
 
-impl Drop for Entered {
+impl Drop for ProcessGuard {
     fn drop(&mut self) {
         CURRENT.set(self.0.take());
     }
@@ -59,7 +59,7 @@ impl Process {
     pub fn begin(host: &str, clock_offset_ms: i64) -> Arc<Process> {
         let process = Arc::new(Process {
             host: host.to_owned(),
-            state: AtomicU8::new(LIVES),
+            state: AtomicU8::new(ALIVE),
             is_paused: AtomicBool::new(false),
             clock_offset_ms: AtomicI64::new(clock_offset_ms),
             parked: Mutex::default(),
@@ -74,8 +74,8 @@ impl Process {
         CURRENT.with_borrow(|current| current.clone())
     }
 
-    pub fn enter(self: &Arc<Process>) -> Entered {
-        Entered(CURRENT.replace(Some(self.clone())))
+    pub fn enter(self: &Arc<Process>) -> ProcessGuard {
+        ProcessGuard(CURRENT.replace(Some(self.clone())))
     }
 
     pub fn spawn<F>(self: &Arc<Process>, future: F) -> tokio::task::JoinHandle<F::Output>
@@ -88,7 +88,7 @@ impl Process {
     }
 
     pub fn is_alive(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == LIVES
+        self.state.load(Ordering::Relaxed) == ALIVE
     }
 
     pub fn is_without_power(&self) -> bool {
@@ -131,8 +131,8 @@ impl Process {
     }
 
     /// Ends it in this very moment. Its disk shows what survives.
-    pub fn end(&self, how: End) {
-        let state = if how == End::Kill { KILLED } else { WITHOUT_POWER };
+    pub fn end(&self, how: CrashKind) {
+        let state = if how == CrashKind::Kill { KILLED } else { WITHOUT_POWER };
         self.state.store(state, Ordering::Relaxed);
         world().disk(&self.host).crash(how);
         locked(&self.tasks).handles.drain(..).for_each(|task| task.abort());
@@ -145,7 +145,7 @@ impl Process {
 pub fn exit(is_orderly: bool, words: &str) -> ! {
     let process = Process::current().expect("only processes end themselves");
     if is_orderly {
-        process.end(End::Kill);
+        process.end(CrashKind::Kill);
     }
     panic!("{words}");
 }

@@ -104,17 +104,17 @@ impl Storage {
         locked(&self.shared.stores).keys().filter_map(|group| group.tablet()).collect()
     }
 
-    pub fn promise(&self, tablet: TabletId) -> Option<Bytes> {
+    pub fn vote_floor(&self, tablet: TabletId) -> Option<Bytes> {
         self.shared.disk.lock().state.left.get(&tablet.group()).cloned()
     }
 
-    pub fn drop_tablet(&self, tablet: TabletId, promise: Bytes) -> Result<(), StorageError> {
+    pub fn drop_tablet(&self, tablet: TabletId, vote_floor: Bytes) -> Result<(), StorageError> {
         let Some(store) = locked(&self.shared.stores).remove(&tablet.group()) else { return Ok(()) };
         locked(&store.state).is_dropped = true;
         if self.shared.process.is_alive() {
             let mut disk = self.shared.disk.lock();
             disk.state.synced.remove(&tablet.group());
-            disk.state.left.insert(tablet.group(), promise);
+            disk.state.left.insert(tablet.group(), vote_floor);
         }
         Ok(())
     }
@@ -142,8 +142,8 @@ impl Storage {
 impl Shared {
     fn new_image(&self) -> StateImage {
         let mut disk = self.disk.lock();
-        disk.state.lives += 1;
-        StateImage { life: disk.state.lives, ..StateImage::default() }
+        disk.state.incarnations += 1;
+        StateImage { incarnation: disk.state.incarnations, ..StateImage::default() }
     }
 
     /// Durable at once, as the catalog of the real store.
@@ -169,8 +169,8 @@ impl TabletStore {
             return Ok(());
         }
         let mut state = self.live()?;
-        let (group, life) = (self.group, state.image.life);
-        let commit = Commit { group, life, changes, applied: Some(applied), membership };
+        let (group, incarnation) = (self.group, state.image.incarnation);
+        let commit = Commit { group, incarnation, changes, applied: Some(applied), membership };
         let mut disk = self.shared.disk.lock();
         if is_active(Mutant::AppliedOutsideBatch) {
             let position = Commit { changes: Changes::new(), membership: None, ..commit.clone() };
@@ -309,10 +309,10 @@ impl Install {
     }
 
     pub fn finish(self, applied: Bytes, membership: Option<Bytes>) -> Result<(), StorageError> {
-        let life = self.store.shared.new_image().life;
+        let incarnation = self.store.shared.new_image().incarnation;
         let mut state = self.store.live()?;
         let image = StateImage {
-            life,
+            incarnation,
             rows: Arc::new(self.rows),
             applied: Some(applied),
             membership,

@@ -221,10 +221,10 @@ pub(super) async fn open(
     let world = world();
     let network = world.network();
     tokio::time::sleep(network.delay(&process.host, host)).await;
-    let door = loop {
+    let acceptor = loop {
         let is_cut = network.is_cut(&process.host, host) || network.is_cut(host, &process.host);
         match network.find(host) {
-            Found::Door(door) if !is_cut => break door,
+            Found::Listening(acceptor) if !is_cut => break acceptor,
             Found::Refused if !is_cut => return Err("connection refused".into()),
             // The caller's time limit ends this.
             _ => tokio::time::sleep(LOOK).await,
@@ -234,7 +234,7 @@ pub(super) async fn open(
     let (ours, theirs) = pair(&process, &listening);
     let (answer, answered) = oneshot::channel();
     let incoming = Incoming { stream: theirs, opener: tls.identity(), alpn, answer };
-    door.send(incoming).map_err(|_| "connection refused")?;
+    acceptor.send(incoming).map_err(|_| "connection refused")?;
     let peer = answered.await.map_err(|_| "the other side closed the connection")?;
     tokio::time::sleep(network.delay(host, &process.host)).await;
     let peer = tls.check_identity(peer, alpn, NodeRole::Server).map_err(|error| error.to_string())?;

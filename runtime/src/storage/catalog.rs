@@ -23,7 +23,7 @@ const FIRST_WORDS: &str = "dkcd state";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     /// Counts the keyspaces that were ever made here, so that no name is used twice.
-    pub life: u64,
+    pub incarnation: u64,
     /// Commits that were durable when the catalog was written.
     pub commits: u64,
 }
@@ -32,13 +32,13 @@ pub(super) struct Entry {
 pub(super) struct Catalog {
     pub groups: BTreeMap<GroupId, Entry>,
     /// What this node promised as a member of a group that it has left since; opaque here.
-    pub left: BTreeMap<GroupId, Bytes>,
-    pub lives: u64,
+    pub vote_floors: BTreeMap<GroupId, Bytes>,
+    pub incarnations: u64,
 }
 
 impl Catalog {
-    pub fn keyspace_name(group: GroupId, life: u64) -> String {
-        format!("g{group}-{life}")
+    pub fn keyspace_name(group: GroupId, incarnation: u64) -> String {
+        format!("g{group}-{incarnation}")
     }
 
     pub fn read(directory: &Path) -> Result<Option<Catalog>, StorageError> {
@@ -64,13 +64,13 @@ impl Catalog {
     }
 
     fn render(&self) -> String {
-        let mut text = format!("{FIRST_WORDS} {FORMAT_VERSION}\nlives {}\n", self.lives);
+        let mut text = format!("{FIRST_WORDS} {FORMAT_VERSION}\nlives {}\n", self.incarnations);
         for (group, entry) in &self.groups {
             // Writing into a string cannot fail.
-            let _ = writeln!(text, "group {group} life {} commits {}", entry.life, entry.commits);
+            let _ = writeln!(text, "group {group} life {} commits {}", entry.incarnation, entry.commits);
         }
-        for (group, promise) in &self.left {
-            let _ = writeln!(text, "left {group} {promise:x}");
+        for (group, vote_floor) in &self.vote_floors {
+            let _ = writeln!(text, "left {group} {vote_floor:x}");
         }
         let checksum = crc32fast::hash(text.as_bytes());
         format!("{text}checksum {checksum:08x}\n")
@@ -100,13 +100,13 @@ fn parse_lines(body: &str) -> Option<Catalog> {
     let mut catalog = Catalog::default();
     for line in body.lines().skip(1) {
         match line.split(' ').collect::<Vec<_>>()[..] {
-            ["lives", lives] => catalog.lives = lives.parse().ok()?,
-            ["group", group, "life", life, "commits", commits] => {
-                let entry = Entry { life: life.parse().ok()?, commits: commits.parse().ok()? };
+            ["lives", incarnations] => catalog.incarnations = incarnations.parse().ok()?,
+            ["group", group, "life", incarnation, "commits", commits] => {
+                let entry = Entry { incarnation: incarnation.parse().ok()?, commits: commits.parse().ok()? };
                 catalog.groups.insert(group.parse().ok()?, entry);
             }
-            ["left", group, promise] => {
-                catalog.left.insert(group.parse().ok()?, from_hex(promise)?);
+            ["left", group, vote_floor] => {
+                catalog.vote_floors.insert(group.parse().ok()?, from_hex(vote_floor)?);
             }
             _ => return None,
         }
@@ -129,9 +129,13 @@ mod tests {
     use super::*;
 
     fn catalog() -> Catalog {
-        let entry = |life, commits| Entry { life, commits };
-        let left = [(GroupId(9), Bytes::from_static(b"\x01\xfe"))].into();
-        Catalog { groups: [(GroupId(0), entry(1, 9)), (GroupId(7), entry(3, 0))].into(), left, lives: 3 }
+        let entry = |incarnation, commits| Entry { incarnation, commits };
+        let vote_floors = [(GroupId(9), Bytes::from_static(b"\x01\xfe"))].into();
+        Catalog {
+            groups: [(GroupId(0), entry(1, 9)), (GroupId(7), entry(3, 0))].into(),
+            vote_floors,
+            incarnations: 3,
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ type Rows = Vec<(Bytes, Bytes)>;
 /// A snapshot on its way in. Dropped before `finish`, it leaves nothing.
 pub struct Install {
     store: TabletStore,
-    life: u64,
+    incarnation: u64,
     keyspace: Option<Keyspace>,
     chunks: Option<SyncSender<Rows>>,
     /// The engine's bulk load borrows the keyspace, so it lives on a thread of its own.
@@ -30,7 +30,7 @@ pub struct Install {
 
 impl Install {
     pub(super) fn begin(store: TabletStore) -> Result<Install, StorageError> {
-        let (life, keyspace) = store.shared().new_keyspace(store.group())?;
+        let (incarnation, keyspace) = store.shared().new_keyspace(store.group())?;
         let (chunks, receiver) = sync_channel(CHUNKS_WAITING);
         let target = keyspace.clone();
         let loader = std::thread::Builder::new()
@@ -39,7 +39,7 @@ impl Install {
             .map_err(StorageError::io("start a thread for", store.shared().directory.clone()))?;
         Ok(Install {
             store,
-            life,
+            incarnation,
             keyspace: Some(keyspace),
             chunks: Some(chunks),
             loader: Some(loader),
@@ -67,7 +67,7 @@ impl Install {
         self.send(rows)?;
         self.end_loading()?;
         let Some(keyspace) = self.keyspace.take() else { return Ok(()) };
-        self.store.switch_to(keyspace, self.life, commits, applied, membership)
+        self.store.switch_to(keyspace, self.incarnation, commits, applied, membership)
     }
 
     fn send(&mut self, rows: Rows) -> Result<(), StorageError> {

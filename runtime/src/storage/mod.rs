@@ -129,9 +129,9 @@ impl Storage {
         if let Some(store) = stores.get(&group) {
             return Ok(store.clone());
         }
-        let (life, keyspace) = self.shared.new_keyspace(group)?;
-        self.shared.name_in_catalog(group, life, 0)?;
-        let store = TabletStore::open(Arc::clone(&self.shared), group, life, keyspace)?;
+        let (incarnation, keyspace) = self.shared.new_keyspace(group)?;
+        self.shared.name_in_catalog(group, incarnation, 0)?;
+        let store = TabletStore::open(Arc::clone(&self.shared), group, incarnation, keyspace)?;
         stores.insert(group, store.clone());
         Ok(store)
     }
@@ -142,18 +142,18 @@ impl Storage {
     }
 
     /// What this node promised when it left a tablet, if it did.
-    pub fn promise(&self, tablet: TabletId) -> Option<Bytes> {
-        locked(&self.shared.catalog).left.get(&tablet.group()).cloned()
+    pub fn vote_floor(&self, tablet: TabletId) -> Option<Bytes> {
+        locked(&self.shared.catalog).vote_floors.get(&tablet.group()).cloned()
     }
 
-    /// Removes a tablet's state and keeps `promise` in its place, durably and in one step. Handles that are still
+    /// Removes a tablet's state and keeps `vote_floor` in its place, durably and in one step. Handles that are still
     /// held answer `Dropped`; snapshots live on.
-    pub fn drop_tablet(&self, tablet: TabletId, promise: Bytes) -> Result<(), StorageError> {
+    pub fn drop_tablet(&self, tablet: TabletId, vote_floor: Bytes) -> Result<(), StorageError> {
         let mut stores = locked(&self.stores);
         let Some(store) = stores.get(&tablet.group()) else { return Ok(()) };
         self.shared.change_catalog(|catalog| {
             catalog.groups.remove(&tablet.group());
-            catalog.left.insert(tablet.group(), promise);
+            catalog.vote_floors.insert(tablet.group(), vote_floor);
         })?;
         if let Some(keyspace) = store.take_keyspace() {
             self.shared.remove_keyspace(keyspace);
@@ -168,10 +168,10 @@ impl Storage {
         let before: Vec<_> = stores.iter().map(|store| store.position()).collect();
         self.shared.database.persist(PersistMode::SyncAll).map_err(StorageError::engine("sync"))?;
         self.shared.change_catalog(|catalog| {
-            for (store, (life, position)) in stores.iter().zip(&before) {
+            for (store, (incarnation, position)) in stores.iter().zip(&before) {
                 // A group that was replaced or dropped meanwhile is none of ours.
                 if let Some(entry) =
-                    catalog.groups.get_mut(&store.group()).filter(|entry| entry.life == *life)
+                    catalog.groups.get_mut(&store.group()).filter(|entry| entry.incarnation == *incarnation)
                 {
                     entry.commits = entry.commits.max(position.commits);
                 }
@@ -209,15 +209,15 @@ fn read_catalog(directory: &Path, engine_directory: &Path) -> Result<Catalog, St
 fn open_stores(shared: &Arc<Shared>) -> Result<BTreeMap<GroupId, TabletStore>, StorageError> {
     let catalog = locked(&shared.catalog).clone();
     let mut stores = BTreeMap::new();
-    for (group, Entry { life, commits }) in catalog.groups {
-        let name = Catalog::keyspace_name(group, life);
+    for (group, Entry { incarnation, commits }) in catalog.groups {
+        let name = Catalog::keyspace_name(group, incarnation);
         let is_there = shared.database.keyspace_exists(&name);
         let damaged = |why: String| StorageError::Damaged { path: shared.directory.clone(), why };
         if !is_there && commits > 0 {
             return Err(damaged(format!("the rows of group {group} are missing")));
         }
         let keyspace = shared.open_keyspace(&name)?;
-        let store = TabletStore::open(Arc::clone(shared), group, life, keyspace)?;
+        let store = TabletStore::open(Arc::clone(shared), group, incarnation, keyspace)?;
         if store.commits() < commits {
             let why =
                 format!("group {group} has {} commits, but {commits} were on disk before", store.commits());
@@ -231,12 +231,12 @@ fn open_stores(shared: &Arc<Shared>) -> Result<BTreeMap<GroupId, TabletStore>, S
 impl Shared {
     /// A keyspace that the catalog does not name yet.
     fn new_keyspace(&self, group: GroupId) -> Result<(u64, Keyspace), StorageError> {
-        let life = {
+        let incarnation = {
             let mut catalog = locked(&self.catalog);
-            catalog.lives += 1;
-            catalog.lives
+            catalog.incarnations += 1;
+            catalog.incarnations
         };
-        Ok((life, self.open_keyspace(&Catalog::keyspace_name(group, life))?))
+        Ok((incarnation, self.open_keyspace(&Catalog::keyspace_name(group, incarnation))?))
     }
 
     fn open_keyspace(&self, name: &str) -> Result<Keyspace, StorageError> {
@@ -244,9 +244,9 @@ impl Shared {
         self.database.keyspace(name, options).map_err(StorageError::engine("open a keyspace"))
     }
 
-    fn name_in_catalog(&self, group: GroupId, life: u64, commits: u64) -> Result<(), StorageError> {
+    fn name_in_catalog(&self, group: GroupId, incarnation: u64, commits: u64) -> Result<(), StorageError> {
         self.change_catalog(|catalog| {
-            catalog.groups.insert(group, Entry { life, commits });
+            catalog.groups.insert(group, Entry { incarnation, commits });
         })
     }
 
@@ -265,7 +265,7 @@ impl Shared {
     /// What an interrupted install, creation or removal left behind.
     fn remove_unnamed_keyspaces(&self) -> Result<(), StorageError> {
         let catalog = locked(&self.catalog);
-        let named = |(group, entry): (&GroupId, &Entry)| Catalog::keyspace_name(*group, entry.life);
+        let named = |(group, entry): (&GroupId, &Entry)| Catalog::keyspace_name(*group, entry.incarnation);
         let named: Vec<String> = catalog.groups.iter().map(named).collect();
         for name in self.database.list_keyspace_names() {
             if !named.iter().any(|named| **named == *name) {

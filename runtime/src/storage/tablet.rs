@@ -42,7 +42,7 @@ pub(super) struct Inner {
 
 struct Current {
     keyspace: Option<Keyspace>,
-    life: u64,
+    incarnation: u64,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -58,7 +58,7 @@ impl TabletStore {
     pub(super) fn open(
         shared: Arc<Shared>,
         group: GroupId,
-        life: u64,
+        incarnation: u64,
         keyspace: Keyspace,
     ) -> Result<TabletStore, StorageError> {
         let read = |row| keyspace.get(row).map_err(StorageError::engine("read the applied position"));
@@ -80,7 +80,7 @@ impl TabletStore {
             applied,
             membership,
         };
-        let current = RwLock::new(Current { keyspace: Some(keyspace), life });
+        let current = RwLock::new(Current { keyspace: Some(keyspace), incarnation });
         let cache = Mutex::new(RowCache::new(shared.row_cache_bytes));
         let position = Mutex::new(position);
         Ok(TabletStore { inner: Arc::new(Inner { group, shared, current, position, cache }) })
@@ -164,8 +164,8 @@ impl TabletStore {
     /// The life of the keyspace and what has been committed to it.
     pub(super) fn position(&self) -> (u64, Position) {
         let position = locked(&self.inner.position);
-        let life = self.inner.current.read().unwrap_or_else(|e| e.into_inner()).life;
-        (life, position.clone())
+        let incarnation = self.inner.current.read().unwrap_or_else(|e| e.into_inner()).incarnation;
+        (incarnation, position.clone())
     }
 
     pub(super) fn persisted(&self, commits: u64, applied: Option<Bytes>) {
@@ -179,7 +179,7 @@ impl TabletStore {
     pub(super) fn switch_to(
         &self,
         keyspace: Keyspace,
-        life: u64,
+        incarnation: u64,
         commits: u64,
         applied: Bytes,
         membership: Option<Bytes>,
@@ -190,10 +190,10 @@ impl TabletStore {
             self.inner.shared.remove_keyspace(keyspace);
             return Err(self.dropped());
         }
-        self.inner.shared.name_in_catalog(self.inner.group, life, commits)?;
+        self.inner.shared.name_in_catalog(self.inner.group, incarnation, commits)?;
         let old = current.keyspace.replace(keyspace);
         locked(&self.inner.cache).clear();
-        current.life = life;
+        current.incarnation = incarnation;
         *position = Position {
             commits,
             persisted_commits: commits,

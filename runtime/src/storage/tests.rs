@@ -144,11 +144,11 @@ fn a_dropped_tablet_is_gone_and_may_come_back_empty() {
     commit(&store, 1);
     storage.persist().unwrap();
     let snapshot = store.snapshot().unwrap();
-    assert_eq!(storage.promise(TABLET), None);
-    let promise = Bytes::from_static(b"what was promised");
-    storage.drop_tablet(TABLET, promise.clone()).unwrap();
+    assert_eq!(storage.vote_floor(TABLET), None);
+    let vote_floor = Bytes::from_static(b"what was promised");
+    storage.drop_tablet(TABLET, vote_floor.clone()).unwrap();
     storage.drop_tablet(TABLET, Bytes::from_static(b"nothing was left to drop")).unwrap();
-    assert_eq!(storage.promise(TABLET), Some(promise));
+    assert_eq!(storage.vote_floor(TABLET), Some(vote_floor));
     let error = store.commit(numbered(2), text(2), None).unwrap_err();
     assert_eq!(error.to_string(), "tablet 4 is not on this node any more");
     assert_eq!(dump(&snapshot), want(1));

@@ -18,13 +18,13 @@ use dkc_core::control::{
 };
 use dkc_core::ids::{ClusterId, MemberNo, NodeId, NodeUuid, SlaveId};
 use dkc_core::meta::MemberChange;
-use dkc_core::ring::{Action, Node, Operate};
+use dkc_core::ring::{ActionProgress, MemberAction, Node};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 /// Nothing in these tests takes this long on a machine that also builds.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(20);
 
 pub struct Server {
@@ -46,7 +46,7 @@ pub struct Lab {
 pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "waited in vain for: {what}");
+        assert!(began.elapsed() < TIMEOUT, "waited in vain for: {what}");
         std::thread::sleep(LOOK);
     }
 }
@@ -127,7 +127,8 @@ impl Lab {
     pub fn wait_until_merged(&self, at: usize) {
         wait_for("the merge ends", || {
             let Some(meta) = self.servers[at].try_meta() else { return false };
-            let is_still = |node: &Node| (node.action, node.operate) == (Action::None, Operate::Nothing);
+            let is_still =
+                |node: &Node| (node.action, node.operate) == (MemberAction::None, ActionProgress::Nothing);
             meta.merge.is_none() && meta.ring.nodes.iter().all(is_still)
         });
     }
@@ -301,12 +302,12 @@ impl Server {
     }
 
     pub fn word(&self, word: &str) -> String {
-        dkcd::control::ask(&self.socket(), word, PATIENCE).expect("an answer")
+        dkcd::control::ask(&self.socket(), word, TIMEOUT).expect("an answer")
     }
 
     pub fn try_ask(&self, request: &ControlRequest) -> Option<ControlReply> {
         let line = serde_json::to_string(request).expect("a request is JSON");
-        let answer = dkcd::control::ask(&self.socket(), &line, PATIENCE).ok()?;
+        let answer = dkcd::control::ask(&self.socket(), &line, TIMEOUT).ok()?;
         serde_json::from_str(&answer).ok()
     }
 
@@ -372,7 +373,7 @@ pub fn set_at(socket: &Path, key: &str, value: &str) -> bool {
     let operation = DataOperation::Set { key, value, flags: 0, expires_in_ms: None, mode: DataMode::Set };
     let request = ControlRequest::Data { namespace: Default::default(), operation };
     let line = serde_json::to_string(&request).expect("a request is JSON");
-    let answer = dkcd::control::ask(socket, &line, PATIENCE);
+    let answer = dkcd::control::ask(socket, &line, TIMEOUT);
     let reply = answer.ok().and_then(|answer| serde_json::from_str(&answer).ok());
     matches!(reply, Some(ControlReply::Data(DataReply::Stored { .. })))
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use dkc_core::control::{ControlReply, ControlRequest};
 
-use super::lab::{Lab, PATIENCE, Server, wait_for};
+use super::lab::{Lab, Server, TIMEOUT, wait_for};
 
 const MIB: usize = 1024 * 1024;
 /// What the slave may use for its connections.
@@ -28,7 +28,7 @@ struct Application {
 impl Application {
     fn connect(listen: &str) -> Application {
         let stream = TcpStream::connect(listen).expect("the slave listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("a limit");
         Application { stream: BufReader::new(stream) }
     }
 

@@ -13,7 +13,7 @@ use dkc_core::ids::{ClusterId, MemberNo, NodeId, NodeUuid};
 use dkc_core::meta::{MemberChange, OperationId};
 use dkcd::daemon::server::Server;
 use dkcd::simulation::node::Node;
-use dkcd::simulation::process::{End, Process};
+use dkcd::simulation::process::{CrashKind, Process};
 use dkcd::simulation::world;
 use uuid::Uuid;
 
@@ -203,7 +203,7 @@ impl Member {
         self.is_starting.set(false);
     }
 
-    pub fn end(&self, how: End) {
+    pub fn end(&self, how: CrashKind) {
         if let Some(process) = self.process() {
             process.end(how);
         }

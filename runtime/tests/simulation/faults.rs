@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use dkc_core::meta::MemberChange;
-use dkcd::simulation::process::End;
+use dkcd::simulation::process::CrashKind;
 use dkcd::simulation::world;
 use tokio::time::Instant;
 
@@ -81,15 +81,15 @@ async fn begin(cluster: &Cluster, record: &Record) -> Vec<(Instant, Ending)> {
     match world.draw(100) {
         0..=19 => {
             record.count("kill -9");
-            down(member, End::Kill)
+            down(member, CrashKind::Kill)
         }
         20..=37 => {
             record.count("power cuts");
-            down(member, End::PowerCut)
+            down(member, CrashKind::PowerCut)
         }
         38..=43 => {
             record.count("power cuts of all");
-            cluster.running().into_iter().flat_map(|member| down(member, End::PowerCut)).collect()
+            cluster.running().into_iter().flat_map(|member| down(member, CrashKind::PowerCut)).collect()
         }
         44..=57 => {
             record.count("pauses");
@@ -134,7 +134,7 @@ async fn begin(cluster: &Cluster, record: &Record) -> Vec<(Instant, Ending)> {
     }
 }
 
-fn down(member: Rc<Member>, how: End) -> Vec<(Instant, Ending)> {
+fn down(member: Rc<Member>, how: CrashKind) -> Vec<(Instant, Ending)> {
     member.end(how);
     vec![(in_time(DOWN_MAX_MS), Ending::Start(member))]
 }

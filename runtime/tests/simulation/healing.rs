@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use dkc_core::ids::{NodeId, TabletId};
 use dkc_core::meta::{MemberChange, Merge};
-use dkc_core::ring::{Action, InRing, Operate, RingMap};
+use dkc_core::ring::{ActionProgress, InRing, MemberAction, RingMap};
 use dkcd::daemon::server::Server;
 use dkcd::simulation::world;
 use tokio::time::Instant;
 
 use crate::cluster::{Cluster, Fate, Member, pick};
-use crate::members::{newest_ring, notice_removals};
+use crate::operators::{newest_ring, notice_removals};
 use crate::record::{Comeback, Last, Record, Replica};
 
 const LOOK: Duration = Duration::from_millis(100);
@@ -72,7 +72,7 @@ async fn operate(cluster: &Cluster, record: &Record) {
     let is_stuck = |merge: &Merge| !merge.is_completing() && lost.iter().any(|lost| waits_for(merge, lost));
     let is_staying = |lost: &Rc<Member>| {
         let node = meta.node(lost.id());
-        node.is_some_and(|node| node.in_ring == InRing::ServiceIn && node.action != Action::Delete)
+        node.is_some_and(|node| node.in_ring == InRing::ServiceIn && node.action != MemberAction::Delete)
     };
     if meta.merge().is_some_and(is_stuck) {
         member.change(None, MemberChange::AbortMerge).await;
@@ -127,7 +127,7 @@ fn unrest(cluster: &Cluster) -> Option<String> {
             return Some(format!("lost node {} is still registered", lost.id()));
         }
     }
-    if let Some(node) = newest.nodes.iter().find(|node| node.operate != Operate::Nothing) {
+    if let Some(node) = newest.nodes.iter().find(|node| node.operate != ActionProgress::Nothing) {
         return Some(format!("node {} is {} {} {}", node.node_id, node.in_ring, node.action, node.operate));
     }
     let last = look(cluster, &newest);

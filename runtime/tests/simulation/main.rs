@@ -6,8 +6,8 @@ mod clients;
 mod cluster;
 mod faults;
 mod healing;
-mod members;
 mod mutants;
+mod operators;
 mod record;
 mod scenario;
 

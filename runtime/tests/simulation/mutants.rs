@@ -13,7 +13,7 @@ const SHOWN_MAX: usize = 300;
 
 /// Seeds have not noticed these yet. They are looked for only when asked for by name, and are a gap, not a proof:
 /// a replica must leave, come back and vote while what it once acknowledged is still in doubt.
-const NOT_NOTICED_YET: [Mutant; 1] = [Mutant::DropWithoutFloor];
+const NOT_NOTICED_YET: [Mutant; 1] = [Mutant::DropWithoutVoteFloor];
 
 fn check(mutant: Mutant) {
     let caught = Mutex::new(None);

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::clients::{Client, Clients};
 use crate::cluster::Cluster;
 use crate::record::{Newcomer, Record};
-use crate::{faults, healing, members};
+use crate::{faults, healing, operators};
 
 /// How long the safety phase lasts, in simulated milliseconds.
 const SAFETY_MIN_MS: u64 = 5_000;
@@ -92,9 +92,9 @@ async fn ordeal(cluster: &Cluster, record: &Record) -> Result<(), String> {
     tokio::join!(
         biased;
         faults::run(cluster, record, until),
-        members::run(cluster, record, until),
-        members::operate(cluster, record, 1, until),
-        members::operate(cluster, record, 2, until),
+        operators::run(cluster, record, until),
+        operators::operate(cluster, record, 1, until),
+        operators::operate(cluster, record, 2, until),
     );
     healing::repair(cluster).await;
     tokio::time::sleep(AFTERWARDS).await;
@@ -108,9 +108,9 @@ async fn finish(cluster: &Cluster, record: &Record, work: &Clients, client: &Cli
     healing::come_to_rest(cluster, record).await?;
     work.read_everything(client).await?;
     healing::let_zombies_rise(cluster, record).await;
-    members::same_name_again(cluster, record).await;
+    operators::same_name_again(cluster, record).await;
     healing::come_to_rest(cluster, record).await?;
-    let ring = members::newest_ring(cluster).ok_or("no ring map")?;
+    let ring = operators::newest_ring(cluster).ok_or("no ring map")?;
     *record.last.borrow_mut() = Some(healing::look(cluster, &ring));
     Ok(())
 }

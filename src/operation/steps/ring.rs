@@ -7,7 +7,7 @@ use std::time::Duration;
 use dkc_core::control::{ControlReply, ControlRequest, MetaView, NodeStatus};
 use dkc_core::ids::NodeId;
 use dkc_core::meta::{MemberChange, OperationId};
-use dkc_core::ring::{Action as MemberAction, InRing};
+use dkc_core::ring::{InRing, MemberAction};
 use dkc_inventory::model::Inventory;
 use dkc_inventory::plan::{Endpoint, RingAction};
 use dkc_inventory::ring::RingFacts;

@@ -23,19 +23,19 @@ pub struct BadConfig {
 
 /// A complaint about the value that stands under a path of keys and list indexes.
 struct Complaint {
-    path: Vec<Step>,
+    path: Vec<PathSegment>,
     what: String,
 }
 
 #[derive(Clone)]
-enum Step {
+enum PathSegment {
     Key(&'static str),
     /// Counts from 0.
     Entry(usize),
 }
-use Step::{Entry, Key};
+use PathSegment::{Entry, Key};
 
-fn complaint(path: &[Step], what: impl Into<String>) -> Complaint {
+fn complaint(path: &[PathSegment], what: impl Into<String>) -> Complaint {
     Complaint { path: path.to_vec(), what: what.into() }
 }
 
@@ -201,7 +201,7 @@ fn shape_error(error: &serde_yaml::Error, file_name: &str) -> BadConfig {
 
 /// The line and column (from 1) of a value in a file of block style, as `to_yaml` writes it. Where the path leaves
 /// what can be followed (a hand-written flow list, a key left out), the last place that was found.
-fn locate(text: &str, path: &[Step]) -> (usize, usize) {
+fn locate(text: &str, path: &[PathSegment]) -> (usize, usize) {
     let lines: Vec<Line> = text.lines().enumerate().filter_map(|(n, raw)| Line::of(n + 1, raw)).collect();
     let mut found = (1, 1);
     let mut inside: &[Line] = &lines;
@@ -244,7 +244,7 @@ impl<'a> Line<'a> {
 }
 
 /// One step into a block: the place of the key or entry, and the lines that belong to it.
-fn descend<'a, 'b>(block: &'b [Line<'a>], step: &Step) -> Option<((usize, usize), &'b [Line<'a>])> {
+fn descend<'a, 'b>(block: &'b [Line<'a>], step: &PathSegment) -> Option<((usize, usize), &'b [Line<'a>])> {
     let indent = block.first()?.indent;
     let is_here = |line: &Line| line.indent == indent;
     let start = match step {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::ids::SlaveId;
-use crate::ring::{Action, InRing, Operate};
+use crate::ring::{ActionProgress, InRing, MemberAction};
 
 /// A value and the JSON that it is, for ever.
 fn check<T>(value: T, want: &str)
@@ -64,8 +64,8 @@ fn the_json_of_a_status_never_changes() {
         address: "10.77.0.11:8020".parse().unwrap(),
         zone: None,
         in_ring: InRing::ServiceIn,
-        action: Action::None,
-        operate: Operate::Nothing,
+        action: MemberAction::None,
+        operate: ActionProgress::Nothing,
     };
     check(
         MemberView { node, is_up: true, leaders: 4, replicas: 12 },

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::ring::{Action, InRing, Node, Operate};
+use crate::ring::{ActionProgress, InRing, MemberAction, Node};
 
 #[cfg(test)]
 mod tests;
@@ -20,8 +20,8 @@ pub use word::{BadControlWord, ControlWord};
 pub struct MemberState {
     pub in_ring: InRing,
     pub is_up: bool,
-    pub action: Action,
-    pub operate: Operate,
+    pub action: MemberAction,
+    pub operate: ActionProgress,
     /// The process runs but does not serve, as with a full disk. (CHMPX: no server program has attached.)
     pub is_suspended: bool,
 }
@@ -39,15 +39,15 @@ impl MemberState {
             InRing::ServiceIn => 0x20,
         };
         let action = match self.action {
-            Action::None => 0,
-            Action::Add => 0x100,
-            Action::Delete => 0x200,
+            MemberAction::None => 0,
+            MemberAction::Add => 0x100,
+            MemberAction::Delete => 0x200,
         };
         let operate = match self.operate {
-            Operate::Nothing => 0,
-            Operate::Pending => 0x1000,
-            Operate::Doing => 0x2000,
-            Operate::Done => 0x3000,
+            ActionProgress::Nothing => 0,
+            ActionProgress::Pending => 0x1000,
+            ActionProgress::Doing => 0x2000,
+            ActionProgress::Done => 0x3000,
         };
         u32::from(self.is_up) | ring | action | operate | if self.is_suspended { 0x1_0000 } else { 0 }
     }
@@ -56,7 +56,7 @@ impl MemberState {
     /// in that table, because CHMPX throws such a member out; here it stays (a crash is not a service-out), and
     /// NOT SAFE tells the reader that a merge waits for it.
     pub fn is_safe(&self) -> bool {
-        use {Action as A, Operate as O};
+        use {ActionProgress as O, MemberAction as A};
         match (self.in_ring, self.is_up, self.action, self.operate) {
             (InRing::ServiceOut, _, action, operate) => (action, operate) == (A::None, O::Nothing),
             (InRing::ServiceIn, true, A::None, _) => true,

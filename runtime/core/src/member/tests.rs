@@ -13,8 +13,8 @@ fn node(n: u64) -> Node {
         address: format!("10.77.0.{}:8020", 10 + n).parse().unwrap(),
         zone: (n == 2).then(|| "east".into()),
         in_ring: InRing::ServiceIn,
-        action: Action::None,
-        operate: Operate::Nothing,
+        action: MemberAction::None,
+        operate: ActionProgress::Nothing,
     }
 }
 
@@ -83,7 +83,7 @@ fn states_are_written_and_coded_as_chmpx_does() {
         let state = MemberState { in_ring, is_up, action, operate, is_suspended };
         assert_eq!(state.with_code(), want);
     };
-    use {Action as A, InRing::*, Operate as O};
+    use {ActionProgress as O, InRing::*, MemberAction as A};
     check(
         ServiceIn,
         true,
@@ -141,8 +141,13 @@ fn as_many_server_states_are_safe_as_in_chmpx() {
     let mut safe = 0;
     for in_ring in [InRing::ServiceIn, InRing::ServiceOut] {
         for is_up in [true, false] {
-            for action in [Action::None, Action::Add, Action::Delete] {
-                for operate in [Operate::Nothing, Operate::Pending, Operate::Doing, Operate::Done] {
+            for action in [MemberAction::None, MemberAction::Add, MemberAction::Delete] {
+                for operate in [
+                    ActionProgress::Nothing,
+                    ActionProgress::Pending,
+                    ActionProgress::Doing,
+                    ActionProgress::Done,
+                ] {
                     let state = MemberState { in_ring, is_up, action, operate, is_suspended: false };
                     safe += usize::from(state.is_safe());
                 }

@@ -56,13 +56,13 @@ pub enum Parsed {
 /// A request of an application, in the words of the key-value commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    pub action: Action,
+    pub kind: RequestKind,
     /// Carry it out and answer nothing, not even an error.
     pub noreply: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub enum RequestKind {
     /// Answered with `write_value_head`, the value and a line's end for each record found, in the order of the keys,
     /// then `write_end`.
     Get {

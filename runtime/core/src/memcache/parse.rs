@@ -11,7 +11,7 @@ use memchr::memchr;
 
 use super::line::{Line, WORDS_MAX};
 use super::meta::{MetaLine, SetHead, Verb};
-use super::{Action, ERROR, Foreign, Keys, Parsed, Request};
+use super::{ERROR, Foreign, Keys, Parsed, Request, RequestKind};
 use crate::ids::Namespace;
 use crate::kv::{Command, Expiry, Key, StoreMode, Write, number};
 
@@ -238,13 +238,13 @@ impl Parser {
         let SetHead { key, mode, flags, expiry, meta } = head;
         let value = taken.slice(line.end..total - 2);
         let command = Command::Write(Write::Store { key, mode, flags, expiry, value });
-        Ok(request(Action::Meta { command, meta }, false))
+        Ok(request(RequestKind::Meta { command, meta }, false))
     }
 
     fn get(&self, buffer: &mut BytesMut, line: &Line, with_version: bool) -> Result<Parsed, Refused> {
         let taken = get_line(buffer, line)?;
         let keys = self.keys(taken.slice(line.words[0].end..line.text_end))?;
-        Ok(request(Action::Get { keys, with_version }, false))
+        Ok(request(RequestKind::Get { keys, with_version }, false))
     }
 
     fn get_and_touch(
@@ -256,7 +256,7 @@ impl Parser {
         let taken = get_line(buffer, line)?;
         let expiry = expiry(&taken[line.words[1].clone()]).ok_or(Refused::With(BAD_EXPTIME))?;
         let keys = self.keys(taken.slice(line.words[1].end..line.text_end))?;
-        Ok(request(Action::GetAndTouch { keys, expiry, with_version }, false))
+        Ok(request(RequestKind::GetAndTouch { keys, expiry, with_version }, false))
     }
 
     fn keys(&self, words: Bytes) -> Result<Keys, Refused> {
@@ -310,7 +310,7 @@ impl Parser {
                     Expiry::Never => Expiry::After(0),
                     when => when,
                 };
-                Ok(request(Action::FlushAll { when }, line.noreply))
+                Ok(request(RequestKind::FlushAll { when }, line.noreply))
             }
             b"verbosity" => {
                 line.expect(2..=3)?;
@@ -319,9 +319,9 @@ impl Parser {
             }
             b"stats" => {
                 let word = if line.count > 1 { taken.slice(line.words[1].clone()) } else { Bytes::new() };
-                Ok(request(Action::Stats { word }, false))
+                Ok(request(RequestKind::Stats { word }, false))
             }
-            b"version" => Ok(request(Action::Version, false)),
+            b"version" => Ok(request(RequestKind::Version, false)),
             b"mn" => Ok(Parsed::Answer(b"MN\r\n")),
             command @ (b"mg" | b"md" | b"ma" | b"me") => {
                 let verb = Verb::of(command).ok_or(Refused::Unknown)?;
@@ -330,7 +330,7 @@ impl Parser {
                 }
                 let read = meta_line(taken, line, verb).command(&self.namespace);
                 let (command, meta) = read.map_err(Refused::With)?;
-                Ok(request(Action::Meta { command, meta }, false))
+                Ok(request(RequestKind::Meta { command, meta }, false))
             }
             b"quit" => Ok(Parsed::Close),
             _ => Err(Refused::Unknown),
@@ -353,12 +353,12 @@ impl Line {
     }
 
     fn write(&self, write: Write) -> Parsed {
-        request(Action::Write(write), self.noreply)
+        request(RequestKind::Write(write), self.noreply)
     }
 }
 
-fn request(action: Action, noreply: bool) -> Parsed {
-    Parsed::Request(Request { action, noreply })
+fn request(kind: RequestKind, noreply: bool) -> Parsed {
+    Parsed::Request(Request { kind, noreply })
 }
 
 /// How a storage command stores; the version of a cas stands in its line.

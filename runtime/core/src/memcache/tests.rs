@@ -51,23 +51,23 @@ impl Server {
     }
 
     fn serve(&mut self, request: Request) {
-        match request.action {
-            Action::Get { keys, with_version } => {
+        match request.kind {
+            RequestKind::Get { keys, with_version } => {
                 for key in keys {
                     let reply = self.tablet.read(&self.rows, &Read::Get { key: key.clone() }).unwrap();
                     self.value(&key, reply, with_version);
                 }
                 write_end(&mut self.output);
             }
-            Action::GetAndTouch { keys, expiry, with_version } => {
+            RequestKind::GetAndTouch { keys, expiry, with_version } => {
                 for key in keys {
                     let reply = self.apply(Write::GetAndTouch { key: key.clone(), expiry });
                     self.value(&key, reply, with_version);
                 }
                 write_end(&mut self.output);
             }
-            Action::Write(write) => self.answer(write, request.noreply),
-            Action::Meta { command, meta } => {
+            RequestKind::Write(write) => self.answer(write, request.noreply),
+            RequestKind::Meta { command, meta } => {
                 let reply = match command {
                     Command::Read(read) => self.tablet.read(&self.rows, &read).unwrap(),
                     Command::Write(write) => self.apply(write),
@@ -79,7 +79,7 @@ impl Server {
                     self.output.extend_from_slice(b"\r\n");
                 }
             }
-            Action::FlushAll { when } => {
+            RequestKind::FlushAll { when } => {
                 let after_ms = match when {
                     Expiry::After(ms) => ms,
                     Expiry::At(ms) => ms.saturating_sub(NOW_MS),
@@ -87,9 +87,9 @@ impl Server {
                 };
                 self.answer(Write::Flush { namespace: Namespace::default(), after_ms }, request.noreply);
             }
-            Action::Version => write_version(&mut self.output, "1.6.18"),
-            Action::Stats { word } if word.is_empty() => write_end(&mut self.output),
-            Action::Stats { .. } => self.output.extend_from_slice(ERROR),
+            RequestKind::Version => write_version(&mut self.output, "1.6.18"),
+            RequestKind::Stats { word } if word.is_empty() => write_end(&mut self.output),
+            RequestKind::Stats { .. } => self.output.extend_from_slice(ERROR),
         }
     }
 

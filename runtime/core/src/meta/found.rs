@@ -6,7 +6,8 @@ use super::apply::Outcome;
 use super::{Founder, MetaReply, MetaState, Refused};
 use crate::ids::{ClusterId, NodeId, RingVersion, TabletId};
 use crate::ring::{
-    Action, Assigned, InRing, Node, Operate, PlaceNode, RingMap, SLOTS, TabletPlace, place, tablet_range,
+    ActionProgress, Assigned, InRing, MemberAction, Node, PlaceNode, RingMap, SLOTS, TabletPlace, place,
+    tablet_range,
 };
 
 /// Most replicas of a tablet: more than any failure model asks for, and a bound for every list of voters.
@@ -89,8 +90,8 @@ fn first_node(founder: &Founder) -> Node {
         address: founder.address.clone(),
         zone: founder.zone.clone(),
         in_ring: InRing::ServiceIn,
-        action: Action::None,
-        operate: Operate::Nothing,
+        action: MemberAction::None,
+        operate: ActionProgress::Nothing,
     }
 }
 

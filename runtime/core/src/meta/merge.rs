@@ -13,7 +13,7 @@ use super::apply::Outcome;
 use super::service::notation;
 use super::{Leaving, MemberChange, MetaCommand, MetaReply, MetaState, Refused};
 use crate::ids::{NodeId, RingVersion, TabletId};
-use crate::ring::{Action, Assignment, InRing, Node, Operate, RingMap, placement_after};
+use crate::ring::{ActionProgress, Assignment, InRing, MemberAction, Node, RingMap, placement_after};
 
 /// A merge from MERGE until its last move is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ pub enum MoveState {
 /// What the driver should do next. All are idempotent and end in a meta command that names
 /// the merge (`Merge::id`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum MergeStep {
     /// Add these as learners to the tablet's group, then propose `MoveStarted`.
     AddLearners { tablet: TabletId, learners: Vec<NodeId> },
     /// Wait until these have caught up, then propose `CaughtUp`.
@@ -99,13 +99,13 @@ impl MetaState {
             return illegal("MERGE", merge.describe(), next);
         }
         let ring = self.founded_ring_mut()?;
-        if !ring.nodes.iter().any(|node| node.operate == Operate::Pending) {
+        if !ring.nodes.iter().any(|node| node.operate == ActionProgress::Pending) {
             return illegal("MERGE", "no member is [Pending]".into(), "SERVICEIN or SERVICEOUT");
         }
         ring.version.0 += 1;
         let merge = plan_merge(ring);
-        for node in ring.nodes.iter_mut().filter(|node| node.operate == Operate::Pending) {
-            node.operate = Operate::Doing;
+        for node in ring.nodes.iter_mut().filter(|node| node.operate == ActionProgress::Pending) {
+            node.operate = ActionProgress::Doing;
         }
         self.is_automerge_held = false;
         self.merge = Some(merge);
@@ -233,11 +233,11 @@ impl MetaState {
         for (place, assigned) in ring.tablets.iter_mut().zip(merge.target.tablets) {
             place.preferred_leader = assigned.preferred_leader;
         }
-        for node in ring.nodes.iter_mut().filter(|node| node.operate == Operate::Done) {
-            if node.action == Action::Delete {
+        for node in ring.nodes.iter_mut().filter(|node| node.operate == ActionProgress::Done) {
+            if node.action == MemberAction::Delete {
                 node.in_ring = InRing::ServiceOut;
             }
-            (node.action, node.operate) = (Action::None, Operate::Nothing);
+            (node.action, node.operate) = (MemberAction::None, ActionProgress::Nothing);
         }
         ring.version.0 += 1;
         Ok(MetaReply::Done)
@@ -249,7 +249,7 @@ impl MetaState {
             return illegal("ABORTMERGE", merge.describe(), "wait until COMPMERGE has ended");
         }
         let ring = self.founded_ring()?;
-        if self.merge.is_none() && !ring.nodes.iter().any(|node| node.action == Action::Delete) {
+        if self.merge.is_none() && !ring.nodes.iter().any(|node| node.action == MemberAction::Delete) {
             return self.refuse_without_merge("ABORTMERGE");
         }
         self.merge = None;
@@ -261,8 +261,8 @@ impl MetaState {
         }
         for node in &mut ring.nodes {
             (node.action, node.operate) = match node.action {
-                Action::Add => (Action::Add, Operate::Pending),
-                Action::Delete | Action::None => (Action::None, Operate::Nothing),
+                MemberAction::Add => (MemberAction::Add, ActionProgress::Pending),
+                MemberAction::Delete | MemberAction::None => (MemberAction::None, ActionProgress::Nothing),
             };
         }
         ring.version.0 += 1;
@@ -281,8 +281,8 @@ impl MetaState {
         };
         let mut is_changed = false;
         for node in &mut ring.nodes {
-            if node.operate == Operate::Doing && !is_open(node) {
-                node.operate = Operate::Done;
+            if node.operate == ActionProgress::Doing && !is_open(node) {
+                node.operate = ActionProgress::Done;
                 is_changed = true;
             }
         }
@@ -291,7 +291,7 @@ impl MetaState {
 
     fn refuse_without_merge(&self, word: &str) -> Outcome {
         let nodes = &self.founded_ring()?.nodes;
-        match nodes.iter().find(|node| node.operate == Operate::Pending) {
+        match nodes.iter().find(|node| node.operate == ActionProgress::Pending) {
             Some(node) => illegal(word, notation(node), "MERGE"),
             None => illegal(word, "nothing is merging".into(), "SERVICEIN or SERVICEOUT"),
         }
@@ -299,7 +299,7 @@ impl MetaState {
 
     /// What the driver on the meta leader should do now. `incoming_max` bounds how many tablets catch up at once
     /// on any one node, so that snapshots do not drown the foreground.
-    pub fn steps(&self, incoming_max: usize) -> Vec<Step> {
+    pub fn steps(&self, incoming_max: usize) -> Vec<MergeStep> {
         let Some(merge) = &self.merge else { return self.automerge_step().into_iter().collect() };
         if merge.is_completing {
             let open = merge.moves.iter().filter(|one| one.state != MoveState::Done);
@@ -314,12 +314,12 @@ impl MetaState {
             let has_room =
                 |node: &NodeId| incoming.iter().filter(|busy| *busy == node).count() < incoming_max.max(1);
             match one.state {
-                MoveState::CatchingUp => steps.push(Step::AwaitCaughtUp { tablet, learners }),
+                MoveState::CatchingUp => steps.push(MergeStep::AwaitCaughtUp { tablet, learners }),
                 MoveState::Waiting
                     if learners.iter().all(|node| has_room(node) && !self.is_leaving(tablet, *node)) =>
                 {
                     incoming.extend(&learners);
-                    steps.push(Step::AddLearners { tablet, learners });
+                    steps.push(MergeStep::AddLearners { tablet, learners });
                 }
                 _ => {}
             }
@@ -335,24 +335,24 @@ impl MetaState {
         self.leaving.iter().any(|one| (one.tablet, one.node) == (tablet, node))
     }
 
-    fn automerge_step(&self) -> Option<Step> {
+    fn automerge_step(&self) -> Option<MergeStep> {
         if !self.is_automerge || self.is_merge_suspended || self.is_automerge_held {
             return None;
         }
-        let is_pending = self.ring()?.nodes.iter().any(|node| node.operate == Operate::Pending);
+        let is_pending = self.ring()?.nodes.iter().any(|node| node.operate == ActionProgress::Pending);
         let change = match &self.merge {
             Some(merge) if merge.is_caught_up() && !merge.is_completing => MemberChange::CompleteMerge,
             None if is_pending => MemberChange::Merge,
             _ => return None,
         };
         let operation = self.operation.as_ref().map(|operation| operation.id);
-        Some(Step::Propose(MetaCommand::Change { operation, change }))
+        Some(MergeStep::Propose(MetaCommand::Change { operation, change }))
     }
 }
 
-fn change_voters(merge: &Merge, one: &Move) -> Option<Step> {
+fn change_voters(merge: &Merge, one: &Move) -> Option<MergeStep> {
     let voters = merge.target.tablets.get(usize::from(one.tablet.0))?.voters.clone();
-    Some(Step::ChangeVoters { tablet: one.tablet, voters })
+    Some(MergeStep::ChangeVoters { tablet: one.tablet, voters })
 }
 
 /// The placement over all members that stay or come, and what has to move for it.

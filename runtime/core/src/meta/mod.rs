@@ -27,7 +27,7 @@ mod tests;
 pub use codec::{BadBytes, META_FORMAT_VERSION};
 pub use command::{Founder, MemberChange, MetaCommand, MetaReply, OperationId, Refused};
 pub use found::REPLICAS_MAX;
-pub use merge::{Merge, Move, MoveState, Step};
+pub use merge::{Merge, MergeStep, Move, MoveState};
 
 /// All that the meta group knows. Part of every snapshot of group 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use super::apply::Outcome;
 use super::{MetaReply, MetaState, Refused, RemovedNode};
 use crate::ids::{MemberNo, NodeAddress, NodeId, NodeUuid};
 use crate::mutant::{self, Mutant};
-use crate::ring::{Action, InRing, Node, Operate};
+use crate::ring::{ActionProgress, InRing, MemberAction, Node};
 
 impl MetaState {
     pub(super) fn register_node(
@@ -43,8 +43,8 @@ impl MetaState {
             address: address.clone(),
             zone: zone.map(str::to_owned),
             in_ring: InRing::ServiceOut,
-            action: Action::None,
-            operate: Operate::Nothing,
+            action: MemberAction::None,
+            operate: ActionProgress::Nothing,
         });
         ring.version.0 += 1;
         self.next_node_id = NodeId(node_id.0 + 1);
@@ -54,27 +54,33 @@ impl MetaState {
     pub(super) fn service_in(&mut self, node_id: NodeId) -> Outcome {
         let node = self.known_node(node_id)?;
         match (node.in_ring, node.action) {
-            (InRing::ServiceIn, Action::None | Action::Add) => return Ok(MetaReply::Done),
+            (InRing::ServiceIn, MemberAction::None | MemberAction::Add) => return Ok(MetaReply::Done),
             _ => self.check_nothing_moves("SERVICEIN")?,
         }
         match node.in_ring {
-            InRing::ServiceOut => self.set_state(node_id, InRing::ServiceIn, Action::Add, Operate::Pending),
+            InRing::ServiceOut => {
+                self.set_state(node_id, InRing::ServiceIn, MemberAction::Add, ActionProgress::Pending)
+            }
             // Taken back before any data moved: it simply stays.
-            InRing::ServiceIn => self.set_state(node_id, InRing::ServiceIn, Action::None, Operate::Nothing),
+            InRing::ServiceIn => {
+                self.set_state(node_id, InRing::ServiceIn, MemberAction::None, ActionProgress::Nothing)
+            }
         }
     }
 
     pub(super) fn service_out(&mut self, node_id: NodeId) -> Outcome {
         let node = self.known_node(node_id)?;
         match (node.in_ring, node.action) {
-            (InRing::ServiceOut, _) | (_, Action::Delete) => return Ok(MetaReply::Done),
+            (InRing::ServiceOut, _) | (_, MemberAction::Delete) => return Ok(MetaReply::Done),
             _ => self.check_nothing_moves("SERVICEOUT")?,
         }
-        if node.action == Action::Add {
-            return self.set_state(node_id, InRing::ServiceOut, Action::None, Operate::Nothing);
+        if node.action == MemberAction::Add {
+            return self.set_state(node_id, InRing::ServiceOut, MemberAction::None, ActionProgress::Nothing);
         }
         let stays = |other: &&Node| {
-            other.node_id != node_id && other.in_ring == InRing::ServiceIn && other.action != Action::Delete
+            other.node_id != node_id
+                && other.in_ring == InRing::ServiceIn
+                && other.action != MemberAction::Delete
         };
         if self.founded_ring()?.nodes.iter().filter(stays).count() == 0 {
             return Err(Refused::Illegal {
@@ -83,7 +89,7 @@ impl MetaState {
                 next: "SERVICEIN of another member".into(),
             });
         }
-        self.set_state(node_id, InRing::ServiceIn, Action::Delete, Operate::Pending)
+        self.set_state(node_id, InRing::ServiceIn, MemberAction::Delete, ActionProgress::Pending)
     }
 
     pub(super) fn remove_node(&mut self, node_id: NodeId) -> Outcome {
@@ -126,7 +132,13 @@ impl MetaState {
         Err(Refused::Illegal { word: word.into(), state: merge.describe(), next: next.into() })
     }
 
-    fn set_state(&mut self, node_id: NodeId, in_ring: InRing, action: Action, operate: Operate) -> Outcome {
+    fn set_state(
+        &mut self,
+        node_id: NodeId,
+        in_ring: InRing,
+        action: MemberAction,
+        operate: ActionProgress,
+    ) -> Outcome {
         self.is_automerge_held = false;
         let ring = self.founded_ring_mut()?;
         for node in ring.nodes.iter_mut().filter(|node| node.node_id == node_id) {
@@ -144,10 +156,10 @@ pub(super) fn notation(node: &Node) -> String {
 
 fn next_towards_out(node: &Node) -> &'static str {
     match (node.action, node.operate) {
-        (Action::None, _) => "SERVICEOUT, then MERGE and COMPMERGE",
-        (Action::Add, Operate::Pending) => "SERVICEOUT",
-        (Action::Add, _) => "ABORTMERGE, then SERVICEOUT",
-        (Action::Delete, Operate::Pending) => "MERGE, then COMPMERGE",
-        (Action::Delete, _) => "COMPMERGE",
+        (MemberAction::None, _) => "SERVICEOUT, then MERGE and COMPMERGE",
+        (MemberAction::Add, ActionProgress::Pending) => "SERVICEOUT",
+        (MemberAction::Add, _) => "ABORTMERGE, then SERVICEOUT",
+        (MemberAction::Delete, ActionProgress::Pending) => "MERGE, then COMPMERGE",
+        (MemberAction::Delete, _) => "COMPMERGE",
     }
 }

@@ -81,10 +81,10 @@ fn drive(state: &mut MetaState) {
         let merge = state.merge().map_or(RingVersion(0), |merge| merge.id);
         for step in steps {
             let command = match step {
-                Step::AddLearners { tablet, .. } => MetaCommand::MoveStarted { merge, tablet },
-                Step::AwaitCaughtUp { tablet, .. } => MetaCommand::CaughtUp { merge, tablet },
-                Step::ChangeVoters { tablet, .. } => MetaCommand::MoveDone { merge, tablet },
-                Step::Propose(command) => command,
+                MergeStep::AddLearners { tablet, .. } => MetaCommand::MoveStarted { merge, tablet },
+                MergeStep::AwaitCaughtUp { tablet, .. } => MetaCommand::CaughtUp { merge, tablet },
+                MergeStep::ChangeVoters { tablet, .. } => MetaCommand::MoveDone { merge, tablet },
+                MergeStep::Propose(command) => command,
             };
             assert_eq!(state.apply(&command), MetaReply::Done, "{command:?}");
         }
@@ -168,7 +168,9 @@ fn one_node_grows_to_three_and_shrinks_back() {
         change(&mut state, node_in(n));
     }
     assert_eq!(change(&mut state, MemberChange::Merge), "done");
-    let Some(Step::AddLearners { learners, .. }) = state.steps(1).first().cloned() else { panic!("no move") };
+    let Some(MergeStep::AddLearners { learners, .. }) = state.steps(1).first().cloned() else {
+        panic!("no move")
+    };
     assert_eq!(learners, [NodeId(2), NodeId(3)]);
     drive(&mut state);
     assert!(state.ring().unwrap().tablets.iter().all(|place| place.voters.len() == 3));
@@ -195,12 +197,14 @@ fn the_driver_keeps_to_its_bound_and_every_step_may_come_twice() {
     change(&mut state, MemberChange::Merge);
     let merge = state.merge().unwrap().id;
     assert_eq!(state.steps(2).len(), 2);
-    let Some(Step::AddLearners { tablet, .. }) = state.steps(2).first().cloned() else { panic!("no move") };
+    let Some(MergeStep::AddLearners { tablet, .. }) = state.steps(2).first().cloned() else {
+        panic!("no move")
+    };
     for _ in 0..2 {
         assert_eq!(state.apply(&MetaCommand::MoveStarted { merge, tablet }), MetaReply::Done);
     }
     assert_eq!(state.ring().unwrap().place_of(tablet).unwrap().learners, [NodeId(4)]);
-    assert_eq!(state.steps(1), [Step::AwaitCaughtUp { tablet, learners: vec![NodeId(4)] }]);
+    assert_eq!(state.steps(1), [MergeStep::AwaitCaughtUp { tablet, learners: vec![NodeId(4)] }]);
     for _ in 0..2 {
         assert_eq!(state.apply(&MetaCommand::CaughtUp { merge, tablet }), MetaReply::Done);
     }
@@ -235,10 +239,10 @@ fn a_replica_that_was_given_up_comes_back_only_after_it_was_dropped() {
         state
             .steps(100)
             .iter()
-            .any(|step| matches!(step, Step::AddLearners { tablet: t, .. } if *t == tablet))
+            .any(|step| matches!(step, MergeStep::AddLearners { tablet: t, .. } if *t == tablet))
     };
     assert!(!is_begun(&state) && state.steps(100).len() == 8, "the other tablets need not wait");
-    // Word of an earlier life of the replica does not count.
+    // Word of an earlier incarnation of the replica does not count.
     let dropped = |since| MetaCommand::ReplicaDropped { tablet, node: NodeId(4), since };
     state.apply(&dropped(RingVersion(left.since.0 - 1)));
     assert!(!is_begun(&state));
@@ -365,7 +369,7 @@ fn suspended_merges_gather_several_nodes_and_merge_once() {
     drive(&mut state);
     let ring = state.ring().unwrap();
     assert!(ring.tablets.iter().zip(&before).all(|(new, old)| new.epoch <= old.epoch + 1));
-    assert!(ring.nodes.iter().all(|node| node.operate == crate::ring::Operate::Nothing));
+    assert!(ring.nodes.iter().all(|node| node.operate == crate::ring::ActionProgress::Nothing));
 }
 
 #[test]
@@ -544,7 +548,7 @@ mod random {
             change(&mut state, MemberChange::NoSuspendMerge);
             drive(&mut state);
             for node in &state.ring().unwrap().nodes {
-                prop_assert_eq!(node.operate, crate::ring::Operate::Nothing);
+                prop_assert_eq!(node.operate, crate::ring::ActionProgress::Nothing);
             }
         }
 

@@ -1,13 +1,13 @@
 //! What a change of members comes to: who holds replicas afterwards, and where. The meta group, the plans of the shell and what
 //! it shows before somebody says yes all ask here.
 
-use super::{Action, Assignment, InRing, Node, PlaceNode, RingMap, place};
+use super::{Assignment, InRing, MemberAction, Node, PlaceNode, RingMap, place};
 use crate::ids::NodeId;
 
 impl Node {
     /// In service and not on its way out: it keeps or gets replicas at the next merge.
     pub fn stays(&self) -> bool {
-        self.in_ring == InRing::ServiceIn && self.action != Action::Delete
+        self.in_ring == InRing::ServiceIn && self.action != MemberAction::Delete
     }
 }
 

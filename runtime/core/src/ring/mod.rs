@@ -35,13 +35,13 @@ pub enum InRing {
     ServiceOut,
 }
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Action {
+pub enum MemberAction {
     None,
     Add,
     Delete,
 }
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Operate {
+pub enum ActionProgress {
     Nothing,
     Pending,
     Doing,
@@ -57,8 +57,8 @@ pub struct Node {
     pub address: NodeAddress,
     pub zone: Option<String>,
     pub in_ring: InRing,
-    pub action: Action,
-    pub operate: Operate,
+    pub action: MemberAction,
+    pub operate: ActionProgress,
 }
 
 /// A tablet's place on the ring.
@@ -94,22 +94,22 @@ impl std::fmt::Display for InRing {
         })
     }
 }
-impl std::fmt::Display for Action {
+impl std::fmt::Display for MemberAction {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Action::None => "[n/a]",
-            Action::Add => "[ADD]",
-            Action::Delete => "[DELETE]",
+            MemberAction::None => "[n/a]",
+            MemberAction::Add => "[ADD]",
+            MemberAction::Delete => "[DELETE]",
         })
     }
 }
-impl std::fmt::Display for Operate {
+impl std::fmt::Display for ActionProgress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Operate::Nothing => "[Nothing]",
-            Operate::Pending => "[Pending]",
-            Operate::Doing => "[Doing]",
-            Operate::Done => "[Done]",
+            ActionProgress::Nothing => "[Nothing]",
+            ActionProgress::Pending => "[Pending]",
+            ActionProgress::Doing => "[Doing]",
+            ActionProgress::Done => "[Done]",
         })
     }
 }

@@ -17,7 +17,7 @@ use crate::mutant::{self, Mutant};
 use crate::ring::slot_of;
 
 /// A batch under way.
-pub struct Work<'a, R: Rows> {
+pub struct ApplyContext<'a, R: Rows> {
     pub tablet: &'a mut Tablet,
     pub rows: &'a R,
     pub changes: Changes,
@@ -28,27 +28,27 @@ pub fn apply<R: Rows>(
     rows: &R,
     batch: &Batch,
 ) -> Result<(Vec<Outcome>, Changes), R::Error> {
-    let mut work = Work { tablet, rows, changes: Changes::new() };
-    work.move_clock(batch.now_ms);
-    work.begin_due_flushes();
+    let mut context = ApplyContext { tablet, rows, changes: Changes::new() };
+    context.move_clock(batch.now_ms);
+    context.begin_due_flushes();
     if batch.items.is_empty() {
-        removal::remove_expired(&mut work)?;
-        removal::sweep(&mut work)?;
+        removal::remove_expired(&mut context)?;
+        removal::sweep(&mut context)?;
     }
-    if !batch.items.is_empty() && !work.is_of_this_epoch(batch.epoch) {
-        work.write_state();
-        return Ok((vec![Outcome::NotHere; batch.items.len()], work.changes));
+    if !batch.items.is_empty() && !context.is_of_this_epoch(batch.epoch) {
+        context.write_state();
+        return Ok((vec![Outcome::NotHere; batch.items.len()], context.changes));
     }
     let mut outcomes = Vec::with_capacity(batch.items.len());
     for item in &batch.items {
-        outcomes.push(work.item(item)?);
+        outcomes.push(context.item(item)?);
     }
-    work.write_state();
-    Ok((outcomes, work.changes))
+    context.write_state();
+    Ok((outcomes, context.changes))
 }
 
 /// What is in the place of a key before a write.
-struct Present {
+struct ExistingRecord {
     record: Record,
     /// Counted in the namespace: not flushed, but perhaps expired.
     is_counted: bool,
@@ -56,19 +56,19 @@ struct Present {
 }
 
 /// The place of a key: its row, and what is there.
-struct Place<'k> {
+struct KeyRow<'k> {
     key: &'k Key,
     row: Vec<u8>,
-    present: Option<Present>,
+    present: Option<ExistingRecord>,
 }
 
-impl Place<'_> {
+impl KeyRow<'_> {
     fn live(&self) -> Option<&Record> {
         self.present.as_ref().filter(|present| present.is_live).map(|present| &present.record)
     }
 }
 
-impl<R: Rows> Work<'_, R> {
+impl<R: Rows> ApplyContext<'_, R> {
     fn move_clock(&mut self, now_ms: u64) {
         let state = &mut self.tablet.state;
         let step_ms = now_ms.saturating_sub(state.clock_ms);
@@ -89,7 +89,7 @@ impl<R: Rows> Work<'_, R> {
         }
     }
 
-    /// Whoever routed by a newer map closes the door to those who routed by an older one.
+    /// Whoever routed by a newer map refuses those who routed by an older one.
     fn is_of_this_epoch(&mut self, epoch: u32) -> bool {
         let state = &mut self.tablet.state;
         state.epoch = state.epoch.max(epoch);
@@ -153,8 +153,8 @@ impl<R: Rows> Work<'_, R> {
         if value.len() > self.tablet.value_max_bytes {
             return Ok(Reply::TooLarge);
         }
-        let place = self.place(key)?;
-        let live = place.live();
+        let key_row = self.find_row(key)?;
+        let live = key_row.live();
         match (mode, live) {
             (StoreMode::Add, Some(_)) => return Ok(Reply::NotStored),
             (
@@ -190,23 +190,23 @@ impl<R: Rows> Work<'_, R> {
         };
         let encoded = encode_record(&header, pieces);
         let value_bytes = pieces[0].len() + pieces[1].len();
-        self.put(place, &header, encoded, value_bytes);
+        self.put(key_row, &header, encoded, value_bytes);
         Ok(Reply::Stored { version: header.version })
     }
 
     fn delete(&mut self, key: &Key, version: Option<u64>) -> Result<Reply, R::Error> {
-        let place = self.place(key)?;
-        let Some(record) = place.live() else { return Ok(Reply::NotFound) };
+        let key_row = self.find_row(key)?;
+        let Some(record) = key_row.live() else { return Ok(Reply::NotFound) };
         if version.is_some_and(|version| version != record.version) {
             return Ok(Reply::Exists);
         }
-        self.remove(place);
+        self.remove(key_row);
         Ok(Reply::Deleted)
     }
 
     fn increment(&mut self, key: &Key, by: u64, is_decrement: bool) -> Result<Reply, R::Error> {
-        let place = self.place(key)?;
-        let Some(record) = place.live() else { return Ok(Reply::NotFound) };
+        let key_row = self.find_row(key)?;
+        let Some(record) = key_row.live() else { return Ok(Reply::NotFound) };
         let Some((value, bytes)) = number::increment(&record.value, by, is_decrement) else {
             return Ok(Reply::NotANumber);
         };
@@ -219,13 +219,13 @@ impl<R: Rows> Work<'_, R> {
             expires_at_ms: record.expires_at_ms,
             modified_at_ms: self.tablet.state.clock_ms,
         };
-        self.put(place, &header, encode_record(&header, [&bytes, &[]]), bytes.len());
+        self.put(key_row, &header, encode_record(&header, [&bytes, &[]]), bytes.len());
         Ok(Reply::Number { value, version: header.version })
     }
 
     fn adjust(&mut self, key: &Key, adjustment: &Adjustment) -> Result<Reply, R::Error> {
-        let place = self.place(key)?;
-        let counted = match (place.live(), &adjustment.initial) {
+        let key_row = self.find_row(key)?;
+        let counted = match (key_row.live(), &adjustment.initial) {
             (None, None) => return Ok(Reply::NotFound),
             (None, Some(Initial { value, .. })) => {
                 Ok(Counted { number: value.to_vec(), value: value.to_vec() })
@@ -245,18 +245,18 @@ impl<R: Rows> Work<'_, R> {
         if value.len() > self.tablet.value_max_bytes {
             return Ok(Reply::TooLarge);
         }
-        let expires_at_ms = match (place.live(), adjustment.expiry, &adjustment.initial) {
+        let expires_at_ms = match (key_row.live(), adjustment.expiry, &adjustment.initial) {
             (None, _, Some(initial)) => self.resolve(initial.expiry),
             (_, Some(expiry), _) => self.resolve(expiry),
             (live, None, _) => live.and_then(|record| record.expires_at_ms),
         };
         let header = RecordHeader {
-            flags: place.live().map_or(0, |record| record.flags),
+            flags: key_row.live().map_or(0, |record| record.flags),
             version: self.tablet.next_version(),
             expires_at_ms,
             modified_at_ms: self.tablet.state.clock_ms,
         };
-        self.put(place, &header, encode_record(&header, [&value, &[]]), value.len());
+        self.put(key_row, &header, encode_record(&header, [&value, &[]]), value.len());
         let RecordHeader { flags, version, modified_at_ms, .. } = header;
         Ok(Reply::Record(Record { value: number.into(), flags, version, expires_at_ms, modified_at_ms }))
     }
@@ -264,8 +264,8 @@ impl<R: Rows> Work<'_, R> {
     /// Gives the record another expiry. Neither version nor modification time change, as in memcached, so that
     /// a cas that began before the touch still succeeds.
     fn touch(&mut self, key: &Key, expiry: Expiry) -> Result<Option<Record>, R::Error> {
-        let place = self.place(key)?;
-        let Some(record) = place.live() else { return Ok(None) };
+        let key_row = self.find_row(key)?;
+        let Some(record) = key_row.live() else { return Ok(None) };
         let record = Record { expires_at_ms: self.resolve(expiry), ..record.clone() };
         let header = RecordHeader {
             flags: record.flags,
@@ -273,7 +273,7 @@ impl<R: Rows> Work<'_, R> {
             expires_at_ms: record.expires_at_ms,
             modified_at_ms: record.modified_at_ms,
         };
-        self.put(place, &header, encode_record(&header, [&record.value, &[]]), record.value.len());
+        self.put(key_row, &header, encode_record(&header, [&record.value, &[]]), record.value.len());
         Ok(Some(record))
     }
 
@@ -298,60 +298,60 @@ impl<R: Rows> Work<'_, R> {
         }
     }
 
-    fn place<'k>(&self, key: &'k Key) -> Result<Place<'k>, R::Error> {
+    fn find_row<'k>(&self, key: &'k Key) -> Result<KeyRow<'k>, R::Error> {
         let row = data_row(key);
         let value = match self.changes.get(&row) {
             Some(changed) => changed.clone(),
             None => self.rows.get(&row)?,
         };
-        let Some(value) = value else { return Ok(Place { key, row, present: None }) };
+        let Some(value) = value else { return Ok(KeyRow { key, row, present: None }) };
         let record = decode_record(&value)?;
         let state = self.tablet.namespaces.get(&key.namespace);
         let is_counted = state.is_some_and(|state| record.version > state.flushed_version);
         let is_live =
             state.is_some_and(|state| self.tablet.is_live(state, record.version, record.expires_at_ms));
-        Ok(Place { key, row, present: Some(Present { record, is_counted, is_live }) })
+        Ok(KeyRow { key, row, present: Some(ExistingRecord { record, is_counted, is_live }) })
     }
 
     /// Writes a record into its place; one that has expired already is not written, and what was there goes.
-    fn put(&mut self, place: Place<'_>, header: &RecordHeader, encoded: Bytes, value_bytes: usize) {
+    fn put(&mut self, key_row: KeyRow<'_>, header: &RecordHeader, encoded: Bytes, value_bytes: usize) {
         if header.expires_at_ms.is_some_and(|at| at <= self.tablet.state.clock_ms) {
-            return self.remove(place);
+            return self.remove(key_row);
         }
-        let old_expiry = place.present.as_ref().and_then(|present| present.record.expires_at_ms);
+        let old_expiry = key_row.present.as_ref().and_then(|present| present.record.expires_at_ms);
         if old_expiry != header.expires_at_ms {
             if let Some(at_ms) = old_expiry {
-                self.changes.insert(expiry_row(at_ms, &place.row), None);
+                self.changes.insert(expiry_row(at_ms, &key_row.row), None);
             }
             if let Some(at_ms) = header.expires_at_ms {
-                self.changes.insert(expiry_row(at_ms, &place.row), Some(Bytes::new()));
+                self.changes.insert(expiry_row(at_ms, &key_row.row), Some(Bytes::new()));
                 let bound = &mut self.tablet.expiry_not_before_ms;
                 *bound = Some(bound.map_or(at_ms, |earliest| earliest.min(at_ms)));
             }
         }
-        self.count(&place, Some(value_bytes));
-        self.changes.insert(place.row, Some(encoded));
+        self.count(&key_row, Some(value_bytes));
+        self.changes.insert(key_row.row, Some(encoded));
     }
 
-    fn remove(&mut self, place: Place<'_>) {
-        let Some(present) = &place.present else { return };
+    fn remove(&mut self, key_row: KeyRow<'_>) {
+        let Some(present) = &key_row.present else { return };
         if let Some(at_ms) = present.record.expires_at_ms {
-            self.changes.insert(expiry_row(at_ms, &place.row), None);
+            self.changes.insert(expiry_row(at_ms, &key_row.row), None);
         }
-        self.count(&place, None);
-        self.changes.insert(place.row, None);
+        self.count(&key_row, None);
+        self.changes.insert(key_row.row, None);
     }
 
     /// Takes what is in a place out of the counts of its namespace, and a new value in.
-    fn count(&mut self, place: &Place<'_>, new_value_bytes: Option<usize>) {
+    fn count(&mut self, key_row: &KeyRow<'_>, new_value_bytes: Option<usize>) {
         let namespaces = &mut self.tablet.namespaces;
-        let namespace = match namespaces.get_mut(&place.key.namespace) {
+        let namespace = match namespaces.get_mut(&key_row.key.namespace) {
             Some(namespace) => namespace,
-            None => namespaces.entry(place.key.namespace.clone()).or_default(),
+            None => namespaces.entry(key_row.key.namespace.clone()).or_default(),
         };
         namespace.is_changed = true;
-        let key_bytes = place.key.bytes.len();
-        if let Some(present) = place.present.as_ref().filter(|present| present.is_counted) {
+        let key_bytes = key_row.key.bytes.len();
+        if let Some(present) = key_row.present.as_ref().filter(|present| present.is_counted) {
             namespace.records -= 1;
             namespace.bytes -= (key_bytes + present.record.value.len()) as u64;
         }

@@ -3,7 +3,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::apply::Work;
+use super::apply::ApplyContext;
 use super::rows::{
     FORMAT, KIND_DATA, KIND_EXPIRY, SWEEP_ROW, check_format, expiry_row, peek_record, split_data_row,
     split_expiry_row, try_scan,
@@ -42,14 +42,14 @@ pub fn decode_sweep(bytes: &Bytes) -> Result<Vec<u8>, BadBytes> {
 }
 
 /// Removes records whose time has come, the earliest first.
-pub fn remove_expired<R: Rows>(work: &mut Work<'_, R>) -> Result<(), R::Error> {
-    let clock_ms = work.tablet.state.clock_ms;
-    if work.tablet.expiry_not_before_ms.is_none_or(|at| at > clock_ms) {
+pub fn remove_expired<R: Rows>(context: &mut ApplyContext<'_, R>) -> Result<(), R::Error> {
+    let clock_ms = context.tablet.state.clock_ms;
+    if context.tablet.expiry_not_before_ms.is_none_or(|at| at > clock_ms) {
         return Ok(());
     }
     let mut expired = Vec::new();
     let mut next_ms = None;
-    try_scan(work.rows, &[KIND_EXPIRY], |row, _| {
+    try_scan(context.rows, &[KIND_EXPIRY], |row, _| {
         if row.first() != Some(&KIND_EXPIRY) {
             return Ok(false);
         }
@@ -61,32 +61,32 @@ pub fn remove_expired<R: Rows>(work: &mut Work<'_, R>) -> Result<(), R::Error> {
         expired.push((row.to_vec(), data_row));
         Ok(true)
     })?;
-    work.tablet.expiry_not_before_ms = next_ms;
+    context.tablet.expiry_not_before_ms = next_ms;
     for (expiry_row, data_row) in expired {
-        remove_one(work, expiry_row, data_row)?;
+        remove_one(context, expiry_row, data_row)?;
     }
     Ok(())
 }
 
 fn remove_one<R: Rows>(
-    work: &mut Work<'_, R>,
+    context: &mut ApplyContext<'_, R>,
     expiry_row: Vec<u8>,
     data_row: Vec<u8>,
 ) -> Result<(), R::Error> {
-    if let Some(value) = work.rows.get(&data_row)? {
+    if let Some(value) = context.rows.get(&data_row)? {
         let (version, _, value_bytes) = peek_record(&value)?;
         let (namespace, key) = split_data_row(&data_row)?;
         let record_bytes = (key.len() + value_bytes) as u64;
-        if let Some(state) = namespace_named(work.tablet, namespace)
+        if let Some(state) = namespace_named(context.tablet, namespace)
             && version > state.flushed_version
         {
             state.records -= 1;
             state.bytes -= record_bytes;
             state.is_changed = true;
         }
-        work.changes.insert(data_row, None);
+        context.changes.insert(data_row, None);
     }
-    work.changes.insert(expiry_row, None);
+    context.changes.insert(expiry_row, None);
     Ok(())
 }
 
@@ -96,13 +96,13 @@ fn namespace_named<'t>(tablet: &'t mut Tablet, name: &str) -> Option<&'t mut sup
 }
 
 /// Goes on with the sweep for rows that a flush killed.
-pub fn sweep<R: Rows>(work: &mut Work<'_, R>) -> Result<(), R::Error> {
-    let Some(from) = work.tablet.sweep_from.take() else { return Ok(()) };
-    let tablet = &*work.tablet;
+pub fn sweep<R: Rows>(context: &mut ApplyContext<'_, R>) -> Result<(), R::Error> {
+    let Some(from) = context.tablet.sweep_from.take() else { return Ok(()) };
+    let tablet = &*context.tablet;
     let mut dead = Vec::new();
     let mut visited = 0;
     let mut next = None;
-    try_scan(work.rows, &from, |row, value| {
+    try_scan(context.rows, &from, |row, value| {
         if row.first() != Some(&KIND_DATA) {
             return Ok(false);
         }
@@ -121,11 +121,11 @@ pub fn sweep<R: Rows>(work: &mut Work<'_, R>) -> Result<(), R::Error> {
     })?;
     for (row, expires_at_ms) in dead {
         if let Some(at_ms) = expires_at_ms {
-            work.changes.insert(expiry_row(at_ms, &row), None);
+            context.changes.insert(expiry_row(at_ms, &row), None);
         }
-        work.changes.insert(row, None);
+        context.changes.insert(row, None);
     }
-    work.changes.insert(SWEEP_ROW.to_vec(), next.as_deref().map(encode_sweep));
-    work.tablet.sweep_from = next;
+    context.changes.insert(SWEEP_ROW.to_vec(), next.as_deref().map(encode_sweep));
+    context.tablet.sweep_from = next;
     Ok(())
 }

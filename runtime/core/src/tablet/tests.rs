@@ -455,7 +455,7 @@ fn a_write_that_was_let_in_under_an_older_epoch_or_for_another_slot_is_not_appli
         ["a", "b", "c", "d", "e"].map(|key| replica.value(key).is_some()),
         [true, false, true, true, false]
     );
-    // The epoch is part of the state, so that a restart does not open the door again.
+    // The epoch is part of the state, so that a restart does not let older requests in again.
     replica.reopen();
     let late = Batch { now_ms: 1000, epoch: 3, items: vec![item(0, 0, 0, false, set("f", "v"))] };
     assert_eq!(replica.apply(&late), [Outcome::NotHere]);

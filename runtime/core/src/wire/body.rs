@@ -62,7 +62,7 @@ impl Request {
         out.put_u64(self.sequence);
         out.put_u64(self.answered_below);
         out.put_u8(if self.is_retry { IS_RETRY } else { 0 });
-        out.put_u32(self.patience_ms);
+        out.put_u32(self.timeout_ms);
         codec::encode_command(&self.command, out);
     }
 
@@ -77,10 +77,10 @@ impl Request {
                 rule: "a flag is set that this release does not know",
             });
         }
-        let patience_ms = body.get_u32();
+        let timeout_ms = body.get_u32();
         let command = codec::decode_command(&body)?;
         let is_retry = flags & IS_RETRY != 0;
-        Ok(Request { ring_version, epoch, session, sequence, answered_below, is_retry, patience_ms, command })
+        Ok(Request { ring_version, epoch, session, sequence, answered_below, is_retry, timeout_ms, command })
     }
 }
 

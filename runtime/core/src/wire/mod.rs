@@ -107,7 +107,7 @@ pub struct Request {
     pub answered_below: u64,
     pub is_retry: bool,
     /// How long the sender will wait, so that work nobody waits for is not begun.
-    pub patience_ms: u32,
+    pub timeout_ms: u32,
     pub command: Command,
 }
 

@@ -18,7 +18,7 @@ fn request(command: Command) -> Request {
         sequence: 4,
         answered_below: 5,
         is_retry: true,
-        patience_ms: 6,
+        timeout_ms: 6,
         command,
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use dkc_core::kv::{Command, Expiry, Key, Read, Write};
-use dkc_core::memcache::{Action, Keys, Meta, Parser};
+use dkc_core::memcache::{Keys, Meta, Parser, RequestKind};
 
 use super::output::Output;
 use super::protocol::{Commands, Flow, Parsed, Part, Protocol, Request, Service};
@@ -87,7 +87,7 @@ impl Protocol for Memcache {
         use dkc_core::memcache::Parsed as Found;
         match self.parser.next(input) {
             Found::NeedMore { bytes_min } => Parsed::NeedMore { bytes_min },
-            Found::Request(request) => understood(request.action, request.noreply),
+            Found::Request(request) => understood(request.kind, request.noreply),
             Found::Answer(text) => {
                 Parsed::Request(Request { commands: Commands::None, answer: Answer::Text(text) })
             }
@@ -120,30 +120,30 @@ impl Protocol for Memcache {
     }
 }
 
-fn understood(action: Action, noreply: bool) -> Parsed<Memcache> {
-    let (commands, answer) = match action {
-        Action::Get { keys, with_version } => {
+fn understood(kind: RequestKind, noreply: bool) -> Parsed<Memcache> {
+    let (commands, answer) = match kind {
+        RequestKind::Get { keys, with_version } => {
             let answer = Answer::Get { with_version, is_touch: false };
             (gets(keys, None), answer)
         }
-        Action::GetAndTouch { keys, expiry, with_version } => {
+        RequestKind::GetAndTouch { keys, expiry, with_version } => {
             let answer = Answer::Get { with_version, is_touch: true };
             (gets(keys, Some(expiry)), answer)
         }
-        Action::Write(write) => {
+        RequestKind::Write(write) => {
             let kind = WriteKind::of(&write);
             (Commands::One(Command::Write(write)), Answer::Write { kind, noreply })
         }
-        Action::Meta { command, meta } => {
+        RequestKind::Meta { command, meta } => {
             let kind = match &command {
                 Command::Read(_) => None,
                 Command::Write(write) => Some(WriteKind::of(write)),
             };
             (Commands::One(command), Answer::Meta { meta, kind })
         }
-        Action::FlushAll { when } => return Parsed::Alone(Alone::FlushAll { when, noreply }),
-        Action::Version => (Commands::None, Answer::Version),
-        Action::Stats { word } => return Parsed::Alone(Alone::Stats { word }),
+        RequestKind::FlushAll { when } => return Parsed::Alone(Alone::FlushAll { when, noreply }),
+        RequestKind::Version => (Commands::None, Answer::Version),
+        RequestKind::Stats { word } => return Parsed::Alone(Alone::Stats { word }),
     };
     Parsed::Request(Request { commands, answer })
 }

@@ -33,7 +33,7 @@ impl Server {
                 Err(error) => tracing::warn!(%error, "the free space of the disk is not known"),
             }
             declined_at = match self.is_disk_short() {
-                true => Some(self.stand_back(declined_at).await),
+                true => Some(self.decline_leadership_while_short(declined_at).await),
                 false => None,
             };
             tokio::time::sleep(LOOK).await;
@@ -42,7 +42,7 @@ impl Server {
 
     /// Others are told first: each offer of leadership sets elections off, so nodes that are all short of space must
     /// not offer it to each other in turns. Answers when they were told last.
-    async fn stand_back(&self, declined_at: Option<Instant>) -> Instant {
+    async fn decline_leadership_while_short(&self, declined_at: Option<Instant>) -> Instant {
         let declined_at = match declined_at.filter(|at| at.elapsed() < DECLINE_AGAIN) {
             Some(at) => at,
             None => {

@@ -21,25 +21,25 @@ pub const EXIT_CONFIG: i32 = 78;
 pub const HOW_TO_SERVE_AGAIN: &str =
     "for this host to serve again, register it with `dkc grow`, which gives it a new data directory";
 
-struct Who {
+struct ThisNode {
     name: String,
     directory: PathBuf,
 }
 
-static WHO: OnceLock<Who> = OnceLock::new();
+static NODE: OnceLock<ThisNode> = OnceLock::new();
 
 /// Names this node in the last words, and its directory, where that it was removed is written down.
-pub fn set_who(name: String, directory: PathBuf) {
+pub fn set_node(name: String, directory: PathBuf) {
     // Set once by the daemon; a second daemon in one process only exists in tests.
-    let _ = WHO.set(Who { name, directory });
+    let _ = NODE.set(ThisNode { name, directory });
 }
 
-fn who() -> &'static str {
-    WHO.get().map_or("dkcd", |who| &who.name)
+fn node_name() -> &'static str {
+    NODE.get().map_or("dkcd", |node| &node.name)
 }
 
 fn end(status: i32, words: &str) -> ! {
-    tracing::error!(release = env!("CARGO_PKG_VERSION"), node = who(), "{words}");
+    tracing::error!(release = env!("CARGO_PKG_VERSION"), node = node_name(), "{words}");
     #[cfg(feature = "simulation")]
     crate::simulation::process::exit(status == EXIT_CONFIG, words);
     #[cfg(not(feature = "simulation"))]
@@ -49,7 +49,7 @@ fn end(status: i32, words: &str) -> ! {
 /// The cluster has removed this node for ever. That is written down before the end: a removed node that starts again
 /// with its host, before it hears so once more, would take the port from the node that has its place.
 pub fn removed(by: &dyn Display) -> ! {
-    if let Some(Err(error)) = WHO.get().map(|who| mark_removed(&who.directory, by)) {
+    if let Some(Err(error)) = NODE.get().map(|node| mark_removed(&node.directory, by)) {
         tracing::warn!(%error, "that this node was removed cannot be written down");
     }
     end(

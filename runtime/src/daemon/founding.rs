@@ -84,7 +84,7 @@ impl Server {
     }
 
     async fn ask_voter_to_begin(&self, voters: &[NodeId]) {
-        let request = Bytes::from_static(super::peers::BEGIN_META);
+        let request = Bytes::from_static(super::peer_control::BEGIN_META);
         for voter in voters {
             match self
                 .transport
@@ -104,8 +104,8 @@ impl Server {
     }
 
     async fn make_ring(&self, command: &MetaCommand, until: Instant) -> Result<(), FoundError> {
-        let patience = until.saturating_duration_since(Instant::now());
-        match self.propose(command, patience).await {
+        let timeout = until.saturating_duration_since(Instant::now());
+        match self.propose(command, timeout).await {
             Ok(MetaReply::Refused(why)) => Err(FoundError::Refused(why.to_string())),
             Ok(_) => Ok(()),
             Err(error) => Err(FoundError::Slow {

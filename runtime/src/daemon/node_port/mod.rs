@@ -3,6 +3,8 @@
 //!
 //! *Invariant:* messages for one Raft group are given to it in the order in which they came on the connection.
 
+mod requests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,17 +17,17 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 
-use super::requests::Reads;
-use super::server::Server;
+use crate::daemon::server::Server;
 use crate::net::{Admit, Alpn, Connection, Identity, NodeRole, Sender};
-use crate::raft::{NotProposed, serve as raft_serve, snapshot};
+use crate::raft::{NotProposed, receive, snapshot};
+use requests::Reads;
 
 /// Pieces of work under way on one connection before no more is read from it.
 const WORK_MAX: usize = 8192;
 /// A ring watch is answered after this long even when nothing has changed, so that none is kept for ever.
 const RING_WATCH_MAX: Duration = Duration::from_secs(25);
 /// The longest that a forwarded meta command is tried here.
-const META_PATIENCE: Duration = Duration::from_secs(5);
+const META_TIMEOUT: Duration = Duration::from_secs(5);
 
 type Work = BoxFuture<'static, ()>;
 
@@ -90,7 +92,7 @@ fn take_batch(
                 connection.sender.close("only servers may send this kind of frame");
                 return;
             }
-            kind if raft_serve::is_for_raft(kind) => {
+            kind if receive::is_raft_message(kind) => {
                 begin(work, raft(server.clone(), frame, connection.sender.clone()));
             }
             Kind::MetaPropose => begin(work, meta_propose(server.clone(), frame, connection.sender.clone())),
@@ -123,11 +125,11 @@ async fn raft(server: Arc<Server>, frame: Frame, sender: Sender) {
     // A group that is not open here gets no answer, as if the node were down for it.
     let Some(group) = server.group(frame.group) else { return };
     let is_short = server.is_disk_short();
-    let takes = raft_serve::Takes { data: !is_short, leadership: !is_short && !server.is_stopping() };
-    match raft_serve::answer(&group, frame.kind, frame.body, takes).await {
+    let accepts = receive::Accepts { data: !is_short, leadership: !is_short && !server.is_stopping() };
+    match receive::answer(&group, frame.kind, frame.body, accepts).await {
         Ok(body) => send(&sender, Kind::PeerAnswer, frame.id, frame.group, &body),
         // Said once when it began; the sender's own time limit tells it.
-        Err(raft_serve::ServeError::ShortOfSpace) => {}
+        Err(receive::ReceiveError::ShortOfSpace) => {}
         Err(error) => {
             tracing::warn!(group = %frame.group, kind = ?frame.kind, %error, "message not answered")
         }
@@ -154,7 +156,7 @@ async fn ring_watch(server: Arc<Server>, frame: Frame, sender: Sender) {
 
 async fn meta_propose(server: Arc<Server>, frame: Frame, sender: Sender) {
     let result = match MetaCommand::decode(&frame.body) {
-        Ok(command) => server.propose_here(&command, META_PATIENCE).await,
+        Ok(command) => server.propose_here(&command, META_TIMEOUT).await,
         Err(error) => {
             tracing::warn!(%error, "a meta command cannot be read");
             Err(NotProposed::Unknown)

@@ -3,7 +3,7 @@
 //!
 //! *Invariant (M6):* nothing is dropped before the meta group has confirmed that nobody counts on the replica, and
 //! none comes back to this node before the meta group has heard that the old one is gone.
-//! *Invariant (D4):* the promises of the dropped log are kept (`raft::promise`).
+//! *Invariant (D4):* the promises of the dropped log are kept (`raft::vote_floor`).
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,21 +12,21 @@ use dkc_core::ids::TabletId;
 use dkc_core::meta::{MetaCommand, MetaReply, MetaState};
 use tokio::sync::oneshot;
 
-use super::groups::OpenError;
+use super::follow_meta::OpenError;
 use super::server::Server;
-use crate::raft::promise::{Promise, PromiseError};
+use crate::raft::vote_floor::{VoteFloor, VoteFloorError};
 
 /// One report to the meta group; the next look repeats it.
-const REPORT_PATIENCE: Duration = Duration::from_secs(2);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Server {
     /// What this node promised when it gave up an earlier replica of the tablet.
-    pub fn promise(&self, tablet: TabletId) -> Result<Option<Promise>, PromiseError> {
-        self.store.promise(tablet).map(|bytes| Promise::decode(&bytes)).transpose()
+    pub fn vote_floor(&self, tablet: TabletId) -> Result<Option<VoteFloor>, VoteFloorError> {
+        self.store.vote_floor(tablet).map(|bytes| VoteFloor::decode(&bytes)).transpose()
     }
 
     /// Drops the replicas that the ring map does not give to this node, and says so.
-    pub async fn leave_tablets(&self, state: &MetaState) {
+    pub async fn drop_replicas(&self, state: &MetaState) {
         let Some(ring) = state.ring() else { return };
         let held: BTreeSet<TabletId> = self.store.tablets().into_iter().collect();
         for place in &ring.tablets {
@@ -38,7 +38,7 @@ impl Server {
                 continue;
             }
             let leave = MetaCommand::LeaveReplica { tablet: place.tablet, node: self.node };
-            match self.propose(&leave, REPORT_PATIENCE).await {
+            match self.propose(&leave, REPORT_TIMEOUT).await {
                 Ok(MetaReply::Done) => {}
                 Ok(reply) => {
                     tracing::info!(tablet = %place.tablet, ?reply, "the replica stays");
@@ -50,7 +50,7 @@ impl Server {
                 }
             }
             if let Err(error) = self.drop_replica(place.tablet).await {
-                super::fatal::disk(&format_args!("tablet {} cannot be dropped: {error}", place.tablet));
+                crate::fatal::disk(&format_args!("tablet {} cannot be dropped: {error}", place.tablet));
             }
         }
         self.report_dropped(state).await;
@@ -63,9 +63,9 @@ impl Server {
             group.close().await;
         }
         let log = self.log.group(id);
-        let promise = Promise::of(&log, self.promise(tablet)?.as_ref())?;
+        let vote_floor = VoteFloor::of(&log, self.vote_floor(tablet)?.as_ref())?;
         let store = self.store.clone();
-        let dropping = crate::task::spawn_blocking(move || store.drop_tablet(tablet, promise.encode()));
+        let dropping = crate::task::spawn_blocking(move || store.drop_tablet(tablet, vote_floor.encode()));
         dropping.await.unwrap_or_else(|error| panic!("dropping ended without a result: {error}"))?;
         self.drop_log(tablet).await?;
         tracing::info!(%tablet, "replica dropped");
@@ -73,7 +73,7 @@ impl Server {
     }
 
     /// Forgets the log of a tablet that has no state here. Nothing happens where there is none.
-    pub async fn drop_log(&self, tablet: TabletId) -> Result<(), PromiseError> {
+    pub async fn drop_log(&self, tablet: TabletId) -> Result<(), VoteFloorError> {
         let log = self.log.group(tablet.group());
         let state = log.state();
         if state.vote.is_none() && state.last_index.is_none() && state.purged.is_none() {
@@ -93,7 +93,7 @@ impl Server {
             }
             let (tablet, node, since) = (leaving.tablet, leaving.node, leaving.since);
             let dropped = MetaCommand::ReplicaDropped { tablet, node, since };
-            if let Err(error) = self.propose(&dropped, REPORT_PATIENCE).await {
+            if let Err(error) = self.propose(&dropped, REPORT_TIMEOUT).await {
                 tracing::debug!(%tablet, ?error, "the report will be repeated");
                 return;
             }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// Shared by all groups of a node.
 #[derive(Clone)]
-pub struct Sending(Arc<Inner>);
+pub struct SnapshotSends(Arc<Inner>);
 
 struct Inner {
     bytes_per_s: u64,
@@ -31,9 +31,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("lock is never poisoned: panic aborts")
 }
 
-impl Sending {
-    pub fn new(bytes_per_s: u64) -> Sending {
-        Sending(Arc::new(Inner {
+impl SnapshotSends {
+    pub fn new(bytes_per_s: u64) -> SnapshotSends {
+        SnapshotSends(Arc::new(Inner {
             bytes_per_s: bytes_per_s.max(1),
             free_at: Mutex::new(Instant::now()),
             under_way: Mutex::default(),
@@ -41,10 +41,10 @@ impl Sending {
     }
 
     /// Counts a snapshot as under way until the guard goes.
-    pub fn begin(&self, group: GroupId, to: NodeId, bytes_total: u64) -> UnderWay {
+    pub fn begin(&self, group: GroupId, to: NodeId, bytes_total: u64) -> SnapshotSend {
         let progress = Progress { began: Instant::now(), bytes_sent: 0, bytes_total };
         locked(&self.0.under_way).insert((group, to), progress);
-        UnderWay { sending: self.clone(), key: (group, to) }
+        SnapshotSend { sending: self.clone(), key: (group, to) }
     }
 
     /// When so many bytes may go, if all that was allowed before goes in its time.
@@ -73,12 +73,12 @@ impl Sending {
 }
 
 /// One snapshot on its way.
-pub struct UnderWay {
-    sending: Sending,
+pub struct SnapshotSend {
+    sending: SnapshotSends,
     key: (GroupId, NodeId),
 }
 
-impl UnderWay {
+impl SnapshotSend {
     /// Waits until a chunk may go, and counts it.
     pub async fn chunk(&self, bytes: usize) {
         tokio::time::sleep_until(self.sending.allow(bytes, Instant::now())).await;
@@ -88,7 +88,7 @@ impl UnderWay {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for SnapshotSend {
     fn drop(&mut self) {
         locked(&self.sending.0.under_way).remove(&self.key);
     }
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn all_that_is_sent_together_keeps_to_the_pace() {
-        let sending = Sending::new(1000);
+        let sending = SnapshotSends::new(1000);
         let now = Instant::now();
         let at_ms = |bytes, at: Instant| sending.allow(bytes, at).duration_since(now).as_millis();
         assert_eq!([at_ms(500, now), at_ms(500, now), at_ms(2000, now), at_ms(1, now)], [0, 500, 1000, 3000]);
@@ -111,7 +111,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_under_way_is_told_until_it_ends() {
-        let sending = Sending::new(1 << 30);
+        let sending = SnapshotSends::new(1 << 30);
         let one = sending.begin(GroupId(1), NodeId(2), 900);
         for _ in 0..3 {
             one.chunk(500).await;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use dkc_core::config::Switch;
 use dkc_core::ids::{NodeId, RingVersion, TabletId};
-use dkc_core::meta::{MetaCommand, MetaReply, MetaState, Step};
+use dkc_core::meta::{MergeStep, MetaCommand, MetaReply, MetaState};
 use dkc_core::mutant::{self, Mutant};
 
 use tokio::time::Instant;
@@ -28,7 +28,7 @@ const LOOK_IDLE: Duration = Duration::from_millis(500);
 /// One step may wait for a quorum so long; then it is begun again.
 const STEP_MAX: Duration = Duration::from_secs(10);
 /// One report to the meta group.
-const REPORT_PATIENCE: Duration = Duration::from_secs(3);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A learner that is so close to its leader has caught up: what is missing is on its way.
 const LAG_MAX_ENTRIES: u64 = 64;
 /// A newcomer that is silent after COMPMERGE is waited for so long, because the replica it replaces still serves.
@@ -76,7 +76,7 @@ impl Server {
         let is_on = self.parameters().automerge == Switch::On;
         if self.meta_group.is_leader() && state.is_automerge() != is_on {
             // Looked at again when it did not get through.
-            let _ = self.propose_here(&MetaCommand::SetAutomerge { is_on }, REPORT_PATIENCE).await;
+            let _ = self.propose_here(&MetaCommand::SetAutomerge { is_on }, REPORT_TIMEOUT).await;
         }
     }
 
@@ -86,7 +86,7 @@ impl Server {
         let mut doing = Vec::new();
         for step in state.steps(self.parameters().merge_incoming_max as usize) {
             let since = match &step {
-                Step::ChangeVoters { tablet, .. } => {
+                MergeStep::ChangeVoters { tablet, .. } => {
                     *stragglers.entry((merge, *tablet)).or_insert_with(Instant::now)
                 }
                 _ => Instant::now(),
@@ -96,16 +96,18 @@ impl Server {
         futures::future::join_all(doing).await;
     }
 
-    async fn do_step(&self, merge: RingVersion, step: Step, since: Instant) {
+    async fn do_step(&self, merge: RingVersion, step: MergeStep, since: Instant) {
         let doing = async {
             match &step {
-                Step::Propose(command) if self.meta_group.is_leader() => self.report(command).await,
-                Step::Propose(_) => Ok(()),
-                Step::AddLearners { tablet, learners } => self.add_learners(merge, *tablet, learners).await,
-                Step::AwaitCaughtUp { tablet, learners } => {
+                MergeStep::Propose(command) if self.meta_group.is_leader() => self.report(command).await,
+                MergeStep::Propose(_) => Ok(()),
+                MergeStep::AddLearners { tablet, learners } => {
+                    self.add_learners(merge, *tablet, learners).await
+                }
+                MergeStep::AwaitCaughtUp { tablet, learners } => {
                     self.await_learners(merge, *tablet, learners).await
                 }
-                Step::ChangeVoters { tablet, voters } => {
+                MergeStep::ChangeVoters { tablet, voters } => {
                     self.change_voters(merge, *tablet, voters, since).await
                 }
             }
@@ -122,7 +124,7 @@ impl Server {
     }
 
     async fn report(&self, command: &MetaCommand) -> Result<(), NotYet> {
-        match self.propose(command, REPORT_PATIENCE).await {
+        match self.propose(command, REPORT_TIMEOUT).await {
             Ok(MetaReply::Refused(why)) => Err(NotYet::Refused(why.to_string())),
             Ok(_) => Ok(()),
             Err(error) => Err(NotYet::NotProposed(error)),
@@ -130,7 +132,7 @@ impl Server {
     }
 
     /// Newcomers begin to follow. One that follows already is taken out first: what it acknowledged in an earlier
-    /// life must not count.
+    /// incarnation must not count.
     async fn add_learners(
         &self,
         merge: RingVersion,

@@ -70,7 +70,7 @@ impl Server {
                     // Begins an attempt when there is none; whether it succeeds is seen at the next look.
                     let _ = link.current();
                     if link.state().is_removed {
-                        super::fatal::removed(&link.target().address);
+                        crate::fatal::removed(&link.target().address);
                     }
                 }
             }

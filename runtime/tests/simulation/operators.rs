@@ -6,8 +6,8 @@ use std::time::Duration;
 use dkc_core::control::ControlReply;
 use dkc_core::ids::{NodeAddress, NodeId, NodeUuid};
 use dkc_core::meta::{MemberChange, OperationId};
-use dkc_core::ring::{Action, InRing, RingMap};
-use dkcd::simulation::process::End;
+use dkc_core::ring::{InRing, MemberAction, RingMap};
+use dkcd::simulation::process::CrashKind;
 use dkcd::simulation::world;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -118,7 +118,7 @@ pub async fn remove(cluster: &Cluster, record: &Record) {
         record.count("nodes removed");
         member.fate.set(Fate::Removed);
         if world().chance(50) {
-            member.end(End::Kill);
+            member.end(CrashKind::Kill);
         }
     }
 }
@@ -142,8 +142,10 @@ fn lose(cluster: &Cluster, record: &Record) {
         && servers
             .iter()
             .all(|server| server.ring_version() == ring.version && server.meta().merge().is_none());
-    let serving =
-        ring.nodes.iter().filter(|node| node.in_ring == InRing::ServiceIn && node.action == Action::None);
+    let serving = ring
+        .nodes
+        .iter()
+        .filter(|node| node.in_ring == InRing::ServiceIn && node.action == MemberAction::None);
     // One more may be on its way out.
     let can_spare = serving.count() >= 4
         && ring.tablets.iter().all(|place| place.voters.len() >= 3)
@@ -153,7 +155,7 @@ fn lose(cluster: &Cluster, record: &Record) {
     }
     if let Some(member) = pick(&members) {
         record.count("hosts lost for good");
-        member.end(End::PowerCut);
+        member.end(CrashKind::PowerCut);
         member.fate.set(Fate::Lost);
     }
 }

@@ -12,12 +12,12 @@ use dkc_core::ring::{ALL_SLOTS, RingMap, TabletPlace};
 
 use super::server::Server;
 use crate::net::Target;
-use crate::raft::{Group, GroupError, Machine, Shape};
+use crate::raft::{Group, GroupError, Machine, TabletBounds};
 
 /// How often what could not be done at once is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// The longest that one report to the meta group is tried; the next look tries again.
-const REPORT_PATIENCE: Duration = Duration::from_secs(2);
+const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The epoch of a tablet whose voters are those of the founding. Only such a tablet may be begun.
 const FIRST_EPOCH: u32 = 1;
 
@@ -30,7 +30,7 @@ pub enum OpenError {
     #[error(transparent)]
     Group(#[from] GroupError),
     #[error(transparent)]
-    Promise(#[from] crate::raft::promise::PromiseError),
+    VoteFloor(#[from] crate::raft::vote_floor::VoteFloorError),
 }
 
 /// Everybody this node may speak to: the configured founders, and whoever the ring map knows. The map wins.
@@ -52,10 +52,10 @@ impl Server {
         let mut meta = self.meta_group.machine.meta();
         loop {
             let state = meta.borrow_and_update().clone();
-            self.take_over(&state).await;
+            self.adopt_ring_map(&state).await;
             self.begin_tablets(&state).await;
             self.keep_meta_members(&state).await;
-            self.leave_tablets(&state).await;
+            self.drop_replicas(&state).await;
             // Some steps wait for others (a leader, a reachable node), so they are looked at again without a change.
             if let Ok(Err(_)) = tokio::time::timeout(LOOK_AGAIN, meta.changed()).await {
                 return;
@@ -64,7 +64,7 @@ impl Server {
     }
 
     /// Makes routing, connections and open groups agree with the ring map.
-    pub async fn take_over(&self, state: &MetaState) {
+    pub async fn adopt_ring_map(&self, state: &MetaState) {
         let Some(ring) = state.ring() else { return };
         let is_new = self.ring.borrow().as_ref().is_none_or(|known| known.version < ring.version);
         if is_new {
@@ -81,25 +81,25 @@ impl Server {
                 && let Some(place) = ring.place_of(*tablet)
                 && let Err(error) = self.open_tablet(place).await
             {
-                super::fatal::disk(&format_args!("tablet {tablet} cannot be opened: {error}"));
+                crate::fatal::disk(&format_args!("tablet {tablet} cannot be opened: {error}"));
             }
         }
     }
 
     async fn open_tablet(&self, place: &TabletPlace) -> Result<(), OpenError> {
         let (tablet, id) = (place.tablet, place.tablet.group());
-        let promise = self.promise(tablet)?;
-        if promise.is_some() && !self.store.tablets().contains(&tablet) {
+        let vote_floor = self.vote_floor(tablet)?;
+        if vote_floor.is_some() && !self.store.tablets().contains(&tablet) {
             // An earlier replica was being dropped when this node stopped.
             self.drop_log(tablet).await?;
         }
         let store = self.store.tablet(tablet)?;
-        let shape = Shape {
+        let bounds = TabletBounds {
             value_max_bytes: self.parameters().value_max_bytes as usize,
             slots: place.first_slot..=place.last_slot,
         };
-        let machine = Machine::open(id, store, shape)?;
-        let group = Group::open(&self.context, machine, self.log.group(id), promise).await?;
+        let machine = Machine::open(id, store, bounds)?;
+        let group = Group::open(&self.context, machine, self.log.group(id), vote_floor).await?;
         tracing::debug!(%tablet, "tablet opened");
         self.groups.write().expect("lock is never poisoned: panic aborts").insert(id, Arc::new(group));
         Ok(())
@@ -120,7 +120,7 @@ impl Server {
             }
             if group.leader().is_some() {
                 let report = MetaCommand::TabletFounded { tablet };
-                if let Err(error) = self.propose(&report, REPORT_PATIENCE).await {
+                if let Err(error) = self.propose(&report, REPORT_TIMEOUT).await {
                     tracing::debug!(%tablet, ?error, "report to the meta group will be repeated");
                     return;
                 }
@@ -134,8 +134,8 @@ impl Server {
         store: &crate::storage::Storage,
         log: &crate::log::SharedLog,
     ) -> Result<Arc<Group>, OpenError> {
-        let shape = Shape { value_max_bytes: 0, slots: ALL_SLOTS };
-        let machine = Machine::open(GroupId::META, store.meta()?, shape)?;
+        let bounds = TabletBounds { value_max_bytes: 0, slots: ALL_SLOTS };
+        let machine = Machine::open(GroupId::META, store.meta()?, bounds)?;
         Ok(Arc::new(Group::open(context, machine, log.group(GroupId::META), None).await?))
     }
 }

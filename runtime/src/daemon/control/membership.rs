@@ -10,12 +10,12 @@ use dkc_core::meta::{MemberChange, MetaCommand, MetaReply, OperationId};
 use dkc_core::ring::InRing;
 use tokio::time::Instant;
 
-use super::server::Server;
 use crate::control::refusal;
+use crate::daemon::server::Server;
 use crate::raft::NotProposed;
 
 /// How long a change is tried while the meta group has no leader: longer than an election.
-const CHANGE_PATIENCE: Duration = Duration::from_secs(10);
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often it is looked whether a node that goes still votes.
 const VOTE_LOOK: Duration = Duration::from_millis(50);
 const SUCCEED: &str = "SUCCEED\n";
@@ -26,11 +26,11 @@ impl Server {
     }
 
     pub async fn begin_operation(&self, id: OperationId, holder: String, what: String) -> ControlReply {
-        self.bring_through(MetaCommand::BeginOperation { id, holder, what }).await
+        self.propose_change(MetaCommand::BeginOperation { id, holder, what }).await
     }
 
     pub async fn end_operation(&self, id: OperationId) -> ControlReply {
-        self.bring_through(MetaCommand::EndOperation { id }).await
+        self.propose_change(MetaCommand::EndOperation { id }).await
     }
 
     pub async fn change_members(&self, operation: Option<OperationId>, change: MemberChange) -> ControlReply {
@@ -42,12 +42,12 @@ impl Server {
                  enough members up?"
             ));
         }
-        self.bring_through(MetaCommand::Change { operation, change }).await
+        self.propose_change(MetaCommand::Change { operation, change }).await
     }
 
     /// Waits until a node that has left the ring has no vote in the meta group any more.
     async fn votes_no_more(&self, node: NodeId) -> bool {
-        let until = Instant::now() + CHANGE_PATIENCE;
+        let until = Instant::now() + CHANGE_TIMEOUT;
         // Who is in service is refused by the meta group itself.
         while self.meta().node(node).is_some_and(|node| node.in_ring == InRing::ServiceOut)
             && self.meta_group.membership().voters.contains(&node)
@@ -60,14 +60,14 @@ impl Server {
         true
     }
 
-    async fn bring_through(&self, command: MetaCommand) -> ControlReply {
-        match self.propose(&command, CHANGE_PATIENCE).await {
+    async fn propose_change(&self, command: MetaCommand) -> ControlReply {
+        match self.propose(&command, CHANGE_TIMEOUT).await {
             Ok(MetaReply::Done) => ControlReply::Ok,
             Ok(MetaReply::Registered { node_id }) => ControlReply::Registered { node_id },
             Ok(MetaReply::Refused(why)) => refusal(why.to_string()),
             Err(NotProposed::NotLeader(_)) => refusal(format!(
                 "the meta group has had no leader for {} s, so nothing was changed; do most of its voters run?",
-                CHANGE_PATIENCE.as_secs()
+                CHANGE_TIMEOUT.as_secs()
             )),
             Err(NotProposed::Unknown) => ControlReply::Error {
                 message: "it is not known whether the change was carried out; ask `ring allstatus`".into(),

@@ -3,7 +3,7 @@
 
 use dkc_core::ids::NodeId;
 use dkc_core::meta::MetaState;
-use dkc_core::ring::{Action, InRing, Node, RingMap, next_voters_of_meta};
+use dkc_core::ring::{InRing, MemberAction, Node, RingMap, next_voters_of_meta};
 
 use super::server::Server;
 use crate::raft::GroupError;
@@ -65,5 +65,5 @@ impl Server {
 
 /// Who comes or goes does not begin to vote; who goes votes until it has gone.
 fn may_vote(node: &Node) -> bool {
-    node.in_ring == InRing::ServiceIn && node.action != Action::Add
+    node.in_ring == InRing::ServiceIn && node.action != MemberAction::Add
 }

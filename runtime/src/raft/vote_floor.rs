@@ -15,15 +15,15 @@ use crate::log::GroupLog;
 const VOTE_LENGTH_BYTES: usize = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Promise {
+pub struct VoteFloor {
     pub vote: Option<Vote>,
     /// The last entry of the log that was given up.
     pub last: Option<LogId>,
 }
 
-impl Promise {
+impl VoteFloor {
     /// What the log of a group that is about to be dropped stands for, and what was promised before it.
-    pub fn of(log: &GroupLog, before: Option<&Promise>) -> Result<Promise, PromiseError> {
+    pub fn of(log: &GroupLog, before: Option<&VoteFloor>) -> Result<VoteFloor, VoteFloorError> {
         let state = log.state();
         let vote = state.vote.map(codec::decode_vote).transpose()?;
         let purged = match state.purged {
@@ -36,9 +36,9 @@ impl Promise {
         };
         let last = last.map(|(index, bytes)| codec::decode_entry(index, bytes)).transpose()?;
         let last = last.map(|entry| entry.log_id).or(purged);
-        Ok(Promise {
-            vote: later(vote, before.and_then(|promise| promise.vote)),
-            last: last.max(before.and_then(|promise| promise.last)),
+        Ok(VoteFloor {
+            vote: later(vote, before.and_then(|vote_floor| vote_floor.vote)),
+            last: last.max(before.and_then(|vote_floor| vote_floor.last)),
         })
     }
 
@@ -48,15 +48,15 @@ impl Promise {
         [&length[..], &vote, &codec::encode_log_id(self.last.as_ref())].concat().into()
     }
 
-    pub fn decode(bytes: &Bytes) -> Result<Promise, PromiseError> {
-        let length = bytes.first_chunk::<VOTE_LENGTH_BYTES>().ok_or(PromiseError::Short)?;
+    pub fn decode(bytes: &Bytes) -> Result<VoteFloor, VoteFloorError> {
+        let length = bytes.first_chunk::<VOTE_LENGTH_BYTES>().ok_or(VoteFloorError::Short)?;
         let end = VOTE_LENGTH_BYTES + usize::from(u16::from_be_bytes(*length));
         if bytes.len() < end {
-            return Err(PromiseError::Short);
+            return Err(VoteFloorError::Short);
         }
         let vote = bytes.slice(VOTE_LENGTH_BYTES..end);
         let vote = if vote.is_empty() { None } else { Some(codec::decode_vote(vote)?) };
-        Ok(Promise { vote, last: codec::decode_log_id(bytes.slice(end..))? })
+        Ok(VoteFloor { vote, last: codec::decode_log_id(bytes.slice(end..))? })
     }
 }
 
@@ -69,7 +69,7 @@ pub fn later(one: Option<Vote>, other: Option<Vote>) -> Option<Vote> {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum PromiseError {
+pub enum VoteFloorError {
     #[error(transparent)]
     Codec(#[from] CodecError),
     #[error("the log cannot be read: {0}")]
@@ -85,14 +85,14 @@ mod tests {
 
     #[test]
     fn a_promise_reads_back_as_written_and_nothing_shorter_is_one() {
-        for promise in [
-            Promise { vote: None, last: None },
-            Promise { vote: Some(Vote::new(3, 2)), last: Some(log_id(3, 99)) },
+        for vote_floor in [
+            VoteFloor { vote: None, last: None },
+            VoteFloor { vote: Some(Vote::new(3, 2)), last: Some(log_id(3, 99)) },
         ] {
-            let bytes = promise.encode();
-            assert_eq!(Promise::decode(&bytes).unwrap(), promise);
+            let bytes = vote_floor.encode();
+            assert_eq!(VoteFloor::decode(&bytes).unwrap(), vote_floor);
             for cut in 0..bytes.len() {
-                assert!(Promise::decode(&bytes.slice(..cut)).is_err(), "cut at {cut}");
+                assert!(VoteFloor::decode(&bytes.slice(..cut)).is_err(), "cut at {cut}");
             }
         }
     }

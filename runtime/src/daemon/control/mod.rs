@@ -1,21 +1,24 @@
 //! The control socket of a server: what each request and each CHMPX word does.
 
+mod kv;
+mod membership;
+
 use std::sync::Arc;
 
 use dkc_core::control::{ControlReply, ControlRequest};
 use dkc_core::member::{ControlWord, status_text};
 use futures::future::BoxFuture;
 
-use super::server::Server;
 use crate::control::{Handler, refusal};
+use crate::daemon::server::Server;
 use crate::router::Router;
 
-pub struct ServerHandler {
+pub struct ServerControl {
     pub server: Arc<Server>,
     pub router: Router,
 }
 
-impl Handler for ServerHandler {
+impl Handler for ServerControl {
     fn handle(&self, request: ControlRequest) -> BoxFuture<'_, ControlReply> {
         Box::pin(async move {
             match request {
@@ -23,7 +26,7 @@ impl Handler for ServerHandler {
                 ControlRequest::Ring => ControlReply::Ring(self.server.ring().map(|ring| (*ring).clone())),
                 ControlRequest::Found => self.found().await,
                 ControlRequest::PrepareStop => {
-                    self.server.hand_away().await;
+                    self.server.transfer_all_leadership().await;
                     ControlReply::Ok
                 }
                 ControlRequest::Data { namespace, operation } => self.data(namespace, operation).await,
@@ -42,7 +45,7 @@ impl Handler for ServerHandler {
     }
 }
 
-impl ServerHandler {
+impl ServerControl {
     async fn found(&self) -> ControlReply {
         match self.server.found().await {
             Ok(()) => ControlReply::Ok,

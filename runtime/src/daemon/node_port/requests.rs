@@ -14,12 +14,12 @@ use dkc_core::tablet::Item;
 use dkc_core::wire::{Answer, Frame, Request};
 use tokio::time::Instant;
 
-use super::server::Server;
+use crate::daemon::server::Server;
 use crate::net::Sender;
 use crate::raft::{Group, QueuedRead, QueuedWrite, Respond};
 
 /// The longest that a request may wait here, whatever its sender says.
-const PATIENCE_MAX: Duration = Duration::from_secs(30);
+const TIMEOUT_MAX: Duration = Duration::from_secs(30);
 
 /// Reads of one network read, by group.
 pub type Reads = BTreeMap<GroupId, (Arc<Group>, Vec<QueuedRead>)>;
@@ -39,8 +39,8 @@ impl Server {
             Ok(group) => group,
             Err(answer) => return respond.send(answer),
         };
-        let patience = Duration::from_millis(u64::from(request.patience_ms)).min(PATIENCE_MAX);
-        let until = Instant::now() + patience;
+        let timeout = Duration::from_millis(u64::from(request.timeout_ms)).min(TIMEOUT_MAX);
+        let until = Instant::now() + timeout;
         match request.command {
             Command::Read(read) => {
                 self.counters.reads.add(1);

@@ -18,8 +18,8 @@ const LAG_MAX_ENTRIES: u64 = 16;
 /// After a tablet was handed over without success it is left alone for so many looks.
 const LOOKS_TO_SKIP: u32 = 10;
 /// Handing everything away before a stop: a few milliseconds for each tablet, when the others are well.
-const HAND_AWAY_MAX: Duration = Duration::from_secs(5);
-const HAND_AWAY_LOOK: Duration = Duration::from_millis(20);
+const TRANSFER_ALL_MAX: Duration = Duration::from_secs(5);
+const TRANSFER_ALL_LOOK: Duration = Duration::from_millis(20);
 
 impl Server {
     /// Hands leaderships to the preferred leaders, for as long as it is polled.
@@ -66,10 +66,10 @@ impl Server {
     }
 
     /// Hands all leadership away. Ends when this node leads nothing any more, or when nobody could take the rest.
-    pub async fn hand_away(&self) {
+    pub async fn transfer_all_leadership(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
         self.decline_leadership().await;
-        let until = Instant::now() + HAND_AWAY_MAX;
+        let until = Instant::now() + TRANSFER_ALL_MAX;
         loop {
             let led: Vec<Arc<Group>> =
                 self.all_groups().into_iter().filter(|group| group.is_leader()).collect();
@@ -82,7 +82,7 @@ impl Server {
                 return;
             }
             self.offer_leadership().await;
-            tokio::time::sleep(HAND_AWAY_LOOK).await;
+            tokio::time::sleep(TRANSFER_ALL_LOOK).await;
         }
     }
 

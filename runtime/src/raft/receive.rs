@@ -12,7 +12,7 @@ use super::types::{Entry, LogId, Types};
 
 /// Why a message got no answer. The sender's own time limit tells it.
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
+pub enum ReceiveError {
     #[error(transparent)]
     Codec(#[from] codec::CodecError),
     #[error("this node is short of disk space")]
@@ -25,43 +25,43 @@ pub enum ServeError {
 
 /// What this node takes at the moment.
 #[derive(Debug, Clone, Copy)]
-pub struct Takes {
+pub struct Accepts {
     pub data: bool,
     pub leadership: bool,
 }
 
-fn stopped(error: impl std::fmt::Display) -> ServeError {
-    ServeError::Stopped(error.to_string())
+fn stopped(error: impl std::fmt::Display) -> ReceiveError {
+    ReceiveError::Stopped(error.to_string())
 }
 
 /// True for the kinds that `answer` understands.
-pub fn is_for_raft(kind: Kind) -> bool {
+pub fn is_raft_message(kind: Kind) -> bool {
     matches!(kind, Kind::RaftAppend | Kind::RaftVote | Kind::RaftTransfer)
 }
 
 /// Gives a message to the group and returns the body of its answer. The message is in the group's queue once the
 /// future has been polled for the first time; that is what keeps the order.
-pub async fn answer(group: &Group, kind: Kind, body: Bytes, takes: Takes) -> Result<Bytes, ServeError> {
+pub async fn answer(group: &Group, kind: Kind, body: Bytes, accepts: Accepts) -> Result<Bytes, ReceiveError> {
     match kind {
-        Kind::RaftAppend => append(group, body, takes).await,
+        Kind::RaftAppend => append(group, body, accepts).await,
         Kind::RaftVote => vote(group, body).await,
-        Kind::RaftTransfer => transfer(group, body, takes).await,
-        other => Err(ServeError::Stopped(format!("{other:?} is not a message for a group"))),
+        Kind::RaftTransfer => transfer(group, body, accepts).await,
+        other => Err(ReceiveError::Stopped(format!("{other:?} is not a message for a group"))),
     }
 }
 
 /// A node that is short of disk space goes on bearing witness for the leader, and takes the empty entry that a new
 /// leader begins with: so a cluster all of whose disks are full can still be read. It takes no data and applies
 /// nothing.
-async fn append(group: &Group, body: Bytes, takes: Takes) -> Result<Bytes, ServeError> {
+async fn append(group: &Group, body: Bytes, accepts: Accepts) -> Result<Bytes, ReceiveError> {
     let mut request = codec::decode_append(body)?;
-    if !takes.data {
+    if !accepts.data {
         // A new leader begins with entries that we may have long since, to find out how far we are.
         let last_index = group.progress().last_index;
         let is_data =
             |entry: &Entry| entry.log_id.index > last_index && !matches!(entry.payload, EntryPayload::Blank);
         if request.entries.iter().any(is_data) {
-            return Err(ServeError::ShortOfSpace);
+            return Err(ReceiveError::ShortOfSpace);
         }
         request.leader_commit = None;
     }
@@ -69,10 +69,10 @@ async fn append(group: &Group, body: Bytes, takes: Takes) -> Result<Bytes, Serve
     Ok(codec::encode_append_answer(&answer))
 }
 
-async fn vote(group: &Group, body: Bytes) -> Result<Bytes, ServeError> {
+async fn vote(group: &Group, body: Bytes) -> Result<Bytes, ReceiveError> {
     let (request, is_pre_vote) = codec::decode_vote_request(body)?;
     if !group.may_vote_for(request.last_log_id) {
-        return Err(ServeError::Behind);
+        return Err(ReceiveError::Behind);
     }
     let answer = match is_pre_vote {
         true => group.raft.pre_vote(request).await,
@@ -82,9 +82,9 @@ async fn vote(group: &Group, body: Bytes) -> Result<Bytes, ServeError> {
 }
 
 /// A node that is about to stop, or short of disk space, takes no leadership: it would only have to hand it on.
-async fn transfer(group: &Group, body: Bytes, takes: Takes) -> Result<Bytes, ServeError> {
+async fn transfer(group: &Group, body: Bytes, accepts: Accepts) -> Result<Bytes, ReceiveError> {
     let request = codec::decode_transfer(body)?;
-    let answer = if !takes.leadership {
+    let answer = if !accepts.leadership {
         let expected: Option<LogId> = request.last_log_id().copied();
         Err(TransferLeaderError::<Types>::LogNotFlushed { expected, actual: None })
     } else {

@@ -4,7 +4,7 @@ use dkc_core::control::{Blob, ControlReply, DataMode, DataOperation, DataReply};
 use dkc_core::ids::{Namespace, TabletId};
 use dkc_core::kv::{Command, Expiry, KEY_MAX_BYTES, Key, Read, Reply, StoreMode, Write};
 
-use super::handler::ServerHandler;
+use super::ServerControl;
 use crate::control::refusal;
 use crate::router::RouteError;
 
@@ -24,7 +24,7 @@ impl From<RouteError> for Failed {
     }
 }
 
-impl ServerHandler {
+impl ServerControl {
     pub async fn data(&self, namespace: Namespace, operation: DataOperation) -> ControlReply {
         match self.try_data(namespace, operation).await {
             Ok(reply) => ControlReply::Data(reply),
