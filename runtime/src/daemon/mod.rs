@@ -13,7 +13,10 @@ mod metrics;
 mod node_port;
 mod peer_control;
 mod persist;
+mod proposal_codec;
 pub mod server;
+#[cfg(feature = "simulation")]
+pub mod simulated;
 mod start;
 mod status;
 

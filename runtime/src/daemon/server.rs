@@ -15,7 +15,7 @@ use dkc_core::wire::{Hello, Kind};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::node_port::decode_proposed;
+use super::proposal_codec::decode_proposed;
 use crate::log::SharedLog;
 use crate::raft::{Group, GroupContext, NotProposed, Transport};
 use crate::storage::Storage;

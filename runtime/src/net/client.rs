@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use dkc_core::ids::{GroupId, NodeAddress, NodeUuid};
+use dkc_core::ids::GroupId;
 use dkc_core::wire::{Frame, Hello, Kind, Refusal};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::NetError;
 use super::connection::{self, FrameReader, HelloError, Sender};
 use super::stream;
+use super::target::Target;
 use super::tls::{Alpn, Identity, Tls, TlsError};
 
 /// Connect, handshake and Hello together.
@@ -43,13 +44,6 @@ impl Receive for oneshot::Sender<Result<Frame, NetError>> {
         // The asker may have given up.
         let _ = (*self).send(answer);
     }
-}
-
-/// Whom to connect to. With a UUID, nobody else behind that address will do.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Target {
-    pub address: NodeAddress,
-    pub node: Option<NodeUuid>,
 }
 
 struct Waiting {

@@ -17,6 +17,7 @@ pub(crate) mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
 // Over real TCP and TLS.
+mod target;
 #[cfg(all(test, not(feature = "simulation")))]
 mod tests;
 pub mod tls;
@@ -25,10 +26,11 @@ use std::sync::Arc;
 
 use dkc_core::wire::Refusal;
 
-pub use client::{Client, Receive, Target};
+pub use client::{Client, Receive};
 pub use connection::{Connection, FrameReader, Sender};
 pub use listener::{Admit, Listener};
 pub use peers::{Link, LinkState, Peers};
+pub use target::Target;
 pub use tls::{Alpn, Identity, NodeRole, Tls, TlsError};
 
 /// Why a request got no answer, or a connection does not stand. Cloned to every request it concerns.

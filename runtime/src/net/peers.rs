@@ -11,7 +11,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::NetError;
-use super::client::{Client, Target};
+use super::client::Client;
+use super::target::Target;
 use super::tls::{Alpn, Tls};
 
 /// The pause after the first failure; it doubles up to the longest.

@@ -7,7 +7,7 @@ use dkc_core::ids::NodeAddress;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsStream;
 
-use super::client::Target;
+use super::target::Target;
 use super::tls::{Alpn, Identity, SERVER_NAME, Tls, TlsError, explain};
 
 /// A stream after the handshake.

@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use dkc_core::config::{Parameters, ReadPolicy};
-use dkc_core::ids::{GroupId, NodeId, RingVersion};
+use dkc_core::ids::{GroupId, NodeId};
 use dkc_core::meta::{MetaCommand, MetaReply};
 use dkc_core::mutant::{self, Mutant};
 use dkc_core::wire::Answer;
@@ -24,15 +23,14 @@ use tokio::time::Instant;
 
 use super::codec;
 use super::log_store::LogStore;
-use super::machine::{Machine, StateMachine};
-use super::propose::{Proposer, QueuedWrite, propose};
-use super::read::read_lease;
+use super::machine::{Machine, Raft, StateMachine};
+use super::propose::{NotProposed, Proposer, QueuedWrite, propose};
+use super::ring_version::RingVersionSource;
 use super::transport::{NetworkOfGroup, Transport};
 use super::types::{Applied, LogId, Proposal, Types, Vote};
 use super::vote_floor::{VoteFloor, later};
 use crate::log::GroupLog;
 
-pub type Raft = openraft::Raft<Types, StateMachine>;
 type MetricsReceiver = openraft::type_config::alias::WatchReceiverOf<Types, RaftMetrics<Types>>;
 
 /// Entries in one append request; its bytes are bounded where the log is read.
@@ -41,19 +39,6 @@ const APPEND_ENTRIES_MAX: u64 = 1024;
 const PURGE_ENTRIES: u64 = if cfg!(feature = "simulation") { 30 } else { 20_000 };
 /// A follower that is behind by less catches up from the log, so that a short absence needs no snapshot.
 const KEEP_ENTRIES: u64 = if cfg!(feature = "simulation") { 10 } else { 2_000 };
-
-/// The version of the ring map that this node knows, for answers that send a client elsewhere.
-#[derive(Clone, Default)]
-pub struct RingVersionSource(Arc<AtomicU64>);
-
-impl RingVersionSource {
-    pub fn get(&self) -> RingVersion {
-        RingVersion(self.0.load(Ordering::Relaxed))
-    }
-    pub fn set(&self, version: RingVersion) {
-        self.0.store(version.0, Ordering::Relaxed);
-    }
-}
 
 /// What all groups of a node share.
 #[derive(Clone)]
@@ -101,14 +86,6 @@ pub struct Members {
     pub is_joint: bool,
 }
 
-/// Why a meta command came to nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NotProposed {
-    NotLeader(Option<NodeId>),
-    /// It may be carried out, now or later. Every meta command can be sent again.
-    Unknown,
-}
-
 fn settings(
     group: GroupId,
     parameters: &Parameters,
@@ -130,6 +107,13 @@ fn settings(
         ..openraft::Config::default()
     };
     settings.validate().map_err(|error| GroupError::Start { group, why: error.to_string() })
+}
+
+/// How old the last confirmation by a majority may be for a read by lease. A follower that has confirmed votes for nobody
+/// else for `election_timeout_max_ms` of its own configuration: by default this is half of that, so that clocks
+/// may run at different rates, and so that a rolling restart may bring other timeouts.
+pub fn read_lease(parameters: &Parameters) -> Duration {
+    Duration::from_millis(parameters.election_timeout_min_ms) * 9 / 10
 }
 
 impl Group {

@@ -40,6 +40,9 @@ struct State {
     membership: StoredMembership,
 }
 
+/// The consensus library's handle of a group.
+pub type Raft = openraft::Raft<Types, StateMachine>;
+
 /// What a tablet must know beside its rows, the same on every replica. The meta group needs nothing of it.
 #[derive(Debug, Clone)]
 pub struct TabletBounds {

@@ -17,10 +17,10 @@ use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader, RaftErr
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::group::{NotProposed, Raft, RingVersionSource};
-use super::machine::Machine;
+use super::machine::{Machine, Raft};
 use super::pace::Pace;
 use super::respond::Respond;
+use super::ring_version::RingVersionSource;
 use super::types::{Applied, Proposal, Types};
 use crate::clock::now_ms;
 
@@ -34,6 +34,14 @@ const LEASE_PAUSE: Duration = Duration::from_millis(10);
 const EXPIRY_LOOK: Duration = Duration::from_millis(500);
 /// Longest that a proposal without a sender's patience (an idle tick) is tried.
 const TICK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why a meta command came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotProposed {
+    NotLeader(Option<NodeId>),
+    /// It may be carried out, now or later. Every meta command can be sent again.
+    Unknown,
+}
 
 /// A write that waits for its place in an entry.
 pub struct QueuedWrite {

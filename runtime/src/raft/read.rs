@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use dkc_core::config::{Parameters, ReadPolicy};
+use dkc_core::config::ReadPolicy;
 use dkc_core::ids::NodeId;
 use dkc_core::kv::Read;
 use dkc_core::mutant::{self, Mutant};
@@ -25,13 +25,6 @@ use super::types::{LogId, Types};
 
 /// Pause before a check is repeated that a fresh leader could not pass yet.
 const AGAIN_PAUSE: Duration = Duration::from_millis(5);
-
-/// How old the last confirmation by a majority may be for a read by lease. A follower that has confirmed votes for nobody
-/// else for `election_timeout_max_ms` of its own configuration: by default this is half of that, so that clocks
-/// may run at different rates, and so that a rolling restart may bring other timeouts.
-pub fn read_lease(parameters: &Parameters) -> Duration {
-    Duration::from_millis(parameters.election_timeout_min_ms) * 9 / 10
-}
 
 /// A read and whom to tell.
 pub struct QueuedRead {

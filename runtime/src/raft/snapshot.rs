@@ -11,24 +11,22 @@
 //!
 //! *Invariant (D6):* a snapshot is installed whole or not at all; a broken stream leaves the old state.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use dkc_core::ids::{GroupId, NodeId};
 use dkc_core::mutant::{self, Mutant};
 use dkc_core::tablet::rows::KIND_SESSION;
-use dkc_core::wire::{Frame, Kind};
+use dkc_core::wire::Kind;
 use openraft::errors::{ErrorSource, NetworkError, StreamingError};
 use openraft::raft::SnapshotResponse;
 use openraft::type_config::alias::SnapshotOf;
 
 use super::codec;
-use super::group::Group;
 use super::snapshot_sends::{SnapshotSend, SnapshotSends};
-use super::types::{SnapshotMeta, Types, Vote};
-use crate::net::{Client, Connection, NetError};
+use super::types::{Types, Vote};
+use crate::net::{Client, NetError};
 use crate::storage::{Install, StorageError, TabletSnapshot};
 
 /// Bytes of one chunk, unless a single row is larger.
@@ -40,12 +38,12 @@ const CHUNK_MAX: Duration = Duration::from_secs(30);
 /// Installing waits for a whole tablet to be written and synced.
 const INSTALL_MAX: Duration = Duration::from_secs(600);
 
-mod step {
+pub(super) mod step {
     pub const HEAD: u8 = 0;
     pub const CHUNK: u8 = 1;
     pub const END: u8 = 2;
 }
-mod answer {
+pub(super) mod answer {
     pub const GO_ON: u8 = 0;
     pub const VOTE: u8 = 1;
     pub const FAILED: u8 = 2;
@@ -68,6 +66,11 @@ impl SnapshotData {
     }
     pub fn outgoing(state: TabletSnapshot, bytes: u64) -> SnapshotData {
         SnapshotData(Data::Outgoing(state, bytes))
+    }
+
+    /// What was received, not yet the state of its group.
+    pub fn incoming(install: Box<Install>) -> SnapshotData {
+        SnapshotData(Data::Incoming(install))
     }
 
     /// Makes what was received the state of its group. Blocks until that is durable.
@@ -100,7 +103,7 @@ fn chunk_after(
 }
 
 /// The rows of a chunk; `None` when it ends inside one.
-fn rows_of(mut chunk: Bytes) -> Option<Vec<(Bytes, Bytes)>> {
+pub(super) fn rows_of(mut chunk: Bytes) -> Option<Vec<(Bytes, Bytes)>> {
     let mut rows = Vec::new();
     while !chunk.is_empty() {
         rows.push((take_part(&mut chunk)?, take_part(&mut chunk)?));
@@ -199,95 +202,6 @@ fn broken(why: &str) -> StreamingError<Types> {
 fn read_failed(error: &StorageError) -> StreamingError<Types> {
     let source = openraft::impls::BoxedErrorSource::from_string(error);
     StreamingError::StorageError(openraft::StorageError::read_snapshot(None, source))
-}
-
-/// A snapshot that is being received.
-struct Incoming {
-    group: Arc<Group>,
-    vote: Vote,
-    meta: SnapshotMeta,
-    install: Box<Install>,
-    chunks: u64,
-}
-
-/// Unfinished snapshots of one connection, by group: the other side leads several groups and sends their snapshots side
-/// by side. Bounded by the groups that are open here.
-type Unfinished = BTreeMap<GroupId, Incoming>;
-
-/// Serves one snapshot connection until it ends. Of each group one snapshot at a time comes on it; a new head drops an
-/// unfinished one of the same group.
-pub async fn receive(mut connection: Connection, group_of: impl Fn(GroupId) -> Option<Arc<Group>>) {
-    let mut unfinished = Unfinished::new();
-    while let Ok(batch) = connection.frames.next_batch().await {
-        for frame in batch {
-            let (id, group) = (frame.id, frame.group);
-            let body = match take_step(&mut unfinished, frame, &group_of).await {
-                Ok(None) => vec![answer::GO_ON],
-                Ok(Some(vote)) => [&[answer::VOTE], &codec::encode_vote(&vote)[..]].concat(),
-                Err(why) => {
-                    tracing::warn!(%group, peer = %connection.peer, %why, "a snapshot was not received");
-                    unfinished.remove(&group);
-                    [&[answer::FAILED], why.as_bytes()].concat()
-                }
-            };
-            if connection.sender.send(Kind::PeerAnswer, id, group, &body).is_err() {
-                return;
-            }
-        }
-    }
-}
-
-async fn take_step(
-    unfinished: &mut Unfinished,
-    frame: Frame,
-    group_of: &impl Fn(GroupId) -> Option<Arc<Group>>,
-) -> Result<Option<Vote>, String> {
-    let (id, mut body) = (frame.group, frame.body);
-    if frame.kind != Kind::RaftSnapshot {
-        return Err(format!("{:?} does not belong on a snapshot connection", frame.kind));
-    }
-    match body.try_get_u8() {
-        Ok(step::HEAD) => {
-            unfinished.remove(&id);
-            let group = group_of(id).ok_or("that group is not open here")?;
-            let (vote, meta) = codec::decode_snapshot_head(body).map_err(|error| error.to_string())?;
-            let install = group.machine.begin_install().map_err(|error| error.to_string())?;
-            tracing::info!(group = %id, upto = ?meta.last_log_id, "receiving a snapshot");
-            unfinished.insert(id, Incoming { group, vote, meta, install: Box::new(install), chunks: 0 });
-            Ok(None)
-        }
-        Ok(step::CHUNK) => {
-            let current = unfinished.remove(&id).ok_or("a chunk without a head")?;
-            unfinished.insert(id, add_chunk(current, body).await?);
-            Ok(None)
-        }
-        Ok(step::END) => {
-            install(unfinished.remove(&id).ok_or("an end without a head")?, body).await.map(Some)
-        }
-        _ => Err("a step that is not known".into()),
-    }
-}
-
-/// Writes a chunk; waits for the disk.
-async fn add_chunk(mut incoming: Incoming, chunk: Bytes) -> Result<Incoming, String> {
-    let rows = rows_of(chunk).ok_or("the chunk ends inside a row")?;
-    let adding = crate::task::spawn_blocking(move || {
-        incoming.install.add_chunk(rows)?;
-        incoming.chunks += 1;
-        Ok::<_, StorageError>(incoming)
-    });
-    adding.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
-}
-
-async fn install(incoming: Incoming, mut end: Bytes) -> Result<Vote, String> {
-    let chunks = end.try_get_u64().map_err(|_| "the end does not say how many chunks there were")?;
-    if chunks != incoming.chunks {
-        return Err(format!("{} of {chunks} chunks arrived", incoming.chunks));
-    }
-    let snapshot = SnapshotData(Data::Incoming(incoming.install));
-    let snapshot = openraft::storage::Snapshot { meta: incoming.meta, snapshot };
-    let answer = incoming.group.raft.install_full_snapshot(incoming.vote, snapshot).await;
-    answer.map(|response| response.vote).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@
 pub mod chance;
 pub mod disk;
 pub mod network;
-pub mod node;
 pub mod observe;
 pub mod process;
 pub mod runtime;
+mod scope;
 pub mod task;
 
 use std::cell::RefCell;
@@ -63,7 +63,7 @@ pub fn run<F: Future>(seed: u64, scenario: impl FnOnce() -> F) -> F::Output {
     #[cfg(tokio_unstable)]
     builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
     let runtime = builder.build().expect("a runtime without input and output always starts");
-    let output = runtime.block_on(runtime::scope(seed, async {
+    let output = runtime.block_on(scope::scope(seed, async {
         WORLD.set(Some(Arc::new(World {
             chance: Mutex::new(Chance::new(seed)),
             began: Instant::now(),

@@ -1,23 +1,24 @@
 //! The network between simulated hosts: who listens where, how long bytes take, and which ways are cut. Bytes of one
 //! connection arrive in order, as with TCP; those of different connections do not.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
 use super::process::Process;
 use super::{locked, world};
-use crate::net::stream::Incoming;
 
 /// How long bytes take, in milliseconds, unless a way is slow.
 const DELAY_MAX_MS: u64 = 2;
 
+/// Takes what arrives at an address. The streams that go through it are a matter of the layer above.
+pub(crate) type Acceptor = Arc<dyn Any + Send + Sync>;
+
 struct Listening {
     process: Arc<Process>,
-    acceptor: mpsc::UnboundedSender<Incoming>,
+    acceptor: Acceptor,
 }
 
 #[derive(Default)]
@@ -41,7 +42,7 @@ struct State {
 
 /// What there is at an address.
 pub(crate) enum Found {
-    Listening(mpsc::UnboundedSender<Incoming>),
+    Listening(Acceptor),
     /// The host says that nobody listens there.
     Refused,
     /// Nobody says anything.
@@ -58,10 +59,8 @@ impl Network {
         locked(&self.state).processes.get(host).cloned()
     }
 
-    pub(crate) fn listen(&self, host: &str, process: Arc<Process>) -> mpsc::UnboundedReceiver<Incoming> {
-        let (acceptor, receiver) = mpsc::unbounded_channel();
+    pub(crate) fn listen(&self, host: &str, process: Arc<Process>, acceptor: Acceptor) {
         locked(&self.state).listening.insert(host.to_owned(), Listening { process, acceptor });
-        receiver
     }
 
     pub(crate) fn find(&self, host: &str) -> Found {

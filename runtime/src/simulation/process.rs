@@ -8,7 +8,7 @@ use std::task::Waker;
 
 use tokio::task::AbortHandle;
 
-use super::{WORLD, locked, task, world};
+use super::{WORLD, locked, world};
 
 /// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,15 +76,6 @@ impl Process {
 
     pub fn enter(self: &Arc<Process>) -> ProcessGuard {
         ProcessGuard(CURRENT.replace(Some(self.clone())))
-    }
-
-    pub fn spawn<F>(self: &Arc<Process>, future: F) -> tokio::task::JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let _entered = self.enter();
-        task::spawn(future)
     }
 
     pub fn is_alive(&self) -> bool {

@@ -1,26 +1,11 @@
 //! The runtime that openraft is given: tokio, with our tasks and with random numbers that follow from the seed.
 
-use std::cell::Cell;
 use std::time::Duration;
 
-use openraft::{AsyncRuntime, OptionalSend, TokioRuntime};
-use openraft_rt::deterministic_rng::DeterministicRng;
+use openraft::{AsyncRuntime, OptionalSend};
 
-use super::{task, unique_u64};
-
-type Seeded = DeterministicRng<TokioRuntime>;
-
-/// A future inside which openraft may draw random numbers.
-pub type Scoped<F> = openraft_rt::task_local::TaskLocalFuture<Cell<u64>, F>;
-
-pub fn scope<F: Future>(seed: u64, future: F) -> Scoped<F> {
-    Seeded::scope(seed, future)
-}
-
-/// A scope for a new task.
-pub fn child_scope<F: Future>(future: F) -> Scoped<F> {
-    scope(unique_u64(), future)
-}
+use super::scope::Seeded;
+use super::task;
 
 #[derive(Debug)]
 pub struct SimulatedRuntime;

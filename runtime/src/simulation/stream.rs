@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep};
 
-use super::client::Target;
+use super::target::Target;
 use super::tls::{Alpn, Identity, NodeRole, Tls, TlsError};
 use crate::simulation::network::Found;
 use crate::simulation::process::Process;
@@ -234,6 +234,7 @@ pub(super) async fn open(
     let (ours, theirs) = pair(&process, &listening);
     let (answer, answered) = oneshot::channel();
     let incoming = Incoming { stream: theirs, opener: tls.identity(), alpn, answer };
+    let acceptor = acceptor.downcast_ref::<mpsc::UnboundedSender<Incoming>>().ok_or("connection refused")?;
     acceptor.send(incoming).map_err(|_| "connection refused")?;
     let peer = answered.await.map_err(|_| "the other side closed the connection")?;
     tokio::time::sleep(network.delay(host, &process.host)).await;
@@ -249,7 +250,8 @@ pub(super) struct Socket {
 
 impl Socket {
     pub async fn bind(address: &NodeAddress) -> std::io::Result<Socket> {
-        let incoming = world().network().listen(address.host.as_str(), current());
+        let (acceptor, incoming) = mpsc::unbounded_channel::<Incoming>();
+        world().network().listen(address.host.as_str(), current(), Arc::new(acceptor));
         Ok(Socket { incoming: tokio::sync::Mutex::new(incoming), address: address_of(address) })
     }
 

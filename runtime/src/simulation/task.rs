@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 use super::process::Process;
-use super::runtime::{self, Scoped};
+use super::scope::{Scoped, child_scope};
 use super::world;
 
 /// What blocks takes this long at most, in milliseconds.
@@ -50,7 +50,7 @@ impl<F: Future> Drop for OfProcess<F> {
 }
 
 pub fn of_this_node<F: Future>(future: F) -> OfProcess<F> {
-    let future = Some(Box::pin(runtime::child_scope(future)));
+    let future = Some(Box::pin(child_scope(future)));
     OfProcess { process: Process::current(), future }
 }
 
@@ -64,6 +64,16 @@ where
         process.keep(task.abort_handle());
     }
     task
+}
+
+/// Begins a task of another process than the one whose code runs now.
+pub fn spawn_in<F>(process: &Arc<Process>, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let _entered = process.enter();
+    spawn(future)
 }
 
 /// Runs on the one thread there is, a moment later.

@@ -15,6 +15,7 @@ use dkc_history::{Call, Operation, Outcome, Reply as Told};
 use dkcd::net::{Alpn, Identity, NodeRole, Tls};
 use dkcd::router::{RouteError, Router, RouterOptions};
 use dkcd::simulation::process::Process;
+use dkcd::simulation::task::spawn_in;
 use dkcd::simulation::world;
 use uuid::Uuid;
 
@@ -73,7 +74,7 @@ impl Client {
 
     async fn execute(&self, command: Command) -> Result<Reply, RouteError> {
         let router = self.router.clone();
-        let executing = self.process.spawn(async move { router.execute(command).await });
+        let executing = spawn_in(&self.process, async move { router.execute(command).await });
         executing.await.expect("clients are not killed")
     }
 }

@@ -12,8 +12,9 @@ use dkc_core::control::ControlReply;
 use dkc_core::ids::{ClusterId, MemberNo, NodeId, NodeUuid};
 use dkc_core::meta::{MemberChange, OperationId};
 use dkcd::daemon::server::Server;
-use dkcd::simulation::node::Node;
+use dkcd::daemon::simulated::Node;
 use dkcd::simulation::process::{CrashKind, Process};
+use dkcd::simulation::task::spawn_in;
 use dkcd::simulation::world;
 use uuid::Uuid;
 
@@ -163,7 +164,7 @@ impl Cluster {
         }
         let first = self.all()[0].clone();
         let (process, server) = (first.process().ok_or("no process")?, first.server().ok_or("no server")?);
-        let founded = process.spawn(async move { server.found().await }).await;
+        let founded = spawn_in(&process, async move { server.found().await }).await;
         founded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 }
@@ -228,7 +229,7 @@ impl Member {
     }
 
     async fn ask<T: Send + 'static>(&self, question: impl Future<Output = T> + Send + 'static) -> Option<T> {
-        let asking = self.process()?.spawn(question);
+        let asking = spawn_in(&self.process()?, question);
         tokio::time::timeout(ASK_MAX, asking).await.ok()?.ok()
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::{NODE_CONFIG_VERSION, NodeConfig, Parameters, Role, ServerRole, SlaveRole};
-use crate::meta::REPLICAS_MAX;
+use crate::ring::REPLICAS_MAX;
 use crate::ring::SLOTS;
 
 /// Longest path of a Unix socket on Linux, without the closing zero byte.

@@ -1,20 +1,19 @@
 //! The control socket's words. A line that begins with `{` is a structured request and gets one JSON line; any
 //! other line is a CHMPX word (`VERSION`, `SELFSTATUS`, …) and gets text, after which the connection is closed.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
     ClusterId, ClusterName, MemberNo, Namespace, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId,
 };
-use crate::meta::{Leaving, MemberChange, Merge, MetaState, Operation, OperationId, RemovedNode};
+use crate::meta::{MemberChange, Merge, Operation, OperationId};
 use crate::ring::{Node, RingMap};
 
 mod blob;
 #[cfg(test)]
 mod tests;
 
+pub use crate::meta::MetaView;
 pub use blob::BadBase64;
 
 /// Longest request line.
@@ -137,40 +136,6 @@ pub enum DataReply {
     TooLarge,
     Keys { keys: Vec<Blob>, next: Option<String> },
     Count { records: u64, bytes: u64 },
-}
-
-/// What the meta group has decided, as one node knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MetaView {
-    pub ring: RingMap,
-    /// From MERGE until its last move is done.
-    pub merge: Option<Merge>,
-    /// Replicas that were given up and are not dropped yet.
-    #[serde(default)]
-    pub leaving: Vec<Leaving>,
-    /// The membership operation that runs.
-    pub operation: Option<Operation>,
-    pub is_automerge: bool,
-    pub is_merge_suspended: bool,
-    /// ABORTMERGE was given: automerge waits for the next word.
-    pub is_automerge_held: bool,
-    /// Every node that ever left, by UUID: refused for ever.
-    pub removed: BTreeMap<NodeUuid, RemovedNode>,
-}
-
-impl MetaView {
-    pub fn of(state: &MetaState) -> Option<MetaView> {
-        Some(MetaView {
-            ring: state.ring()?.clone(),
-            merge: state.merge().cloned(),
-            leaving: state.leaving().to_vec(),
-            operation: state.operation().cloned(),
-            is_automerge: state.is_automerge(),
-            is_merge_suspended: state.is_merge_suspended(),
-            is_automerge_held: state.is_automerge_held(),
-            removed: state.all_removed().clone(),
-        })
-    }
 }
 
 /// A replica on its way from this node to another, while a merge runs.

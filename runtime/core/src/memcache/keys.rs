@@ -2,8 +2,8 @@
 
 use bytes::{Buf, Bytes};
 
+use super::KEY_MAX_BYTES;
 use super::line::next_word;
-use super::parse::KEY_MAX_BYTES;
 use crate::ids::Namespace;
 use crate::kv::Key;
 

@@ -19,6 +19,7 @@
 //! - A refused get answers its error only; memcached also drops the answer before it when both came in one piece.
 
 mod answer;
+mod expiry;
 mod foreign;
 mod keys;
 mod line;
@@ -35,7 +36,7 @@ pub use answer::{
 pub use foreign::Foreign;
 pub use keys::Keys;
 pub use meta::{Meta, Verb, write_meta};
-pub use parse::{KEY_MAX_BYTES, LINE_MAX_BYTES, MULTIGET_LINE_MAX_BYTES, Parser};
+pub use parse::{LINE_MAX_BYTES, MULTIGET_LINE_MAX_BYTES, Parser};
 
 /// What the parser found at the beginning of the buffer. Everything but `NeedMore` has been taken out of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,8 +95,12 @@ pub enum RequestKind {
     },
 }
 
+/// memcached's limit for a key.
+pub const KEY_MAX_BYTES: usize = 250;
+
 /// What is answered to words that nobody knows.
 pub const ERROR: &[u8] = b"ERROR\r\n";
+const BAD_FORMAT: &[u8] = b"CLIENT_ERROR bad command line format\r\n";
 
 #[cfg(test)]
 mod tests;

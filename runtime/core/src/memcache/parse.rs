@@ -9,24 +9,19 @@ use std::ops::RangeInclusive;
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 
+use super::expiry::{expiry, expiry_of};
 use super::line::{Line, WORDS_MAX};
 use super::meta::{MetaLine, SetHead, Verb};
-use super::{ERROR, Foreign, Keys, Parsed, Request, RequestKind};
+use super::{BAD_FORMAT, ERROR, Foreign, KEY_MAX_BYTES, Keys, Parsed, Request, RequestKind};
 use crate::ids::Namespace;
 use crate::kv::{Command, Expiry, Key, StoreMode, Write, number};
 
-/// memcached's limit for a key.
-pub const KEY_MAX_BYTES: usize = 250;
 /// A line that is longer and not ended closes the connection, as in memcached, except for gets of many keys.
 pub const LINE_MAX_BYTES: usize = 2048;
 /// Longest line of get, gets, gat and gats: more than a hundred thousand of the longest keys.
 pub const MULTIGET_LINE_MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Spaces before the first word of an unfinished line, above which it is nobody's request.
 const LEADING_SPACES_MAX: usize = 100;
-/// Times up to this are seconds from now, larger ones seconds since the Unix epoch.
-const RELATIVE_MAX_SECONDS: i64 = 60 * 60 * 24 * 30;
-
-pub(super) const BAD_FORMAT: &[u8] = b"CLIENT_ERROR bad command line format\r\n";
 const BAD_DELETE: &[u8] = b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n";
 const BAD_CHUNK: &[u8] = b"CLIENT_ERROR bad data chunk\r\n";
 const BAD_DELTA: &[u8] = b"CLIENT_ERROR invalid numeric delta argument\r\n";
@@ -438,18 +433,4 @@ fn store_head(buffer: &[u8], line: &Line, mode: StoreMode) -> Result<StoreHead, 
 fn value_bytes(word: &[u8]) -> Option<usize> {
     let bytes = usize::try_from(number::parse_signed(word)?).ok()?;
     (bytes <= i32::MAX as usize - 2).then_some(bytes)
-}
-
-/// memcached's exptime: 0 = never, negative = at once, up to 30 days from now, or a Unix time.
-pub(super) fn expiry(word: &[u8]) -> Option<Expiry> {
-    number::parse_signed(word).map(expiry_of)
-}
-
-fn expiry_of(seconds: i64) -> Expiry {
-    let ms = u64::try_from(seconds).unwrap_or(0).saturating_mul(1000);
-    match seconds {
-        0 => Expiry::Never,
-        ..=RELATIVE_MAX_SECONDS => Expiry::After(ms),
-        _ => Expiry::At(ms),
-    }
 }

@@ -6,12 +6,10 @@ use super::apply::Outcome;
 use super::{Founder, MetaReply, MetaState, Refused};
 use crate::ids::{ClusterId, NodeId, RingVersion, TabletId};
 use crate::ring::{
-    ActionProgress, Assigned, InRing, MemberAction, Node, PlaceNode, RingMap, SLOTS, TabletPlace, place,
-    tablet_range,
+    ActionProgress, Assigned, InRing, MemberAction, Node, PlaceNode, REPLICAS_MAX, RingMap, SLOTS,
+    TabletPlace, place, tablet_range,
 };
 
-/// Most replicas of a tablet: more than any failure model asks for, and a bound for every list of voters.
-pub const REPLICAS_MAX: u32 = 7;
 /// The epoch of a tablet whose voters are the founders'.
 const FIRST_EPOCH: u32 = 1;
 

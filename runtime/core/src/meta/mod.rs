@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::MetaView;
 use crate::ids::{ClusterId, MemberNo, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId};
 use crate::ring::{Node, RingMap};
 
@@ -23,11 +22,12 @@ mod merge;
 mod service;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use codec::{BadBytes, META_FORMAT_VERSION};
 pub use command::{Founder, MemberChange, MetaCommand, MetaReply, OperationId, Refused};
-pub use found::REPLICAS_MAX;
 pub use merge::{Merge, MergeStep, Move, MoveState};
+pub use view::MetaView;
 
 /// All that the meta group knows. Part of every snapshot of group 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,27 +96,6 @@ pub struct Operation {
     pub holder: String,
     /// What they do, in the operator's words, as in `grow c0 by 10.77.0.14:8020`.
     pub what: String,
-}
-
-impl From<&MetaView> for MetaState {
-    /// The state that a view was taken of, as far as changes of members ask for it.
-    fn from(view: &MetaView) -> MetaState {
-        let ring = &view.ring;
-        let gone = view.removed.values().map(|gone| gone.node_id.0);
-        let last_id = ring.nodes.iter().map(|node| node.node_id.0).chain(gone).max();
-        MetaState {
-            ring: Some(ring.clone()),
-            next_node_id: NodeId(last_id.unwrap_or(0) + 1),
-            founded_tablets: ring.tablets.iter().map(|place| place.tablet).collect(),
-            removed: view.removed.clone(),
-            merge: view.merge.clone(),
-            leaving: view.leaving.clone(),
-            operation: view.operation.clone(),
-            is_automerge: view.is_automerge,
-            is_merge_suspended: view.is_merge_suspended,
-            is_automerge_held: view.is_automerge_held,
-        }
-    }
 }
 
 impl MetaState {

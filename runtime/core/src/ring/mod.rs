@@ -21,6 +21,9 @@ pub use slot::{slot_of, tablet_range, tablet_ranges};
 /// Parts of the key space. Never changes: a key's slot is for ever.
 pub const SLOTS: u32 = 16384;
 
+/// Most replicas of a tablet: more than any failure model asks for, and a bound for every list of voters.
+pub const REPLICAS_MAX: u32 = 7;
+
 /// One of the slots, 0 ≤ n < `SLOTS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SlotId(pub u16);

@@ -3,13 +3,12 @@
 
 use bytes::Bytes;
 
-use super::removal::{self, encode_sweep};
 use super::rows::{
     KIND_DATA, NamespaceState, RecordHeader, STATE_ROW, SWEEP_ROW, data_row, decode_record, encode_record,
-    expiry_row,
+    encode_sweep, expiry_row,
 };
 use super::sessions::{CLOCK_STEP_MAX_MS, Verdict};
-use super::{Batch, Changes, Item, Outcome, Rows, Tablet};
+use super::{Changes, Item, Outcome, Rows, Tablet};
 use crate::ids::Namespace;
 use crate::kv::number::{self, Counted, NotCounted};
 use crate::kv::{Adjustment, Expiry, Initial, KEY_MAX_BYTES, Key, Record, Reply, StoreMode, Write};
@@ -21,30 +20,6 @@ pub struct ApplyContext<'a, R: Rows> {
     pub tablet: &'a mut Tablet,
     pub rows: &'a R,
     pub changes: Changes,
-}
-
-pub fn apply<R: Rows>(
-    tablet: &mut Tablet,
-    rows: &R,
-    batch: &Batch,
-) -> Result<(Vec<Outcome>, Changes), R::Error> {
-    let mut context = ApplyContext { tablet, rows, changes: Changes::new() };
-    context.move_clock(batch.now_ms);
-    context.begin_due_flushes();
-    if batch.items.is_empty() {
-        removal::remove_expired(&mut context)?;
-        removal::sweep(&mut context)?;
-    }
-    if !batch.items.is_empty() && !context.is_of_this_epoch(batch.epoch) {
-        context.write_state();
-        return Ok((vec![Outcome::NotHere; batch.items.len()], context.changes));
-    }
-    let mut outcomes = Vec::with_capacity(batch.items.len());
-    for item in &batch.items {
-        outcomes.push(context.item(item)?);
-    }
-    context.write_state();
-    Ok((outcomes, context.changes))
 }
 
 /// What is in the place of a key before a write.
@@ -69,7 +44,7 @@ impl KeyRow<'_> {
 }
 
 impl<R: Rows> ApplyContext<'_, R> {
-    fn move_clock(&mut self, now_ms: u64) {
+    pub fn move_clock(&mut self, now_ms: u64) {
         let state = &mut self.tablet.state;
         let step_ms = now_ms.saturating_sub(state.clock_ms);
         state.clock_ms += step_ms;
@@ -79,7 +54,7 @@ impl<R: Rows> ApplyContext<'_, R> {
     }
 
     /// Every record there is was modified before this batch, so before the time of a flush that is due now.
-    fn begin_due_flushes(&mut self) {
+    pub fn begin_due_flushes(&mut self) {
         let Tablet { state, namespaces, sweep_from, .. } = &mut *self.tablet;
         for namespace in namespaces.values_mut() {
             if namespace.flush_at_ms != 0 && namespace.flush_at_ms <= state.clock_ms {
@@ -90,7 +65,7 @@ impl<R: Rows> ApplyContext<'_, R> {
     }
 
     /// Whoever routed by a newer map refuses those who routed by an older one.
-    fn is_of_this_epoch(&mut self, epoch: u32) -> bool {
+    pub fn is_of_this_epoch(&mut self, epoch: u32) -> bool {
         let state = &mut self.tablet.state;
         state.epoch = state.epoch.max(epoch);
         state.epoch == epoch || mutant::is_active(Mutant::EpochUnchecked)
@@ -100,7 +75,7 @@ impl<R: Rows> ApplyContext<'_, R> {
         write.key().is_none_or(|key| self.tablet.slots.contains(&slot_of(&key.namespace, &key.bytes)))
     }
 
-    fn item(&mut self, item: &Item) -> Result<Outcome, R::Error> {
+    pub fn item(&mut self, item: &Item) -> Result<Outcome, R::Error> {
         if !self.is_here(&item.write) {
             return Ok(Outcome::NotHere);
         }
@@ -361,7 +336,7 @@ impl<R: Rows> ApplyContext<'_, R> {
         }
     }
 
-    fn write_state(&mut self) {
+    pub fn write_state(&mut self) {
         let Tablet { state, namespaces, sessions, .. } = &mut *self.tablet;
         sessions.write(&mut self.changes);
         for (namespace, state) in namespaces.iter_mut().filter(|(_, state)| state.is_changed) {

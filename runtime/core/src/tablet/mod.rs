@@ -30,6 +30,7 @@ use crate::ids::Namespace;
 use crate::kv::codec::BadBytes;
 use crate::kv::{Read, Reply, Write};
 use crate::ring::SlotId;
+use apply::ApplyContext;
 use rows::{KIND_SESSION, KIND_SYSTEM, NamespaceState, STATE_ROW, SWEEP_ROW, State};
 use sessions::Sessions;
 
@@ -127,7 +128,7 @@ impl Tablet {
         if row == STATE_ROW {
             self.state = State::decode(value)?;
         } else if row == SWEEP_ROW {
-            self.sweep_from = Some(removal::decode_sweep(value)?);
+            self.sweep_from = Some(rows::decode_sweep(value)?);
         } else if let Some(namespace) = NamespaceState::namespace_of(row) {
             self.namespaces.insert(namespace?, NamespaceState::decode(value)?);
         } else {
@@ -139,7 +140,23 @@ impl Tablet {
     /// Carries out a batch: outcomes in the order of the items, and the rows to write. An empty batch moves the
     /// clock and removes a bounded number of expired and flushed rows.
     pub fn apply<R: Rows>(&mut self, rows: &R, batch: &Batch) -> Result<(Vec<Outcome>, Changes), R::Error> {
-        apply::apply(self, rows, batch)
+        let mut context = ApplyContext { tablet: self, rows, changes: Changes::new() };
+        context.move_clock(batch.now_ms);
+        context.begin_due_flushes();
+        if batch.items.is_empty() {
+            removal::remove_expired(&mut context)?;
+            removal::sweep(&mut context)?;
+        }
+        if !batch.items.is_empty() && !context.is_of_this_epoch(batch.epoch) {
+            context.write_state();
+            return Ok((vec![Outcome::NotHere; batch.items.len()], context.changes));
+        }
+        let mut outcomes = Vec::with_capacity(batch.items.len());
+        for item in &batch.items {
+            outcomes.push(context.item(item)?);
+        }
+        context.write_state();
+        Ok((outcomes, context.changes))
     }
 
     /// Answers a read from the rows by the replicated clock. The caller has made sure that it may.

@@ -1,15 +1,12 @@
 //! What an empty batch removes: expired records, found through the expiry rows, and records killed by a flush, found
 //! by a sweep over all data rows. Both are bounded, so that no batch holds up its tablet for long.
 
-use bytes::{BufMut, Bytes, BytesMut};
-
 use super::apply::ApplyContext;
 use super::rows::{
-    FORMAT, KIND_DATA, KIND_EXPIRY, SWEEP_ROW, check_format, expiry_row, peek_record, split_data_row,
+    KIND_DATA, KIND_EXPIRY, SWEEP_ROW, encode_sweep, expiry_row, peek_record, split_data_row,
     split_expiry_row, try_scan,
 };
 use super::{Rows, Tablet};
-use crate::kv::codec::{BadBytes, Reader};
 
 /// Expired records that one empty batch removes: a few milliseconds of work.
 pub const EXPIRE_PER_BATCH_MAX: usize = 1024;
@@ -26,19 +23,6 @@ pub fn first_expiry_ms<R: Rows>(rows: &R) -> Result<Option<u64>, R::Error> {
         Ok(false)
     })?;
     Ok(first)
-}
-
-pub fn encode_sweep(from: &[u8]) -> Bytes {
-    let mut out = BytesMut::with_capacity(1 + from.len());
-    out.put_u8(FORMAT);
-    out.put_slice(from);
-    out.freeze()
-}
-
-pub fn decode_sweep(bytes: &Bytes) -> Result<Vec<u8>, BadBytes> {
-    let mut reader = Reader::new(bytes, "sweep row");
-    check_format(&mut reader)?;
-    Ok(reader.rest().to_vec())
 }
 
 /// Removes records whose time has come, the earliest first.

@@ -276,3 +276,17 @@ pub fn write_changes(rows: &mut std::collections::BTreeMap<Vec<u8>, Bytes>, chan
         };
     }
 }
+
+/// How far a sweep has come.
+pub fn encode_sweep(from: &[u8]) -> Bytes {
+    let mut out = BytesMut::with_capacity(1 + from.len());
+    out.put_u8(FORMAT);
+    out.put_slice(from);
+    out.freeze()
+}
+
+pub fn decode_sweep(bytes: &Bytes) -> Result<Vec<u8>, BadBytes> {
+    let mut reader = Reader::new(bytes, "sweep row");
+    check_format(&mut reader)?;
+    Ok(reader.rest().to_vec())
+}

@@ -8,18 +8,18 @@ mod requests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use dkc_core::ids::{GroupId, NodeId};
-use dkc_core::meta::{MetaCommand, MetaReply};
+use dkc_core::ids::GroupId;
+use dkc_core::meta::MetaCommand;
 use dkc_core::mutant::{self, Mutant};
 use dkc_core::wire::{self, Frame, Hello, Kind, Refusal};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 
-use crate::daemon::server::Server;
+use super::proposal_codec::encode_proposed;
+use super::server::Server;
 use crate::net::{Admit, Alpn, Connection, Identity, NodeRole, Sender};
-use crate::raft::{NotProposed, receive, snapshot};
+use crate::raft::{NotProposed, receive, snapshot_receive};
 use requests::Reads;
 
 /// Pieces of work under way on one connection before no more is read from it.
@@ -54,7 +54,7 @@ impl Admit for Server {
 /// Serves one admitted connection until it ends.
 pub async fn serve(server: Arc<Server>, mut connection: Connection) {
     if connection.alpn == Alpn::Snapshot {
-        return snapshot::receive(connection, |id| server.group(id)).await;
+        return snapshot_receive::receive(connection, |id| server.group(id)).await;
     }
     let mut work: FuturesUnordered<Work> = FuturesUnordered::new();
     let mut ring = server.ring.subscribe();
@@ -170,59 +170,4 @@ async fn meta_propose(server: Arc<Server>, frame: Frame, sender: Sender) {
 async fn peer_control(server: Arc<Server>, frame: Frame, sender: Sender) {
     let answer = server.peer_control(&frame.body).await;
     send(&sender, Kind::PeerAnswer, frame.id, frame.group, &answer);
-}
-
-/// The answer to a forwarded meta command: `0`, an index by which it was applied, and the reply; `1` and the leader (0 =
-/// unknown); or `2`, unknown.
-pub fn encode_proposed(result: &Result<(MetaReply, u64), NotProposed>) -> Bytes {
-    let mut out = Vec::new();
-    match result {
-        Ok((reply, applied)) => {
-            out.push(0);
-            out.extend_from_slice(&applied.to_be_bytes());
-            out.extend_from_slice(&reply.encode());
-        }
-        Err(NotProposed::NotLeader(leader)) => {
-            out.push(1);
-            out.extend_from_slice(&leader.map_or(0, |node| node.0).to_be_bytes());
-        }
-        Err(NotProposed::Unknown) => out.push(2),
-    }
-    out.into()
-}
-
-/// An answer that cannot be read is an unknown outcome.
-pub fn decode_proposed(body: &[u8]) -> Result<(MetaReply, u64), NotProposed> {
-    match body.split_first() {
-        Some((0, rest)) => {
-            let (applied, reply) = rest.split_first_chunk().ok_or(NotProposed::Unknown)?;
-            let reply = MetaReply::decode(reply).map_err(|_| NotProposed::Unknown)?;
-            Ok((reply, u64::from_be_bytes(*applied)))
-        }
-        Some((1, leader)) => {
-            let leader = leader.try_into().map_or(0, u64::from_be_bytes);
-            Err(NotProposed::NotLeader((leader != 0).then_some(NodeId(leader))))
-        }
-        _ => Err(NotProposed::Unknown),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(result: Result<(MetaReply, u64), NotProposed>) {
-        assert_eq!(decode_proposed(&encode_proposed(&result)), result);
-    }
-
-    #[test]
-    fn answers_to_forwarded_commands_read_back_as_written() {
-        check(Ok((MetaReply::Done, 0x0102_0304_0506_0708)));
-        check(Err(NotProposed::NotLeader(Some(NodeId(3)))));
-        check(Err(NotProposed::NotLeader(None)));
-        check(Err(NotProposed::Unknown));
-        for torn in [&b""[..], &[0, 0, 0], &[0; 9], &[3]] {
-            assert_eq!(decode_proposed(torn), Err(NotProposed::Unknown));
-        }
-    }
 }

@@ -6,8 +6,9 @@ use super::{Meta, Verb};
 use crate::control::Blob;
 use crate::ids::Namespace;
 use crate::kv::{Adjustment, Command, Delta, Expiry, Initial, Key, Read, StoreMode, Write, number};
+use crate::memcache::expiry::expiry;
 use crate::memcache::line::next_word;
-use crate::memcache::parse::{BAD_FORMAT, KEY_MAX_BYTES, expiry};
+use crate::memcache::{BAD_FORMAT, KEY_MAX_BYTES};
 
 /// memcached's limit for an opaque, with its letter.
 const OPAQUE_MAX_BYTES: usize = 32;

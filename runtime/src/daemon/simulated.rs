@@ -7,12 +7,12 @@ use std::sync::Arc;
 use dkc_core::config::{NodeConfig, Role};
 use tokio::sync::{oneshot, watch};
 
-use super::process::{CrashKind, Process};
-use super::task::of_this_node;
-use super::world;
-use crate::daemon::server::Server;
-use crate::daemon::{Parts, Running, StartError, open_disk};
+use super::server::Server;
+use super::{Parts, Running, StartError, open_disk};
 use crate::net::{Identity, Listener, NodeRole, Tls};
+use crate::simulation::process::{CrashKind, Process};
+use crate::simulation::task::{of_this_node, spawn_in};
+use crate::simulation::world;
 
 /// A process that runs a server.
 pub struct Node {
@@ -26,7 +26,7 @@ impl Node {
         let Role::Server(role) = config.role.clone() else { panic!("only servers are simulated as nodes") };
         let process = Process::begin(role.listen.host.as_str(), clock_offset_ms);
         let (started, is_started) = oneshot::channel();
-        let main = process.spawn(async move {
+        let main = spawn_in(&process, async move {
             match begin(config).await {
                 Ok(mut running) => {
                     // Whoever started it may have given up; then it runs all the same.
