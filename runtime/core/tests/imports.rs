@@ -2,6 +2,8 @@
 //! lies below and never the other way round. Read from the sources: the `mod` lines give the tree, the `use` lines and
 //! paths give the imports. Code that only tests use may look anywhere.
 
+#![expect(clippy::disallowed_methods, reason = "reads the sources of the project")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
