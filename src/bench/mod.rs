@@ -20,6 +20,8 @@ use protocol::{Seen, next_answer, write_get, write_set};
 pub const CLIENTS_MAX: u32 = 4096;
 /// Most requests in flight on one connection.
 pub const PIPELINE_MAX: u32 = 1024;
+/// Most keys in one read.
+pub const KEYS_PER_READ_MAX: u32 = 1000;
 /// How long the loader waits for one answer before it gives up the connection.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
@@ -35,6 +37,10 @@ pub struct Load {
     pub keys: u64,
     /// Share of reads, 0 to 100.
     pub read_percent: u32,
+    /// Keys in one read. Each of them counts as an operation.
+    pub keys_per_read: u32,
+    /// Write every key once, in order, instead of drawing keys for a time.
+    pub is_fill: bool,
     pub duration: Duration,
 }
 
@@ -110,10 +116,9 @@ pub async fn run(load: &Load) -> std::io::Result<(Figures, Option<String>)> {
 
 async fn client(load: Load, number: u32, begun: Instant, silence: Arc<Silence>) -> Tally {
     let mut tally = Tally::default();
-    // A small generator of its own: the order of keys needs to be spread, not secret.
-    let mut state = 0x9E37_79B9_7F4A_7C15u64.wrapping_mul(u64::from(number) + 1);
-    while begun.elapsed() < load.duration {
-        if let Err(error) = connection(&load, begun, &mut state, &mut tally, &silence).await {
+    let mut keys = Keys::new(&load, number);
+    while keys.are_left(begun) {
+        if let Err(error) = connection(&load, begun, &mut keys, &mut tally, &silence).await {
             tally.errors += 1;
             tally.first_error.get_or_insert_with(|| error.to_string());
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -125,7 +130,7 @@ async fn client(load: Load, number: u32, begun: Instant, silence: Arc<Silence>) 
 async fn connection(
     load: &Load,
     begun: Instant,
-    state: &mut u64,
+    keys: &mut Keys,
     tally: &mut Tally,
     silence: &Silence,
 ) -> std::io::Result<()> {
@@ -133,18 +138,15 @@ async fn connection(
     stream.set_nodelay(true)?;
     let value = vec![b'x'; load.value_bytes];
     let (mut out, mut input) = (Vec::new(), Vec::with_capacity(64 * 1024));
-    while begun.elapsed() < load.duration {
+    while keys.are_left(begun) {
         out.clear();
-        for _ in 0..load.pipeline {
-            let key = format!("bench:{}", next(state) % load.keys);
-            match next(state) % 100 < u64::from(load.read_percent) {
-                true => write_get(load.protocol, &mut out, &key),
-                false => write_set(load.protocol, &mut out, &key, &value),
-            }
+        let mut open = 0;
+        while open < load.pipeline && keys.are_left(begun) {
+            keys.write_request(load, &mut out, &value);
+            open += 1;
         }
         let sent = Instant::now();
         stream.write_all(&out).await?;
-        let mut open = load.pipeline;
         while open > 0 {
             let read = tokio::time::timeout(ANSWER_LIMIT, stream.read_buf(&mut input)).await;
             if read.map_err(|_| std::io::Error::other("no answer in 30 s"))?? == 0 {
@@ -160,23 +162,72 @@ async fn connection(
     Ok(())
 }
 
-/// Cuts all whole answers off the input; how many of them were good or a miss.
+/// Which keys a client asks for: drawn for a time, or, to fill, each of its share once.
+struct Keys {
+    /// A small generator of its own: the order of keys needs to be spread, not secret.
+    random: u64,
+    fill: Option<std::iter::StepBy<std::ops::Range<u64>>>,
+    next_fill: Option<u64>,
+    keys: u64,
+    duration: Duration,
+}
+
+impl Keys {
+    fn new(load: &Load, client: u32) -> Keys {
+        let mut fill =
+            load.is_fill.then(|| (u64::from(client)..load.keys).step_by(load.clients.max(1) as usize));
+        Keys {
+            random: 0x9E37_79B9_7F4A_7C15u64.wrapping_mul(u64::from(client) + 1),
+            next_fill: fill.as_mut().and_then(Iterator::next),
+            fill,
+            keys: load.keys,
+            duration: load.duration,
+        }
+    }
+
+    fn are_left(&self, begun: Instant) -> bool {
+        match self.fill {
+            Some(_) => self.next_fill.is_some(),
+            None => begun.elapsed() < self.duration,
+        }
+    }
+
+    fn write_request(&mut self, load: &Load, out: &mut Vec<u8>, value: &[u8]) {
+        if let (Some(fill), Some(key)) = (&mut self.fill, self.next_fill) {
+            self.next_fill = fill.next();
+            return write_set(load.protocol, out, &format!("bench:{key}"), value);
+        }
+        if next(&mut self.random) % 100 < u64::from(load.read_percent) {
+            let keys: Vec<String> = (0..load.keys_per_read).map(|_| self.draw()).collect();
+            write_get(load.protocol, out, &keys);
+        } else {
+            let key = self.draw();
+            write_set(load.protocol, out, &key, value);
+        }
+    }
+
+    fn draw(&mut self) -> String {
+        format!("bench:{}", next(&mut self.random) % self.keys)
+    }
+}
+
+/// Cuts all whole answers off the input; how many keys of them were answered, with a value or without.
 fn take_answers(load: &Load, input: &mut Vec<u8>, open: &mut u32, tally: &mut Tally) -> u64 {
     let (mut used, mut answered) = (0, 0);
-    while let Some((length, seen)) = next_answer(load.protocol, &input[used..]) {
-        match seen {
+    while let Some(answer) = next_answer(load.protocol, &input[used..]) {
+        let asked = if answer.is_read { u64::from(load.keys_per_read) } else { 1 };
+        match answer.seen {
             Seen::Error => {
                 tally.errors += 1;
-                let text = String::from_utf8_lossy(&input[used..used + length]).trim().to_owned();
+                let text = String::from_utf8_lossy(&input[used..used + answer.length]).trim().to_owned();
                 tally.first_error.get_or_insert(text);
             }
-            Seen::Miss => {
-                tally.misses += 1;
-                answered += 1;
+            Seen::Answered => {
+                tally.misses += if answer.is_read { asked.saturating_sub(answer.values) } else { 0 };
+                answered += asked;
             }
-            Seen::Good => answered += 1,
         }
-        used += length;
+        used += answer.length;
         *open = open.saturating_sub(1);
     }
     input.drain(..used);

@@ -11,18 +11,37 @@ pub enum Protocol {
 /// What an answer was, as far as a loader cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    Good,
-    Miss,
+    Answered,
     Error,
 }
 
-pub fn write_get(protocol: Protocol, out: &mut Vec<u8>, key: &str) {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    pub length: usize,
+    pub seen: Seen,
+    /// To a read; the other keys that it asked for were misses.
+    pub is_read: bool,
+    pub values: u64,
+}
+
+/// A read of one key, or of several in one request.
+pub fn write_get(protocol: Protocol, out: &mut Vec<u8>, keys: &[String]) {
     match protocol {
-        Protocol::Memcache => push(out, &["get ", key, "\r\n"]),
+        Protocol::Memcache => {
+            out.extend_from_slice(b"get");
+            keys.iter().for_each(|key| push(out, &[" ", key]));
+            out.extend_from_slice(b"\r\n");
+        }
         Protocol::Redis => {
+            let word = if keys.len() == 1 { "GET" } else { "MGET" };
             let mut head = String::new();
-            let _ = write!(head, "*2\r\n$3\r\nGET\r\n${}\r\n", key.len());
-            push(out, &[&head, key, "\r\n"]);
+            let _ = write!(head, "*{}\r\n${}\r\n{word}\r\n", keys.len() + 1, word.len());
+            out.extend_from_slice(head.as_bytes());
+            for key in keys {
+                head.clear();
+                let _ = write!(head, "${}\r\n{key}\r\n", key.len());
+                out.extend_from_slice(head.as_bytes());
+            }
         }
     }
 }
@@ -46,35 +65,65 @@ fn push(out: &mut Vec<u8>, parts: &[&str]) {
     parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
 }
 
-/// The first whole answer in `bytes`: its length and what it was; `None` = not whole yet.
-pub fn next_answer(protocol: Protocol, bytes: &[u8]) -> Option<(usize, Seen)> {
-    let line_end = line(bytes)?;
-    let first = &bytes[..line_end - 2];
+/// The first whole answer in `bytes`; `None` = not whole yet.
+pub fn next_answer(protocol: Protocol, bytes: &[u8]) -> Option<Answer> {
     match protocol {
-        Protocol::Memcache if first.starts_with(b"VALUE ") => {
-            let length: usize = number(first.rsplit(|b| *b == b' ').next()?)?;
-            let end = line_end + length + 2;
-            let after = line(bytes.get(end..)?)?;
-            Some((end + after, Seen::Good))
-        }
-        Protocol::Memcache => Some((line_end, judge(first))),
-        Protocol::Redis => match first.first()? {
-            b'+' | b':' => Some((line_end, Seen::Good)),
-            b'$' if first == b"$-1" => Some((line_end, Seen::Miss)),
-            b'$' => {
-                let end = line_end + number(&first[1..])? + 2;
-                (bytes.len() >= end).then_some((end, Seen::Good))
-            }
-            _ => Some((line_end, Seen::Error)),
-        },
+        Protocol::Memcache => next_of_memcache(bytes),
+        Protocol::Redis => next_of_redis(bytes),
     }
 }
 
-fn judge(line: &[u8]) -> Seen {
-    match line {
-        b"STORED" => Seen::Good,
-        b"END" => Seen::Miss,
-        _ => Seen::Error,
+fn next_of_memcache(bytes: &[u8]) -> Option<Answer> {
+    let (mut at, mut values) = (0, 0);
+    loop {
+        let length = at + line(bytes.get(at..)?)?;
+        let first = &bytes[at..length - 2];
+        if first.starts_with(b"VALUE ") {
+            let value_bytes: usize = number(first.rsplit(|b| *b == b' ').next()?)?;
+            at = length + value_bytes + 2;
+            values += 1;
+            continue;
+        }
+        let (seen, is_read) = match first {
+            b"END" => (Seen::Answered, true),
+            b"STORED" => (Seen::Answered, false),
+            _ => (Seen::Error, false),
+        };
+        return Some(Answer { length, seen, is_read, values });
+    }
+}
+
+fn next_of_redis(bytes: &[u8]) -> Option<Answer> {
+    let length = line(bytes)?;
+    let first = &bytes[..length - 2];
+    match first.first()? {
+        b'+' => Some(Answer { length, seen: Seen::Answered, is_read: false, values: 0 }),
+        b'$' => {
+            let (length, values) = bulk(bytes)?;
+            Some(Answer { length, seen: Seen::Answered, is_read: true, values })
+        }
+        b'*' => {
+            let (mut length, mut values) = (length, 0);
+            for _ in 0..number(&first[1..])? {
+                let (bytes, value) = bulk(bytes.get(length..)?)?;
+                length += bytes;
+                values += value;
+            }
+            Some(Answer { length, seen: Seen::Answered, is_read: true, values })
+        }
+        _ => Some(Answer { length, seen: Seen::Error, is_read: false, values: 0 }),
+    }
+}
+
+/// A bulk string of RESP: its length with what is around it, and whether it is a value (1) or nil (0).
+fn bulk(bytes: &[u8]) -> Option<(usize, u64)> {
+    let line_end = line(bytes)?;
+    match bytes.get(1..line_end - 2)? {
+        b"-1" => Some((line_end, 0)),
+        length => {
+            let end = line_end + number(length)? + 2;
+            (bytes.len() >= end).then_some((end, 1))
+        }
     }
 }
 
@@ -94,21 +143,43 @@ mod tests {
 
     #[test]
     fn answers_are_cut_where_they_end() {
-        let check = |protocol, bytes: &str, want| {
-            assert_eq!(next_answer(protocol, bytes.as_bytes()), want, "{bytes:?}");
+        // Length, whether it is an error, and the values of a read.
+        let check = |protocol, bytes: &str, want: Option<(usize, bool, Option<u64>)>| {
+            let found = next_answer(protocol, bytes.as_bytes()).map(|found| {
+                (found.length, found.seen == Seen::Error, found.is_read.then_some(found.values))
+            });
+            assert_eq!(found, want, "{bytes:?}");
         };
         use Protocol::{Memcache, Redis};
-        check(Memcache, "STORED\r\nSTORED\r\n", Some((8, Seen::Good)));
-        check(Memcache, "VALUE k 0 3\r\nabc\r\nEND\r\n+", Some((23, Seen::Good)));
+        check(Memcache, "STORED\r\nSTORED\r\n", Some((8, false, None)));
+        check(Memcache, "VALUE k 0 3\r\nabc\r\nEND\r\n+", Some((23, false, Some(1))));
+        check(Memcache, "VALUE k 0 3\r\nabc\r\nVALUE l 0 1\r\na\r\nEND\r\n", Some((39, false, Some(2))));
+        check(Memcache, "VALUE k 0 3\r\nabc\r\nVALUE l 0 1\r\na\r\n", None);
         check(Memcache, "VALUE k 0 3\r\nabc\r\nEN", None);
         check(Memcache, "VALUE k 0 3\r\nab", None);
-        check(Memcache, "END\r\n", Some((5, Seen::Miss)));
-        check(Memcache, "SERVER_ERROR out of luck\r\n", Some((26, Seen::Error)));
-        check(Redis, "+OK\r\n", Some((5, Seen::Good)));
-        check(Redis, "$3\r\nabc\r\n$", Some((9, Seen::Good)));
+        check(Memcache, "END\r\n", Some((5, false, Some(0))));
+        check(Memcache, "SERVER_ERROR out of luck\r\n", Some((26, true, None)));
+        check(Redis, "+OK\r\n", Some((5, false, None)));
+        check(Redis, "$3\r\nabc\r\n$", Some((9, false, Some(1))));
         check(Redis, "$3\r\nabc", None);
-        check(Redis, "$-1\r\n", Some((5, Seen::Miss)));
-        check(Redis, "-ERR no\r\n", Some((9, Seen::Error)));
+        check(Redis, "$-1\r\n", Some((5, false, Some(0))));
+        check(Redis, "*2\r\n$1\r\na\r\n$-1\r\n+", Some((16, false, Some(1))));
+        check(Redis, "*2\r\n$1\r\na\r\n$-1\r", None);
+        check(Redis, "-ERR no\r\n", Some((9, true, None)));
         check(Redis, "", None);
+    }
+
+    #[test]
+    fn reads_of_several_keys_are_one_request() {
+        let check = |protocol, keys: &[&str], want: &str| {
+            let keys: Vec<String> = keys.iter().map(|key| key.to_string()).collect();
+            let mut out = Vec::new();
+            write_get(protocol, &mut out, &keys);
+            assert_eq!(String::from_utf8(out).unwrap(), want);
+        };
+        check(Protocol::Memcache, &["a"], "get a\r\n");
+        check(Protocol::Memcache, &["a", "bc"], "get a bc\r\n");
+        check(Protocol::Redis, &["a"], "*2\r\n$3\r\nGET\r\n$1\r\na\r\n");
+        check(Protocol::Redis, &["a", "bc"], "*3\r\n$4\r\nMGET\r\n$1\r\na\r\n$2\r\nbc\r\n");
     }
 }

@@ -38,6 +38,12 @@ pub struct Args {
     /// Percentage of reads; the rest are writes
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub reads: u32,
+    /// Keys in one read request; each counts as an operation
+    #[arg(long, value_name = "KEYS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(bench::KEYS_PER_READ_MAX)))]
+    pub multiget: u32,
+    /// Write every key once, in order, and end, instead of drawing keys for some seconds
+    #[arg(long, conflicts_with_all = ["reads", "seconds", "multiget"])]
+    pub fill: bool,
     /// Bytes of a value
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub size: u32,
@@ -55,6 +61,7 @@ struct Row<'a> {
     clients: u32,
     pipeline: u32,
     reads_percent: u32,
+    keys_per_read: u32,
     value_bytes: u32,
     #[serde(flatten)]
     figures: &'a Figures,
@@ -76,6 +83,8 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         value_bytes: args.size as usize,
         keys: args.keys,
         read_percent: args.reads,
+        keys_per_read: args.multiget,
+        is_fill: args.fill,
         duration: Duration::from_secs(args.seconds),
     };
     let (figures, first_error) = bench::run(&load).await.map_err(|cause| {
@@ -129,6 +138,7 @@ fn listing(args: &Args, target: &str, figures: &Figures) -> Listing {
         clients: args.clients,
         pipeline: args.pipeline,
         reads_percent: args.reads,
+        keys_per_read: args.multiget,
         value_bytes: args.size,
         figures,
     };

@@ -1,0 +1,112 @@
+//! Leadership: each tablet's goes to its preferred leader when that node is up and has caught up, one tablet at a
+//! time; and all of it goes away from this node before it stops.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use dkc_core::ids::NodeId;
+use tokio::time::Instant;
+
+use super::server::Server;
+use crate::raft::Group;
+
+/// How often the balance is looked at; at most one leadership is handed over each time.
+const LOOK: Duration = Duration::from_millis(500);
+/// A follower that is this close to the leader takes over without a wait that anybody notices.
+const LAG_MAX_ENTRIES: u64 = 16;
+/// After a tablet was handed over without success it is left alone for so many looks.
+const LOOKS_TO_SKIP: u32 = 10;
+/// Handing everything away before a stop: a few milliseconds for each tablet, when the others are well.
+const HAND_AWAY_MAX: Duration = Duration::from_secs(5);
+const HAND_AWAY_LOOK: Duration = Duration::from_millis(20);
+
+impl Server {
+    /// Hands leaderships to the preferred leaders, for as long as it is polled.
+    pub async fn keep_balanced(self: Arc<Self>) {
+        let mut skip = std::collections::BTreeMap::new();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if self.is_stopping() || self.is_disk_short() {
+                continue;
+            }
+            skip.retain(|_, looks: &mut u32| {
+                *looks -= 1;
+                *looks > 0
+            });
+            let next =
+                self.tablet_groups().into_iter().filter(|group| !skip.contains_key(&group.id)).find_map(
+                    |group| {
+                        let to = self.better_leader(&group)?;
+                        Some((group, to))
+                    },
+                );
+            if let Some((group, to)) = next {
+                tracing::info!(group = %group.id, %to, "handing leadership to the preferred node");
+                group.transfer_leader(to).await;
+                skip.insert(group.id, LOOKS_TO_SKIP);
+            }
+        }
+    }
+
+    /// The preferred leader of a tablet that this node leads, if it could take over right now.
+    fn better_leader(&self, group: &Group) -> Option<NodeId> {
+        if !group.is_leader() {
+            return None;
+        }
+        let preferred = self.ring()?.place_of(group.id.tablet()?)?.preferred_leader;
+        (preferred != self.node && self.can_lead(group, preferred)).then_some(preferred)
+    }
+
+    fn can_lead(&self, group: &Group, node: NodeId) -> bool {
+        self.is_up(node)
+            && !self.is_draining(node)
+            && group.voters().contains(&node)
+            && group.caught_up(LAG_MAX_ENTRIES).contains(&node)
+    }
+
+    /// Hands all leadership away. Ends when this node leads nothing any more, or when nobody could take the rest.
+    pub async fn hand_away(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+        self.decline_leadership().await;
+        let until = Instant::now() + HAND_AWAY_MAX;
+        loop {
+            let led: Vec<Arc<Group>> =
+                self.all_groups().into_iter().filter(|group| group.is_leader()).collect();
+            if led.is_empty() {
+                tracing::info!("leads nothing any more");
+                return;
+            }
+            if Instant::now() >= until || led.iter().all(|group| self.successor(group).is_none()) {
+                tracing::warn!(groups = led.len(), "nobody could take over the leadership of some groups");
+                return;
+            }
+            self.offer_leadership().await;
+            tokio::time::sleep(HAND_AWAY_LOOK).await;
+        }
+    }
+
+    /// Asks those who can to take over what this node leads; whoever could not is asked again at the next call.
+    pub async fn offer_leadership(&self) {
+        let led = self.all_groups().into_iter().filter(|group| group.is_leader());
+        for (turn, group) in led.enumerate() {
+            if let Some(to) = self.successor_in_turn(&group, turn) {
+                group.transfer_leader(to).await;
+            }
+        }
+    }
+
+    pub(super) fn successor(&self, group: &Group) -> Option<NodeId> {
+        self.successor_in_turn(group, 0)
+    }
+
+    /// Takes turns among those who can, so that the load of this node is spread over all others.
+    fn successor_in_turn(&self, group: &Group, turn: usize) -> Option<NodeId> {
+        let able: Vec<NodeId> = group
+            .voters()
+            .into_iter()
+            .filter(|node| *node != self.node && self.can_lead(group, *node))
+            .collect();
+        able.get(turn % able.len().max(1)).copied()
+    }
+}

@@ -1,0 +1,261 @@
+//! The driver of a merge. The meta state says what is to be done (`MetaState::steps`); each server does it for the
+//! tablets that it leads, and the leader of the meta group lets automerge go on. The driver remembers nothing: after
+//! a crash or a change of leaders whoever leads now does the next step again.
+//!
+//! *Invariant (M6):* voters change only when all who join have caught up at that moment, or when one of them has
+//! been silent for long while a majority of the new voters has.
+//! *Invariant:* a group's members are touched only after the meta group has confirmed the move, and only if they have
+//! not changed since this node looked: a node whose view is behind does no harm.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dkc_core::config::Switch;
+use dkc_core::ids::{NodeId, RingVersion, TabletId};
+use dkc_core::meta::{MetaCommand, MetaReply, MetaState, Step};
+use dkc_core::mutant::{self, Mutant};
+
+use tokio::time::Instant;
+
+use super::server::Server;
+use crate::raft::{Group, GroupError, NotProposed};
+
+/// How often a running merge is looked at.
+const LOOK_DOING: Duration = Duration::from_millis(100);
+/// How often it is looked whether there is anything to do.
+const LOOK_IDLE: Duration = Duration::from_millis(500);
+/// One step may wait for a quorum so long; then it is begun again.
+const STEP_MAX: Duration = Duration::from_secs(10);
+/// One report to the meta group.
+const REPORT_PATIENCE: Duration = Duration::from_secs(3);
+/// A learner that is so close to its leader has caught up: what is missing is on its way.
+const LAG_MAX_ENTRIES: u64 = 64;
+/// A newcomer that is silent after COMPMERGE is waited for so long, because the replica it replaces still serves.
+const STRAGGLER_GRACE: Duration = Duration::from_secs(30);
+
+/// Why a step was not done. It is looked at again soon.
+#[derive(Debug, thiserror::Error)]
+enum NotYet {
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    #[error("the meta group did not take it: {0:?}")]
+    NotProposed(NotProposed),
+    #[error("refused: {0}")]
+    Refused(String),
+    #[error("waiting for node {0}")]
+    Behind(NodeId),
+    #[error("it takes longer than {} s", STEP_MAX.as_secs())]
+    Slow,
+}
+
+/// Since when newcomers are waited for after COMPMERGE, by merge and tablet.
+type Stragglers = BTreeMap<(RingVersion, TabletId), Instant>;
+
+impl Server {
+    /// Does what the meta state asks of this node, for as long as it is polled.
+    pub async fn drive_merges(self: Arc<Self>) {
+        let mut meta = self.meta_group.machine.meta();
+        let mut stragglers = Stragglers::new();
+        loop {
+            let state = meta.borrow_and_update().clone();
+            let look = if state.merge().is_some() { LOOK_DOING } else { LOOK_IDLE };
+            if state.is_founded() && !self.is_stopping() {
+                self.keep_automerge(&state).await;
+                self.do_steps(&state, &mut stragglers).await;
+                self.remove_strangers(&state).await;
+            }
+            if let Ok(Err(_)) = tokio::time::timeout(look, meta.changed()).await {
+                return;
+            }
+        }
+    }
+
+    /// The configuration of the node that leads the meta group decides whether merges go on by themselves.
+    async fn keep_automerge(&self, state: &MetaState) {
+        let is_on = self.parameters().automerge == Switch::On;
+        if self.meta_group.is_leader() && state.is_automerge() != is_on {
+            // Looked at again when it did not get through.
+            let _ = self.propose_here(&MetaCommand::SetAutomerge { is_on }, REPORT_PATIENCE).await;
+        }
+    }
+
+    async fn do_steps(&self, state: &MetaState, stragglers: &mut Stragglers) {
+        let merge = state.merge().map_or(RingVersion(0), |merge| merge.id);
+        stragglers.retain(|(of, _), _| *of == merge);
+        let mut doing = Vec::new();
+        for step in state.steps(self.parameters().merge_incoming_max as usize) {
+            let since = match &step {
+                Step::ChangeVoters { tablet, .. } => {
+                    *stragglers.entry((merge, *tablet)).or_insert_with(Instant::now)
+                }
+                _ => Instant::now(),
+            };
+            doing.push(self.do_step(merge, step, since));
+        }
+        futures::future::join_all(doing).await;
+    }
+
+    async fn do_step(&self, merge: RingVersion, step: Step, since: Instant) {
+        let doing = async {
+            match &step {
+                Step::Propose(command) if self.meta_group.is_leader() => self.report(command).await,
+                Step::Propose(_) => Ok(()),
+                Step::AddLearners { tablet, learners } => self.add_learners(merge, *tablet, learners).await,
+                Step::AwaitCaughtUp { tablet, learners } => {
+                    self.await_learners(merge, *tablet, learners).await
+                }
+                Step::ChangeVoters { tablet, voters } => {
+                    self.change_voters(merge, *tablet, voters, since).await
+                }
+            }
+        };
+        if let Err(why) = tokio::time::timeout(STEP_MAX, doing).await.unwrap_or(Err(NotYet::Slow)) {
+            tracing::debug!(?step, %why, "not done yet");
+        }
+    }
+
+    /// The tablet's group, if this node leads it. A leader that has lost its vote steps down in a moment; until then
+    /// the consensus library forbids it to touch the members.
+    fn led(&self, tablet: TabletId) -> Option<Arc<Group>> {
+        self.group(tablet.group()).filter(|group| group.is_leader() && group.voters().contains(&self.node))
+    }
+
+    async fn report(&self, command: &MetaCommand) -> Result<(), NotYet> {
+        match self.propose(command, REPORT_PATIENCE).await {
+            Ok(MetaReply::Refused(why)) => Err(NotYet::Refused(why.to_string())),
+            Ok(_) => Ok(()),
+            Err(error) => Err(NotYet::NotProposed(error)),
+        }
+    }
+
+    /// Newcomers begin to follow. One that follows already is taken out first: what it acknowledged in an earlier
+    /// life must not count.
+    async fn add_learners(
+        &self,
+        merge: RingVersion,
+        tablet: TabletId,
+        learners: &[NodeId],
+    ) -> Result<(), NotYet> {
+        let Some(group) = self.led(tablet) else { return Ok(()) };
+        let members = group.membership();
+        self.report(&MetaCommand::ConfirmMove { merge, tablet }).await?;
+        let stale: Vec<NodeId> = learners
+            .iter()
+            .copied()
+            .filter(|node| members.nodes.contains(node) && !members.voters.contains(node))
+            .collect();
+        if !stale.is_empty() {
+            return Ok(group.remove_learners(&stale, &members).await?);
+        }
+        group.add_learners(learners, &members).await?;
+        tracing::info!(%tablet, ?learners, "new replicas follow");
+        self.report(&MetaCommand::MoveStarted { merge, tablet }).await
+    }
+
+    async fn await_learners(
+        &self,
+        merge: RingVersion,
+        tablet: TabletId,
+        learners: &[NodeId],
+    ) -> Result<(), NotYet> {
+        let Some(group) = self.led(tablet) else { return Ok(()) };
+        self.keep_following(&group, merge, tablet, learners).await?;
+        if let Some(behind) = behind(&group, learners).first() {
+            return Err(NotYet::Behind(*behind));
+        }
+        tracing::info!(%tablet, ?learners, "new replicas have caught up");
+        self.report(&MetaCommand::CaughtUp { merge, tablet }).await
+    }
+
+    /// Adds those that a node with an older view has taken out.
+    async fn keep_following(
+        &self,
+        group: &Group,
+        merge: RingVersion,
+        tablet: TabletId,
+        learners: &[NodeId],
+    ) -> Result<(), NotYet> {
+        let members = group.membership();
+        let missing: Vec<NodeId> =
+            learners.iter().copied().filter(|node| !members.nodes.contains(node)).collect();
+        if !missing.is_empty() {
+            self.report(&MetaCommand::ConfirmMove { merge, tablet }).await?;
+            group.add_learners(&missing, &members).await?;
+        }
+        Ok(())
+    }
+
+    async fn change_voters(
+        &self,
+        merge: RingVersion,
+        tablet: TabletId,
+        voters: &[NodeId],
+        since: Instant,
+    ) -> Result<(), NotYet> {
+        let Some(group) = self.led(tablet) else { return Ok(()) };
+        let members = group.membership();
+        let is_changed = !members.is_joint && members.voters == voters.iter().copied().collect();
+        if !is_changed {
+            self.keep_following(&group, merge, tablet, voters).await?;
+            let members = group.membership();
+            let newcomers: Vec<NodeId> = voters
+                .iter()
+                .copied()
+                .filter(|node| !members.voters.contains(node) || members.is_joint)
+                .collect();
+            // Also where nobody joins: a change that a majority of the new voters cannot confirm would stop the tablet.
+            let is_away = |node: &&NodeId| !self.is_up(**node);
+            let mut silent: Vec<NodeId> = voters.iter().filter(is_away).copied().collect();
+            silent.extend(behind(&group, voters).into_iter().filter(|node| self.is_up(*node)));
+            if let Some(node) =
+                silent.first().filter(|_| !members.is_joint && silent.len() * 2 >= voters.len())
+            {
+                return Err(NotYet::Behind(*node));
+            }
+            let behind = behind(&group, &newcomers);
+            let is_late = since.elapsed() >= STRAGGLER_GRACE;
+            if let Some(node) = behind.first().filter(|_| !is_late || behind.len() * 2 >= voters.len()) {
+                return Err(NotYet::Behind(*node));
+            }
+            self.report(&MetaCommand::ConfirmMove { merge, tablet }).await?;
+            group.change_voters(voters, &members).await?;
+            tracing::info!(%tablet, ?voters, "new voters");
+        }
+        self.report(&MetaCommand::MoveDone { merge, tablet }).await
+    }
+
+    /// Takes those out of this node's groups that neither the ring map nor a move wants there: what an aborted
+    /// merge leaves behind.
+    async fn remove_strangers(&self, state: &MetaState) {
+        let Some(ring) = state.ring() else { return };
+        for place in &ring.tablets {
+            let is_moving =
+                state.merge().is_some_and(|merge| merge.moves.iter().any(|one| one.tablet == place.tablet));
+            let Some(group) = self.led(place.tablet).filter(|_| !is_moving) else { continue };
+            let members = group.membership();
+            let strangers: Vec<NodeId> = members
+                .nodes
+                .iter()
+                .copied()
+                .filter(|node| !members.voters.contains(node) && !place.replicas().any(|one| one == *node))
+                .collect();
+            if strangers.is_empty() {
+                continue;
+            }
+            match group.remove_learners(&strangers, &members).await {
+                Ok(()) => tracing::info!(tablet = %place.tablet, ?strangers, "follow no more"),
+                Err(error) => tracing::debug!(%error, "strangers stay for now"),
+            }
+        }
+    }
+}
+
+/// Those of `nodes` whose log is not near the leader's. The leader itself is never behind.
+fn behind(group: &Group, nodes: &[NodeId]) -> Vec<NodeId> {
+    if mutant::is_active(Mutant::RemoveBeforeCatchUp) {
+        return Vec::new();
+    }
+    let near = group.caught_up(LAG_MAX_ENTRIES);
+    nodes.iter().copied().filter(|node| *node != group.node && !near.contains(node)).collect()
+}

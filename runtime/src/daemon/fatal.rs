@@ -1,0 +1,87 @@
+//! The ends that cannot be avoided: a disk that failed, an invariant that does not hold. The process says which
+//! version, node and step, and exits; what is on disk decides what the next start finds. Nothing is retried here,
+//! because after a failed fsync nobody knows what the kernel still holds.
+
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::{fs, io};
+
+use dkc_core::config::layout;
+use dkc_core::ids::GroupId;
+
+/// The exit status for a broken invariant.
+pub const EXIT_BUG: i32 = 70;
+/// The exit status for a disk that failed.
+pub const EXIT_DISK: i32 = 74;
+/// The exit status for a configuration that was refused.
+pub const EXIT_CONFIG: i32 = 78;
+
+/// What the operator of a removed node can do.
+pub const HOW_TO_SERVE_AGAIN: &str =
+    "for this host to serve again, register it with `dkc grow`, which gives it a new data directory";
+
+struct Who {
+    name: String,
+    directory: PathBuf,
+}
+
+static WHO: OnceLock<Who> = OnceLock::new();
+
+/// Names this node in the last words, and its directory, where that it was removed is written down.
+pub fn set_who(name: String, directory: PathBuf) {
+    // Set once by the daemon; a second daemon in one process only exists in tests.
+    let _ = WHO.set(Who { name, directory });
+}
+
+fn who() -> &'static str {
+    WHO.get().map_or("dkcd", |who| &who.name)
+}
+
+fn end(status: i32, words: &str) -> ! {
+    tracing::error!(release = env!("CARGO_PKG_VERSION"), node = who(), "{words}");
+    #[cfg(feature = "simulation")]
+    crate::simulation::process::exit(status == EXIT_CONFIG, words);
+    #[cfg(not(feature = "simulation"))]
+    std::process::exit(status)
+}
+
+/// The cluster has removed this node for ever. That is written down before the end: a removed node that starts again
+/// with its host, before it hears so once more, would take the port from the node that has its place.
+pub fn removed(by: &dyn Display) -> ! {
+    if let Some(Err(error)) = WHO.get().map(|who| mark_removed(&who.directory, by)) {
+        tracing::warn!(%error, "that this node was removed cannot be written down");
+    }
+    end(
+        EXIT_CONFIG,
+        &format!(
+            "this node was removed from the cluster and can never return, says {by}; {HOW_TO_SERVE_AGAIN}"
+        ),
+    )
+}
+
+fn mark_removed(directory: &Path, by: &dyn Display) -> io::Result<()> {
+    let path = directory.join(layout::REMOVED);
+    if path.exists() {
+        return Ok(());
+    }
+    fs::write(
+        &path,
+        format!(
+            "removed from its cluster, says {by}; it can never return, and nobody needs this directory\n"
+        ),
+    )?;
+    fs::File::open(&path)?.sync_all()?;
+    fs::File::open(directory)?.sync_all()
+}
+
+/// The state store or the log failed.
+pub fn disk(error: &dyn Display) -> ! {
+    end(EXIT_DISK, &format!("the disk failed and this node ends: {error}"))
+}
+
+/// The consensus library gave up a group.
+pub fn group(group: GroupId, error: &dyn Display) -> ! {
+    let status = if error.to_string().contains("panicked") { EXIT_BUG } else { EXIT_DISK };
+    end(status, &format!("group {group} failed and this node ends: {error}"))
+}

@@ -1,0 +1,76 @@
+//! The control socket of a server: what each request and each CHMPX word does.
+
+use std::sync::Arc;
+
+use dkc_core::control::{ControlReply, ControlRequest};
+use dkc_core::member::{ControlWord, status_text};
+use futures::future::BoxFuture;
+
+use super::server::Server;
+use crate::control::{Handler, refusal};
+use crate::router::Router;
+
+pub struct ServerHandler {
+    pub server: Arc<Server>,
+    pub router: Router,
+}
+
+impl Handler for ServerHandler {
+    fn handle(&self, request: ControlRequest) -> BoxFuture<'_, ControlReply> {
+        Box::pin(async move {
+            match request {
+                ControlRequest::Status => ControlReply::Status(Box::new(self.server.status())),
+                ControlRequest::Ring => ControlReply::Ring(self.server.ring().map(|ring| (*ring).clone())),
+                ControlRequest::Found => self.found().await,
+                ControlRequest::PrepareStop => {
+                    self.server.hand_away().await;
+                    ControlReply::Ok
+                }
+                ControlRequest::Data { namespace, operation } => self.data(namespace, operation).await,
+                ControlRequest::Metrics => ControlReply::Text(self.server.metrics_text()),
+                ControlRequest::Word { line } => self.word(&line).await,
+                ControlRequest::Meta => self.server.meta_view(),
+                ControlRequest::BeginOperation { id, holder, what } => {
+                    self.server.begin_operation(id, holder, what).await
+                }
+                ControlRequest::EndOperation { id } => self.server.end_operation(id).await,
+                ControlRequest::Change { operation, change } => {
+                    self.server.change_members(operation, change).await
+                }
+            }
+        })
+    }
+}
+
+impl ServerHandler {
+    async fn found(&self) -> ControlReply {
+        match self.server.found().await {
+            Ok(()) => ControlReply::Ok,
+            Err(error) => ControlReply::Error { message: error.to_string(), is_outcome_unknown: false },
+        }
+    }
+
+    async fn word(&self, line: &str) -> ControlReply {
+        let word = match ControlWord::parse(line) {
+            Ok(word) => word,
+            Err(error) => return refusal(error.to_string()),
+        };
+        match status_text(&word, &self.server.status(), self.server.ring().as_deref()) {
+            Some(text) => ControlReply::Text(text),
+            None => self.server.carry_out(&word).await,
+        }
+    }
+}
+
+/// Hands every new ring map to the router.
+pub async fn feed_router(server: Arc<Server>, router: Router) {
+    let mut ring = server.ring.subscribe();
+    loop {
+        if let Some(ring) = ring.borrow_and_update().clone() {
+            router.set_ring((*ring).clone());
+        }
+        if ring.changed().await.is_err() {
+            return;
+        }
+    }
+}

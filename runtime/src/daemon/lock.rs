@@ -1,0 +1,87 @@
+//! One process for one directory: a file that holds the process's number and an advisory lock that the kernel lets
+//! go of when the process ends, however it ends.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    #[error("{}: process {pid} holds it; this node is running already", path.display())]
+    Held { path: PathBuf, pid: u32 },
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// Held as long as this lives.
+pub struct DirectoryLock {
+    _file: Flock<File>,
+}
+
+impl DirectoryLock {
+    /// Takes the lock and writes this process's number into the file.
+    pub fn take(path: &Path) -> Result<DirectoryLock, LockError> {
+        let fail = |source| LockError::Io { path: path.to_owned(), source };
+        if let Some(folder) = path.parent() {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fail)?;
+        }
+        let options =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        let mut file = match Flock::lock(options.map_err(fail)?, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => file,
+            Err((_, Errno::EWOULDBLOCK)) => {
+                return Err(LockError::Held { path: path.to_owned(), pid: read_pid(path).unwrap_or(0) });
+            }
+            Err((_, errno)) => return Err(fail(errno.into())),
+        };
+        // In place: on a full disk a file that was made empty could not be written again.
+        let line = format!("{}\n", std::process::id());
+        file.write_all(line.as_bytes()).and_then(|()| file.set_len(line.len() as u64)).map_err(fail)?;
+        Ok(DirectoryLock { _file: file })
+    }
+
+    /// The process that holds the lock at the moment.
+    pub fn holder(path: &Path) -> io::Result<Option<u32>> {
+        let file = match OpenOptions::new().read(true).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(_) => Ok(None),
+            Err((_, Errno::EWOULDBLOCK)) => read_pid(path).map(Some),
+            Err((_, errno)) => Err(errno.into()),
+        }
+    }
+}
+
+fn read_pid(path: &Path) -> io::Result<u32> {
+    let mut text = String::new();
+    File::open(path)?.read_to_string(&mut text)?;
+    text.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "holds no process number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_holder_is_refused_and_told_who_holds_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("run/lock");
+        assert_eq!(DirectoryLock::holder(&path).expect("readable"), None);
+        let lock = DirectoryLock::take(&path).expect("free");
+        let mine = std::process::id();
+        assert!(matches!(DirectoryLock::take(&path), Err(LockError::Held { pid, .. }) if pid == mine));
+        assert_eq!(DirectoryLock::holder(&path).expect("readable"), Some(mine));
+        drop(lock);
+        assert_eq!(DirectoryLock::holder(&path).expect("readable"), None);
+        std::fs::write(&path, "12345678901\n").expect("written");
+        let _lock = DirectoryLock::take(&path).expect("free");
+        assert_eq!(DirectoryLock::holder(&path).expect("readable"), Some(mine));
+    }
+}

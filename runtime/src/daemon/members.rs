@@ -1,0 +1,128 @@
+//! Membership as it is asked for: the CHMPX words and the structured requests of the control socket become commands
+//! of the meta group, from any server. Nothing is decided here; what the meta group refuses is told in its own words.
+
+use std::time::Duration;
+
+use dkc_core::control::{ControlReply, MetaView};
+use dkc_core::ids::{NodeAddress, NodeId};
+use dkc_core::member::ControlWord;
+use dkc_core::meta::{MemberChange, MetaCommand, MetaReply, OperationId};
+use dkc_core::ring::InRing;
+use tokio::time::Instant;
+
+use super::server::Server;
+use crate::control::refusal;
+use crate::raft::NotProposed;
+
+/// How long a change is tried while the meta group has no leader: longer than an election.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether a node that goes still votes.
+const VOTE_LOOK: Duration = Duration::from_millis(50);
+const SUCCEED: &str = "SUCCEED\n";
+
+impl Server {
+    pub fn meta_view(&self) -> ControlReply {
+        ControlReply::Meta(MetaView::of(&self.meta()).map(Box::new))
+    }
+
+    pub async fn begin_operation(&self, id: OperationId, holder: String, what: String) -> ControlReply {
+        self.bring_through(MetaCommand::BeginOperation { id, holder, what }).await
+    }
+
+    pub async fn end_operation(&self, id: OperationId) -> ControlReply {
+        self.bring_through(MetaCommand::EndOperation { id }).await
+    }
+
+    pub async fn change_members(&self, operation: Option<OperationId>, change: MemberChange) -> ControlReply {
+        if let MemberChange::RemoveNode { node } = change
+            && !self.votes_no_more(node).await
+        {
+            return refusal(format!(
+                "node {node} still votes in the meta group, because no other member could take its place; are \
+                 enough members up?"
+            ));
+        }
+        self.bring_through(MetaCommand::Change { operation, change }).await
+    }
+
+    /// Waits until a node that has left the ring has no vote in the meta group any more.
+    async fn votes_no_more(&self, node: NodeId) -> bool {
+        let until = Instant::now() + CHANGE_PATIENCE;
+        // Who is in service is refused by the meta group itself.
+        while self.meta().node(node).is_some_and(|node| node.in_ring == InRing::ServiceOut)
+            && self.meta_group.membership().voters.contains(&node)
+        {
+            if Instant::now() >= until {
+                return false;
+            }
+            tokio::time::sleep(VOTE_LOOK).await;
+        }
+        true
+    }
+
+    async fn bring_through(&self, command: MetaCommand) -> ControlReply {
+        match self.propose(&command, CHANGE_PATIENCE).await {
+            Ok(MetaReply::Done) => ControlReply::Ok,
+            Ok(MetaReply::Registered { node_id }) => ControlReply::Registered { node_id },
+            Ok(MetaReply::Refused(why)) => refusal(why.to_string()),
+            Err(NotProposed::NotLeader(_)) => refusal(format!(
+                "the meta group has had no leader for {} s, so nothing was changed; do most of its voters run?",
+                CHANGE_PATIENCE.as_secs()
+            )),
+            Err(NotProposed::Unknown) => ControlReply::Error {
+                message: "it is not known whether the change was carried out; ask `ring allstatus`".into(),
+                is_outcome_unknown: true,
+            },
+        }
+    }
+
+    /// A CHMPX word that changes members, with CHMPX's words for an answer.
+    pub async fn carry_out(&self, word: &ControlWord) -> ControlReply {
+        let change = match self.change_of(word) {
+            Ok(Some(change)) => change,
+            Ok(None) => return ControlReply::Text(SUCCEED.into()),
+            Err(answer) => return answer,
+        };
+        match self.change_members(None, change).await {
+            ControlReply::Ok => ControlReply::Text(SUCCEED.into()),
+            ControlReply::Error { message, is_outcome_unknown } => {
+                ControlReply::Error { message: format!("ERROR: {message}"), is_outcome_unknown }
+            }
+            other => other,
+        }
+    }
+
+    /// `None` when nothing has to be changed.
+    fn change_of(&self, word: &ControlWord) -> Result<Option<MemberChange>, ControlReply> {
+        Ok(Some(match word {
+            ControlWord::ServiceIn => MemberChange::ServiceIn { node: self.node },
+            ControlWord::ServiceOut(address) => {
+                let node = self.member_at(address)?;
+                if self.meta().node(node).is_some_and(|node| node.in_ring == InRing::ServiceOut) {
+                    let text = "SUCCEED: Already server has been SERVICEOUT.\n";
+                    return Err(ControlReply::Text(text.into()));
+                }
+                MemberChange::ServiceOut { node }
+            }
+            ControlWord::Merge => MemberChange::Merge,
+            ControlWord::CompleteMerge => MemberChange::CompleteMerge,
+            ControlWord::AbortMerge => MemberChange::AbortMerge,
+            ControlWord::SuspendMerge => MemberChange::SuspendMerge,
+            ControlWord::NoSuspendMerge => MemberChange::NoSuspendMerge,
+            // Every state is pushed as soon as it changes; there is nothing to hurry.
+            ControlWord::UpdateStatus => return Ok(None),
+            ControlWord::Version | ControlWord::SelfStatus | ControlWord::AllStatus | ControlWord::Dump => {
+                return Ok(None);
+            }
+        }))
+    }
+
+    fn member_at(&self, address: &NodeAddress) -> Result<NodeId, ControlReply> {
+        let known = self.meta();
+        let nodes = known.ring().map(|ring| ring.nodes.as_slice()).unwrap_or_default();
+        nodes.iter().find(|node| node.address == *address).map(|node| node.node_id).ok_or_else(|| {
+            let members: Vec<String> = nodes.iter().map(|node| node.address.to_string()).collect();
+            refusal(format!("ERROR: no member has the address {address}; members: {}", members.join(" ")))
+        })
+    }
+}

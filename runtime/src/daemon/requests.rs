@@ -1,0 +1,97 @@
+//! Key-value requests at the node port: each is checked against the ring map, given to its tablet and answered on
+//! the connection it came on. Reads that came in one network read are answered together, so that the check of
+//! leadership is paid once for all of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dkc_core::ids::GroupId;
+use dkc_core::kv::{Command, KEY_MAX_BYTES};
+use dkc_core::mutant::{self, Mutant};
+use dkc_core::ring::{RingMap, slot_of};
+use dkc_core::tablet::Item;
+use dkc_core::wire::{Answer, Frame, Request};
+use tokio::time::Instant;
+
+use super::server::Server;
+use crate::net::Sender;
+use crate::raft::{Group, QueuedRead, QueuedWrite, Respond};
+
+/// The longest that a request may wait here, whatever its sender says.
+const PATIENCE_MAX: Duration = Duration::from_secs(30);
+
+/// Reads of one network read, by group.
+pub type Reads = BTreeMap<GroupId, (Arc<Group>, Vec<QueuedRead>)>;
+
+impl Server {
+    /// Takes one request: a write is queued at once, a read is added to `reads`.
+    pub fn take_request(&self, frame: Frame, sender: &Sender, reads: &mut Reads) {
+        let respond = Respond::connection(sender.clone(), frame.id, frame.group);
+        match Request::decode(frame.body) {
+            Ok(request) => self.route_request(frame.group, request, respond, reads),
+            Err(error) => respond.send(Answer::Refused(error.to_string())),
+        }
+    }
+
+    pub fn route_request(&self, id: GroupId, request: Request, respond: Respond, reads: &mut Reads) {
+        let group = match self.check_request(id, &request) {
+            Ok(group) => group,
+            Err(answer) => return respond.send(answer),
+        };
+        let patience = Duration::from_millis(u64::from(request.patience_ms)).min(PATIENCE_MAX);
+        let until = Instant::now() + patience;
+        match request.command {
+            Command::Read(read) => {
+                self.counters.reads.add(1);
+                reads.entry(id).or_insert_with(|| (group, Vec::new())).1.push(QueuedRead {
+                    read,
+                    until,
+                    respond,
+                });
+            }
+            Command::Write(_) if self.is_disk_short() => respond.send(Answer::Busy),
+            Command::Write(write) => {
+                self.counters.writes.add(1);
+                let Request { session, sequence, answered_below, is_retry, epoch, .. } = request;
+                let item = Item { session, sequence, answered_below, is_retry, write };
+                group.write(QueuedWrite { item, epoch, until, respond });
+            }
+        }
+    }
+
+    /// The group that will carry the request out, or the answer why none here does.
+    fn check_request(&self, id: GroupId, request: &Request) -> Result<Arc<Group>, Answer> {
+        let ring = self.ring();
+        let ring_version = self.ring_version();
+        let not_here = Answer::NotHere { ring_version };
+        let (Some(ring), Some(tablet)) = (ring, id.tablet()) else { return Err(not_here) };
+        let place = ring.place_of(tablet).ok_or(not_here.clone())?;
+        if place.epoch != request.epoch && !mutant::is_active(Mutant::EpochUnchecked) {
+            return Err(not_here);
+        }
+        if let Some(key) = request.command.key() {
+            if key.bytes.len() > KEY_MAX_BYTES {
+                let why =
+                    format!("the key has {} bytes, at most {KEY_MAX_BYTES} are allowed", key.bytes.len());
+                return Err(Answer::Refused(why));
+            }
+            if !place.holds(slot_of(&key.namespace, &key.bytes)) {
+                return Err(not_here);
+            }
+        }
+        let group =
+            self.group(id).ok_or(Answer::NotLeader { leader: Some(place.preferred_leader), ring_version })?;
+        match group.leader() {
+            // Between elections the group itself waits, for as long as the sender does.
+            None => Ok(group),
+            Some(leader) if leader == self.node => Ok(group),
+            Some(leader) => Err(Answer::NotLeader { leader: Some(leader), ring_version }),
+        }
+    }
+
+    /// The ring map that this node knows.
+    pub fn ring(&self) -> Option<Arc<RingMap>> {
+        self.ring.borrow().clone()
+    }
+}

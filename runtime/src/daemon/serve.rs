@@ -1,0 +1,226 @@
+//! What a connection at the node port is served with. One task for each connection: it reads what came, hands it on
+//! and sends answers as they become ready.
+//!
+//! *Invariant:* messages for one Raft group are given to it in the order in which they came on the connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use dkc_core::ids::{GroupId, NodeId};
+use dkc_core::meta::{MetaCommand, MetaReply};
+use dkc_core::mutant::{self, Mutant};
+use dkc_core::wire::{self, Frame, Hello, Kind, Refusal};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+
+use super::requests::Reads;
+use super::server::Server;
+use crate::net::{Admit, Alpn, Connection, Identity, NodeRole, Sender};
+use crate::raft::{NotProposed, serve as raft_serve, snapshot};
+
+/// Pieces of work under way on one connection before no more is read from it.
+const WORK_MAX: usize = 8192;
+/// A ring watch is answered after this long even when nothing has changed, so that none is kept for ever.
+const RING_WATCH_MAX: Duration = Duration::from_secs(25);
+/// The longest that a forwarded meta command is tried here.
+const META_PATIENCE: Duration = Duration::from_secs(5);
+
+type Work = BoxFuture<'static, ()>;
+
+impl Admit for Server {
+    fn admit(&self, peer: &Identity, _: Alpn, hello: &Hello) -> Result<Hello, Refusal> {
+        if mutant::is_active(Mutant::RemovedNodeAdmitted) {
+            return Ok(self.hello());
+        }
+        if self.meta().removed(peer.node).is_some() {
+            return Err(Refusal::Removed);
+        }
+        let is_known = match (peer.role, self.ring()) {
+            (NodeRole::Slave, _) => true,
+            (NodeRole::Server, Some(ring)) => ring.nodes.iter().any(|node| node.uuid == peer.node),
+            (NodeRole::Server, None) => false,
+        };
+        let is_configured = self.config.servers.iter().any(|server| server.node_uuid == peer.node);
+        // Whoever joined while this node was away is let in, or nobody could tell it of them when they lead.
+        let may_be_new = peer.role == NodeRole::Server && hello.ring_version > self.ring_version();
+        if is_known || is_configured || may_be_new { Ok(self.hello()) } else { Err(Refusal::UnknownNode) }
+    }
+}
+
+/// Serves one admitted connection until it ends.
+pub async fn serve(server: Arc<Server>, mut connection: Connection) {
+    if connection.alpn == Alpn::Snapshot {
+        return snapshot::receive(connection, |id| server.group(id)).await;
+    }
+    let mut work: FuturesUnordered<Work> = FuturesUnordered::new();
+    let mut ring = server.ring.subscribe();
+    loop {
+        tokio::select! {
+            // A removed node may be silent; the next time it connects it is told why.
+            _ = ring.changed() => {
+                if server.meta().removed(connection.peer.node).is_some() {
+                    return connection.sender.close("this node was removed from the cluster");
+                }
+            }
+            batch = connection.frames.next_batch(), if work.len() < WORK_MAX => {
+                let Ok(batch) = batch else { return };
+                connection.sender.ready().await;
+                take_batch(&server, &connection, batch, &mut work);
+            }
+            Some(()) = work.next(), if !work.is_empty() => {}
+        }
+    }
+}
+
+fn take_batch(
+    server: &Arc<Server>,
+    connection: &Connection,
+    batch: Vec<Frame>,
+    work: &mut FuturesUnordered<Work>,
+) {
+    let mut reads = Reads::new();
+    for frame in batch {
+        match frame.kind {
+            Kind::Request => server.take_request(frame, &connection.sender, &mut reads),
+            Kind::RingWatch => begin(work, ring_watch(server.clone(), frame, connection.sender.clone())),
+            _ if connection.alpn != Alpn::Peer => {
+                tracing::warn!(peer = %connection.peer, kind = ?frame.kind, "only servers may send this");
+                connection.sender.close("only servers may send this kind of frame");
+                return;
+            }
+            kind if raft_serve::is_for_raft(kind) => {
+                begin(work, raft(server.clone(), frame, connection.sender.clone()));
+            }
+            Kind::MetaPropose => begin(work, meta_propose(server.clone(), frame, connection.sender.clone())),
+            Kind::PeerControl => begin(work, peer_control(server.clone(), frame, connection.sender.clone())),
+            kind => tracing::debug!(?kind, "a frame that no server expects"),
+        }
+    }
+    for (group, reads) in reads.into_values() {
+        begin(work, async move { group.read(reads).await });
+    }
+}
+
+/// Polls the work once before anything that came later is looked at: what it puts into a queue keeps its place.
+fn begin(work: &mut FuturesUnordered<Work>, future: impl Future<Output = ()> + Send + 'static) {
+    let mut future: Work = Box::pin(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    if future.as_mut().poll(&mut context).is_pending() {
+        // FuturesUnordered polls what is pushed once more, with a waker that wakes this task.
+        work.push(future);
+    }
+}
+
+fn send(sender: &Sender, kind: Kind, frame_id: u64, group: GroupId, body: &[u8]) {
+    if let Err(error) = sender.send(kind, frame_id, group, body) {
+        tracing::debug!(%error, ?kind, "an answer could not be sent");
+    }
+}
+
+async fn raft(server: Arc<Server>, frame: Frame, sender: Sender) {
+    // A group that is not open here gets no answer, as if the node were down for it.
+    let Some(group) = server.group(frame.group) else { return };
+    let is_short = server.is_disk_short();
+    let takes = raft_serve::Takes { data: !is_short, leadership: !is_short && !server.is_stopping() };
+    match raft_serve::answer(&group, frame.kind, frame.body, takes).await {
+        Ok(body) => send(&sender, Kind::PeerAnswer, frame.id, frame.group, &body),
+        // Said once when it began; the sender's own time limit tells it.
+        Err(raft_serve::ServeError::ShortOfSpace) => {}
+        Err(error) => {
+            tracing::warn!(group = %frame.group, kind = ?frame.kind, %error, "message not answered")
+        }
+    }
+}
+
+async fn ring_watch(server: Arc<Server>, frame: Frame, sender: Sender) {
+    let newer_than = match wire::decode_ring_watch(frame.body) {
+        Ok(version) => version,
+        Err(error) => return sender.close(&error.to_string()),
+    };
+    let mut ring = server.ring.subscribe();
+    let is_newer = |ring: &Option<Arc<_>>| {
+        ring.as_ref().is_some_and(|ring: &Arc<dkc_core::ring::RingMap>| ring.version > newer_than)
+    };
+    // Whether it became newer or the time is up: the answer is what is known now.
+    let _ = tokio::time::timeout(RING_WATCH_MAX, ring.wait_for(is_newer)).await;
+    let known = ring.borrow().clone();
+    match known {
+        Some(ring) => send(&sender, Kind::RingIs, frame.id, frame.group, &wire::encode_ring(&ring)),
+        None => send(&sender, Kind::PeerAnswer, frame.id, frame.group, &[]),
+    }
+}
+
+async fn meta_propose(server: Arc<Server>, frame: Frame, sender: Sender) {
+    let result = match MetaCommand::decode(&frame.body) {
+        Ok(command) => server.propose_here(&command, META_PATIENCE).await,
+        Err(error) => {
+            tracing::warn!(%error, "a meta command cannot be read");
+            Err(NotProposed::Unknown)
+        }
+    };
+    let applied = server.meta_group.machine.applied().map_or(0, |id| id.index);
+    let result = result.map(|reply| (reply, applied));
+    send(&sender, Kind::PeerAnswer, frame.id, frame.group, &encode_proposed(&result));
+}
+
+async fn peer_control(server: Arc<Server>, frame: Frame, sender: Sender) {
+    let answer = server.peer_control(&frame.body).await;
+    send(&sender, Kind::PeerAnswer, frame.id, frame.group, &answer);
+}
+
+/// The answer to a forwarded meta command: `0`, an index by which it was applied, and the reply; `1` and the leader (0 =
+/// unknown); or `2`, unknown.
+pub fn encode_proposed(result: &Result<(MetaReply, u64), NotProposed>) -> Bytes {
+    let mut out = Vec::new();
+    match result {
+        Ok((reply, applied)) => {
+            out.push(0);
+            out.extend_from_slice(&applied.to_be_bytes());
+            out.extend_from_slice(&reply.encode());
+        }
+        Err(NotProposed::NotLeader(leader)) => {
+            out.push(1);
+            out.extend_from_slice(&leader.map_or(0, |node| node.0).to_be_bytes());
+        }
+        Err(NotProposed::Unknown) => out.push(2),
+    }
+    out.into()
+}
+
+/// An answer that cannot be read is an unknown outcome.
+pub fn decode_proposed(body: &[u8]) -> Result<(MetaReply, u64), NotProposed> {
+    match body.split_first() {
+        Some((0, rest)) => {
+            let (applied, reply) = rest.split_first_chunk().ok_or(NotProposed::Unknown)?;
+            let reply = MetaReply::decode(reply).map_err(|_| NotProposed::Unknown)?;
+            Ok((reply, u64::from_be_bytes(*applied)))
+        }
+        Some((1, leader)) => {
+            let leader = leader.try_into().map_or(0, u64::from_be_bytes);
+            Err(NotProposed::NotLeader((leader != 0).then_some(NodeId(leader))))
+        }
+        _ => Err(NotProposed::Unknown),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(result: Result<(MetaReply, u64), NotProposed>) {
+        assert_eq!(decode_proposed(&encode_proposed(&result)), result);
+    }
+
+    #[test]
+    fn answers_to_forwarded_commands_read_back_as_written() {
+        check(Ok((MetaReply::Done, 0x0102_0304_0506_0708)));
+        check(Err(NotProposed::NotLeader(Some(NodeId(3)))));
+        check(Err(NotProposed::NotLeader(None)));
+        check(Err(NotProposed::Unknown));
+        for torn in [&b""[..], &[0, 0, 0], &[0; 9], &[3]] {
+            assert_eq!(decode_proposed(torn), Err(NotProposed::Unknown));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a node that gives up its replica of a tablet must not forget: whom it voted for, and how far its log went.
+//! Entries were acknowledged on the strength of that log. Should the node hold a replica of the same tablet again
+//! later, it begins with an empty log; until that log is as long as the old one was, the node votes only for those
+//! who have at least what it once had, and does not stand for election itself.
+//!
+//! *Invariant (D4):* a log that lost its tail does not help to elect a leader without that tail.
+
+use bytes::Bytes;
+
+use super::codec::{self, CodecError};
+use super::types::{LogId, Vote};
+use crate::log::GroupLog;
+
+/// Bytes of an encoded vote, which come first.
+const VOTE_LENGTH_BYTES: usize = 2;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Promise {
+    pub vote: Option<Vote>,
+    /// The last entry of the log that was given up.
+    pub last: Option<LogId>,
+}
+
+impl Promise {
+    /// What the log of a group that is about to be dropped stands for, and what was promised before it.
+    pub fn of(log: &GroupLog, before: Option<&Promise>) -> Result<Promise, PromiseError> {
+        let state = log.state();
+        let vote = state.vote.map(codec::decode_vote).transpose()?;
+        let purged = match state.purged {
+            Some((_, marker)) => codec::decode_log_id(marker)?,
+            None => None,
+        };
+        let last = match state.last_index {
+            Some(index) => log.read(index..index + 1)?.pop(),
+            None => None,
+        };
+        let last = last.map(|(index, bytes)| codec::decode_entry(index, bytes)).transpose()?;
+        let last = last.map(|entry| entry.log_id).or(purged);
+        Ok(Promise {
+            vote: later(vote, before.and_then(|promise| promise.vote)),
+            last: last.max(before.and_then(|promise| promise.last)),
+        })
+    }
+
+    pub fn encode(&self) -> Bytes {
+        let vote = self.vote.as_ref().map(codec::encode_vote).unwrap_or_default();
+        let length = (vote.len() as u16).to_be_bytes();
+        [&length[..], &vote, &codec::encode_log_id(self.last.as_ref())].concat().into()
+    }
+
+    pub fn decode(bytes: &Bytes) -> Result<Promise, PromiseError> {
+        let length = bytes.first_chunk::<VOTE_LENGTH_BYTES>().ok_or(PromiseError::Short)?;
+        let end = VOTE_LENGTH_BYTES + usize::from(u16::from_be_bytes(*length));
+        if bytes.len() < end {
+            return Err(PromiseError::Short);
+        }
+        let vote = bytes.slice(VOTE_LENGTH_BYTES..end);
+        let vote = if vote.is_empty() { None } else { Some(codec::decode_vote(vote)?) };
+        Ok(Promise { vote, last: codec::decode_log_id(bytes.slice(end..))? })
+    }
+}
+
+/// The vote that was given later. Votes that cannot be compared are of one term; then the first one holds.
+pub fn later(one: Option<Vote>, other: Option<Vote>) -> Option<Vote> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(if other > one { other } else { one }),
+        (one, other) => one.or(other),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PromiseError {
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+    #[error("the log cannot be read: {0}")]
+    Read(#[from] std::io::Error),
+    #[error("what was promised when a tablet was left ends too early")]
+    Short,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raft::types::log_id;
+
+    #[test]
+    fn a_promise_reads_back_as_written_and_nothing_shorter_is_one() {
+        for promise in [
+            Promise { vote: None, last: None },
+            Promise { vote: Some(Vote::new(3, 2)), last: Some(log_id(3, 99)) },
+        ] {
+            let bytes = promise.encode();
+            assert_eq!(Promise::decode(&bytes).unwrap(), promise);
+            for cut in 0..bytes.len() {
+                assert!(Promise::decode(&bytes.slice(..cut)).is_err(), "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_later_vote_holds() {
+        let (two, three) = (Some(Vote::new(2, 9)), Some(Vote::new(3, 1)));
+        assert_eq!(
+            [later(two, three), later(three, two), later(None, two), later(two, None)],
+            [three, three, two, two]
+        );
+    }
+}

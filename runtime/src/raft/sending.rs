@@ -1,0 +1,125 @@
+//! Snapshots that this node sends: how fast all of them together may go, and how far each is. The bound leaves disk and
+//! network to the service while replicas move.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use dkc_core::control::Transfer;
+use dkc_core::ids::{GroupId, NodeId};
+use tokio::time::Instant;
+
+/// Shared by all groups of a node.
+#[derive(Clone)]
+pub struct Sending(Arc<Inner>);
+
+struct Inner {
+    bytes_per_s: u64,
+    /// Until then what was sent takes up the allowance.
+    free_at: Mutex<Instant>,
+    under_way: Mutex<BTreeMap<(GroupId, NodeId), Progress>>,
+}
+
+#[derive(Clone, Copy)]
+struct Progress {
+    began: Instant,
+    bytes_sent: u64,
+    bytes_total: u64,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("lock is never poisoned: panic aborts")
+}
+
+impl Sending {
+    pub fn new(bytes_per_s: u64) -> Sending {
+        Sending(Arc::new(Inner {
+            bytes_per_s: bytes_per_s.max(1),
+            free_at: Mutex::new(Instant::now()),
+            under_way: Mutex::default(),
+        }))
+    }
+
+    /// Counts a snapshot as under way until the guard goes.
+    pub fn begin(&self, group: GroupId, to: NodeId, bytes_total: u64) -> UnderWay {
+        let progress = Progress { began: Instant::now(), bytes_sent: 0, bytes_total };
+        locked(&self.0.under_way).insert((group, to), progress);
+        UnderWay { sending: self.clone(), key: (group, to) }
+    }
+
+    /// When so many bytes may go, if all that was allowed before goes in its time.
+    fn allow(&self, bytes: usize, now: Instant) -> Instant {
+        let mut free_at = locked(&self.0.free_at);
+        let from = (*free_at).max(now);
+        *free_at = from + Duration::from_secs_f64(bytes as f64 / self.0.bytes_per_s as f64);
+        from
+    }
+
+    /// Replicas of tablets on their way, for status.
+    pub fn transfers(&self) -> Vec<Transfer> {
+        let under_way = locked(&self.0.under_way);
+        let transfer = |(&(group, to), progress): (&(GroupId, NodeId), &Progress)| {
+            let elapsed_ms = progress.began.elapsed().as_millis().max(1) as u64;
+            Some(Transfer {
+                tablet: group.tablet()?,
+                to,
+                bytes_sent: progress.bytes_sent,
+                bytes_total: progress.bytes_total.max(progress.bytes_sent),
+                bytes_per_s: progress.bytes_sent.saturating_mul(1000) / elapsed_ms,
+            })
+        };
+        under_way.iter().filter_map(transfer).collect()
+    }
+}
+
+/// One snapshot on its way.
+pub struct UnderWay {
+    sending: Sending,
+    key: (GroupId, NodeId),
+}
+
+impl UnderWay {
+    /// Waits until a chunk may go, and counts it.
+    pub async fn chunk(&self, bytes: usize) {
+        tokio::time::sleep_until(self.sending.allow(bytes, Instant::now())).await;
+        if let Some(progress) = locked(&self.sending.0.under_way).get_mut(&self.key) {
+            progress.bytes_sent += bytes as u64;
+        }
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        locked(&self.sending.0.under_way).remove(&self.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_sent_together_keeps_to_the_pace() {
+        let sending = Sending::new(1000);
+        let now = Instant::now();
+        let at_ms = |bytes, at: Instant| sending.allow(bytes, at).duration_since(now).as_millis();
+        assert_eq!([at_ms(500, now), at_ms(500, now), at_ms(2000, now), at_ms(1, now)], [0, 500, 1000, 3000]);
+        // Time in which nothing was sent is not saved up.
+        let later = now + Duration::from_secs(60);
+        assert_eq!([at_ms(500, later), at_ms(500, later)], [60_000, 60_500]);
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_is_told_until_it_ends() {
+        let sending = Sending::new(1 << 30);
+        let one = sending.begin(GroupId(1), NodeId(2), 900);
+        for _ in 0..3 {
+            one.chunk(500).await;
+        }
+        let seen: Vec<_> =
+            sending.transfers().iter().map(|t| (t.to.0, t.bytes_sent, t.bytes_total)).collect();
+        assert_eq!(seen, [(2, 1500, 1500)]);
+        drop(one);
+        assert!(sending.transfers().is_empty());
+    }
+}

@@ -1,0 +1,94 @@
+//! The receiving side of Raft's messages: from a frame of another server to the group it is for, and back.
+//! Messages of one connection are handed to each group in the order in which they arrived.
+
+use bytes::Bytes;
+use dkc_core::wire::Kind;
+use openraft::EntryPayload;
+use openraft::raft::TransferLeaderError;
+
+use super::codec;
+use super::group::Group;
+use super::types::{Entry, LogId, Types};
+
+/// Why a message got no answer. The sender's own time limit tells it.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(transparent)]
+    Codec(#[from] codec::CodecError),
+    #[error("this node is short of disk space")]
+    ShortOfSpace,
+    #[error("the candidate lacks what this node acknowledged before it left the group")]
+    Behind,
+    #[error("the group has stopped: {0}")]
+    Stopped(String),
+}
+
+/// What this node takes at the moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Takes {
+    pub data: bool,
+    pub leadership: bool,
+}
+
+fn stopped(error: impl std::fmt::Display) -> ServeError {
+    ServeError::Stopped(error.to_string())
+}
+
+/// True for the kinds that `answer` understands.
+pub fn is_for_raft(kind: Kind) -> bool {
+    matches!(kind, Kind::RaftAppend | Kind::RaftVote | Kind::RaftTransfer)
+}
+
+/// Gives a message to the group and returns the body of its answer. The message is in the group's queue once the
+/// future has been polled for the first time; that is what keeps the order.
+pub async fn answer(group: &Group, kind: Kind, body: Bytes, takes: Takes) -> Result<Bytes, ServeError> {
+    match kind {
+        Kind::RaftAppend => append(group, body, takes).await,
+        Kind::RaftVote => vote(group, body).await,
+        Kind::RaftTransfer => transfer(group, body, takes).await,
+        other => Err(ServeError::Stopped(format!("{other:?} is not a message for a group"))),
+    }
+}
+
+/// A node that is short of disk space goes on bearing witness for the leader, and takes the empty entry that a new
+/// leader begins with: so a cluster all of whose disks are full can still be read. It takes no data and applies
+/// nothing.
+async fn append(group: &Group, body: Bytes, takes: Takes) -> Result<Bytes, ServeError> {
+    let mut request = codec::decode_append(body)?;
+    if !takes.data {
+        // A new leader begins with entries that we may have long since, to find out how far we are.
+        let last_index = group.progress().last_index;
+        let is_data =
+            |entry: &Entry| entry.log_id.index > last_index && !matches!(entry.payload, EntryPayload::Blank);
+        if request.entries.iter().any(is_data) {
+            return Err(ServeError::ShortOfSpace);
+        }
+        request.leader_commit = None;
+    }
+    let answer = group.raft.append_entries(request).await.map_err(stopped)?;
+    Ok(codec::encode_append_answer(&answer))
+}
+
+async fn vote(group: &Group, body: Bytes) -> Result<Bytes, ServeError> {
+    let (request, is_pre_vote) = codec::decode_vote_request(body)?;
+    if !group.may_vote_for(request.last_log_id) {
+        return Err(ServeError::Behind);
+    }
+    let answer = match is_pre_vote {
+        true => group.raft.pre_vote(request).await,
+        false => group.raft.vote(request).await,
+    };
+    Ok(codec::encode_vote_answer(&answer.map_err(stopped)?))
+}
+
+/// A node that is about to stop, or short of disk space, takes no leadership: it would only have to hand it on.
+async fn transfer(group: &Group, body: Bytes, takes: Takes) -> Result<Bytes, ServeError> {
+    let request = codec::decode_transfer(body)?;
+    let answer = if !takes.leadership {
+        let expected: Option<LogId> = request.last_log_id().copied();
+        Err(TransferLeaderError::<Types>::LogNotFlushed { expected, actual: None })
+    } else {
+        group.raft.handle_transfer_leader(request).await.map_err(stopped)?
+    };
+    Ok(codec::encode_transfer_answer(&answer))
+}
