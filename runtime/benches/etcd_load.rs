@@ -32,7 +32,9 @@ fn main() -> Result<(), Failure> {
     // Cargo adds `--bench` of its own.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let [target, numbers @ ..] = &words[..] else {
-        println!("etcd_load: nothing to do without HOST:PORT CLIENTS PIPELINE READ% VALUE_BYTES KEYS SECONDS");
+        println!(
+            "etcd_load: nothing to do without HOST:PORT CLIENTS PIPELINE READ% VALUE_BYTES KEYS SECONDS"
+        );
         return Ok(());
     };
     let numbers: Vec<u64> = numbers.iter().map(|word| word.parse()).collect::<Result<_, _>>()?;
@@ -80,7 +82,9 @@ async fn client(load: Load, number: u64, begun: Instant) -> Result<Vec<u32>, Fai
         .await?;
     let driving = tokio::spawn(connection);
     let callers: Vec<_> = (0..load.pipeline)
-        .map(|caller| tokio::spawn(calls(load.clone(), sender.clone(), number * load.pipeline + caller, begun)))
+        .map(|caller| {
+            tokio::spawn(calls(load.clone(), sender.clone(), number * load.pipeline + caller, begun))
+        })
         .collect();
     let mut latencies_us = Vec::new();
     for caller in callers {
@@ -114,12 +118,7 @@ async fn calls(
 }
 
 /// One unary gRPC call, with its answer read to the end.
-async fn call(
-    target: &str,
-    sender: SendRequest<Bytes>,
-    method: &str,
-    message: Bytes,
-) -> Result<(), Failure> {
+async fn call(target: &str, sender: SendRequest<Bytes>, method: &str, message: Bytes) -> Result<(), Failure> {
     let request = http::Request::post(format!("http://{target}/etcdserverpb.KV/{method}"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
