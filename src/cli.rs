@@ -1,8 +1,8 @@
 //! The words of `dkc`: the parser for the OS shell (`Program`) and the one for a line of the prompt or of a batch
 //! (`Line`), both around the one `enum Command`.
 //!
-//! *Invariant:* a verb is here only when something stands behind it. Words and help of a verb are in its own file
-//! under `commands/`; completions, man pages and `help` are made from what is defined here.
+//! *Invariant:* every verb here is implemented. The words and help of a verb are in its own file
+//! under `commands/`; completions, man pages and `help` are generated from these definitions.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,36 +13,36 @@ use dkc_core::ids::{ClusterName, MemberNo, SlaveId};
 use crate::commands::*;
 use crate::ui::Format;
 
-/// The heading under which the flags that every command has stand in help.
-const EVERYWHERE: &str = "Options of every command";
+/// Help heading of the flags that every command accepts.
+const EVERYWHERE: &str = "Global options";
 
 /// Flags that any command may carry, on the command line and in a line of the prompt.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Settings {
-    /// How to print data: table, yaml, json or jsonl (default: what suits the command)
+    /// Output format: table, yaml, json or jsonl (default: depends on the command)
     #[arg(short = 'o', long = "output", global = true, value_name = "FORMAT", hide_possible_values = true,
         help_heading = EVERYWHERE)]
     pub output: Option<Format>,
-    /// Apply without asking (never enough for what loses data)
+    /// Apply without asking (not enough for a plan that loses data)
     #[arg(short = 'y', long, global = true, help_heading = EVERYWHERE)]
     pub yes: bool,
-    /// The word that a plan which loses data asks for, such as c0@g42
+    /// Confirmation word for a plan that loses data, such as c0@g42
     #[arg(long, global = true, value_name = "WORD", help_heading = EVERYWHERE)]
     pub confirm: Option<String>,
-    /// Make and show the plan with all its checks, and change nothing
+    /// Run all checks and show the plan; change nothing
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub dry_run: bool,
     /// With --dry-run: exit 10 when changes are pending
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub exit_code: bool,
-    /// Limit of one answer of a host, such as 5s or 500ms
+    /// Timeout per host reply, such as 5s or 500ms
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration, help_heading = EVERYWHERE)]
     pub timeout: Option<Duration>,
 }
 
 impl Settings {
-    /// These settings with a line's own flags laid over them. `--yes` and `--confirm` are only ever of one line,
-    /// unless the whole run was started with them.
+    /// These settings overridden by a line's own flags. `--yes` and `--confirm` apply to one line only, unless the
+    /// program was started with them.
     pub fn overlaid(&self, line: &Settings) -> Settings {
         Settings {
             output: line.output.or(self.output),
@@ -55,20 +55,20 @@ impl Settings {
     }
 }
 
-/// Interactive admin shell for an elastic, replicated key-value ring on plain hosts.
+/// Admin shell for an elastic, replicated key-value ring on plain hosts.
 ///
-/// Without a command and on a terminal, dkc opens the prompt "(dkc) ". Without a command and with piped standard
-/// input it runs the commands it reads there, and stops at the first one that fails.
+/// Without a command, dkc opens a prompt on a terminal. If standard input is not a terminal, it runs commands from
+/// there and stops at the first failure.
 #[derive(Debug, Parser)]
 #[command(name = "dkc", version, subcommand_required = false, disable_help_subcommand = true)]
 pub struct Program {
-    /// Directory of the inventory (default: dkc in your configuration directory)
+    /// Inventory directory (default: dkc in your configuration directory)
     #[arg(long, value_name = "PATH", env = "DKC_INVENTORY", hide_env_values = true, global = true, help_heading = EVERYWHERE)]
     pub inventory: Option<PathBuf>,
-    /// Never use colour (as NO_COLOR)
+    /// Disable colour, like NO_COLOR
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub no_color: bool,
-    /// Run the commands of a file (- is standard input)
+    /// Run commands from a file (- for standard input)
     #[arg(short = 'f', long = "file", value_name = "FILE", conflicts_with = "commands")]
     pub file: Option<PathBuf>,
     /// Run these commands, separated by ';'
@@ -147,7 +147,7 @@ pub enum Command {
     Generate(crate::generate::Args),
 }
 
-/// The nouns that a command about running things knows. `css` and `memcache` are the words of the ancestor.
+/// The nouns of commands about running things. `css` and `memcache` are the ancestor's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Noun {
     /// Hosts
@@ -163,11 +163,11 @@ pub enum Noun {
 /// A cluster, or some of its servers.
 #[derive(Debug, Clone, Args)]
 pub struct ClusterTarget {
-    /// The cluster (default: the one in use)
+    /// Cluster name (default: the one chosen with use)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
-    /// Only this member; may be given several times
+    /// Only this member; repeatable
     #[arg(short = 'N', long = "no", value_name = "NO")]
     pub no: Vec<MemberNo>,
 }
@@ -175,12 +175,12 @@ pub struct ClusterTarget {
 /// Slaves by their ids.
 #[derive(Debug, Clone, Args)]
 pub struct SlaveTarget {
-    /// The slave's id; may be given several times (default: all slaves)
+    /// The slave's id; repeatable (default: all slaves)
     #[arg(long, value_name = "ID", add = crate::complete::slaves())]
     pub id: Vec<SlaveId>,
 }
 
-/// The parser for the OS shell, with the sections that every help page has.
+/// The parser for the OS shell's command line, with the sections that every help page has.
 pub fn program() -> clap::Command {
     help::with_sections(Program::command())
 }
@@ -196,7 +196,7 @@ pub fn parse_line(words: &[String]) -> Result<Line, clap::Error> {
     Line::from_arg_matches_mut(&mut matches)
 }
 
-/// Parses the arguments that the OS shell gave, the program's name first.
+/// Parses the program's arguments; the first is its name.
 pub fn parse_program(arguments: Vec<std::ffi::OsString>) -> Result<Program, clap::Error> {
     let mut matches = program().try_get_matches_from(arguments)?;
     Program::from_arg_matches_mut(&mut matches)
@@ -205,12 +205,13 @@ pub fn parse_program(arguments: Vec<std::ffi::OsString>) -> Result<Program, clap
 /// `5s`, `500ms`, `2m`, or a bare number of seconds.
 pub fn parse_duration(word: &str) -> Result<Duration, String> {
     let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u64 = digits.parse().map_err(|_| "a time is a number with s, ms or m: 5s".to_owned())?;
+    let number: u64 =
+        digits.parse().map_err(|_| "expected a number with a unit, such as 5s, 500ms or 2m".to_owned())?;
     match &word[digits.len()..] {
         "ms" => Ok(Duration::from_millis(number)),
         "" | "s" => Ok(Duration::from_secs(number)),
         "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(|| "too long".to_owned()),
-        unit => Err(format!("unknown unit '{unit}': s, ms or m")),
+        unit => Err(format!("unknown unit '{unit}'; use s, ms or m")),
     }
 }
 

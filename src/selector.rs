@@ -78,7 +78,7 @@ fn nodes_of(inventory: &Inventory, cluster: &str) -> Vec<NodeName> {
 }
 
 fn unknown(what: &str, word: &str, known: impl IntoIterator<Item = String>) -> CommandError {
-    let error = CommandError::new(&codes::UNKNOWN_NAME, format!("no {what} {word} is registered"));
+    let error = CommandError::new(&codes::UNKNOWN_NAME, format!("{what} {word} is not registered"));
     let noun = if what == "member" { "cluster" } else { "host" };
     error.now("nothing changed").next(suggestion(word, known, noun).join("\n"))
 }

@@ -114,7 +114,7 @@ impl Session {
         }
     }
 
-    /// Limit of one answer of a host.
+    /// Timeout per host reply.
     pub fn timeout(&self) -> Duration {
         self.settings.timeout.unwrap_or(TIMEOUT_DEFAULT)
     }

@@ -1,28 +1,28 @@
-//! `audit`: the record of every change and every refusal.
+//! `audit`: the log of every change and every refusal.
 
 use crate::error::CommandError;
 use crate::session::Session;
 use crate::store::audit::Entry;
 use crate::ui::{Format, Listing};
 
-/// Show the record of every change, and check that nobody touched it
+/// Show the audit log and verify that it is intact
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "EXAMPLES\n  audit list\n  audit list --last 100 -o jsonl\n  audit verify")]
 pub enum Args {
-    /// List what was done, by whom, and how it ended
+    /// List entries: who ran what, and the result
     List {
-        /// Only the last ones
+        /// Number of entries to show, newest last
         #[arg(long, value_name = "COUNT", default_value_t = 20)]
         last: usize,
     },
-    /// Check the chain of digests
+    /// Verify the hash chain
     Verify,
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let entries = session.store.audit()?;
     match args {
-        Args::Verify => session.ui.data_line(&format!("{} entries, the chain holds", entries.len())),
+        Args::Verify => session.ui.data_line(&format!("{} entries, hash chain intact", entries.len())),
         Args::List { last } => {
             session.show(Format::Table, &listing(&entries[entries.len().saturating_sub(last)..]));
         }

@@ -1,4 +1,4 @@
-//! `bench`: load from many clients against the memcached listener of a slave, with throughput and latencies.
+//! `bench`: many clients load a slave's memcached listener; throughput and latencies are printed.
 
 use std::time::Duration;
 
@@ -12,45 +12,45 @@ use crate::error::{CommandError, codes};
 use crate::session::Session;
 use crate::ui::{Format, Listing};
 
-/// Measure throughput and latency of a cluster through a slave
+/// Measure a cluster's throughput and latency through a slave
 ///
-/// Writes (and with --reads also reads) keys `bench:0` to `bench:KEYS-1` of the default namespace, with a fixed number
-/// of requests in flight on each connection. The longest silence is the longest time in which no request at all was
-/// answered: what an application feels of a fail-over.
+/// Writes keys `bench:0` to `bench:KEYS-1` in the default namespace, and reads them with --reads. Each connection keeps
+/// a fixed number of requests in flight. The longest silence is the longest time without any reply: the outage that
+/// applications see during a failover.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "EXAMPLES\n  bench -n c0\n  bench -n c0 --clients 64 --pipeline 16 --reads 90 --seconds 10\n  bench --address 127.0.0.1:11211\n  bench --address redis://127.0.0.1:6379      a peer, with the same loader"
 )]
 pub struct Args {
-    /// The cluster, through a slave of it on this machine (default: the one in use)
+    /// Cluster, through one of its slaves on this machine (default: the one chosen with use)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
-    /// A memcached listener to use instead, or with redis:// in front one that speaks RESP
+    /// Use this memcached listener instead; prefix redis:// for a RESP server
     #[arg(short = 'a', long, value_name = "ADDRESS:PORT")]
     pub address: Option<String>,
-    /// Connections at the same time
+    /// Number of concurrent connections
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=i64::from(bench::CLIENTS_MAX)))]
     pub clients: u32,
-    /// Requests under way on each connection
+    /// Requests in flight per connection
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(bench::PIPELINE_MAX)))]
     pub pipeline: u32,
     /// Percentage of reads; the rest are writes
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub reads: u32,
-    /// Keys in one read request; each counts as an operation
+    /// Keys per read request; each counts as one operation
     #[arg(long, value_name = "KEYS", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=i64::from(bench::KEYS_PER_READ_MAX)))]
     pub multiget: u32,
-    /// Write every key once, in order, and end, instead of drawing keys for some seconds
+    /// Write every key once, in order, then stop
     #[arg(long, conflicts_with_all = ["reads", "seconds", "multiget"])]
     pub fill: bool,
-    /// Bytes of a value
+    /// Value size in bytes
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub size: u32,
-    /// Number of different keys
+    /// Number of distinct keys
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub keys: u64,
-    /// How long to measure
+    /// Duration in seconds
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub seconds: u64,
 }
@@ -90,8 +90,8 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     let (figures, first_error) = bench::run(&load).await.map_err(|cause| {
         CommandError::new(&codes::FAILED_BENCH, format!("bench of {}", load.target))
             .cause(cause.to_string())
-            .now("nothing was written")
-            .next("is the slave running?  status slave")
+            .now("no request was sent")
+            .next("status slave     (is it running?)")
     })?;
     session.show(Format::Table, &listing(&args, &load.target, &figures));
     match first_error {
@@ -154,7 +154,7 @@ fn parse_target(address: &str) -> (String, Protocol) {
     }
 }
 
-/// The memcached listener of a slave of the cluster that runs on this machine.
+/// The memcached listener of one of the cluster's slaves on this machine.
 fn listener_here(inventory: &Inventory, name: &ClusterName) -> Result<String, CommandError> {
     let is_here = |host: &Option<dkc_core::ids::HostAddress>| match host {
         None => true,
@@ -164,9 +164,9 @@ fn listener_here(inventory: &Inventory, name: &ClusterName) -> Result<String, Co
     let mut pairs = slaves.flat_map(|s| &s.pairs);
     pairs.find(|p| p.protocol == PairProtocol::Memcache && !p.listen.starts_with('/')).map(|p| p.listen.clone()).ok_or_else(
         || {
-            CommandError::new(&codes::FAILED_BENCH, format!("bench of {name}: no slave of it listens on this machine"))
-                .cause("the load has to come from beside a slave, as an application's does")
-                .next("run it on a slave's host:  exec HOST dkc bench --address 127.0.0.1:11211   or give --address")
+            CommandError::new(&codes::FAILED_BENCH, format!("bench of {name}: none of its slaves listens on this machine"))
+                .cause("bench connects to a slave on the same host, as applications do")
+                .next("run it on a slave's host:  exec HOST -- dkc bench --address 127.0.0.1:11211   (or pass --address here)")
         },
     )
 }

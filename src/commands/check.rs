@@ -1,4 +1,4 @@
-//! `check`: looks at hosts before anything is changed on them. It only reads, unless `--fix` is given.
+//! `check`: inspects hosts before anything changes on them. It only reads.
 
 use std::collections::BTreeSet;
 
@@ -16,10 +16,10 @@ use crate::selector::Selected;
 use crate::session::Session;
 use crate::ui::{Format, Listing};
 
-/// Look whether hosts are ready: login, host key, disk, clock, ports, connections between members
+/// Check that hosts are ready: login, host key, disk, clock, ports, connections between members
 ///
-/// Reads only. Whatever deploy or start would refuse is found here, with what to do about it. Of a cluster that runs,
-/// each server is also shown as all the others see it: OK when they agree, NG with what does not fit.
+/// Read-only. Finds every reason for which deploy or start would refuse, and names the remedy. For a running cluster it
+/// also shows how the members see each server: OK if they agree, NG with the differences.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES\n  check\n  check host 10.0.0.10 @rack1\n  check cluster -n c0")]
 pub struct Args {
@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
-    /// Only hosts of this group
+    /// Only hosts in this group
     #[arg(short = 'g', long, value_name = "GROUP", add = crate::complete::groups())]
     pub group: Vec<String>,
 }
@@ -41,7 +41,7 @@ pub struct Args {
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let hosts = hosts(&session.inventory()?, &args)?;
     if hosts.is_empty() {
-        session.ui.say("check: nothing is registered that runs on a host; see: help register");
+        session.ui.say("check: no hosts are registered; see: help register");
         return Ok(());
     }
     let scope = Scope { wants_reaches: true, ..Scope::of(hosts.clone(), session.timeout()) };
@@ -63,7 +63,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     }
 }
 
-/// The hosts that were named; without a name every registered host, and those of the noun's nodes.
+/// The named hosts; without a name every registered host, and the hosts of the noun's nodes.
 fn hosts(inventory: &Inventory, args: &Args) -> Result<BTreeSet<HostAddress>, CommandError> {
     let mut words = args.selectors.clone();
     words.extend(args.group.iter().map(|group| format!("@{group}")));
@@ -85,7 +85,7 @@ fn hosts(inventory: &Inventory, args: &Args) -> Result<BTreeSet<HostAddress>, Co
     Ok(hosts)
 }
 
-/// Clusters of which all hosts were asked; not where only hosts or slaves were meant.
+/// Clusters whose hosts were all queried; none when the noun is host or slave.
 fn clusters(inventory: &Inventory, hosts: &BTreeSet<HostAddress>, args: &Args) -> Vec<ClusterName> {
     let is_asked = |name: &&ClusterName| {
         let nodes = inventory.servers_of(name);
@@ -118,12 +118,14 @@ fn show(session: &Session, findings: &[Finding], sides: &[(ClusterName, Vec<Side
     session.show(Format::Table, &listing);
 }
 
-/// A cluster whose authority ends cannot renew its certificates any more.
+/// A cluster whose certificate authority has expired cannot renew its certificates.
 fn warn_of_authorities(session: &Session) -> Result<(), CommandError> {
     let ages = authority::ages(&session.store.authority_dir());
     let ages = ages.map_err(|error| CommandError::new(&codes::AUTHORITY, error.to_string()))?;
     for age in ages.iter().filter(|age| age.days_left < authority::LEAF_DAYS) {
-        session.ui.warn(&format!("the authority of {} ends in {} days", age.cluster, age.days_left));
+        session
+            .ui
+            .warn(&format!("the certificate authority of {} expires in {} days", age.cluster, age.days_left));
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! `completion`: the script that makes an OS shell ask `dkc` for completions.
+//! `completion`: the script that lets an OS shell ask `dkc` for completions.
 
 use crate::error::CommandError;
 use crate::session::Session;
 
 /// Print the completion script for a shell
 ///
-/// The script asks dkc itself, so it also completes the names in your inventory.
+/// The script calls dkc, so it also completes names from your inventory.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "EXAMPLES\n  completion bash > ~/.local/share/bash-completion/completions/dkc\n  completion zsh > ~/.zfunc/_dkc\n  completion fish > ~/.config/fish/completions/dkc.fish"
@@ -16,7 +16,7 @@ pub struct Args {
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let script = crate::generate::completion_script(args.shell)
-        .map_err(|e| CommandError::bug(format!("the completion script cannot be made: {e}")))?;
+        .map_err(|e| CommandError::bug(format!("cannot generate the completion script: {e}")))?;
     session.ui.data(&script);
     Ok(())
 }

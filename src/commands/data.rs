@@ -1,5 +1,5 @@
-//! `data`: single operations on the keys of a cluster, for an operator who wants to look or to correct.
-//! A value that must not be seen in a process list is read from standard input (`-`).
+//! `data`: single operations on the keys of a cluster, for an operator who inspects or corrects them.
+//! `-` reads the value from standard input, which keeps it out of the process list.
 
 use std::io::Read;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::session::Session;
 use crate::ui::{Format, Listing};
 use crate::world::{ControlClient, WorldError};
 
-/// A server tries for its request deadline; the answer of one that gave up must still arrive.
-const DATA_LIMIT: Duration = Duration::from_secs(15);
-/// Largest value that is read from standard input: what a cluster can be told to take at most.
+/// Longer than a server's request deadline, so that its answer arrives even when it gave up.
+const DATA_TIMEOUT: Duration = Duration::from_secs(15);
+/// Largest value read from standard input: the upper bound of `value_max_bytes`.
 const VALUE_MAX_BYTES: u64 = 64 * 1024 * 1024;
-/// Keys asked for at once.
+/// Keys per request.
 const KEYS_PAGE: u32 = 1000;
 
 /// Read and write keys of a cluster
@@ -31,48 +31,48 @@ const KEYS_PAGE: u32 = 1000;
 )]
 pub struct Args {
     #[command(subcommand)]
-    pub action: Action,
-    /// The cluster (default: the one in use)
+    pub command: DataCommand,
+    /// Cluster name (default: the one chosen with use)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"], global = true,
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
-    /// The namespace (default: default)
+    /// Namespace
     #[arg(long, value_name = "NS", global = true, default_value = "default")]
     pub namespace: Namespace,
 }
 
 #[derive(Debug, clap::Subcommand)]
-pub enum Action {
+pub enum DataCommand {
     /// Store a value
     Set {
         key: String,
         /// The value; - reads it from standard input
         #[arg(allow_hyphen_values = true)]
         value: String,
-        /// Time until it expires, such as 60s
+        /// Time to live, such as 60s
         #[arg(long, value_name = "TIME", value_parser = crate::cli::parse_duration)]
         expires: Option<std::time::Duration>,
-        /// The number that clients keep beside a value
+        /// Client flags stored with the value
         #[arg(long, default_value_t = 0)]
         flags: u32,
-        /// Only when the key does not exist
+        /// Only if the key does not exist
         #[arg(long, conflicts_with = "replace")]
         add: bool,
-        /// Only when the key exists
+        /// Only if the key exists
         #[arg(long)]
         replace: bool,
-        /// Only when the key still has this version (`data print --long` shows it)
+        /// Only if the key still has this version (`data print --long` shows it)
         #[arg(long, value_name = "VERSION", conflicts_with_all = ["add", "replace"])]
         cas: Option<u64>,
     },
-    /// Print the value of a key
+    /// Print a key's value
     #[command(visible_alias = "get")]
     Print {
         key: String,
-        /// With version, flags and expiry
+        /// Include version, flags and expiry
         #[arg(long)]
         long: bool,
-        /// Only the value, byte for byte
+        /// Print the raw bytes of the value only
         #[arg(long, conflicts_with = "long")]
         raw: bool,
     },
@@ -87,7 +87,7 @@ pub enum Action {
         #[arg(default_value_t = 1)]
         by: u64,
     },
-    /// Subtract from a number, not below 0
+    /// Subtract from a number; the result is never below 0
     Decr {
         key: String,
         #[arg(default_value_t = 1)]
@@ -96,16 +96,16 @@ pub enum Action {
     /// Change when a key expires
     Touch {
         key: String,
-        /// Time until it expires, such as 60s; without it the key never expires
+        /// Time to live, such as 60s; omit it to keep the key for ever
         #[arg(value_name = "TIME", value_parser = crate::cli::parse_duration)]
         expires: Option<std::time::Duration>,
     },
     /// List keys
     Keys {
-        /// Only keys that begin with this
+        /// Only keys with this prefix
         #[arg(long, value_name = "TEXT")]
         prefix: Option<String>,
-        /// At most this many
+        /// Maximum number of keys
         #[arg(long, default_value_t = 1000)]
         limit: u32,
     },
@@ -115,29 +115,29 @@ pub enum Action {
 
 impl Args {
     pub fn is_changing(&self) -> bool {
-        !matches!(self.action, Action::Print { .. } | Action::Keys { .. } | Action::Count)
+        !matches!(self.command, DataCommand::Print { .. } | DataCommand::Keys { .. } | DataCommand::Count)
     }
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let cluster = session.cluster_name(args.name.as_ref())?;
     let mut server = Server::find(session, cluster, args.namespace).await?;
-    match args.action {
-        Action::Keys { prefix, limit } => keys(session, &mut server, prefix, limit).await,
-        Action::Rm { keys } => remove(session, &mut server, keys).await,
-        Action::Print { key, long, raw } => {
+    match args.command {
+        DataCommand::Keys { prefix, limit } => keys(session, &mut server, prefix, limit).await,
+        DataCommand::Rm { keys } => remove(session, &mut server, keys).await,
+        DataCommand::Print { key, long, raw } => {
             let reply = server.ask(DataOperation::Get { key: text(&key) }).await?;
-            print(session, &key, reply, Face { is_long: long, is_raw: raw })
+            print(session, &key, reply, PrintStyle { is_long: long, is_raw: raw })
         }
         other => {
             let (words, operation) = operation(other)?;
             let reply = server.ask(operation).await?;
-            said(session, &words, reply)
+            print_outcome(session, &words, reply)
         }
     }
 }
 
-/// A server of the cluster that answers; it finds the leader of each key by itself.
+/// A server of the cluster that answers; it routes each key to its leader itself.
 struct Server {
     client: ControlClient,
     namespace: Namespace,
@@ -172,31 +172,31 @@ impl Server {
 
     async fn ask(&mut self, operation: DataOperation) -> Result<DataReply, CommandError> {
         let request = ControlRequest::Data { namespace: self.namespace.clone(), operation };
-        match self.client.ask(&request, DATA_LIMIT).await {
+        match self.client.ask(&request, DATA_TIMEOUT).await {
             Ok(ControlReply::Data(reply)) => Ok(reply),
             Ok(ControlReply::Error { message, is_outcome_unknown: true }) => {
-                Err(CommandError::new(&codes::OUTCOME_UNKNOWN, message).now("it may have been done or not"))
+                Err(CommandError::new(&codes::OUTCOME_UNKNOWN, message)
+                    .now("unknown: the change may have been applied"))
             }
             Ok(ControlReply::Error { message, .. }) => {
                 Err(CommandError::new(&codes::DATA_REFUSED, message).now("nothing changed"))
             }
-            Ok(other) => Err(CommandError::bug(format!("a server answered {other:?} to a data request"))),
-            // The request was sent; whether it was carried out nobody can tell.
+            Ok(other) => Err(CommandError::bug(format!("unexpected reply to a data request: {other:?}"))),
+            // The request was sent; there is no telling whether it was carried out.
             Err(error) => Err(CommandError::new(&codes::OUTCOME_UNKNOWN, error.to_string())
-                .now("it may have been done or not")),
+                .now("unknown: the change may have been applied")),
         }
     }
 }
 
-/// Every host was reached and none has a daemon: the cluster is stopped, and that is all there is to say. Otherwise
-/// each server's own trouble is the cause.
+/// The cluster is stopped if every host was reached and none runs a daemon; otherwise the causes are listed by server.
 fn no_server(cluster: &ClusterName, failures: Vec<String>, is_stopped: bool) -> CommandError {
     if is_stopped {
         let what = format!(
             "{cluster} is not running: no daemon answers on the hosts of its {} servers",
             failures.len()
         );
-        let next = format!("start cluster -n {cluster}     (or, to see more: status cluster -n {cluster})");
+        let next = format!("start cluster -n {cluster}     (details: status cluster -n {cluster})");
         return CommandError::new(&codes::NO_SERVER, what).now("nothing changed").next(next);
     }
     let error = CommandError::new(&codes::NO_SERVER, format!("no server of {cluster} answers"));
@@ -213,7 +213,7 @@ async fn open(
 ) -> Result<ControlClient, WorldError> {
     let (host, root) = observe::root_of(&session.world, inventory, address).await?;
     let mut client = host.control(&node_dir(&root, node)).await?;
-    // A forwarded socket opens even when no daemon listens behind it: only an answer proves that one does.
+    // A forwarded socket opens even if no daemon listens behind it; only an answer proves that one does.
     client.ask(&ControlRequest::Status, session.timeout()).await?;
     Ok(client)
 }
@@ -226,10 +226,10 @@ fn milliseconds(time: Option<Duration>) -> Option<u64> {
     time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// The request that an action means, and how it is spoken of.
-fn operation(action: Action) -> Result<(String, DataOperation), CommandError> {
-    Ok(match action {
-        Action::Set { key, value, expires, flags, add, replace, cas } => {
+/// The request for a command, and the key to name in messages.
+fn operation(command: DataCommand) -> Result<(String, DataOperation), CommandError> {
+    Ok(match command {
+        DataCommand::Set { key, value, expires, flags, add, replace, cas } => {
             let mode = match (add, replace, cas) {
                 (true, _, _) => DataMode::Add,
                 (_, true, _) => DataMode::Replace,
@@ -240,18 +240,18 @@ fn operation(action: Action) -> Result<(String, DataOperation), CommandError> {
             let expires_in_ms = milliseconds(expires);
             (key.clone(), DataOperation::Set { key: text(&key), value, flags, expires_in_ms, mode })
         }
-        Action::Incr { key, by } => {
+        DataCommand::Incr { key, by } => {
             (key.clone(), DataOperation::Increment { key: text(&key), by, is_decrement: false })
         }
-        Action::Decr { key, by } => {
+        DataCommand::Decr { key, by } => {
             (key.clone(), DataOperation::Increment { key: text(&key), by, is_decrement: true })
         }
-        Action::Touch { key, expires } => {
+        DataCommand::Touch { key, expires } => {
             (key.clone(), DataOperation::Touch { key: text(&key), expires_in_ms: milliseconds(expires) })
         }
-        Action::Count => (String::new(), DataOperation::Count),
-        Action::Print { key, .. } => (key.clone(), DataOperation::Get { key: text(&key) }),
-        Action::Rm { .. } | Action::Keys { .. } => return Err(CommandError::bug("handled before")),
+        DataCommand::Count => (String::new(), DataOperation::Count),
+        DataCommand::Print { key, .. } => (key.clone(), DataOperation::Get { key: text(&key) }),
+        DataCommand::Rm { .. } | DataCommand::Keys { .. } => return Err(CommandError::bug("handled before")),
     })
 }
 
@@ -262,19 +262,19 @@ fn standard_input() -> Result<Vec<u8>, CommandError> {
         |cause: String| CommandError::new(&codes::DATA_REFUSED, "cannot read the value").cause(cause);
     read.map_err(|error| cannot(error.to_string()))?;
     match bytes.len() as u64 > VALUE_MAX_BYTES {
-        true => Err(cannot(format!("it is larger than {VALUE_MAX_BYTES} bytes"))),
+        true => Err(cannot(format!("larger than {VALUE_MAX_BYTES} bytes"))),
         false => Ok(bytes),
     }
 }
 
-/// What became of a change, in the words of the operator.
-fn said(session: &Session, key: &str, reply: DataReply) -> Result<(), CommandError> {
+/// Reports the outcome of a change.
+fn print_outcome(session: &Session, key: &str, reply: DataReply) -> Result<(), CommandError> {
     let refused = |what: String| Err(CommandError::new(&codes::DATA_REFUSED, what).now("nothing changed"));
     let shown = quoted(key.as_bytes());
     match reply {
-        DataReply::Stored { version } => said_of(session, key, "stored", Some(version)),
-        DataReply::Touched => said_of(session, key, "touched", None),
-        DataReply::Removed => said_of(session, key, "removed", None),
+        DataReply::Stored { version } => print_done(session, key, "stored", Some(version)),
+        DataReply::Touched => print_done(session, key, "touched", None),
+        DataReply::Removed => print_done(session, key, "removed", None),
         DataReply::Number { value } => {
             let mut listing = Listing::new(&["key", "value"]);
             listing
@@ -296,18 +296,18 @@ fn said(session: &Session, key: &str, reply: DataReply) -> Result<(), CommandErr
             Err(CommandError::new(&codes::NO_KEY, format!("{shown} => value is not found"))
                 .now("nothing changed"))
         }
-        DataReply::NotStored => refused(format!(
-            "{shown}: not stored: --add needs a key that is not there, --replace one that is"
-        )),
-        DataReply::Exists => refused(format!("{shown} has another version by now")),
+        DataReply::NotStored => {
+            refused(format!("{shown}: not stored: --add requires a missing key, --replace an existing one"))
+        }
+        DataReply::Exists => refused(format!("the version of {shown} has changed")),
         DataReply::NotANumber => refused(format!("the value of {shown} is not a number")),
-        DataReply::TooLarge => refused(format!("{shown}: the key or value is over the cluster's limit")),
-        other => Err(CommandError::bug(format!("a server answered {other:?} to a change"))),
+        DataReply::TooLarge => refused(format!("{shown}: key or value exceeds the cluster's size limit")),
+        other => Err(CommandError::bug(format!("unexpected reply to a change: {other:?}"))),
     }
 }
 
-/// A change that went well says nothing on standard output unless a format was asked for.
-fn said_of(session: &Session, key: &str, what: &str, version: Option<u64>) -> Result<(), CommandError> {
+/// A successful change prints nothing on standard output unless a format was requested.
+fn print_done(session: &Session, key: &str, what: &str, version: Option<u64>) -> Result<(), CommandError> {
     let mut listing = Listing::new(&["key", "result", "version"]);
     let row = vec![key.into(), what.into(), version.map(|v| v.to_string()).unwrap_or_default()];
     listing.push(row, serde_json::json!({ "key": key, "result": what, "version": version }));
@@ -318,13 +318,13 @@ fn said_of(session: &Session, key: &str, what: &str, version: Option<u64>) -> Re
     Ok(())
 }
 
-struct Face {
+struct PrintStyle {
     is_long: bool,
     is_raw: bool,
 }
 
 #[derive(Serialize)]
-struct Record<'a> {
+struct PrintedRecord<'a> {
     key: &'a str,
     value: &'a Blob,
     version: u64,
@@ -334,27 +334,27 @@ struct Record<'a> {
     modified_at_ms: u64,
 }
 
-/// `"key" => "value"`; a key that is not there is said the same way, and is exit 1.
-fn print(session: &Session, key: &str, reply: DataReply, face: Face) -> Result<(), CommandError> {
+/// `"key" => "value"`; a missing key is printed in the same form and exits with 1.
+fn print(session: &Session, key: &str, reply: DataReply, style: PrintStyle) -> Result<(), CommandError> {
     let DataReply::Value { value, flags, version, expires_at_ms, modified_at_ms } = reply else {
         return match reply {
             DataReply::NotFound => {
-                if session.settings.output.is_none() && !face.is_raw {
+                if session.settings.output.is_none() && !style.is_raw {
                     session.ui.data_line(&format!("{} => value is not found", quoted(key.as_bytes())));
                 }
                 Err(CommandError::silent(Exit::Failed))
             }
-            other => said(session, key, other),
+            other => print_outcome(session, key, other),
         };
     };
     let bytes = value.to_bytes().map_err(|error| CommandError::bug(format!("a value: {error}")))?;
-    if face.is_raw {
+    if style.is_raw {
         session.ui.data_bytes(&bytes);
         return Ok(());
     }
     let mut listing =
         Listing::new(&["key", "value", "version", "flags", "expires at (ms)", "modified at (ms)"]);
-    let record = Record { key, value: &value, version, flags, expires_at_ms, modified_at_ms };
+    let record = PrintedRecord { key, value: &value, version, flags, expires_at_ms, modified_at_ms };
     let expires = expires_at_ms.map(|at| at.to_string()).unwrap_or_default();
     let row = [
         key.into(),
@@ -366,7 +366,7 @@ fn print(session: &Session, key: &str, reply: DataReply, face: Face) -> Result<(
     ];
     listing.push(row.to_vec(), record);
     match session.settings.output {
-        None if !face.is_long => {
+        None if !style.is_long => {
             session.ui.data_line(&format!("{} => {}", quoted(key.as_bytes()), quoted(&bytes)));
         }
         None => session.show(Format::Yaml, &listing),
@@ -375,7 +375,7 @@ fn print(session: &Session, key: &str, reply: DataReply, face: Face) -> Result<(
     Ok(())
 }
 
-/// In quotes, with everything escaped that would disturb a terminal.
+/// In quotes, with control characters escaped.
 fn quoted(bytes: &[u8]) -> String {
     format!("\"{}\"", shown(bytes).replace('"', "\\\""))
 }
@@ -399,7 +399,7 @@ async fn remove(session: &Session, server: &mut Server, keys: Vec<String>) -> Re
     for key in keys {
         match server.ask(DataOperation::Remove { key: text(&key) }).await? {
             DataReply::NotFound => missing.push(quoted(key.as_bytes())),
-            reply => said(session, &key, reply)?,
+            reply => print_outcome(session, &key, reply)?,
         }
     }
     match missing.is_empty() {
@@ -422,7 +422,7 @@ async fn keys(
         let prefix = prefix.as_deref().map(text);
         let operation = DataOperation::Keys { prefix, cursor: cursor.take(), limit: left.min(KEYS_PAGE) };
         let DataReply::Keys { keys, next } = server.ask(operation).await? else {
-            return Err(CommandError::bug("a server answered something else to a list of keys"));
+            return Err(CommandError::bug("unexpected reply to a request for keys"));
         };
         left = left.saturating_sub(keys.len() as u32);
         for key in keys {
@@ -446,7 +446,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_never_disturbs_the_terminal() {
+    fn control_characters_are_escaped() {
         let check = |bytes: &[u8], want: &str| assert_eq!(quoted(bytes), want);
         check(b"test-value", "\"test-value\"");
         check("\u{e9}\u{65e5}".as_bytes(), "\"\u{e9}\u{65e5}\"");

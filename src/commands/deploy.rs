@@ -1,4 +1,4 @@
-//! `deploy`: brings programs, certificates and configuration to the hosts, as the inventory wants them.
+//! `deploy`: installs the program, certificates and configuration on the hosts, as the inventory describes them.
 
 use std::collections::BTreeMap;
 
@@ -14,22 +14,22 @@ use crate::selector::Selected;
 use crate::session::Session;
 use crate::world::program;
 
-/// Install programs and configuration on the hosts, as registered
+/// Install the program and configuration on the hosts
 ///
-/// Shows a plan first and asks. Nothing that runs is restarted. Typing it again continues what was left.
+/// Shows a plan and asks for confirmation. Running nodes are not restarted. If interrupted, run it again to continue.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "EXAMPLES\n  deploy\n  deploy --dry-run\n  deploy -n c0 --config-only\n  deploy 10.0.0.10 @rack1"
 )]
 pub struct Args {
-    /// Only these hosts: HOST, @GROUP, CLUSTER or CLUSTER/NO (default: all that a cluster or slave needs)
+    /// Only these hosts: HOST, @GROUP, CLUSTER or CLUSTER/NO (default: every host of a cluster or slave)
     #[arg(value_name = "HOST", add = crate::complete::selectors())]
     pub hosts: Vec<String>,
-    /// Only this cluster with its slaves
+    /// Only this cluster and its slaves
     #[arg(short = 'n', long = "cluster", value_name = "NAME", aliases = ["name", "css"],
         add = crate::complete::clusters())]
     pub cluster: Option<ClusterName>,
-    /// Only hosts of this group
+    /// Only hosts in this group
     #[arg(short = 'g', long, value_name = "GROUP", add = crate::complete::groups())]
     pub group: Vec<String>,
     /// Only configuration and certificates, not the program
@@ -43,7 +43,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     run_selection(session, selection, args.config_only).await
 }
 
-/// A deploy of what is selected; the playground uses it too.
+/// Deploys the selection; the playground uses it too.
 pub async fn run_selection(
     session: &mut Session,
     selection: Selection,
@@ -52,7 +52,7 @@ pub async fn run_selection(
     let inventory = session.inventory()?;
     let hosts = selection.hosts(&inventory).map_err(operation::refused("deploy"))?;
     if hosts.is_empty() {
-        session.ui.say("deploy: nothing is registered that needs a host; see: help register");
+        session.ui.say("deploy: no clusters or slaves are registered; see: help register");
         return Ok(());
     }
     let (inventory, observed) = operation::observe(session, hosts).await?;
@@ -77,7 +77,7 @@ fn selection(inventory: &Inventory, args: &Args) -> Result<Selection, CommandErr
     })
 }
 
-/// This very program: what runs here is what is deployed.
+/// This program: the shell deploys its own executable.
 pub fn own_program() -> Result<Program, CommandError> {
     let own = program::Program::own().map_err(operation::world_error)?;
     Ok(Program {
@@ -87,7 +87,7 @@ pub fn own_program() -> Result<Program, CommandError> {
     })
 }
 
-/// The digest of each cluster's trust anchors. A missing authority is made now, except in a dry run.
+/// The digest of each cluster's trust anchors. Creates a missing authority, except in a dry run.
 fn authorities(
     session: &Session,
     inventory: &Inventory,

@@ -1,5 +1,5 @@
-//! `destroy`: removes nodes from their hosts with everything that is in them. What is registered stays registered,
-//! as before its first deploy: a destroyed cluster can be deployed and started anew, empty, or be unregistered.
+//! `destroy`: removes nodes and their data from hosts. They stay registered, as before the first deploy: a destroyed
+//! cluster can be deployed and started again, empty, or be unregistered.
 
 use dkc_core::ids::{ClusterName, SlaveId};
 use dkc_inventory::plan::{self, DestroyRequest, DestroyTarget};
@@ -8,37 +8,37 @@ use crate::error::CommandError;
 use crate::operation::{self, Record};
 use crate::session::Session;
 
-/// Remove a cluster with all its data, or a slave, from the hosts
+/// Remove a cluster and all its data, or a slave, from the hosts
 ///
-/// Shows a plan first. A cluster that holds data is destroyed only when the word that the plan names, such as
-/// c0@g42, is typed or given with --confirm; --yes is not enough. What is registered stays: deploy and start make it
-/// anew and empty, unregister forgets it. Slaves first: a cluster whose slaves are installed is not destroyed.
+/// Shows a plan first. To destroy a cluster that holds data, type the word that the plan shows, such as c0@g42, or pass
+/// it with --confirm; --yes is not enough. The cluster stays registered: deploy and start create it again, empty;
+/// unregister removes the entry. Refused while slaves of the cluster are installed, unless --with-slaves is given.
 #[derive(Debug, clap::Subcommand)]
 #[command(
     after_help = "EXAMPLES\n  destroy slave --id 0\n  destroy cluster -n c0\n  destroy cluster -n c0 --with-slaves --with-programs\n  destroy cluster -n c0 --confirm c0@g42"
 )]
 pub enum Args {
-    /// Remove all servers of a cluster; every key in it is lost for ever
+    /// Remove all servers of a cluster; all its data is lost
     #[command(alias = "css")]
     Cluster {
-        /// The cluster; the one in use is not meant here
+        /// Cluster name; required, the cluster chosen with use does not apply
         #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"],
             add = crate::complete::clusters())]
         name: ClusterName,
-        /// Its slaves too
+        /// Also remove its slaves
         #[arg(long)]
         with_slaves: bool,
-        /// Also the programs, on hosts where no other node is left
+        /// Also remove the program from hosts where no other node is left
         #[arg(long)]
         with_programs: bool,
     },
-    /// Remove a slave; applications beside it lose their listener, data is not touched
+    /// Remove a slave; local applications lose their listener, no data is lost
     #[command(alias = "memcache")]
     Slave {
-        /// The slave
+        /// Slave id
         #[arg(long, value_name = "ID", add = crate::complete::slaves())]
         id: SlaveId,
-        /// Also the programs, when no other node is left on its host
+        /// Also remove the program if no other node is left on the host
         #[arg(long)]
         with_programs: bool,
     },

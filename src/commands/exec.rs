@@ -1,4 +1,4 @@
-//! `exec`: one program on several hosts. The words reach it as they are; no shell reads them on the far side.
+//! `exec`: one program on several hosts. Arguments are passed verbatim; no remote shell interprets them.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use crate::session::Session;
 use crate::ui::{Format, Listing};
 use crate::world::{Input, Output, Script, World, WorldError};
 
-/// What an operator runs on many hosts at once is short; more belongs into a session on the host.
-const EXEC_LIMIT: Duration = Duration::from_secs(60);
-/// The words go on as they are: no shell reads them.
+/// Commands for many hosts are short; anything longer belongs in a session on the host.
+const EXEC_TIMEOUT: Duration = Duration::from_secs(60);
+/// Passes the arguments verbatim.
 const EXEC: &str = r#"exec "$@""#;
 
 /// Run a program on hosts
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES\n  exec 10.0.0.10 -- uptime\n  exec @rack1 c0/2 -- df -h /var/lib/dkc")]
 pub struct Args {
-    /// Where: HOST, @GROUP, CLUSTER or CLUSTER/NO
+    /// HOST, @GROUP, CLUSTER or CLUSTER/NO
     #[arg(required = true, value_name = "SELECTOR", add = crate::complete::selectors())]
     pub selectors: Vec<String>,
     /// The program and its arguments, after --
@@ -44,7 +44,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     let inventory = session.inventory()?;
     let hosts = Selected::parse(&inventory, &args.selectors)?.all_hosts(&inventory);
     session.world.expect(inventory.hosts.iter().filter(|(address, _)| hosts.contains(*address)));
-    let limit = session.settings.timeout.unwrap_or(EXEC_LIMIT);
+    let limit = session.settings.timeout.unwrap_or(EXEC_TIMEOUT);
     let asked = hosts.iter().map(|host| run_on(&session.world, &inventory, host, &args.program, limit));
     let answers = futures::stream::iter(asked).buffered(WIDTH).collect::<Vec<_>>().await;
     operation::pin_learned(session)?;
@@ -61,7 +61,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
             }
         };
         if ended.status != Some(0) {
-            failures.push(format!("{host}: it ended with {}", ended.status.unwrap_or(-1)));
+            failures.push(format!("{host}: exit status {}", ended.status.unwrap_or(-1)));
         }
         if session.settings.output.is_none() {
             print_lines(session, &ended);
@@ -77,7 +77,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     if failures.is_empty() {
         return Ok(());
     }
-    let what = format!("exec: it failed on {} of {} hosts", failures.len(), hosts.len());
+    let what = format!("exec failed on {} of {} hosts", failures.len(), hosts.len());
     let error =
         failures.into_iter().fold(CommandError::new(&codes::EXEC_FAILED, what), |e, cause| e.cause(cause));
     Err(if is_unreachable { error.exit(Exit::Unreachable) } else { error })
@@ -105,7 +105,7 @@ fn ended(host: &HostAddress, output: Output) -> Ended {
     }
 }
 
-/// Each line with its host in front, so that the answers of many hosts can be told apart and sorted.
+/// Prefixes each line with its host, to tell hosts apart and to sort.
 fn print_lines(session: &Session, ended: &Ended) {
     ended.stdout.lines().for_each(|line| session.ui.data_line(&format!("{}: {line}", ended.host)));
     ended.stderr.lines().for_each(|line| session.ui.say(&format!("{}: {line}", ended.host)));

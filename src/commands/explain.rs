@@ -8,7 +8,7 @@ use crate::ui::{Format, Listing};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES\n  explain DKC-E0810\n  explain")]
 pub struct Args {
-    /// The id; without it all are listed
+    /// Error id (default: list all)
     #[arg(value_name = "CODE", add = crate::complete::codes())]
     pub code: Option<String>,
 }
@@ -19,8 +19,8 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         return Ok(());
     };
     let code = codes::find(&word).ok_or_else(|| {
-        CommandError::new(&codes::UNKNOWN_CODE, format!("there is no error id {word}"))
-            .next("explain     (lists them all)")
+        CommandError::new(&codes::UNKNOWN_CODE, format!("unknown error id {word}"))
+            .next("explain     (lists all ids)")
     })?;
     match session.settings.output {
         Some(format) => session.ui.show(format, &listing(&[code])),

@@ -1,4 +1,4 @@
-//! `grow`: new members join a running cluster, and data moves to them once.
+//! `grow`: new members join a running cluster; data moves once.
 
 use dkc_core::ids::{ClusterName, NodeAddress};
 
@@ -8,19 +8,19 @@ use crate::session::Session;
 
 /// Add servers to a running cluster
 ///
-/// Registers and installs them, lets them join, and moves their share of the data to them while the cluster serves.
-/// Hosts that are not registered are registered with defaults. Several servers merge once. Ctrl-C stops waiting at any
-/// moment: resume, or the same command again, goes on where the cluster is; ring abortmerge goes back.
+/// Registers and installs the servers, adds them to the ring and moves their share of the data while the cluster keeps
+/// serving. Unknown hosts are registered with defaults. Several servers join in one merge. Ctrl-C stops waiting; continue
+/// with resume or the same command, or roll back with ring abortmerge.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "EXAMPLES\n  grow -n c0 10.77.0.14:8020\n  grow -n c0 10.77.0.14 10.77.0.15 --dry-run\n  grow -n c0 10.77.0.14 --stage"
 )]
 pub struct Args {
-    /// The cluster (default: the one in use)
+    /// Cluster name (default: the one chosen with use)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
-    /// The new servers; the port is 8020 unless given
+    /// New servers (default port: 8020)
     #[arg(required = true, value_name = "HOST:PORT", add = crate::complete::hosts())]
     pub servers: Vec<NodeAddress>,
     #[command(flatten)]

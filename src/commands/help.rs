@@ -1,23 +1,22 @@
-//! `help`: the verbs by task with one example each, and the page of one verb. Also the sections that every help page
-//! ends with.
+//! `help`: the verbs by task with one example each, and the page of one verb. Also the closing sections of every page.
 
 use crate::error::{CommandError, Exit, codes};
 use crate::session::Session;
 
-/// Show the commands by task, or the page of one
+/// List commands by task, or show help for one
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES\n  help\n  help deploy\n  help register cluster")]
 pub struct Args {
-    /// A command, with its noun if it has one
+    /// A command, optionally with its noun
     #[arg(value_name = "TOPIC")]
     pub topic: Vec<String>,
 }
 
-/// What one does with dkc, in the order one does it; each verb with the example that shows most.
+/// The tasks in the order an operator meets them, each verb with its most telling example.
 const TASKS: &[(&str, &[(&str, &str)])] = &[
     ("Try it", &[("playground", "playground")]),
     (
-        "Say what you want (nothing leaves this machine)",
+        "Describe what you want (changes nothing on hosts)",
         &[
             ("register", "register host --user dkc 10.0.0.10 10.0.0.11 10.0.0.12"),
             ("modify", "modify host --user admin 10.0.0.10"),
@@ -29,7 +28,7 @@ const TASKS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
-        "Bring it to the hosts",
+        "Install it on the hosts",
         &[("check", "check"), ("trust", "trust show"), ("deploy", "deploy --dry-run"), ("resume", "resume")],
     ),
     (
@@ -86,11 +85,14 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
 fn unknown_topic(word: &str, within: &clap::Command) -> CommandError {
     let topics: Vec<&str> =
         within.get_subcommands().filter(|s| !s.is_hide_set()).map(|s| s.get_name()).collect();
-    CommandError::new(&codes::UNKNOWN_COMMAND, format!("there is no help on '{word}'"))
-        .next(if topics.is_empty() { "help".into() } else { format!("one of {}", topics.join(", ")) })
+    CommandError::new(&codes::UNKNOWN_COMMAND, format!("no help for '{word}'")).next(if topics.is_empty() {
+        "help".into()
+    } else {
+        format!("one of {}", topics.join(", "))
+    })
 }
 
-/// Every verb under its task: what it does, and below it an example.
+/// Every verb under its task, with an example below it.
 pub fn overview() -> String {
     let page = crate::cli::line();
     let about = |verb: &str| {
@@ -108,11 +110,11 @@ pub fn overview() -> String {
         }
         text.push('\n');
     }
-    text.push_str("`help VERB` shows its words, more examples and its exit statuses.\n");
+    text.push_str("`help COMMAND` shows its options, more examples and its exit statuses.\n");
     text
 }
 
-/// Which exit statuses a verb has besides 0, 1 and 2.
+/// A verb's exit statuses besides 0, 1 and 2.
 fn exits_of(verb: &str) -> &'static [Exit] {
     use Exit::*;
     match verb {
@@ -140,7 +142,7 @@ fn exits_of(verb: &str) -> &'static [Exit] {
     }
 }
 
-/// The page with the section of exit statuses behind its examples, and so for each page below it.
+/// Adds the exit statuses after the examples, on this page and on every page below it.
 pub fn with_sections(command: clap::Command) -> clap::Command {
     let verb = command.get_name().to_owned();
     let sectioned = add_sections(command, &verb);
@@ -194,13 +196,13 @@ mod tests {
         assert_eq!(told, there);
     }
 
-    /// An example's line without where its output goes, and without the remark behind it.
+    /// An example without its redirection and without the remark after it.
     fn command_of(line: &str) -> String {
         let line = line.trim().split(" > ").next().unwrap_or_default();
         line.split("     ").next().unwrap_or_default().to_owned()
     }
 
-    /// The commands that help texts show must be commands.
+    /// Commands shown in help must parse.
     #[test]
     fn every_example_is_understood() {
         let overview =

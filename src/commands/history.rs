@@ -1,4 +1,4 @@
-//! `history`: the generations of the inventory that can be gone back to, and which command made each.
+//! `history`: the inventory generations that `undo` can restore, and the command that made each.
 
 use dkc_inventory::generation::Generation;
 use dkc_inventory::model::Inventory;
@@ -8,7 +8,7 @@ use crate::error::CommandError;
 use crate::session::Session;
 use crate::ui::{Format, Listing};
 
-/// List the generations of the inventory, the newest last
+/// List the inventory's generations, newest last
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES\n  history\n  history -o json")]
 pub struct Args {}
@@ -32,9 +32,9 @@ pub async fn run(session: &mut Session, _args: Args) -> Result<(), CommandError>
         inventories.push((session.store.load_generation(kept.generation)?, false));
     }
     inventories.push((session.inventory()?, true));
-    // A record that was tampered with is a matter of `audit verify`, not of this list.
+    // A damaged audit log is reported by `audit verify`, not here.
     let audit = session.store.audit().unwrap_or_default();
-    let mut listing = Listing::new(&["generation", "hosts", "clusters", "slaves", "time", "made by"]);
+    let mut listing = Listing::new(&["generation", "hosts", "clusters", "slaves", "time", "command"]);
     for (inventory, is_current) in inventories {
         let maker = audit.iter().rev().find(|entry| {
             entry.generation_after == inventory.generation && entry.generation_before < inventory.generation
@@ -48,7 +48,7 @@ pub async fn run(session: &mut Session, _args: Args) -> Result<(), CommandError>
             made_by: maker.map(|entry| entry.command.clone()).unwrap_or_default(),
             time: maker.map(|entry| entry.time.clone()).unwrap_or_default(),
         };
-        let mark = if is_current { " (now)" } else { "" };
+        let mark = if is_current { " (current)" } else { "" };
         let cells = vec![
             format!("{}{mark}", row.generation),
             row.hosts.to_string(),

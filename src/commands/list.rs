@@ -1,4 +1,4 @@
-//! `list`: the names of what is registered, one on each line, for people and loops; with `-o` the same as `show`.
+//! `list`: registered names, one per line, for people and scripts; with `-o` the same as `show`.
 
 use dkc_core::config::PARAMETERS;
 use dkc_inventory::show;
@@ -7,7 +7,7 @@ use super::show::Args as What;
 use crate::error::CommandError;
 use crate::session::Session;
 
-/// List the names of what is registered, one on each line
+/// List registered names, one per line
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "EXAMPLES\n  list host\n  list host --group c0\n  list host -o table\n  list cluster\n  list slave --cluster c0\n  list pair"

@@ -1,24 +1,24 @@
-//! `lock`: who is changing the inventory, and taking the lock away from an operation that hangs.
+//! `lock`: who holds the inventory lock, and breaking the lock of an operation that hangs.
 
 use crate::error::CommandError;
 use crate::session::Session;
 use crate::ui::{Format, Listing};
 
-/// Show who holds the lock of the inventory, or break it
+/// Show who holds the inventory lock, or break it
 ///
-/// The lock of a process that has died frees itself. Break only one that hangs.
+/// A dead process releases its lock automatically. Break the lock only of an operation that hangs.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "EXAMPLES\n  lock show\n  lock break")]
 pub enum Args {
     /// Show who holds the lock
     Show,
-    /// Take the lock away: the operation that holds it can no longer write the inventory
+    /// Break the lock: its holder can no longer write the inventory
     Break,
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let Some(owner) = session.store.lock_owner()? else {
-        session.ui.say("nobody holds the lock");
+        session.ui.say("the lock is free");
         return Ok(());
     };
     match args {
@@ -30,9 +30,9 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         }
         Args::Break => {
             session.ui.say(&format!("held by {owner}"));
-            session.confirm_word("What it was doing may be left half done.", "break")?;
+            session.confirm_word("Its operation may be left half done.", "break")?;
             session.store.break_lock()?;
-            session.ui.say("the lock is free");
+            session.ui.say("lock broken");
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! `logs`: the last lines of nodes' logs, and where the logs are.
+//! `logs`: the last lines of node logs, and where each log is.
 
 use dkc_core::ids::{ClusterName, MemberNo, SlaveId};
 use dkc_inventory::model::{Inventory, NodeName, node_dir};
@@ -12,21 +12,21 @@ use crate::session::Session;
 use crate::ui::{Format, Listing};
 use crate::world::{World, WorldError};
 
-/// Show the last lines of the logs of a cluster's servers or of slaves
+/// Show the last log lines of servers or slaves
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES\n  logs -n c0\n  logs -n c0 --no 1 --lines 200\n  logs --id 0")]
 pub struct Args {
-    /// The cluster (default: the one in use)
+    /// Cluster name (default: the one chosen with use)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
     /// Only this member
     #[arg(short = 'N', long = "no", value_name = "NO")]
     pub no: Vec<MemberNo>,
-    /// Slaves instead of servers
+    /// Show slaves instead of servers
     #[arg(long, value_name = "ID", add = crate::complete::slaves())]
     pub id: Vec<SlaveId>,
-    /// How many lines of each node
+    /// Lines per node
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub lines: u32,
 }
@@ -35,7 +35,7 @@ pub struct Args {
 struct Log {
     node: String,
     host: String,
-    /// Where the whole log is on that host.
+    /// Location of the complete log on that host.
     place: String,
     lines: Vec<String>,
 }
@@ -75,7 +75,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         return Ok(());
     }
     let error =
-        CommandError::new(&codes::UNREACHABLE, format!("logs: {} hosts did not answer", failures.len()));
+        CommandError::new(&codes::UNREACHABLE, format!("logs: {} nodes could not be read", failures.len()));
     Err(failures.into_iter().fold(error, |error, cause| error.cause(cause)))
 }
 

@@ -26,23 +26,23 @@ pub struct Wanted {
     pub allow_no_tolerance: bool,
 }
 
-/// A plan and all that it was made from.
+/// A plan and its inputs.
 pub struct Prepared {
     pub plan: Plan,
-    /// What the ring comes to by it.
+    /// The ring before and after it.
     pub reshape: Reshape,
     pub inventory: Inventory,
     pub observed: Observed,
     is_new: bool,
 }
 
-/// Flags that all three have.
+/// Flags of all three.
 #[derive(Debug, Clone, clap::Args)]
 pub struct HowArgs {
-    /// Only prepare it: see plan show, plan apply
+    /// Stage the change for plan show and plan apply
     #[arg(long)]
     pub stage: bool,
-    /// Although a member that stays is down, so that no further failure would be tolerated
+    /// Proceed although a remaining member is down and no further failure is tolerated
     #[arg(long)]
     pub allow_no_tolerance: bool,
 }
@@ -61,7 +61,7 @@ pub async fn run(
     carry_out(session, &wanted.cluster, prepared).await
 }
 
-/// Asks everybody concerned and makes the plan. Nothing is written but newly accepted host keys.
+/// Observes all hosts involved and makes the plan. Writes nothing but newly accepted host keys.
 pub async fn prepare(session: &mut Session, verb: &str, wanted: &Wanted) -> Result<Prepared, CommandError> {
     let name = &wanted.cluster;
     let before = session.inventory()?;
@@ -93,14 +93,14 @@ pub async fn prepare(session: &mut Session, verb: &str, wanted: &Wanted) -> Resu
     Ok(Prepared { plan, reshape, inventory, observed, is_new: edited.is_changed })
 }
 
-/// Members that left already are not asked to leave again.
+/// Skips members that have already left.
 fn still_there(inventory: &Inventory, wanted: &Wanted) -> Vec<MemberNo> {
     let removed = inventory.clusters.get(&wanted.cluster).map(|c| c.removed.as_slice()).unwrap_or_default();
     let has_left = |number: &&MemberNo| removed.iter().any(|server| server.number == **number);
     wanted.leave.iter().filter(|number| !has_left(number)).copied().collect()
 }
 
-/// Shows, asks, does, and says how the cluster is then.
+/// Shows the plan, asks, carries it out and reports the cluster's state.
 pub async fn carry_out(
     session: &mut Session,
     cluster: &ClusterName,
@@ -120,7 +120,7 @@ pub async fn carry_out(
 fn stage(session: &mut Session, verb: &str, wanted: &Wanted) -> Result<(), CommandError> {
     let name = &wanted.cluster;
     let inventory = session.inventory()?;
-    // The names must be right now; whether the ring allows it is seen when it is shown and when it is applied.
+    // Names must resolve now; `plan show` and `plan apply` check whether the ring allows the change.
     let target = Target::Servers { cluster: name.clone(), numbers: wanted.leave.clone() };
     target.nodes(&inventory).map_err(operation::refused(verb))?;
     if !wanted.come.is_empty() {
@@ -132,7 +132,7 @@ fn stage(session: &mut Session, verb: &str, wanted: &Wanted) -> Result<(), Comma
     }
     let staged = session.lock()?.stage(name, &wanted.come, &wanted.leave)?;
     session.ui.say(&format!(
-        "staged for {name}, version {}: {}\nsee it with: plan show -n {name}     do it with: plan apply {} -n {name}",
+        "staged for {name}, version {}: {}\nreview: plan show -n {name}     apply: plan apply {} -n {name}",
         staged.version,
         staged.words(),
         staged.version

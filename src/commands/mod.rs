@@ -42,16 +42,16 @@ use crate::cli::Command;
 use crate::error::CommandError;
 use crate::session::Session;
 
-/// What a command touches, which decides how it is recorded and what Ctrl-C does to it.
+/// What a command touches. It decides auditing and the effect of Ctrl-C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Reads only; Ctrl-C ends it at once. Not in the audit log.
+    /// Reads only: not audited, Ctrl-C ends it at once.
     Read,
     /// Changes the inventory on this machine.
     Local,
-    /// Changes hosts or data; the first Ctrl-C asks it to stop at its next safe point.
+    /// Changes hosts or data; the first Ctrl-C stops it at the next safe point.
     Remote,
-    /// Opens a prompt of its own, whose commands Ctrl-C is meant for.
+    /// Opens its own prompt; Ctrl-C goes to the commands there.
     Nested,
 }
 

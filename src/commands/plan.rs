@@ -1,4 +1,4 @@
-//! `plan`: what `--stage` prepared, shown with what it would do, applied by its version, or discarded.
+//! `plan`: shows, applies or discards the membership change that `--stage` prepared.
 
 use dkc_core::ids::ClusterName;
 use dkc_core::ring::Assignment;
@@ -11,42 +11,42 @@ use crate::session::Session;
 use crate::store::Staged;
 use crate::ui::{Format, Listing};
 
-/// See, apply or discard changes of members that were prepared with --stage
+/// Show, apply or discard membership changes staged with --stage
 ///
-/// apply needs the version that show printed, so that nothing is applied that nobody has read.
+/// apply requires the version that show printed, so you only apply what you have reviewed.
 #[derive(Debug, clap::Subcommand)]
 #[command(
     after_help = "EXAMPLES\n  plan list\n  plan show -n c0\n  plan apply 3 -n c0\n  plan discard -n c0"
 )]
 pub enum Args {
-    /// Show the ring as it is and as it will be, and what the change costs
+    /// Show the ring before and after the change, and what the change costs
     Show {
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// Carry out what is staged
+    /// Apply the staged change
     Apply {
-        /// The version that plan show printed
+        /// Version printed by plan show
         #[arg(value_name = "VERSION")]
         version: u64,
         #[command(flatten)]
         target: TargetArgs,
-        /// Although a member that stays is down, so that no further failure would be tolerated
+        /// Proceed although a remaining member is down and no further failure is tolerated
         #[arg(long)]
         allow_no_tolerance: bool,
     },
-    /// Forget what is staged
+    /// Discard the staged change
     Discard {
         #[command(flatten)]
         target: TargetArgs,
     },
-    /// List the clusters for which something is staged
+    /// List clusters with staged changes
     List,
 }
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct TargetArgs {
-    /// The cluster (default: the one in use, else the only one with something staged)
+    /// Cluster name (default: the one chosen with use, else the only one with a staged change)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
@@ -63,7 +63,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     }
 }
 
-/// The cluster named or in use, else the only one for which something is staged.
+/// The cluster named or chosen with use, else the only one with a staged change.
 fn cluster(session: &Session, target: &TargetArgs) -> Result<ClusterName, CommandError> {
     if target.name.is_none() && session.current_cluster.is_none() {
         let mut all = all_staged(session)?;
@@ -107,13 +107,13 @@ fn wanted(cluster: &ClusterName, staged: &Staged, allow_no_tolerance: bool) -> W
 async fn show(session: &mut Session, target: &TargetArgs) -> Result<(), CommandError> {
     let (cluster, staged) = staged(session, target)?;
     session.ui.say(&format!("staged for {cluster}, version {}: {}", staged.version, staged.words()));
-    // What it costs is worth seeing also where it would be refused for being degraded.
+    // Show the cost even when applying it would be refused because the cluster is degraded.
     let prepared = membership::prepare(session, "plan show", &wanted(&cluster, &staged, true)).await?;
     if let Some(listing) = rings(&prepared, &cluster, &staged) {
         session.show(Format::Table, &listing);
     }
     session.ui.say(prepared.plan.text().trim_end());
-    session.ui.say(&format!("do it with: plan apply {} -n {cluster}", staged.version));
+    session.ui.say(&format!("apply it with: plan apply {} -n {cluster}", staged.version));
     Ok(())
 }
 
@@ -125,8 +125,7 @@ async fn apply(
 ) -> Result<(), CommandError> {
     let (cluster, staged) = staged(session, target)?;
     if staged.version != version {
-        let what =
-            format!("version {version} is not what is staged for {cluster}: it is at {}", staged.version);
+        let what = format!("{cluster}: version {version} is outdated; version {} is staged", staged.version);
         return Err(CommandError::new(&codes::STALE_STAGE, what)
             .now("nothing changed")
             .next(format!("plan show -n {cluster}")));
@@ -146,7 +145,7 @@ fn discard(session: &mut Session, target: &TargetArgs) -> Result<(), CommandErro
         return Ok(());
     }
     session.lock()?.discard_staged(&cluster)?;
-    session.ui.say(&format!("nothing is staged for {cluster} now"));
+    session.ui.say(&format!("{cluster}: discarded the staged change"));
     Ok(())
 }
 
@@ -182,16 +181,16 @@ struct Share {
     leads_then: usize,
 }
 
-/// Each member now and then.
+/// Each member before and after.
 fn rings(prepared: &Prepared, cluster: &ClusterName, staged: &Staged) -> Option<Listing> {
     let facts = RingFacts::of(&prepared.inventory, &prepared.observed, cluster)?;
     let servers = &prepared.inventory.clusters.get(cluster)?.servers;
     let then = &prepared.reshape.target;
     let now = Assignment::from(&facts.view.ring);
-    let mut listing = Listing::new(&["No.", "address", "change", "now", "then"]);
+    let mut listing = Listing::new(&["No.", "address", "change", "before", "after"]);
     for server in servers {
         let change = match (staged.come.contains(&server.address), staged.leave.contains(&server.number)) {
-            (true, _) => "comes",
+            (true, _) => "joins",
             (_, true) => "leaves",
             _ => "stays",
         };

@@ -8,7 +8,7 @@ use crate::session::Session;
 #[command(after_help = "EXAMPLES\n  quit")]
 pub struct Args {}
 
-/// The readers of lines end at this word themselves; as a single command there is nothing to leave.
+/// The line readers stop at this word themselves; as a single command it does nothing.
 pub async fn run(_session: &mut Session, _args: Args) -> Result<(), CommandError> {
     Ok(())
 }

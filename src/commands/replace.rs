@@ -1,4 +1,4 @@
-//! `replace`: a new member takes the place of an old one, which may run, be stopped, or be gone for good.
+//! `replace`: a new member replaces an old one, which may be running, stopped or lost.
 
 use dkc_core::ids::{ClusterName, MemberNo, NodeAddress};
 use dkc_inventory::plan;
@@ -8,23 +8,23 @@ use crate::error::CommandError;
 use crate::operation;
 use crate::session::Session;
 
-/// Put a new server in the place of another
+/// Replace a server with a new one
 ///
-/// The new one joins and the old one leaves in one move of data, while the cluster serves. The old one may run, be
-/// stopped, or be gone for good with its host.
+/// The new server joins and the old one leaves in one merge while the cluster keeps serving. The old server may be
+/// running, stopped, or lost with its host.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "EXAMPLES\n  replace -n c0 --no 2 --address 10.77.0.14:8020\n  replace -n c0 --no 2 --address 10.77.0.14 --dry-run"
 )]
 pub struct Args {
-    /// The cluster (default: the one in use)
+    /// Cluster name (default: the one chosen with use)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
-    /// The member that leaves
+    /// Member to replace
     #[arg(short = 'N', long = "no", value_name = "NO")]
     pub no: MemberNo,
-    /// The server that comes; the port is 8020 unless given
+    /// New server (default port: 8020)
     #[arg(short = 'a', long, value_name = "HOST:PORT", add = crate::complete::hosts())]
     pub address: NodeAddress,
     #[command(flatten)]

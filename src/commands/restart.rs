@@ -1,4 +1,4 @@
-//! `restart`: stops and starts nodes, with --rolling one server after the other so that the cluster serves on.
+//! `restart`: stops and starts nodes, with --rolling one server at a time while the cluster keeps serving.
 
 use dkc_inventory::plan::{self, RestartRequest, Target};
 
@@ -9,7 +9,7 @@ use crate::session::Session;
 
 /// Restart a cluster or slaves
 ///
-/// With --rolling one server after the other, each only when the one before serves again.
+/// With --rolling, restarts one server at a time and waits until it serves again.
 #[derive(Debug, clap::Subcommand)]
 #[command(
     after_help = "EXAMPLES\n  restart cluster -n c0 --rolling\n  restart cluster -n c0 --no 2\n  restart slave --id 0"
@@ -27,10 +27,10 @@ pub enum Args {
 pub struct ClusterArgs {
     #[command(flatten)]
     pub target: ClusterTarget,
-    /// One server after the other, so that the cluster serves on
+    /// Restart one server at a time; the cluster keeps serving
     #[arg(long)]
     pub rolling: bool,
-    /// Rolling although some servers are down already
+    /// Proceed although some servers are already down
     #[arg(long, requires = "rolling")]
     pub allow_no_quorum: bool,
 }

@@ -1,5 +1,4 @@
-//! `ring`: the CHMPX words. Those that ask are asked of every server; those that change members are a plan of one step,
-//! carried out through any server that answers.
+//! `ring`: the CHMPX words. Queries go to every server; changes are a plan of one step, sent to any server that answers.
 
 use std::time::Duration;
 
@@ -17,26 +16,26 @@ use crate::store::holder;
 use crate::ui::{Format, Listing};
 use crate::world::{World, WorldError};
 
-/// Ask the servers of a cluster about the ring, or change its members word by word
+/// Query the ring, or change it step by step
 ///
-/// grow, shrink and replace do all of this in one plan. servicein and serviceout need --no and work for a server that
-/// is down too; merge moves the data, compmerge lets the new places take over, abortmerge goes back and ends an operation
-/// that was interrupted. With automerge on, merge and compmerge follow by themselves unless suspendmerge holds them.
+/// grow, shrink and replace do all of this in one plan. servicein and serviceout require --no and also work for a server
+/// that is down. merge copies the data, compmerge switches to the new replicas, abortmerge rolls back and ends an
+/// interrupted operation. With automerge on, merge and compmerge run automatically unless suspendmerge is set.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "EXAMPLES\n  ring version -n c0\n  ring allstatus -n c0 --no 1\n  ring serviceout -n c0 --no 2\n  ring abortmerge -n c0"
 )]
 pub struct Args {
-    /// What to ask or to do
+    /// Query or change
     pub word: Word,
-    /// The cluster (default: the one in use)
+    /// Cluster name (default: the one chosen with use)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
-    /// Only this member; may be given several times (default: all, where the word is a question)
+    /// Member; repeatable (default for queries: all)
     #[arg(short = 'N', long = "no", value_name = "NO")]
     pub no: Vec<MemberNo>,
-    /// With abortmerge: end the operation of another, who does not go on with it
+    /// With abortmerge: abort an operation that another operator started and abandoned
     #[arg(long)]
     pub take_over: bool,
 }
@@ -49,29 +48,29 @@ impl Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Word {
-    /// The release and the version of the ring map
+    /// Release and ring map version
     Version,
-    /// How the server sees itself
+    /// The server's view of itself
     Selfstatus,
-    /// How the server sees every member
+    /// The server's view of every member
     Allstatus,
-    /// Everything the server knows about the ring
+    /// The server's complete view of the ring
     Dump,
-    /// Push every state again (here they are pushed whenever they change)
+    /// Push states again (a no-op: they are pushed on every change)
     Updatestatus,
-    /// Bring members in; data moves to them with the merge
+    /// Add members to the ring; the merge moves data to them
     Servicein,
-    /// Take members out; their data moves away with the merge
+    /// Take members out of the ring; the merge moves their data away
     Serviceout,
-    /// Begin to copy data to its new places
+    /// Start copying data to its new replicas
     Merge,
-    /// Let the new places take over, when all has been copied
+    /// Switch to the new replicas once everything is copied
     Compmerge,
-    /// Go back: drop what was copied, end the operation
+    /// Abort: drop the copies and end the operation
     Abortmerge,
-    /// Let no merge begin or complete by itself
+    /// Suspend automatic merges
     Suspendmerge,
-    /// Let merges go on by themselves again
+    /// Resume automatic merges
     Nosuspendmerge,
 }
 
@@ -93,7 +92,7 @@ impl Word {
         }
     }
 
-    /// The change it makes; `None` for a question.
+    /// The change it makes; `None` for a query.
     fn change(self) -> Option<RingWord> {
         Some(match self {
             Word::Servicein => RingWord::ServiceIn,
@@ -115,7 +114,7 @@ impl Word {
 }
 
 #[derive(Serialize)]
-struct Said {
+struct NodeAnswer {
     node: String,
     host: String,
     text: String,
@@ -133,13 +132,13 @@ async fn change(session: &mut Session, word: RingWord, args: Args) -> Result<(),
     let usage =
         |what: String| CommandError::new(&codes::USAGE, what).next(format!("help ring     (ring {line})"));
     if args.word.wants_members() && args.no.is_empty() {
-        return Err(usage(format!("ring {line}: which member? add --no NO")));
+        return Err(usage(format!("ring {line} requires a member: add --no NO")));
     }
     if !args.word.wants_members() && !args.no.is_empty() {
-        return Err(usage(format!("ring {line} is about the whole ring: without --no")));
+        return Err(usage(format!("ring {line} applies to the whole ring; omit --no")));
     }
     if args.take_over && word != RingWord::AbortMerge {
-        return Err(usage("--take-over goes with abortmerge only".into()));
+        return Err(usage("--take-over requires abortmerge".into()));
     }
     let cluster = session.cluster_name(args.name.as_ref())?;
     let everyone = Target::Servers { cluster: cluster.clone(), numbers: Vec::new() };
@@ -176,7 +175,7 @@ async fn ask_all(session: &mut Session, args: Args) -> Result<(), CommandError> 
                 let text = text.trim_end().to_owned();
                 listing.push(
                     vec![node.to_string(), host.clone(), text.clone()],
-                    Said { node: node.to_string(), host, text },
+                    NodeAnswer { node: node.to_string(), host, text },
                 );
             }
             Err(error) => failures.push(format!("{node}: {error}")),
@@ -193,7 +192,7 @@ async fn ask_all(session: &mut Session, args: Args) -> Result<(), CommandError> 
     Err(error.exit(Exit::Unreachable).next("status cluster"))
 }
 
-/// The answers as they came, each under its node's name when there are several.
+/// Prints the answers verbatim, each under its node's name if there are several.
 fn show(session: &Session, listing: &Listing, is_headed: bool) {
     if session.settings.output.is_some() {
         return session.show(Format::Table, listing);

@@ -1,24 +1,24 @@
-//! `set`: settings of this session. They end with it; nothing is written.
+//! `set`: settings of this session; nothing is written.
 
 use crate::error::{CommandError, codes};
 use crate::session::Session;
 
-/// Change a setting of this session, or show all
+/// Change a setting for this session, or show all
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES\n  set\n  set output json\n  set output default\n  set timeout 10s")]
 pub struct Args {
-    /// The setting; without it all are shown
+    /// Setting (default: show all)
     #[arg(requires = "value")]
     pub key: Option<Key>,
-    /// Its value; default goes back
+    /// Value; default resets it
     pub value: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Key {
-    /// How data is printed: table, yaml, json, jsonl
+    /// Output format: table, yaml, json, jsonl
     Output,
-    /// Limit of one answer of a host
+    /// Timeout per host reply
     Timeout,
 }
 
@@ -27,15 +27,14 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         show(session);
         return Ok(());
     };
-    let bad = |cause: String| {
-        CommandError::new(&codes::USAGE, format!("'{value}' is not a value of this setting")).cause(cause)
-    };
+    let bad =
+        |cause: String| CommandError::new(&codes::USAGE, format!("invalid value '{value}'")).cause(cause);
     match (key, value.as_str()) {
         (Key::Output, "default") => session.defaults.output = None,
         (Key::Timeout, "default") => session.defaults.timeout = None,
         (Key::Output, word) => {
             let format = <crate::ui::Format as clap::ValueEnum>::from_str(word, false)
-                .map_err(|_| bad("it is one of table, yaml, json, jsonl, default".into()))?;
+                .map_err(|_| bad("expected table, yaml, json, jsonl or default".into()))?;
             session.defaults.output = Some(format);
         }
         (Key::Timeout, word) => {

@@ -1,4 +1,4 @@
-//! `show`: what is registered, as YAML documents in the shape of the ancestor (or as a table or JSON with `-o`).
+//! `show`: registered entries as YAML documents in the ancestor's format (or as a table or JSON with `-o`).
 
 use dkc_core::config::PARAMETERS;
 use dkc_core::ids::{ClusterName, HostAddress, Namespace, SlaveId};
@@ -9,7 +9,7 @@ use crate::error::CommandError;
 use crate::session::Session;
 use crate::ui::{Format, Listing};
 
-/// Show what is registered
+/// Show registered hosts, clusters, slaves, pairs and parameters
 #[derive(Debug, clap::Subcommand)]
 #[command(
     after_help = "EXAMPLES\n  show host\n  show host 10.0.0.10 -o json\n  show host --group c0\n  show cluster c0\n  show slave --id 0\n  show pair\n  show config -n c0 -o table"
@@ -23,9 +23,9 @@ pub enum Args {
     /// Show slaves with their pairs
     #[command(alias = "memcache")]
     Slave(SlaveWords),
-    /// Show where slaves listen
+    /// Show the listen addresses of slaves
     Pair(PairWords),
-    /// Show every parameter of a cluster with its value
+    /// Show a cluster's parameters and their values
     Config(ConfigWords),
 }
 
@@ -34,13 +34,13 @@ pub struct HostWords {
     /// Only these (default: all)
     #[arg(value_name = "HOST", add = crate::complete::hosts())]
     pub hosts: Vec<HostAddress>,
-    /// Only those of this group; may be given several times
+    /// Only hosts in this group; repeatable
     #[arg(short = 'g', long, value_name = "GROUP", add = crate::complete::groups())]
     pub group: Vec<String>,
-    /// Only those with this user
+    /// Only hosts with this login user
     #[arg(short = 'u', long, value_name = "USER")]
     pub user: Option<String>,
-    /// Only those with this SSH port
+    /// Only hosts with this SSH port
     #[arg(short = 'p', long, value_name = "PORT")]
     pub port: Option<u16>,
 }
@@ -54,7 +54,7 @@ pub struct ClusterWords {
     #[arg(id = "named", short = 'n', long = "name", value_name = "NAME", hide = true,
         add = crate::complete::clusters())]
     pub named: Option<ClusterName>,
-    /// Only those with a server on this host
+    /// Only clusters with a server on this host
     #[arg(long, value_name = "HOST", add = crate::complete::hosts())]
     pub host: Option<HostAddress>,
 }
@@ -64,33 +64,33 @@ pub struct SlaveWords {
     /// Only this one (default: all)
     #[arg(long, value_name = "ID", add = crate::complete::slaves())]
     pub id: Option<SlaveId>,
-    /// Only those of this cluster
+    /// Only slaves of this cluster
     #[arg(short = 'n', long, value_name = "NAME", aliases = ["name", "css"], add = crate::complete::clusters())]
     pub cluster: Option<ClusterName>,
-    /// Only those on this host
+    /// Only slaves on this host
     #[arg(long, value_name = "HOST", add = crate::complete::hosts())]
     pub host: Option<HostAddress>,
-    /// Only those that give applications this namespace
+    /// Only slaves that serve this namespace
     #[arg(long, value_name = "NS")]
     pub namespace: Option<Namespace>,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct PairWords {
-    /// Only those of this slave
+    /// Only pairs of this slave
     #[arg(long, value_name = "ID", add = crate::complete::slaves())]
     pub id: Option<SlaveId>,
-    /// Only the one that listens there
+    /// Only the pair with this listen address
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
-    /// Only those with this namespace
+    /// Only pairs that serve this namespace
     #[arg(long, value_name = "NS")]
     pub namespace: Option<Namespace>,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct ConfigWords {
-    /// The cluster (default: the one in use)
+    /// Cluster name (default: the one chosen with use)
     #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"], add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
 }
@@ -102,7 +102,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     Ok(())
 }
 
-/// Args the words select, as documents and rows.
+/// The selected entries, as documents and rows.
 pub fn listing(session: &Session, inventory: &Inventory, what: &Args) -> Result<Listing, CommandError> {
     Ok(match what {
         Args::Host(words) => show::show_hosts(inventory, &words.filter())?.into(),
@@ -147,7 +147,7 @@ impl PairWords {
     }
 }
 
-/// Every parameter with the value that nodes of the cluster get, and whether the operator set it.
+/// Every parameter with its effective value, and whether the operator set it.
 fn parameters(inventory: &Inventory, name: &ClusterName) -> Result<Listing, CommandError> {
     let shown = show::show_clusters(inventory, &ClusterFilter { name: Some(name.clone()), host: None });
     shown?;

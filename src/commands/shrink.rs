@@ -1,4 +1,4 @@
-//! `shrink`: members leave a running cluster after their data has moved to those who stay.
+//! `shrink`: members leave a running cluster after their data has moved to the remaining ones.
 
 use dkc_core::ids::{ClusterName, MemberNo};
 
@@ -6,21 +6,21 @@ use super::membership::{self, HowArgs, Wanted};
 use crate::error::CommandError;
 use crate::session::Session;
 
-/// Take servers out of a running cluster
+/// Remove servers from a running cluster
 ///
-/// Their data moves to the others first, while the cluster serves; a server that is down may be taken out too. Who left
-/// never returns: its directory stays on its host, marked as removed. Below the number of replicas it asks for the word
-/// that the plan names, such as c0@g42.
+/// Moves their data to the others first while the cluster keeps serving; a server that is down can be removed too. A
+/// removed server cannot return: its directory stays on its host, marked as removed. Shrinking below the number of
+/// replicas requires the word that the plan shows, such as c0@g42.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "EXAMPLES\n  shrink -n c0 --no 3\n  shrink -n c0 --no 3 --no 4 --dry-run\n  shrink -n c0 --no 4 --stage"
 )]
 pub struct Args {
-    /// The cluster; the one in use is not meant here
+    /// Cluster name; required, the cluster chosen with use does not apply
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: ClusterName,
-    /// The member; may be given several times
+    /// Member to remove; repeatable
     #[arg(short = 'N', long = "no", value_name = "NO", required = true)]
     pub no: Vec<MemberNo>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `start`: brings deployed nodes up and waits until they serve. What runs already is left alone.
+//! `start`: starts deployed nodes and waits until they serve. Running nodes are left alone.
 
 use dkc_inventory::plan::{self, Plan, StartRequest, Target};
 
@@ -9,8 +9,8 @@ use crate::session::Session;
 
 /// Start a cluster or slaves, and wait until they serve
 ///
-/// The first start of a cluster founds its ring. Starting what runs already does nothing and is no error.
-/// A slave starts on the host it is registered on; without a host, on this machine.
+/// The first start of a cluster founds its ring. Nodes that already run are left alone. A slave without a host starts on
+/// this machine.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "EXAMPLES\n  start cluster -n c0\n  start cluster -n c0 --no 2\n  start slave --id 0")]
 pub enum Args {
@@ -30,7 +30,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     run_target(session, target).await
 }
 
-/// A start of what is targeted; the playground uses it too.
+/// Starts the target; the playground uses it too.
 pub async fn run_target(session: &mut Session, target: Target) -> Result<(), CommandError> {
     let hosts = target.hosts(&session.inventory()?).map_err(operation::refused("start"))?;
     let (inventory, observed) = operation::observe(session, hosts).await?;
@@ -40,13 +40,13 @@ pub async fn run_target(session: &mut Session, target: Target) -> Result<(), Com
     operation::carry_out(session, plan, record).await
 }
 
-/// The servers that a command about a cluster means.
+/// The servers that a cluster command targets.
 pub fn servers(session: &Session, target: &ClusterTarget) -> Result<Target, CommandError> {
     let cluster = session.cluster_name(target.name.as_ref())?;
     Ok(Target::Servers { cluster, numbers: target.no.clone() })
 }
 
-/// Founded by this plan, or found to be founded already although nobody wrote it down.
+/// Clusters founded by this plan, or found to be founded although the inventory did not record it.
 fn founded(target: &Target, plan: &Plan) -> Vec<dkc_core::ids::ClusterName> {
     match target {
         Target::Servers { cluster, .. } if plan.target != plan.base => vec![cluster.clone()],

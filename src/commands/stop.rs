@@ -1,4 +1,4 @@
-//! `stop`: ends running nodes in good order. A cluster that a running slave uses is refused.
+//! `stop`: stops running nodes gracefully. Refused for a cluster that a running slave uses.
 
 use dkc_inventory::plan::{self, StopRequest, Target};
 
@@ -7,9 +7,9 @@ use crate::error::CommandError;
 use crate::operation::{self, Record};
 use crate::session::Session;
 
-/// Stop a cluster or slaves, in good order
+/// Stop a cluster or slaves gracefully
 ///
-/// Each server hands its leadership away first. A cluster that a running slave still uses is not stopped.
+/// Each server transfers its leaderships first. Refused while a running slave uses the cluster.
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "EXAMPLES\n  stop cluster -n c0\n  stop cluster -n c0 --no 2\n  stop slave --id 0")]
 pub enum Args {
@@ -25,10 +25,10 @@ pub enum Args {
 pub struct ClusterArgs {
     #[command(flatten)]
     pub target: ClusterTarget,
-    /// Leave hosts that do not answer as they are
+    /// Skip hosts that do not answer
     #[arg(long)]
     pub allow_silent: bool,
-    /// Stop some servers although the rest loses its quorum
+    /// Stop the servers although the remaining ones lose their quorum
     #[arg(long)]
     pub allow_no_quorum: bool,
 }

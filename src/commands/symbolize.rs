@@ -1,5 +1,5 @@
-//! `symbolize`: functions and lines for the bare addresses in a crash report of a node. What is deployed carries no symbols;
-//! this program does, when it is the one that was deployed.
+//! `symbolize`: resolves the addresses in a node's crash report to functions and lines. The deployed program is stripped;
+//! the dkc that deployed it has the symbols.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,24 +11,24 @@ use crate::error::{CommandError, codes};
 use crate::session::Session;
 use crate::world::program::Program;
 
-/// Most that is read of a log: a crash report is a few kilobytes long and stands at its end.
+/// Bytes read from a log at most: a crash report is a few kilobytes long.
 const LOG_BYTES_MAX: u64 = 64 << 20;
-/// How the library of the daemon writes a frame whose symbol is missing.
+/// How the daemon prints a frame without a symbol.
 const UNKNOWN_FRAME: &str = " - <unknown>";
 
-/// Find functions and lines for the addresses in a node's crash report
+/// Resolve the addresses in a node's crash report to functions and lines
 ///
-/// Nodes run without debug information, so a crash report in their log has bare addresses. Run this with the dkc that
-/// deployed the node: it prints the text it was given with a function, a file and a line for each address.
+/// Nodes run without debug information, so their crash reports contain bare addresses. Run this with the dkc that
+/// deployed the node: it prints its input with function, file and line for each address.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "EXAMPLES\n  symbolize node.log\n  symbolize     (reads standard input, as in: dkc logs -n c0 | dkc symbolize)"
 )]
 pub struct Args {
-    /// The log, or a part of it (default: standard input)
+    /// Log file or excerpt (default: standard input)
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// The report is of another program than this one: show what its addresses would mean here
+    /// Resolve the addresses although another build wrote the report
     #[arg(long)]
     pub allow_other_program: bool,
 }
@@ -39,12 +39,15 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         CommandError::new(&codes::FILE_UNREADABLE, format!("{name}: {error}"))
     })?;
     let loader = Loader::new("/proc/self/exe")
-        .map_err(|error| CommandError::bug(format!("the symbols of this program: {error}")))?;
+        .map_err(|error| CommandError::bug(format!("cannot load this program's symbols: {error}")))?;
     let own = Program::own().map_err(crate::operation::world_error)?.short_digest();
     let is_known = |program: &str| args.allow_other_program || program.contains(own);
     let text = symbolized(&text, is_known, |address| frames(&loader, address)).map_err(|program| {
-        CommandError::new(&codes::OTHER_PROGRAM, format!("the report is of {program}; this program is {own}"))
-            .next("symbolize with the dkc that deployed the node, or --allow-other-program")
+        CommandError::new(
+            &codes::OTHER_PROGRAM,
+            format!("the report was written by {program}; this program is {own}"),
+        )
+        .next("use the dkc that deployed the node, or --allow-other-program")
     })?;
     session.ui.data(&text);
     Ok(())
@@ -59,7 +62,7 @@ fn read(file: Option<&Path>) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The text with frames for its addresses; or the program that a report in it names, when that one is not known.
+/// The text with resolved addresses; or, as an error, the unknown program that the report names.
 fn symbolized(
     text: &str,
     is_known: impl Fn(&str) -> bool,
@@ -75,7 +78,7 @@ fn symbolized(
             base = address;
         }
         match frame_address(line).filter(|address| *address > base) {
-            // The address is where the call returns to; the call itself lies before it.
+            // This is the return address; the call is just before it.
             Some(address) => {
                 let number = line.split(':').next().unwrap_or_default();
                 let found = frames(address - base - 1);
@@ -101,8 +104,7 @@ fn hexadecimal(text: &str) -> Option<u64> {
     u64::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok()
 }
 
-/// Innermost first: what the compiler put in the place of a call is a frame of its own. The function that holds them all has
-/// its whole name in the symbol table only.
+/// Innermost first; inlined calls are frames of their own. Only the symbol table has the outermost function's full name.
 fn frames(loader: &Loader, address: u64) -> Vec<String> {
     let Ok(mut found) = loader.find_frames(address) else { return Vec::new() };
     let (mut names, mut places) = (Vec::new(), Vec::new());

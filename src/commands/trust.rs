@@ -1,4 +1,4 @@
-//! `trust`: the pinned keys of hosts. A pin only changes here, never by itself.
+//! `trust`: pinned host keys. A pin changes only here, never automatically.
 
 use dkc_core::ids::HostAddress;
 use dkc_inventory::edit;
@@ -11,22 +11,22 @@ use crate::session::Session;
 use crate::ui::{Format, Listing};
 use crate::world::login::KeyVerdict;
 
-/// Show or change the pinned keys of hosts
+/// Show or update pinned host keys
 #[derive(Debug, clap::Subcommand)]
 #[command(
     after_help = "EXAMPLES\n  trust show\n  trust show 10.0.0.10\n  trust update 10.0.0.10 --host-key SHA256:…"
 )]
 pub enum Args {
-    /// Show the keys that are pinned
+    /// Show pinned host keys
     Show {
         #[arg(value_name = "HOST", add = crate::complete::hosts())]
         hosts: Vec<HostAddress>,
     },
-    /// Pin the key that a host shows now, after showing both fingerprints
+    /// Show both fingerprints, then pin the key that the host presents now
     Update {
         #[arg(value_name = "HOST", add = crate::complete::hosts())]
         host: HostAddress,
-        /// The fingerprint it must have, for unattended use
+        /// Expected fingerprint, for unattended use
         #[arg(long, value_name = "SHA256:…")]
         host_key: Option<String>,
     },
@@ -63,11 +63,11 @@ fn show(session: &Session, hosts: &[HostAddress]) -> Result<(), CommandError> {
 
 fn entry<'a>(inventory: &'a Inventory, address: &HostAddress) -> Result<&'a Host, CommandError> {
     inventory.hosts.get(address).ok_or_else(|| {
-        CommandError::new(&codes::UNKNOWN_HOST, format!("no host {address} is registered")).next("list host")
+        CommandError::new(&codes::UNKNOWN_HOST, format!("host {address} is not registered")).next("list host")
     })
 }
 
-/// Looks which key the host shows, shows both, and pins the new one only when it was named or confirmed.
+/// Shows the pinned and the presented key; pins the presented one only if it was named or confirmed.
 async fn update(
     session: &mut Session,
     address: HostAddress,
@@ -77,25 +77,25 @@ async fn update(
     let host = entry(&inventory, &address)?.clone();
     let shown = match session.world.shown_key(&address, &host).await {
         Ok(KeyVerdict::Trusted) => {
-            session.ui.say(&format!("{address}: the pinned key is the one it shows; nothing changed"));
+            session.ui.say(&format!("{address}: the pinned key is current; nothing changed"));
             return Ok(());
         }
         Ok(KeyVerdict::Changed(shown) | KeyVerdict::Unknown(shown)) => shown,
         Err(error) => return Err(operation::world_error(error)),
     };
     let pinned = if host.host_key.is_empty() { "none".to_owned() } else { host.host_key.join(" or ") };
-    session.ui.say(&format!("{address}\n  pinned: {pinned}\n  shown:  {shown}"));
+    session.ui.say(&format!("{address}\n  pinned:    {pinned}\n  presented: {shown}"));
     match wanted {
         Some(wanted) if wanted == shown => {}
         Some(wanted) => {
             return Err(CommandError::new(
                 &codes::HOST_KEY_CHANGED,
-                format!("{address} does not show that key"),
+                format!("{address} presents a different key"),
             )
-            .cause(format!("wanted {wanted}, shown {shown}"))
+            .cause(format!("expected {wanted}, presented {shown}"))
             .now("nothing changed"));
         }
-        None => session.confirm("Pin the shown key?")?,
+        None => session.confirm("Pin the presented key?")?,
     }
     let locked = session.lock()?;
     let edited = edit::set_pins(&locked.load()?, &address, &[shown])?;

@@ -1,5 +1,5 @@
-//! `undo`: takes the inventory back to an earlier generation. It is a change like any other: it makes a new
-//! generation, so it can be undone too. What hosts run is not touched; `deploy` carries it there.
+//! `undo`: restores an earlier inventory generation as a new generation, so it can be undone too. Hosts are not touched
+//! until the next `deploy`.
 
 use dkc_inventory::edit;
 use dkc_inventory::generation::Generation;
@@ -8,16 +8,16 @@ use dkc_inventory::model::Inventory;
 use crate::error::{CommandError, codes};
 use crate::session::Session;
 
-/// Take the inventory back to the generation before, or to a given one
+/// Restore the previous inventory generation, or a given one
 ///
-/// Nothing changes on hosts until the next deploy.
+/// Hosts do not change until the next deploy.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES\n  undo\n  undo --to 12\n  undo --broken")]
 pub struct Args {
-    /// The generation to go back to (default: the one before this)
+    /// Generation to restore (default: the previous one)
     #[arg(long, value_name = "GENERATION")]
     pub to: Option<Generation>,
-    /// The inventory file cannot be read: put the newest kept generation in its place, and keep the file beside it
+    /// Replace an unreadable inventory file with the newest kept generation; the broken file is kept
     #[arg(long)]
     pub broken: bool,
 }
@@ -36,11 +36,13 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     let inventory = Inventory { generation: current.generation.next(), ..earlier };
     let summary = summary(&current, &inventory);
     if session.settings.dry_run {
-        session.ui.say(&format!("would go back to generation {target}: {summary}"));
+        session.ui.say(&format!("would restore generation {target}: {summary}"));
         return Ok(());
     }
     locked.save(&inventory)?;
-    session.ui.say(&format!("generation {} is as generation {target} was: {summary}", inventory.generation));
+    session
+        .ui
+        .say(&format!("restored generation {target} as generation {}: {summary}", inventory.generation));
     Ok(())
 }
 
@@ -48,8 +50,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
 fn newest_kept(session: &Session, is_meant: impl Fn(Generation) -> bool) -> Result<Generation, CommandError> {
     let kept = session.store.generations()?;
     kept.iter().rev().map(|k| k.generation).find(|generation| is_meant(*generation)).ok_or_else(|| {
-        CommandError::new(&codes::GENERATION_UNKNOWN, "there is no earlier generation to go back to")
-            .next("history")
+        CommandError::new(&codes::GENERATION_UNKNOWN, "no earlier generation is kept").next("history")
     })
 }
 
@@ -59,7 +60,7 @@ fn replace_broken(
     to: Option<Generation>,
 ) -> Result<(), CommandError> {
     if session.inventory().is_ok() {
-        return Err(CommandError::new(&codes::REFUSED, "the inventory file is not broken")
+        return Err(CommandError::new(&codes::REFUSED, "the inventory file is intact")
             .now("nothing changed")
             .next("undo     (without --broken)"));
     }
@@ -68,18 +69,18 @@ fn replace_broken(
         None => newest_kept(session, |_| true)?,
     };
     let kept = session.store.load_generation(target)?;
-    // The number after the newest one that may ever have been used: the broken file was at most one further.
+    // The broken file's generation was at most one above the newest kept one, so this number is unused.
     let inventory = Inventory { generation: newest_kept(session, |_| true)?.next().next(), ..kept };
     let aside = locked.save_over_broken(&inventory)?;
     session.ui.say(&format!(
-        "generation {} is as generation {target} was; the broken file is kept as {}",
+        "restored generation {target} as generation {}; the broken file is kept as {}",
         inventory.generation,
         aside.display()
     ));
     Ok(())
 }
 
-/// What comes and goes, by name.
+/// The names added and removed.
 fn summary(from: &Inventory, to: &Inventory) -> String {
     let names = |inventory: &Inventory| -> std::collections::BTreeSet<String> {
         let hosts = inventory.hosts.keys().map(|h| format!("host {h}"));

@@ -1,5 +1,5 @@
-//! `unregister`: takes things out of the inventory. What runs on hosts is not touched, so what is installed is kept
-//! registered unless the operator says that they clean up by hand.
+//! `unregister`: removes entries from the inventory. It does not touch hosts, so it refuses installed entries unless the
+//! operator chooses to clean up by hand.
 
 use dkc_core::ids::{ClusterName, HostAddress, SlaveId};
 use dkc_inventory::edit::{self, ModifyCluster, UnregisterCluster, UnregisterPair, UnregisterSlave};
@@ -7,54 +7,54 @@ use dkc_inventory::edit::{self, ModifyCluster, UnregisterCluster, UnregisterPair
 use crate::error::CommandError;
 use crate::session::Session;
 
-/// Take hosts, clusters, slaves and pairs out of the inventory
+/// Remove hosts, clusters, slaves and pairs from the inventory
 #[derive(Debug, clap::Subcommand)]
 #[command(
     after_help = "EXAMPLES\n  unregister host 10.0.0.12\n  unregister cluster -n c0\n  unregister slave --id 0\n  unregister pair --id 0 --listen 127.0.0.1:11211\n  unregister config -n c0 log_level"
 )]
 pub enum Args {
-    /// Forget hosts that nothing runs on
+    /// Unregister hosts without nodes
     Host {
-        /// The hosts
+        /// Hosts to unregister
         #[arg(required = true, value_name = "HOST", add = crate::complete::hosts())]
         hosts: Vec<HostAddress>,
     },
-    /// Forget a cluster
+    /// Unregister a cluster
     #[command(alias = "css")]
     Cluster {
-        /// The cluster; the one in use is not meant here
+        /// Cluster name; required, the cluster chosen with use does not apply
         #[arg(short = 'n', long, value_name = "NAME", add = crate::complete::clusters())]
         name: ClusterName,
-        /// Although it is installed on hosts: what lies there is cleaned up by hand
+        /// Unregister it although it is installed on hosts; you clean up there
         #[arg(long)]
         forget: bool,
     },
-    /// Forget a slave
+    /// Unregister a slave
     #[command(alias = "memcache")]
     Slave {
-        /// The slave
+        /// Slave id
         #[arg(long, value_name = "ID", add = crate::complete::slaves())]
         id: SlaveId,
-        /// Although it is installed on its host: what lies there is cleaned up by hand
+        /// Unregister it although it is installed on its host; you clean up there
         #[arg(long)]
         forget: bool,
     },
-    /// Forget where a slave listens
+    /// Unregister a pair of a slave
     Pair {
-        /// The slave
+        /// Slave id
         #[arg(long, value_name = "ID", add = crate::complete::slaves())]
         id: SlaveId,
-        /// Which pair, by where it listens (default: its only one)
+        /// The pair to change, by its listen address (default: the only one)
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: Option<String>,
     },
-    /// Take parameters of a cluster back to their defaults
+    /// Reset a cluster's parameters to their defaults
     Config {
-        /// The cluster (default: the one in use)
+        /// Cluster name (default: the one chosen with use)
         #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"],
             add = crate::complete::clusters())]
         name: Option<ClusterName>,
-        /// The parameters
+        /// Parameters to reset
         #[arg(required = true, value_name = "KEY")]
         parameters: Vec<String>,
     },

@@ -1,11 +1,11 @@
-//! `use`: the cluster that commands mean when they name none. What loses data never honours it.
+//! `use`: the default cluster for this session. Commands that lose data ignore it.
 
 use dkc_core::ids::ClusterName;
 
 use crate::error::{CommandError, codes};
 use crate::session::Session;
 
-/// Choose the cluster that later commands mean when they name none
+/// Choose the default cluster for this session
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "EXAMPLES\n  use cluster c0\n  use none")]
 pub enum Args {
@@ -15,7 +15,7 @@ pub enum Args {
         #[arg(value_name = "NAME", add = crate::complete::clusters())]
         name: ClusterName,
     },
-    /// Use no cluster: every command names its own
+    /// Clear the default cluster
     None,
 }
 
@@ -26,7 +26,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         Args::Cluster { name } => {
             return Err(CommandError::new(
                 &codes::UNKNOWN_CLUSTER,
-                format!("no cluster {name} is registered"),
+                format!("cluster {name} is not registered"),
             )
             .next("list cluster"));
         }

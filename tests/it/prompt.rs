@@ -103,10 +103,7 @@ fn a_sigterm_leaves_the_prompt_and_one_inside_of_it_and_nothing_stays_behind() {
     terminal.terminate();
     assert_eq!(terminal.ends(), 130);
     let mut terminal = open(&stage);
-    terminal
-        .line("playground --servers 1 --slaves 0")
-        .expect("it is removed when you leave")
-        .expect("(dkc play:c0) ");
+    terminal.line("playground --servers 1 --slaves 0").expect("quit removes it").expect("(dkc play:c0) ");
     let text = terminal.text();
     let place =
         text.split("runs in ").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("its directory");

@@ -7,11 +7,11 @@ use crate::problem::{Problem, ProblemKind};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
-    #[error("no host {name} is registered")]
+    #[error("host {name} is not registered")]
     UnknownHost { name: HostAddress, known: Vec<String> },
-    #[error("no cluster {name} is registered")]
+    #[error("cluster {name} is not registered")]
     UnknownCluster { name: ClusterName, known: Vec<String> },
-    #[error("no slave {id} is registered")]
+    #[error("slave {id} is not registered")]
     UnknownSlave { id: SlaveId, known: Vec<String> },
     #[error("slave {id} has no pair that listens on {listen}")]
     UnknownPair { id: SlaveId, listen: String, known: Vec<String> },

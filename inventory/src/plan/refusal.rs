@@ -14,7 +14,7 @@ use crate::render::SOCKET_PATH_MAX_BYTES;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    #[error("no {what} {name} is registered")]
+    #[error("{what} {name} is not registered")]
     UnknownName { what: &'static str, name: String, known: Vec<String> },
     #[error("{host} was not asked")]
     NotAsked { host: HostAddress },

@@ -9,32 +9,32 @@ use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The cluster (default: the one in use)
+    /// Cluster name (default: the one chosen with use)
     #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"], add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
-    /// Copies of each part of the data; only before the first start
+    /// Number of replicas; only before the first start
     #[arg(long, value_name = "COUNT")]
     pub replicas: Option<u32>,
-    /// Parts that the data is divided into; only before the first start
+    /// Number of tablets; only before the first start
     #[arg(long, value_name = "COUNT")]
     pub tablets: Option<u16>,
-    /// A parameter; may be given several times
+    /// Set a parameter; repeatable
     #[arg(long = "config", value_name = "KEY=VALUE", add = crate::complete::parameters())]
     pub parameters: Vec<String>,
-    /// A parameter to take back to its default; may be given several times
+    /// Reset a parameter to its default; repeatable
     #[arg(long, value_name = "KEY")]
     pub reset: Vec<String>,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct ConfigArgs {
-    /// The cluster (default: the one in use)
+    /// Cluster name (default: the one chosen with use)
     #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"], add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
-    /// Parameters with their values
+    /// Parameters to set
     #[arg(value_name = "KEY=VALUE", required_unless_present = "reset", add = crate::complete::parameters())]
     pub parameters: Vec<String>,
-    /// A parameter to take back to its default; may be given several times
+    /// Reset a parameter to its default; repeatable
     #[arg(long, value_name = "KEY")]
     pub reset: Vec<String>,
 }

@@ -9,34 +9,34 @@ use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The hosts
+    /// Hosts to change
     #[arg(required = true, value_name = "HOST", add = crate::complete::hosts())]
     pub hosts: Vec<HostAddress>,
-    /// The user to log in as
+    /// Login user
     #[arg(short = 'u', long, value_name = "USER")]
     pub user: Option<String>,
-    /// The port of SSH
+    /// SSH port
     #[arg(short = 'p', long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
-    /// The groups it is in, instead of those it was in; may be given several times
+    /// Replace its groups; repeatable
     #[arg(short = 'g', long, value_name = "GROUP", add = crate::complete::groups())]
     pub group: Vec<String>,
-    /// The fingerprints of its keys, instead of those that were pinned
+    /// Replace the pinned host key fingerprints
     #[arg(long, value_name = "SHA256:…")]
     pub host_key: Vec<String>,
-    /// Pin whatever key it shows at first contact, without asking
+    /// Pin the key it presents at first contact without asking
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub accept_new: Option<bool>,
-    /// Where nodes live on it
+    /// Data directory on the host
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
-    /// The failure domain it is in
+    /// Failure domain
     #[arg(long, value_name = "ZONE")]
     pub zone: Option<String>,
-    /// This machine: the same steps without SSH
+    /// This is the local machine: run steps without SSH
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub local: Option<bool>,
-    /// A field to take back to its default; may be given several times
+    /// Reset a field to its default; repeatable
     #[arg(long, value_name = "FIELD")]
     pub reset: Vec<Field>,
 }

@@ -1,4 +1,4 @@
-//! `modify`: changes what is registered. What is not named stays as it is; `--reset FIELD` goes back to a default.
+//! `modify`: changes registered entries. Fields that are not named keep their value; `--reset FIELD` restores a default.
 
 mod cluster;
 mod host;
@@ -10,17 +10,17 @@ use dkc_inventory::edit::Change;
 use crate::error::CommandError;
 use crate::session::Session;
 
-/// Change what is registered
+/// Change registered hosts, clusters, slaves or pairs
 ///
-/// What is not named stays as it is. Hosts see the change with the next deploy.
+/// Fields that are not named keep their value. The next deploy brings the change to the hosts.
 #[derive(Debug, clap::Subcommand)]
 #[command(
     after_help = "EXAMPLES\n  modify host --user admin 10.0.0.10\n  modify host --group rack1 10.0.0.10 10.0.0.11\n  modify host --reset zone 10.0.0.10\n  modify cluster -n c0 --config log_level=debug\n  modify slave --id 0 --host 10.0.0.22\n  modify pair --id 0 --new-listen 127.0.0.1:11212\n  modify config -n c0 log_level=debug"
 )]
 pub enum Args {
-    /// Change how hosts are reached
+    /// Change how to reach hosts
     Host(host::Args),
-    /// Change a cluster's parameters and, before its first start, its shape
+    /// Change a cluster's parameters and, before its first start, its replicas and tablets
     #[command(alias = "css")]
     Cluster(cluster::Args),
     /// Change where a slave runs, before it is deployed
@@ -28,7 +28,7 @@ pub enum Args {
     Slave(slave::Args),
     /// Change where a slave listens for applications
     Pair(pair::Args),
-    /// Change parameters of a cluster
+    /// Change a cluster's parameters
     Config(cluster::ConfigArgs),
 }
 
@@ -42,7 +42,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     }
 }
 
-/// What a flag and `--reset` together say of a field.
+/// Combines a flag and `--reset` for one field.
 fn change<T>(given: Option<T>, is_reset: bool) -> Change<T> {
     match given {
         Some(value) => Change::Set(value),

@@ -9,19 +9,19 @@ use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The slave
+    /// Slave id
     #[arg(long, value_name = "ID", add = crate::complete::slaves())]
     pub id: SlaveId,
-    /// Which pair, by where it listens (default: its only one)
+    /// The pair to change, by its listen address (default: the only one)
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
-    /// Where it will listen
+    /// New listen address
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub new_listen: Option<String>,
-    /// What applications speak
+    /// Protocol for applications
     #[arg(long, value_name = "PROTOCOL")]
     pub protocol: Option<Protocol>,
-    /// The namespace that applications get
+    /// Namespace for applications
     #[arg(long, value_name = "NS")]
     pub namespace: Option<Namespace>,
 }

@@ -9,16 +9,16 @@ use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The slave
+    /// Slave id
     #[arg(long, value_name = "ID", add = crate::complete::slaves())]
     pub id: SlaveId,
-    /// The cluster it uses
+    /// The cluster it connects to
     #[arg(short = 'n', long, value_name = "NAME", aliases = ["name", "css"], add = crate::complete::clusters())]
     pub cluster: Option<ClusterName>,
-    /// Where it runs
+    /// The host it runs on
     #[arg(long, value_name = "HOST", conflicts_with = "here", add = crate::complete::hosts())]
     pub host: Option<HostAddress>,
-    /// It runs on this machine
+    /// Run it on this machine
     #[arg(long)]
     pub here: bool,
 }

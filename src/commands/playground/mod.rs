@@ -1,7 +1,6 @@
-//! `playground`: a whole cluster on this machine to try things with, made by the same plan and steps as a real one,
-//! and removed when it is left.
+//! `playground`: a complete cluster on this machine, made by the same plans and steps as a real one and removed on quit.
 
-mod place;
+mod directory;
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -10,7 +9,7 @@ use dkc_inventory::edit::{self, RegisterCluster, RegisterHosts, RegisterPair, Re
 use dkc_inventory::model::Inventory;
 use dkc_inventory::plan::{Selection, Target};
 
-use place::Place;
+use directory::PlaygroundDir;
 
 use crate::error::{CommandError, Exit, codes};
 use crate::session::Session;
@@ -18,56 +17,56 @@ use crate::store::Store;
 use crate::ui::{Format, Listing};
 use crate::{batch, repl};
 
-/// Where free ports are looked for: away from the ports that a real cluster uses.
+/// First port to try: away from the ports of a real cluster.
 const FIRST_PORT: u16 = 18_020;
-/// So many ports are tried before something is wrong with this machine.
+/// Ports to try before giving up.
 const PORTS_TRIED_MAX: u16 = 2_000;
 const CLUSTER: &str = "c0";
 const HOST: &str = "127.0.0.1";
 
-/// Try dkc: servers and a slave on this machine, removed again on quit
+/// Try dkc: start a cluster and a slave on this machine; quit removes them
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "EXAMPLES\n  playground\n  playground --servers 5 --keep\n  playground list\n  playground down"
 )]
 pub struct Args {
     #[command(subcommand)]
-    pub action: Option<Action>,
+    pub action: Option<PlaygroundAction>,
     /// Number of servers
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9))]
     pub servers: u16,
     /// Number of slaves
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(0..=9))]
     pub slaves: u16,
-    /// Leave it running on quit
+    /// Keep it running after quit
     #[arg(long)]
     pub keep: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Subcommand)]
-pub enum Action {
-    /// Start it and open its prompt (what `playground` alone does)
+pub enum PlaygroundAction {
+    /// Start a playground and open its prompt (the default)
     Up,
-    /// Stop and remove one that was kept
+    /// Stop and remove kept playgrounds
     Down,
-    /// Show what there is
+    /// List playgrounds
     List,
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     match args.action {
-        Some(Action::List) => list(session),
-        Some(Action::Down) => down(session),
-        None | Some(Action::Up) => up(session, &args).await,
+        Some(PlaygroundAction::List) => list(session),
+        Some(PlaygroundAction::Down) => down(session),
+        None | Some(PlaygroundAction::Up) => up(session, &args).await,
     }
 }
 
-/// Makes it, hands it over, removes it. Whatever happens in between, dropping the place removes it.
+/// Makes it, hands it over, removes it. Dropping the place removes it on any early return.
 async fn up(session: &mut Session, args: &Args) -> Result<(), CommandError> {
     if session.is_playground {
-        return Err(CommandError::new(&codes::REFUSED, "this is a playground already").now("nothing changed"));
+        return Err(CommandError::new(&codes::REFUSED, "already inside a playground").now("nothing changed"));
     }
-    let mut place = Place::make().map_err(trouble)?;
+    let mut place = PlaygroundDir::make().map_err(playground_error)?;
     if args.keep {
         place.keep();
     }
@@ -83,24 +82,24 @@ async fn up(session: &mut Session, args: &Args) -> Result<(), CommandError> {
         Ok(()) => play(session, &mut inner, &place, args).await,
         Err(error) => {
             inner.close().await;
-            // A playground that did not come up is of no use to keep.
-            place.remove_now().map_err(trouble)?;
+            // A playground that failed to start is not worth keeping.
+            place.remove_now().map_err(playground_error)?;
             let exit = if session.interrupt.is_requested() { Exit::Interrupted } else { error.exit };
-            return Err(error.now("the playground was removed again").next("playground").exit(exit));
+            return Err(error.now("the playground was removed").next("playground").exit(exit));
         }
     };
     inner.close().await;
     if !args.keep {
         session.ui.say("playground: stopping and removing it");
-        place.remove_now().map_err(trouble)?;
+        place.remove_now().map_err(playground_error)?;
     }
     if exit == Exit::Done { Ok(()) } else { Err(CommandError::silent(exit)) }
 }
 
 /// Registers, deploys and starts, as an operator would.
-async fn make(inner: &mut Session, place: &Place, args: &Args) -> Result<(), CommandError> {
+async fn make(inner: &mut Session, place: &PlaygroundDir, args: &Args) -> Result<(), CommandError> {
     let ports = free_ports(args.servers + args.slaves).ok_or_else(|| {
-        CommandError::new(&codes::PLAYGROUND, format!("no free ports from {FIRST_PORT} up"))
+        CommandError::new(&codes::PLAYGROUND, format!("no free ports from {FIRST_PORT} upwards"))
             .now("nothing changed")
     })?;
     let (servers, slaves) = ports.split_at(usize::from(args.servers));
@@ -129,7 +128,7 @@ fn cluster_name() -> ClusterName {
 /// The inventory of a playground: one local host, one cluster, its slaves with a pair each.
 fn inventory(
     empty: &Inventory,
-    place: &Place,
+    place: &PlaygroundDir,
     servers: &[u16],
     slaves: &[u16],
 ) -> Result<Inventory, CommandError> {
@@ -158,7 +157,7 @@ fn inventory(
     Ok(inventory)
 }
 
-/// All are held open until all are found, so that none is found twice.
+/// Keeps all ports bound until enough are found, so none is returned twice.
 fn free_ports(count: u16) -> Option<Vec<u16>> {
     let candidates = FIRST_PORT..FIRST_PORT + PORTS_TRIED_MAX;
     let open = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok();
@@ -168,21 +167,21 @@ fn free_ports(count: u16) -> Option<Vec<u16>> {
 }
 
 /// The prompt for a person, the commands on standard input for a script.
-async fn play(outer: &Session, inner: &mut Session, place: &Place, args: &Args) -> Exit {
+async fn play(outer: &Session, inner: &mut Session, place: &PlaygroundDir, args: &Args) -> Exit {
     introduce(inner, place, args);
     inner.defaults = outer.defaults.clone();
     inner.settings = outer.defaults.clone();
     inner.shows_plans = true;
     if inner.is_interactive {
         // `up --keep` only brings it up.
-        let only_up = args.keep && args.action == Some(Action::Up);
+        let only_up = args.keep && args.action == Some(PlaygroundAction::Up);
         return if only_up { Exit::Done } else { Box::pin(repl::interact(inner)).await };
     }
-    // Inside of a batch its lines come from elsewhere; here only what was piped to us is read.
+    // A batch reads its own lines; here only piped input is read.
     Box::pin(batch::run(inner, batch::Source::Standard)).await
 }
 
-fn introduce(inner: &Session, place: &Place, args: &Args) {
+fn introduce(inner: &Session, place: &PlaygroundDir, args: &Args) {
     let inventory = inner.inventory().unwrap_or_default();
     let listen = inventory.slaves.values().flat_map(|slave| &slave.pairs).map(|pair| pair.listen.as_str());
     let listen: Vec<&str> = listen.collect();
@@ -198,14 +197,14 @@ fn introduce(inner: &Session, place: &Place, args: &Args) {
     let inventory_dir = place.inventory_dir();
     inner.ui.say(&format!("  from another shell: dkc --inventory {} status", inventory_dir.display()));
     match args.keep {
-        true => inner.ui.say("  it is kept; remove it with: playground down"),
-        false => inner.ui.say("  it is removed when you leave"),
+        true => inner.ui.say("  kept after quit; remove it with: playground down"),
+        false => inner.ui.say("  quit removes it"),
     }
 }
 
 fn list(session: &Session) -> Result<(), CommandError> {
     let mut listing = Listing::new(&["directory", "inventory", "state"]);
-    for place in Place::all().map_err(trouble)? {
+    for place in PlaygroundDir::all().map_err(playground_error)? {
         let (dir, inventory) =
             (place.dir().display().to_string(), place.inventory_dir().display().to_string());
         let state = if place.is_in_use() { "in use" } else { "kept" };
@@ -216,28 +215,29 @@ fn list(session: &Session) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Removes what was kept or left behind; one that a shell is in stays.
+/// Removes kept and abandoned playgrounds, but none that a shell is in.
 fn down(session: &Session) -> Result<(), CommandError> {
-    let places = Place::all().map_err(trouble)?;
-    let (in_use, kept): (Vec<Place>, Vec<Place>) = places.into_iter().partition(Place::is_in_use);
+    let places = PlaygroundDir::all().map_err(playground_error)?;
+    let (in_use, kept): (Vec<PlaygroundDir>, Vec<PlaygroundDir>) =
+        places.into_iter().partition(PlaygroundDir::is_in_use);
     if kept.is_empty() {
-        session.ui.say("playground: there is none to remove");
+        session.ui.say("playground: nothing to remove");
     } else if session.settings.dry_run {
         kept.iter().for_each(|place| session.ui.say(&format!("would remove {}", place.dir().display())));
         return Ok(());
     } else {
-        session.confirm(&format!("Stop and remove {} with all data?", said(&kept)))?;
+        session.confirm(&format!("Stop and remove {} with all data?", names(&kept)))?;
     }
     if !in_use.is_empty() {
-        session.ui.say(&format!("playground: left alone, a shell is in it: {}", said(&in_use)));
+        session.ui.say(&format!("playground: in use by a shell, not removed: {}", names(&in_use)));
     }
-    kept.into_iter().try_for_each(|mut place| place.remove_now()).map_err(trouble)
+    kept.into_iter().try_for_each(|mut place| place.remove_now()).map_err(playground_error)
 }
 
-fn said(places: &[Place]) -> String {
+fn names(places: &[PlaygroundDir]) -> String {
     places.iter().map(|place| place.dir().display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-fn trouble(error: place::PlaceError) -> CommandError {
+fn playground_error(error: directory::PlaygroundDirError) -> CommandError {
     CommandError::new(&codes::PLAYGROUND, error.to_string()).next("playground down")
 }

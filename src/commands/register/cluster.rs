@@ -10,20 +10,20 @@ use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The cluster's name
+    /// Cluster name
     #[arg(short = 'n', long, value_name = "NAME")]
     pub name: ClusterName,
-    /// The servers; the port is 8020 unless given
+    /// Servers (default port: 8020)
     #[arg(required = true, value_name = "HOST:PORT", add = crate::complete::hosts())]
     pub servers: Vec<NodeAddress>,
-    /// Copies of each part of the data (default: 3; with fewer servers, each holds everything)
+    /// Number of replicas (default: 3; with fewer servers, every server holds all data)
     #[arg(long, value_name = "COUNT")]
     pub replicas: Option<u32>,
-    /// Parts that the data is divided into, for good: at least as many as the cluster will ever have servers, so that
-    /// each leads one (default: 6 for up to 5 servers, 24 for up to 8, 64 for up to 16, 256 beyond)
+    /// Number of tablets, fixed at the first start: at least the number of servers the cluster will ever have, so that each
+    /// leads one (default: 6 for up to 5 servers, 24 for up to 8, 64 for up to 16, 256 beyond)
     #[arg(long, value_name = "COUNT")]
     pub tablets: Option<u16>,
-    /// A parameter; may be given several times
+    /// Set a parameter; repeatable
     #[arg(long = "config", value_name = "KEY=VALUE", add = crate::complete::parameters())]
     pub parameters: Vec<String>,
 }

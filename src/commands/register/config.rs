@@ -1,4 +1,4 @@
-//! `register config`: parameters of a cluster. They reach its nodes with the next deploy.
+//! `register config`: a cluster's parameters. The next deploy brings them to its nodes.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The cluster (default: the one in use)
+    /// Cluster name (default: the one chosen with use)
     #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"], add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
-    /// Parameters with their values
+    /// Parameters to set
     #[arg(required = true, value_name = "KEY=VALUE", add = crate::complete::parameters())]
     pub parameters: Vec<String>,
 }
@@ -26,15 +26,15 @@ pub fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     session.edit(|inventory| edit::modify_cluster(inventory, &request))
 }
 
-/// `KEY=VALUE` words as a map. A value that is a number is one; everything else is text.
+/// Parses `KEY=VALUE` words into a map. A value is a number if it parses as one, else text.
 pub fn parse_parameters(words: &[String]) -> Result<BTreeMap<String, Value>, CommandError> {
     words.iter().map(|word| parse_parameter(word)).collect()
 }
 
 fn parse_parameter(word: &str) -> Result<(String, Value), CommandError> {
     let (key, value) = word.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
-        CommandError::new(&codes::USAGE, format!("'{word}' is not a parameter with its value"))
-            .next("KEY=VALUE, for instance log_level=debug")
+        CommandError::new(&codes::USAGE, format!("'{word}' is not KEY=VALUE"))
+            .next("for example: log_level=debug")
     })?;
     let value = value.parse::<u64>().map_or_else(|_| Value::from(value), Value::from);
     Ok((key.to_owned(), value))

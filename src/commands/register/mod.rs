@@ -1,5 +1,5 @@
-//! `register`: adds hosts, clusters, slaves, pairs and parameters to the inventory. Registering the same thing again
-//! with the same values changes nothing and is no error.
+//! `register`: adds hosts, clusters, slaves, pairs and parameters to the inventory. Registering the same values again
+//! changes nothing and succeeds.
 
 mod cluster;
 mod config;
@@ -15,23 +15,23 @@ use crate::session::Session;
 
 /// Add hosts, clusters, slaves and pairs to the inventory
 ///
-/// Nothing leaves this machine: check looks at the hosts, deploy brings it to them.
+/// Changes only the inventory on this machine. check inspects the hosts, deploy installs on them.
 #[derive(Debug, clap::Subcommand)]
 #[command(
     after_help = "EXAMPLES\n  register host --user dkc 10.0.0.10 10.0.0.11 10.0.0.12\n  register cluster --name c0 10.0.0.10:8020 10.0.0.11:8020 10.0.0.12:8020\n  register slave --cluster c0 --host 10.0.0.21\n  register pair --id 0 --listen 127.0.0.1:11211\n  register config -n c0 log_level=debug"
 )]
 pub enum Args {
-    /// Register hosts: where to log in, and as whom
+    /// Register hosts with their login
     Host(host::Args),
-    /// Register a cluster of servers; hosts not yet known are registered with the user dkc
+    /// Register a cluster of servers; unknown hosts are registered with user dkc
     #[command(alias = "css")]
     Cluster(cluster::Args),
-    /// Register a slave, through which the applications on a host use a cluster
+    /// Register a slave, through which applications on a host use a cluster
     #[command(alias = "memcache")]
     Slave(slave::Args),
     /// Register where a slave listens for applications
     Pair(pair::Args),
-    /// Set parameters of a cluster
+    /// Set a cluster's parameters
     Config(config::Args),
 }
 

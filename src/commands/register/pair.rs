@@ -8,21 +8,21 @@ use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The slave
+    /// Slave id
     #[arg(long, value_name = "ID", add = crate::complete::slaves())]
     pub id: SlaveId,
-    /// ADDRESS:PORT on loopback, or the path of a Unix socket (default: 127.0.0.1:11211)
+    /// Loopback ADDRESS:PORT, or the path of a Unix socket (default: 127.0.0.1:11211)
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
-    /// What applications speak (default: memcache)
+    /// Protocol for applications (default: memcache)
     #[arg(long, value_name = "PROTOCOL")]
     pub protocol: Option<Protocol>,
-    /// The namespace that applications get (default: default)
+    /// Namespace for applications (default: default)
     #[arg(long, value_name = "NS")]
     pub namespace: Option<Namespace>,
 }
 
-/// What applications speak to a slave. Only what a slave of this release can speak is offered.
+/// The protocols that slaves of this release speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Protocol {
     /// The memcached text protocol

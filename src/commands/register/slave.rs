@@ -9,13 +9,13 @@ use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The cluster it uses (default: the one in use)
+    /// The cluster it connects to (default: the one chosen with use)
     #[arg(short = 'n', long, value_name = "NAME", aliases = ["name", "css"], add = crate::complete::clusters())]
     pub cluster: Option<ClusterName>,
-    /// Its id (default: the smallest free one)
+    /// Slave id (default: the smallest free one)
     #[arg(long, value_name = "ID")]
     pub id: Option<SlaveId>,
-    /// Where it runs (default: this machine)
+    /// The host it runs on (default: this machine)
     #[arg(long, value_name = "HOST", add = crate::complete::hosts())]
     pub host: Option<HostAddress>,
 }

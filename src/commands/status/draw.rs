@@ -1,4 +1,4 @@
-//! Reports drawn: rows of the table, documents for yaml and json, and the exit status that a state comes to.
+//! Draws reports: table rows, documents for yaml and json, and the exit status of a state.
 
 use dkc_core::control::NodeStatus;
 use dkc_core::ids::HostAddress;
@@ -13,7 +13,7 @@ use crate::error::Exit;
 pub const COLUMNS: [&str; 9] =
     ["name", "status", "address", "ring", "leads/replicas", "records", "memory", "uptime", "what"];
 
-/// What a script is told.
+/// The exit status for scripts.
 pub fn exit_of(state: State) -> Exit {
     match state {
         State::Running | State::Merging => Exit::Done,
@@ -64,7 +64,7 @@ fn uptime(said: Option<&NodeStatus>) -> String {
     said.map(|said| duration(said.uptime_s)).unwrap_or_default()
 }
 
-/// As a document; without `long` the daemon's own words are left out.
+/// The report as a document; without `long` it omits the daemon's raw status.
 pub fn document(report: &impl Serialize, is_long: bool) -> serde_yaml::Value {
     let mut value = serde_yaml::to_value(report).unwrap_or_default();
     if !is_long {

@@ -1,4 +1,4 @@
-//! `status`: asks hosts and daemons how they are, all at once, each with a limit.
+//! `status`: queries hosts and daemons concurrently, each with a timeout.
 
 mod draw;
 
@@ -18,15 +18,15 @@ use crate::selector::Selected;
 use crate::session::Session;
 use crate::ui::{Format, Listing};
 
-/// Show how clusters, slaves and hosts are
+/// Show the state of clusters, slaves and hosts
 ///
-/// States: running, merging, degraded, stopped, error, unknown. A host that does not answer in time is unknown.
+/// States: running, merging, degraded, stopped, error, unknown (no answer before the timeout).
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "EXAMPLES\n  status\n  status cluster --short\n  status cluster -n c0 --long\n  status slave --id 0\n  status cluster -n c0 --watch=2s"
 )]
 pub struct Args {
-    /// What to ask about: host, cluster or slave (default: clusters and slaves)
+    /// host, cluster or slave (default: clusters and slaves)
     #[arg(value_name = "NOUN")]
     pub noun: Option<Noun>,
     /// Only these: HOST, @GROUP, CLUSTER or CLUSTER/NO
@@ -42,23 +42,23 @@ pub struct Args {
     /// Only this slave
     #[arg(long, value_name = "ID", add = crate::complete::slaves())]
     pub id: Vec<SlaveId>,
-    /// One line for each: `c0: running`
+    /// One line per cluster or slave: `c0: running`
     #[arg(long, conflicts_with_all = ["quiet", "long"])]
     pub short: bool,
-    /// Print nothing; the exit status says it
+    /// Print nothing; only set the exit status
     #[arg(short = 'q', long, conflicts_with = "long")]
     pub quiet: bool,
-    /// With tablets, leaders, memory and log positions
+    /// Include tablets, leaders, memory and log positions
     #[arg(long)]
     pub long: bool,
-    /// Refresh every 2 s, or as often as given, until Ctrl-C
+    /// Refresh every TIME (default: 2s) until Ctrl-C
     #[arg(long, value_name = "TIME", value_parser = crate::cli::parse_duration, num_args = 0..=1,
         default_missing_value = "2s", require_equals = true)]
     pub watch: Option<std::time::Duration>,
 }
 
-/// What is asked about, after names were looked up.
-struct Wanted {
+/// The targets, after name lookup.
+struct StatusScope {
     clusters: Vec<ClusterName>,
     /// Servers of those clusters that are shown; empty = all.
     numbers: Vec<MemberNo>,
@@ -78,7 +78,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
             tokio::time::sleep(interval).await;
         }
     };
-    // That is how it ends: no error to speak of.
+    // Ctrl-C is the normal end: no error message.
     tokio::select! {
         biased;
         () = interrupt.pressed(1) => Err(CommandError::silent(Exit::Interrupted)),
@@ -86,7 +86,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     }
 }
 
-/// How a cluster is, in one line: `c0: running; every tablet has 3 of 3 replicas; tolerates 1 failure`.
+/// A cluster's state in one line: `c0: running; every tablet has 3 of 3 replicas; tolerates 1 failure`.
 pub async fn verdict(session: &mut Session, name: &ClusterName) -> Result<String, CommandError> {
     let target = Target::Servers { cluster: name.clone(), numbers: Vec::new() };
     let hosts = target.hosts(&session.inventory()?).map_err(operation::refused("status"))?;
@@ -129,7 +129,7 @@ async fn once(session: &mut Session, args: &Args) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn wanted(inventory: &Inventory, args: &Args) -> Result<Wanted, CommandError> {
+fn wanted(inventory: &Inventory, args: &Args) -> Result<StatusScope, CommandError> {
     let selected = Selected::parse(inventory, &args.selectors)?;
     check_names(inventory, args)?;
     let is_everything = args.selectors.is_empty() && args.name.is_none() && args.id.is_empty();
@@ -140,8 +140,12 @@ fn wanted(inventory: &Inventory, args: &Args) -> Result<Wanted, CommandError> {
         is_everything || is_named || is_slave || selected.means(inventory, node)
     };
     let nodes: Vec<NodeName> = inventory.node_names().into_iter().filter(is_meant).collect();
-    let mut wanted =
-        Wanted { clusters: Vec::new(), numbers: args.no.clone(), slaves: Vec::new(), hosts: BTreeSet::new() };
+    let mut wanted = StatusScope {
+        clusters: Vec::new(),
+        numbers: args.no.clone(),
+        slaves: Vec::new(),
+        hosts: BTreeSet::new(),
+    };
     for node in &nodes {
         match node {
             NodeName::Server(name, _) if wants(Noun::Cluster) && !wanted.clusters.contains(name) => {
@@ -159,7 +163,7 @@ fn wanted(inventory: &Inventory, args: &Args) -> Result<Wanted, CommandError> {
     Ok(wanted)
 }
 
-/// Names that nobody registered are an error, not an empty answer.
+/// Unregistered names are an error, not an empty answer.
 fn check_names(inventory: &Inventory, args: &Args) -> Result<(), CommandError> {
     let refused = operation::refused("status");
     if let Some(cluster) = &args.name {
@@ -172,7 +176,7 @@ fn check_names(inventory: &Inventory, args: &Args) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn hosts_of(inventory: &Inventory, wanted: &Wanted) -> BTreeSet<HostAddress> {
+fn hosts_of(inventory: &Inventory, wanted: &StatusScope) -> BTreeSet<HostAddress> {
     let servers = wanted.clusters.iter().flat_map(|name| inventory.servers_of(name));
     let slaves = wanted.slaves.iter().filter_map(|id| inventory.slave_node(*id));
     let of_nodes = servers.chain(slaves).filter_map(|node| inventory.host_of(&node));
@@ -185,7 +189,7 @@ fn show_short(
     clusters: &[ClusterReport],
     slaves: &[SlaveReport],
     observed: &Observed,
-    wanted: &Wanted,
+    wanted: &StatusScope,
 ) {
     let line = |name: &str, state: State| session.ui.data_line(&format!("{name}: {state}"));
     clusters.iter().for_each(|cluster| line(&cluster.name, cluster.status));
@@ -202,7 +206,7 @@ fn show(
     clusters: &[ClusterReport],
     slaves: &[SlaveReport],
     observed: &Observed,
-    wanted: &Wanted,
+    wanted: &StatusScope,
 ) {
     let usual = if args.noun.is_some_and(|noun| noun != Noun::Host) { Format::Yaml } else { Format::Table };
     if args.noun == Some(Noun::Host) {
@@ -221,7 +225,7 @@ fn show(
     session.show(usual, &listing);
 }
 
-fn show_hosts(session: &Session, observed: &Observed, wanted: &Wanted) {
+fn show_hosts(session: &Session, observed: &Observed, wanted: &StatusScope) {
     let mut listing = Listing::new(&["host", "status", "system", "free", "clock", "service", "nodes"]);
     for address in &wanted.hosts {
         match observed.hosts.get(address) {

@@ -1,6 +1,6 @@
 //! The directory of a playground: `<temporary directory>/dkc-play-<uid>/<4 hex>/`, with its inventory and its data.
-//! *Invariant:* whoever makes one and does not keep it leaves nothing behind, also when the command is dropped half
-//! way; and nothing is removed that does not carry the playground's marker and belong to us.
+//! *Invariant:* a playground that is not kept leaves nothing behind, even if its command is dropped half-way. Nothing is
+//! removed unless it carries the playground's marker and belongs to this user.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -11,22 +11,22 @@ use std::process::{Command, Stdio};
 use dkc_core::config::layout;
 use nix::fcntl::{Flock, FlockArg};
 
-/// Says that the directory is a playground; locked by the shell that is in it.
+/// Marks the directory as a playground; the shell inside holds a lock on it.
 const MARKER: &str = ".dkc-playground";
 const INVENTORY_DIR: &str = "inventory";
 const DATA_DIR: &str = "data";
 
 #[derive(Debug, thiserror::Error)]
-pub enum PlaceError {
+pub enum PlaygroundDirError {
     #[error("cannot {what} {path}: {source}", path = .path.display())]
     File { what: &'static str, path: PathBuf, source: io::Error },
-    #[error("{path} belongs to somebody else", path = .path.display())]
+    #[error("{path} belongs to another user or is accessible to others", path = .path.display())]
     Foreign { path: PathBuf },
-    #[error("a node in {dir} could not be stopped: {reason}", dir = .dir.display())]
+    #[error("cannot stop a node in {dir}: {reason}", dir = .dir.display())]
     NotStopped { dir: PathBuf, reason: String },
 }
 
-pub struct Place {
+pub struct PlaygroundDir {
     dir: PathBuf,
     /// Held while a shell is in it.
     lock: Option<Flock<File>>,
@@ -34,12 +34,12 @@ pub struct Place {
     is_ours_to_remove: bool,
 }
 
-fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> PlaceError + 'a {
-    move |source| PlaceError::File { what, path: path.to_owned(), source }
+fn failed<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> PlaygroundDirError + 'a {
+    move |source| PlaygroundDirError::File { what, path: path.to_owned(), source }
 }
 
-impl Place {
-    pub fn make() -> Result<Self, PlaceError> {
+impl PlaygroundDir {
+    pub fn make() -> Result<Self, PlaygroundDirError> {
         let dir = make_parent()?.join(&uuid::Uuid::new_v4().simple().to_string()[..4]);
         let make = |path: &Path| DirBuilder::new().mode(0o700).create(path);
         make(&dir).map_err(failed("make", &dir))?;
@@ -47,7 +47,7 @@ impl Place {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&marker);
         let file = file.map_err(failed("make", &marker))?;
         let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok();
-        let place = Place { dir, lock, is_ours_to_remove: true };
+        let place = PlaygroundDir { dir, lock, is_ours_to_remove: true };
         make(&place.inventory_dir()).map_err(failed("make", &place.inventory_dir()))?;
         let supervised = place.inventory_dir().join(crate::store::SUPERVISED_MARKER);
         File::create(&supervised).map_err(failed("make", &supervised))?;
@@ -55,7 +55,7 @@ impl Place {
     }
 
     /// Every playground of this user.
-    pub fn all() -> Result<Vec<Self>, PlaceError> {
+    pub fn all() -> Result<Vec<Self>, PlaygroundDirError> {
         let parent = parent();
         if !parent.exists() {
             return Ok(Vec::new());
@@ -64,7 +64,7 @@ impl Place {
         let entries = std::fs::read_dir(&parent).map_err(failed("read", &parent))?;
         let dirs = entries.flatten().map(|entry| entry.path()).filter(|dir| dir.join(MARKER).is_file());
         let mut places: Vec<Self> =
-            dirs.map(|dir| Place { dir, lock: None, is_ours_to_remove: false }).collect();
+            dirs.map(|dir| PlaygroundDir { dir, lock: None, is_ours_to_remove: false }).collect();
         places.sort_by(|a, b| a.dir.cmp(&b.dir));
         Ok(places)
     }
@@ -91,7 +91,7 @@ impl Place {
     }
 
     /// Stops its nodes, slaves first, and removes the directory.
-    pub fn remove_now(&mut self) -> Result<(), PlaceError> {
+    pub fn remove_now(&mut self) -> Result<(), PlaygroundDirError> {
         self.is_ours_to_remove = false;
         if !self.dir.join(MARKER).is_file() {
             return Ok(());
@@ -100,12 +100,12 @@ impl Place {
             stop(&node)?;
         }
         std::fs::remove_dir_all(&self.dir).map_err(failed("remove", &self.dir))?;
-        // The last one takes the common directory along; with others left in it this fails, as it should.
+        // Removes the common directory if this was the last one; otherwise it fails, as it should.
         let _ = self.dir.parent().map(std::fs::remove_dir);
         Ok(())
     }
 
-    /// The directories of its nodes: a slave's name sorts behind its servers' numbers, and goes first.
+    /// The directories of its nodes, slaves first: their names sort after the servers' numbers.
     fn nodes(&self) -> Vec<PathBuf> {
         let Ok(entries) = std::fs::read_dir(self.data_dir()) else { return Vec::new() };
         let mut nodes: Vec<PathBuf> = entries
@@ -119,16 +119,16 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for PlaygroundDir {
     fn drop(&mut self) {
         if self.is_ours_to_remove {
-            // Nobody is left to tell; `playground list` shows what could not be removed.
+            // No caller can handle the error here; `playground list` shows what is left.
             let _ = self.remove_now();
         }
     }
 }
 
-fn stop(dir: &Path) -> Result<(), PlaceError> {
+fn stop(dir: &Path) -> Result<(), PlaygroundDirError> {
     let program = dir.join(layout::PROGRAM_LINK);
     if !program.exists() || !dir.join(layout::PID_FILE).exists() {
         return Ok(());
@@ -140,7 +140,7 @@ fn stop(dir: &Path) -> Result<(), PlaceError> {
         true => Ok(()),
         false => {
             let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            Err(PlaceError::NotStopped { dir: dir.to_owned(), reason })
+            Err(PlaygroundDirError::NotStopped { dir: dir.to_owned(), reason })
         }
     }
 }
@@ -149,7 +149,7 @@ fn parent() -> PathBuf {
     std::env::temp_dir().join(format!("dkc-play-{}", nix::unistd::geteuid()))
 }
 
-fn make_parent() -> Result<PathBuf, PlaceError> {
+fn make_parent() -> Result<PathBuf, PlaygroundDirError> {
     let dir = parent();
     match DirBuilder::new().mode(0o700).create(&dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed("make", &dir)(error)),
@@ -157,10 +157,10 @@ fn make_parent() -> Result<PathBuf, PlaceError> {
     }
 }
 
-/// A directory that somebody else made under this name, or can look into, is not used.
-fn check_parent(dir: &Path) -> Result<(), PlaceError> {
+/// Refuses a directory that another user made under this name, or can access.
+fn check_parent(dir: &Path) -> Result<(), PlaygroundDirError> {
     let found = std::fs::symlink_metadata(dir).map_err(failed("look at", dir))?;
     let is_ours =
         found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o077 == 0;
-    if is_ours { Ok(()) } else { Err(PlaceError::Foreign { path: dir.to_owned() }) }
+    if is_ours { Ok(()) } else { Err(PlaygroundDirError::Foreign { path: dir.to_owned() }) }
 }
