@@ -26,8 +26,14 @@ const SERVER_NAME: &str = "dkc";
 pub enum AuthorityError {
     #[error("cannot {what} {path}: {source}")]
     File { what: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("the authority of cluster {cluster} is not in {dir}: ca.key is missing")]
+    Missing { cluster: ClusterName, dir: PathBuf },
     #[error("the authority of cluster {cluster} in {dir} is not complete: ca.pem and ca.key belong together")]
     Incomplete { cluster: ClusterName, dir: PathBuf },
+    #[error(
+        "cluster {cluster} is founded, so its authority in {dir} is never made again: its nodes trust the one that was lost"
+    )]
+    Founded { cluster: ClusterName, dir: PathBuf },
     #[error(
         "the authority of cluster {cluster} belongs to another cluster id ({found}, the inventory says {wanted})"
     )]
@@ -74,36 +80,46 @@ pub struct AuthorityAge {
 }
 
 impl Authority {
-    /// Opens the cluster's authority below `root` (`<root>/<cluster>/`), or makes it when there is none.
-    pub fn open_or_make(root: &Path, cluster: &ClusterName, id: ClusterId) -> Result<Self, AuthorityError> {
+    /// Opens the cluster's authority below `root` (`<root>/<cluster>/`). Makes nothing, whatever is missing.
+    pub fn open(root: &Path, cluster: &ClusterName, id: ClusterId) -> Result<Self, AuthorityError> {
         let dir = root.join(cluster.as_str());
         let (certificate, key) = (dir.join("ca.pem"), dir.join("ca.key"));
         match (certificate.exists(), key.exists()) {
-            (true, true) => Self::open(&certificate, &key, cluster, id),
-            // The key is written last: a certificate alone is what an interrupted making left.
-            (_, false) => Self::make(&dir, &certificate, &key, id),
-            (false, true) => Err(AuthorityError::Incomplete { cluster: cluster.clone(), dir }),
+            (true, true) => {}
+            // The key is written last: a certificate alone is what an interrupted making left, or what is left of one.
+            (_, false) => return Err(AuthorityError::Missing { cluster: cluster.clone(), dir }),
+            (false, true) => return Err(AuthorityError::Incomplete { cluster: cluster.clone(), dir }),
         }
-    }
-
-    fn open(
-        certificate: &Path,
-        key: &Path,
-        cluster: &ClusterName,
-        id: ClusterId,
-    ) -> Result<Self, AuthorityError> {
-        let anchors_pem = read(certificate)?;
-        let found = common_name(certificate, &anchors_pem)?;
+        let anchors_pem = read(&certificate)?;
+        let found = common_name(&certificate, &anchors_pem)?;
         if found != authority_name(id) {
             return Err(AuthorityError::Foreign { cluster: cluster.clone(), found, wanted: id });
         }
         let wrong = |source| AuthorityError::Certificate { what: format!("authority {cluster}"), source };
-        let key = KeyPair::from_pem(&read(key)?).map_err(wrong)?;
+        let key = KeyPair::from_pem(&read(&key)?).map_err(wrong)?;
         let issuer = Issuer::from_ca_cert_pem(&anchors_pem, key).map_err(wrong)?;
         Ok(Authority { anchors_pem, issuer })
     }
 
-    fn make(dir: &Path, certificate: &Path, key: &Path, id: ClusterId) -> Result<Self, AuthorityError> {
+    /// Makes the authority of a cluster that was never founded. One that is there already stays as it is.
+    pub fn make(
+        root: &Path,
+        cluster: &ClusterName,
+        id: ClusterId,
+        is_founded: bool,
+    ) -> Result<Self, AuthorityError> {
+        let dir = root.join(cluster.as_str());
+        match Self::open(root, cluster, id) {
+            Err(AuthorityError::Missing { .. }) if is_founded => {
+                Err(AuthorityError::Founded { cluster: cluster.clone(), dir })
+            }
+            Err(AuthorityError::Missing { .. }) => Self::make_in(&dir, id),
+            there => there,
+        }
+    }
+
+    fn make_in(dir: &Path, id: ClusterId) -> Result<Self, AuthorityError> {
+        let (certificate, key) = (&dir.join("ca.pem"), &dir.join("ca.key"));
         let wrong = |source| AuthorityError::Certificate { what: authority_name(id), source };
         let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(wrong)?;
         let mut params = params(AUTHORITY_DAYS).map_err(wrong)?;
@@ -154,9 +170,13 @@ pub fn ages(root: &Path) -> Result<Vec<AuthorityAge>, AuthorityError> {
     Ok(ages)
 }
 
-/// The trust anchors of a cluster as nodes should have them; `None` before its authority is made.
-pub fn anchors(root: &Path, cluster: &ClusterName) -> Option<String> {
-    std::fs::read_to_string(root.join(cluster.as_str()).join("ca.pem")).ok()
+/// The trust anchors of a cluster as nodes should have them; `None` where its authority is not there to sign.
+pub fn anchors(root: &Path, cluster: &ClusterName, id: ClusterId) -> Result<Option<String>, AuthorityError> {
+    match Authority::open(root, cluster, id) {
+        Ok(authority) => Ok(Some(authority.anchors_pem)),
+        Err(AuthorityError::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whole days until the first certificate of a PEM text ends; negative when it has ended.
@@ -218,8 +238,10 @@ mod tests {
     fn an_authority_is_made_once_and_its_key_is_private() {
         let root = tempfile::tempdir().unwrap();
         let name: ClusterName = "c0".parse().unwrap();
-        let first = Authority::open_or_make(root.path(), &name, id(1)).unwrap();
-        let again = Authority::open_or_make(root.path(), &name, id(1)).unwrap();
+        assert_eq!(anchors(root.path(), &name, id(1)).unwrap(), None);
+        let first = Authority::make(root.path(), &name, id(1), false).unwrap();
+        let again = Authority::make(root.path(), &name, id(1), false).unwrap();
+        assert_eq!(anchors(root.path(), &name, id(1)).unwrap().as_ref(), Some(&first.anchors_pem));
         assert_eq!(first.anchors_pem, again.anchors_pem);
         let key = root.path().join("c0/ca.key");
         assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
@@ -229,7 +251,7 @@ mod tests {
     #[test]
     fn a_leaf_names_role_cluster_and_node_and_is_signed_by_the_authority() {
         let root = tempfile::tempdir().unwrap();
-        let authority = Authority::open_or_make(root.path(), &"c0".parse().unwrap(), id(1)).unwrap();
+        let authority = Authority::make(root.path(), &"c0".parse().unwrap(), id(1), false).unwrap();
         let node: NodeUuid = "11111111-2222-4333-8444-555555555555".parse().unwrap();
         let leaf = authority.issue(Subject { cluster_id: id(1), is_server: true, node }).unwrap();
         assert_eq!(days_left(&leaf.certificate_pem), Some(89));
@@ -249,13 +271,34 @@ mod tests {
     fn an_authority_of_another_cluster_or_half_of_one_is_refused() {
         let root = tempfile::tempdir().unwrap();
         let name: ClusterName = "c0".parse().unwrap();
-        Authority::open_or_make(root.path(), &name, id(1)).unwrap();
+        Authority::make(root.path(), &name, id(1), false).unwrap();
         let check = |want: &str| {
-            let error = Authority::open_or_make(root.path(), &name, id(2)).err().unwrap().to_string();
+            let error = Authority::make(root.path(), &name, id(2), false).err().unwrap().to_string();
             assert!(error.contains(want), "{error}");
         };
         check("belongs to another cluster id");
         std::fs::remove_file(root.path().join("c0/ca.pem")).unwrap();
         check("is not complete");
+    }
+
+    #[test]
+    fn a_lost_key_is_made_again_only_before_the_cluster_is_founded() {
+        let root = tempfile::tempdir().unwrap();
+        let name: ClusterName = "c0".parse().unwrap();
+        let first = Authority::make(root.path(), &name, id(1), false).unwrap();
+        std::fs::remove_file(root.path().join("c0/ca.key")).unwrap();
+        let refused = Authority::make(root.path(), &name, id(1), true).err().unwrap().to_string();
+        assert!(refused.contains("is never made again"), "{refused}");
+        assert!(
+            Authority::open(root.path(), &name, id(1))
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("ca.key is missing")
+        );
+        assert!(!root.path().join("c0/ca.key").exists());
+        assert_eq!(std::fs::read_to_string(root.path().join("c0/ca.pem")).unwrap(), first.anchors_pem);
+        let second = Authority::make(root.path(), &name, id(1), false).unwrap();
+        assert_ne!(first.anchors_pem, second.anchors_pem);
     }
 }

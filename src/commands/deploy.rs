@@ -1,13 +1,13 @@
 //! `deploy`: installs the program, certificates and configuration on the hosts, as the inventory describes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dkc_core::ids::ClusterName;
 use dkc_inventory::model::Inventory;
 use dkc_inventory::plan::{self, DeployRequest, Program, Selection};
 use dkc_inventory::render;
 
-use crate::authority::{self, Authority};
+use crate::authority;
 use crate::error::{CommandError, codes};
 use crate::operation::{self, Record};
 use crate::selector::Selected;
@@ -87,14 +87,15 @@ pub fn own_program() -> Result<Program, CommandError> {
     })
 }
 
-/// The digest of each cluster's trust anchors. Creates a missing authority, except in a dry run.
+/// The digest of each cluster's trust anchors, where its authority is there. Makes nothing: that is a step of the plan.
 fn authorities(
     session: &Session,
     inventory: &Inventory,
     selection: &Selection,
 ) -> Result<BTreeMap<ClusterName, String>, CommandError> {
     let nodes = selection.nodes(inventory).map_err(operation::refused("deploy"))?;
-    authorities_of(session, inventory, nodes.iter().map(|node| node.cluster()))
+    let clusters: BTreeSet<&ClusterName> = nodes.iter().map(|node| node.cluster()).collect();
+    authorities_of(session, inventory, clusters.into_iter())
 }
 
 /// The same for these clusters.
@@ -107,15 +108,10 @@ pub fn authorities_of<'a>(
     let mut digests = BTreeMap::new();
     for name in clusters {
         let Some(cluster) = inventory.clusters.get(name) else { continue };
-        if !session.settings.dry_run && !digests.contains_key(name) {
-            let made = Authority::open_or_make(&root, name, cluster.id);
-            made.map_err(|error| {
-                CommandError::new(&codes::AUTHORITY, error.to_string()).now("nothing changed")
-            })?;
-        }
-        if let Some(text) = authority::anchors(&root, name) {
-            digests.insert(name.clone(), render::digest(&text));
-        }
+        let anchors = authority::anchors(&root, name, cluster.id).map_err(|error| {
+            CommandError::new(&codes::AUTHORITY, error.to_string()).now("nothing changed")
+        })?;
+        digests.extend(anchors.map(|text| (name.clone(), render::digest(&text))));
     }
     Ok(digests)
 }

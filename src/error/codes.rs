@@ -207,6 +207,9 @@ codes! {
     ILLEGAL_WORD = 447, Refused,
         "The state of the ring does not allow that word now. The message says which state that is and which word comes next; `status cluster` shows the state of each member.",
         "リングの現在の状態ではそのコマンドを実行できません。メッセージに状態と次に使うコマンドが示されます。各メンバーの状態は `status cluster` で確認できます。";
+    AUTHORITY_LOST = 450, Refused,
+        "The key of the cluster's certificate authority is not beside the inventory of this machine, and a certificate is to be issued. A founded cluster trusts one authority only, so another is never made in its place. Put `authority/CLUSTER/` back from a copy, or work from the machine that has it.",
+        "クラスタの認証局の鍵がこのマシンのインベントリの隣にないため、証明書を発行できません。創設済みのクラスタは一つの認証局だけを信頼するので、代わりの認証局が作られることはありません。`authority/CLUSTER/` を控えから戻すか、鍵のあるマシンで作業してください。";
     NOTHING_STAGED = 312, Unknown,
         "Nothing is staged for the cluster. `grow`, `shrink` and `replace` with --stage prepare a change; `plan list` shows what is staged.",
         "そのクラスタに準備済みの変更はありません。`grow`、`shrink`、`replace` に --stage を付けると準備できます。`plan list` で一覧を表示できます。";

@@ -93,6 +93,31 @@ fn a_ring_that_changed_while_the_operator_thought_is_not_touched() {
 }
 
 #[test]
+fn an_authority_is_made_only_after_a_yes_and_never_again_for_a_founded_cluster() {
+    let here = Here::registered(1);
+    let authority = here.stage.inventory().join("authority/c0");
+    let mut terminal = here.prompt();
+    let made = "make the certificate authority of c0";
+    terminal.line("deploy").expect(made).expect("Apply? [y/N]");
+    terminal.line("n").expect("nothing changed").prompt().line("quit");
+    terminal.ends();
+    assert!(here.exits("deploy --dry-run", 0).contains(made));
+    assert!(!authority.exists(), "made although nobody said yes");
+    here.ok("deploy --yes");
+    here.ok("start cluster -n c0 --yes");
+
+    let trusted = std::fs::read_to_string(authority.join("ca.pem")).expect("the authority");
+    std::fs::remove_file(authority.join("ca.key")).expect("removed");
+    // Whoever needs no certificate needs no authority.
+    assert!(here.ok("deploy --yes").contains("nothing to do"));
+    std::fs::remove_file(format!("{}/c0-0/tls/node.pem", here.data())).expect("removed");
+    let refused = here.exits("deploy --yes", 4);
+    assert!(refused.contains("DKC-E0450"), "{refused}");
+    assert!(!authority.join("ca.key").exists(), "made again");
+    assert_eq!(std::fs::read_to_string(authority.join("ca.pem")).expect("the authority"), trusted);
+}
+
+#[test]
 fn after_any_other_change_a_half_done_operation_is_planned_anew() {
     let here = Here::registered(1);
     let node = format!("{}/c0-0", here.data());

@@ -68,6 +68,13 @@ pub enum HostAction {
         /// What the operator is shown of the change, secrets masked.
         diff: String,
     },
+    /// The certificate authority of a cluster that was never founded, beside the inventory on the operator's machine.
+    MakeAuthority {
+        /// The root directory of the host that the step is listed under.
+        root: String,
+        /// Whose authority.
+        cluster: ClusterName,
+    },
     /// A fresh key and certificate signed by the cluster's authority, and the trust anchors.
     IssueCertificate {
         /// The node's directory.
@@ -257,7 +264,10 @@ impl HostAction {
     fn directory(&self) -> Directory<'_> {
         use HostAction::*;
         match self {
-            MakeRoot { root } | UploadProgram { root, .. } | RemoveRoot { root } => Directory::Root(root),
+            MakeRoot { root }
+            | UploadProgram { root, .. }
+            | RemoveRoot { root }
+            | MakeAuthority { root, .. } => Directory::Root(root),
             WriteFile { path, .. } => Directory::Node(parent(path)),
             MakeNode { dir, .. }
             | IssueCertificate { dir, .. }
@@ -302,6 +312,9 @@ impl HostAction {
             MakeNode { dir, .. } => format!("make {dir}"),
             WriteFile { path, replaces: Some(_), .. } => format!("replace {path}"),
             WriteFile { path, replaces: None, .. } => format!("write {path}"),
+            MakeAuthority { cluster, .. } => {
+                format!("make the certificate authority of {cluster}, on this machine beside the inventory")
+            }
             IssueCertificate { dir, is_server, .. } => {
                 format!("issue a {} certificate into {dir}/tls", if *is_server { "server" } else { "slave" })
             }

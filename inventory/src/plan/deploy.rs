@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dkc_core::config::{NodeConfig, Role, layout};
 use dkc_core::ids::{ClusterName, HostAddress};
 
+use super::authority::Authorities;
 use super::header::ring_version;
 use super::steps::{Phase, Place, Steps, places};
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Selection, unified};
@@ -14,8 +15,6 @@ use crate::model::{Inventory, NodeName};
 use crate::observed::{HostFacts, NodeView, Observed, UNIT_FILE};
 use crate::render;
 
-/// Certificates live 90 days at most; below this they are issued anew, so that two missed deploys do no harm.
-pub const CERTIFICATE_RENEW_DAYS: i64 = 30;
 /// Beyond this, fresh certificates are not yet valid and expiry times jump.
 pub const CLOCK_OFFSET_MAX_MS: i64 = 30_000;
 /// A server's log keeps two segments besides the one that is written; the state needs some room to begin with.
@@ -41,9 +40,10 @@ pub struct DeployRequest {
     pub operation: Operation,
     pub selection: Selection,
     pub program: Program,
-    /// SHA-256 of each cluster's trust anchors (`tls/ca.pem` as it would be written), where they exist already.
+    /// SHA-256 of each cluster's trust anchors (`tls/ca.pem` as it would be written), where its authority is there to
+    /// sign. One that is missing is made, by a step, or refused when the cluster was founded with it.
     pub authorities: BTreeMap<ClusterName, String>,
-    /// Only `node.yaml` of what is installed.
+    /// Only `node.yaml` and the certificates of what is installed.
     pub config_only: bool,
 }
 
@@ -53,14 +53,17 @@ pub fn deploy(inventory: &Inventory, observed: &Observed, request: &DeployReques
     let places = places(inventory, observed, &nodes, &mut refusals);
     refusals.extend(host_refusals(inventory, request, &places));
     refusals.extend(places.iter().filter_map(|place| node_refusal(inventory, request, place)));
+    let authorities = Authorities::of(inventory, &request.authorities, &places);
+    refusals.extend(authorities.refusals(&places));
     Refused::unless_empty(refusals)?;
 
     let mut steps = Steps::default();
+    authorities.steps(&mut steps, &places);
     if !request.config_only {
         program_steps(&mut steps, request, &places);
     }
     for place in &places {
-        node_steps(&mut steps, inventory, request, place);
+        node_steps(&mut steps, inventory, request, &authorities, place);
     }
     let mut plan = Plan::new(inventory, &request.operation, Danger::Reversible);
     plan.ring_version = ring_version(observed, &nodes);
@@ -214,6 +217,7 @@ pub(super) fn node_steps(
     steps: &mut Steps,
     inventory: &Inventory,
     request: &DeployRequest,
+    authorities: &Authorities<'_>,
     place: &Place<'_>,
 ) {
     let (Some(config), Some(uuid)) =
@@ -227,7 +231,7 @@ pub(super) fn node_steps(
     if !request.config_only && view.marker != Some(uuid) {
         actions.push(HostAction::MakeNode { dir: dir.clone(), uuid });
     }
-    if !request.config_only && needs_certificate(request, &place.node, &view) {
+    if authorities.needs_certificate(place) {
         let is_server = place.node.is_server();
         actions.push(HostAction::IssueCertificate { dir: dir.clone(), uuid, is_server });
     }
@@ -245,13 +249,6 @@ pub(super) fn node_steps(
         actions.extend(service_step(place, &dir, &view, &config));
     }
     actions.into_iter().for_each(|action| steps.node(Phase::InstallNodes, place, action));
-}
-
-fn needs_certificate(request: &DeployRequest, node: &NodeName, view: &NodeView) -> bool {
-    let ends_soon = view.certificate_days.is_none_or(|days| days < CERTIFICATE_RENEW_DAYS);
-    let anchors = view.files.get(layout::TLS_CA);
-    let wanted = request.authorities.get(node.cluster());
-    ends_soon || anchors.is_none() || wanted.is_some_and(|wanted| Some(wanted) != anchors)
 }
 
 pub(super) fn config_step(dir: &str, config: &NodeConfig, view: &NodeView) -> Option<HostAction> {

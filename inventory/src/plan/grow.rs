@@ -4,6 +4,7 @@
 use dkc_core::meta::MemberChange;
 use dkc_core::ring::{self, InRing};
 
+use super::authority::Authorities;
 use super::deploy::{host_refusals, node_refusal, node_steps, parameter_refusals, program_steps};
 use super::membership::Membership;
 use super::start::{is_running, port_refusals, start_action};
@@ -47,6 +48,8 @@ impl<'a> Membership<'a> {
         refusals.extend(parameter_refusals(self.inventory, &nodes));
         refusals.extend(host_refusals(self.inventory, &deploy, &places));
         refusals.extend(places.iter().filter_map(|place| node_refusal(self.inventory, &deploy, place)));
+        let authorities = Authorities::of(self.inventory, &deploy.authorities, &places);
+        refusals.extend(authorities.refusals(&places));
         for place in places.iter().filter(|place| !is_running(place)) {
             refusals.extend(port_refusals(self.inventory, place));
         }
@@ -66,9 +69,11 @@ impl<'a> Membership<'a> {
     /// Newcomers are installed, known to the ring, started, and find themselves in it.
     pub(super) fn join_steps(&self, steps: &mut Steps, new: &[Place<'_>]) {
         let deploy = self.deploy_request();
+        let authorities = Authorities::of(self.inventory, &deploy.authorities, new);
+        authorities.steps(steps, new);
         program_steps(steps, &deploy, new);
         for place in new {
-            node_steps(steps, self.inventory, &deploy, place);
+            node_steps(steps, self.inventory, &deploy, &authorities, place);
         }
         for server in self.to_bring_in() {
             let entry = self.inventory.server_entry(server);

@@ -2,6 +2,7 @@
 //! holds every reason to refuse and the order of the steps.
 
 mod action;
+mod authority;
 mod deploy;
 mod destroy;
 mod diff;
@@ -25,8 +26,9 @@ use dkc_core::ids::{HostAddress, RingVersion};
 use serde::{Deserialize, Serialize};
 
 pub use action::{Action, Endpoint, HostAction, RingAction};
+pub use authority::CERTIFICATE_RENEW_DAYS;
 pub(crate) use deploy::ownership_refusal;
-pub use deploy::{CERTIFICATE_RENEW_DAYS, CLOCK_OFFSET_MAX_MS, DeployRequest, Program, deploy};
+pub use deploy::{CLOCK_OFFSET_MAX_MS, DeployRequest, Program, deploy};
 pub use destroy::{DestroyRequest, DestroyTarget, destroy};
 pub use diff::unified;
 pub use header::Operation;

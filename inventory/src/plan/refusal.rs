@@ -58,6 +58,8 @@ pub enum Refusal {
     FoundersMissing { cluster: ClusterName, missing: Vec<String> },
     #[error("the parameters of {cluster} are not valid: {message}")]
     Parameters { cluster: ClusterName, message: String },
+    #[error("the authority of {cluster} is not on this machine, so no certificate can be issued")]
+    AuthorityLost { cluster: ClusterName },
     #[error("slave {id} has no pair: it would listen nowhere")]
     NoPair { id: String },
     #[error("the ring of {cluster} cannot be spoken to: {why}")]
@@ -139,6 +141,7 @@ impl Refusal {
             FoundersMissing { .. } => "DKC-E0435",
             Parameters { .. } => "DKC-E0436",
             NoPair { .. } => "DKC-E0437",
+            AuthorityLost { .. } => "DKC-E0450",
             SlavesLeft { .. } => "DKC-E0438",
             RingSilent { .. } => "DKC-E0440",
             NotServing { .. } => "DKC-E0441",
@@ -204,6 +207,9 @@ impl Refusal {
             ],
             FoundersMissing { cluster, .. } => one(format!("start cluster -n {cluster}")),
             Parameters { cluster, .. } => one(format!("modify cluster -n {cluster} …")),
+            AuthorityLost { cluster } => one(format!(
+                "put authority/{cluster}/ca.pem and ca.key back beside the inventory, then retype"
+            )),
             NoPair { id } => one(format!("register pair --id {id} --listen 127.0.0.1:11211")),
             RingSilent { cluster, .. } => {
                 vec![format!("start cluster -n {cluster}   (members change only while it runs), then retype")]
@@ -244,6 +250,9 @@ impl Refusal {
         use Refusal::*;
         match self {
             ForeignRoot { .. } => Some("dkc writes and removes only what carries its own marker"),
+            AuthorityLost { .. } => {
+                Some("the cluster was founded with it: no node would trust what another one signs")
+            }
             Clock { .. } => Some("certificates and expiry times would go wrong"),
             LostData { .. } => Some("it took part in votes: empty, it could undo what was acknowledged"),
             ForeignData { .. } | ForeignNode { .. } => Some("a data directory belongs to one node for ever"),

@@ -110,12 +110,17 @@ pub fn operation(command: &str) -> Operation {
     Operation { id: "op-0000002a".into(), command: command.into() }
 }
 
+/// The authority of `c0` is there; `anchors` is what a symbolic deploy leaves of it on hosts.
+pub fn authorities() -> BTreeMap<dkc_core::ids::ClusterName, String> {
+    [("c0".parse().unwrap(), "anchors".to_owned())].into()
+}
+
 pub fn deploy_request() -> DeployRequest {
     DeployRequest {
         operation: operation("deploy"),
         selection: Selection::default(),
         program: Program { digest: PROGRAM.into(), bytes: 30_000_000, architecture: "x86_64".into() },
-        authorities: BTreeMap::new(),
+        authorities: authorities(),
         config_only: false,
     }
 }

@@ -1,8 +1,6 @@
 //! Plans that change members, and every reason why they are not made. The ring beside the hosts is a real meta state,
 //! so that what the plan shows is what the meta group would do.
 
-use std::collections::BTreeMap;
-
 use dkc_core::control::{MetaView, RoleStatus, TabletStatus};
 use dkc_core::ids::{MemberNo, NodeId, TabletId};
 use dkc_core::meta::{Founder, MemberChange, MetaCommand, MetaReply, MetaState, OperationId};
@@ -116,7 +114,7 @@ impl Stage {
                 bytes: 30_000_000,
                 architecture: "x86_64".into(),
             },
-            authorities: BTreeMap::new(),
+            authorities: lab::authorities(),
             allow_no_tolerance: allow,
         };
         plan::change_members(&self.inventory, &self.observed, &request).map(|(plan, _)| plan)

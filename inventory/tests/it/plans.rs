@@ -154,6 +154,55 @@ fn a_certificate_that_ends_soon_is_issued_anew() {
 }
 
 #[test]
+fn a_missing_authority_is_made_by_a_step_before_anything_is_signed() {
+    let inventory = three_servers();
+    let bare = lab::bare_hosts(&inventory);
+    let request = DeployRequest { authorities: Default::default(), ..deploy_request() };
+    let plan = plan::deploy(&inventory, &bare, &request).unwrap();
+    let words: Vec<String> = plan.steps.iter().map(|step| step.action.words()).collect();
+    let made = "make the certificate authority of c0, on this machine beside the inventory";
+    assert_eq!(words.iter().filter(|word| *word == made).count(), 1, "{words:?}");
+    let phase = |part: &str| plan.steps.iter().find(|s| s.action.words().contains(part)).unwrap().phase;
+    assert!(phase(made) < phase("issue a server certificate"));
+    // Deployed, but never founded: whatever the lost one has signed is signed anew.
+    let (inventory, observed) = deployed();
+    let plan = plan::deploy(&inventory, &observed, &request).unwrap();
+    let issued = plan.steps.iter().filter(|step| step.action.words().starts_with("issue")).count();
+    assert_eq!(issued, inventory.node_names().len());
+}
+
+#[test]
+fn the_authority_of_a_founded_cluster_is_never_made_again() {
+    let (inventory, mut observed) = running();
+    let request = DeployRequest { authorities: Default::default(), ..deploy_request() };
+    check(&plan::deploy(&inventory, &observed, &request).unwrap(), "deploy: nothing to do\n");
+    let node = NodeName::Server("c0".parse().unwrap(), MemberNo(2));
+    lab::facts_mut(&mut observed, "10.77.0.13").nodes.get_mut(&node).unwrap().certificate_days = Some(29);
+    let refused = "Refused: the authority of c0 is not on this machine, so no certificate can be issued";
+    assert_eq!(lab::refused(plan::deploy(&inventory, &observed, &request)), refused);
+    // An inventory that does not know yet that its cluster is founded: the servers say so.
+    let older = three_servers();
+    assert_eq!(lab::refused(plan::deploy(&older, &observed, &request)), refused);
+}
+
+#[test]
+fn a_deploy_of_configuration_renews_certificates_and_leaves_the_program() {
+    let (inventory, mut observed) = deployed();
+    let node = NodeName::Server("c0".parse().unwrap(), MemberNo(2));
+    let facts = lab::facts_mut(&mut observed, "10.77.0.13");
+    let view = facts.nodes.get_mut(&node).unwrap();
+    (view.certificate_days, view.program) = (Some(29), Some("older".into()));
+    let request = DeployRequest { config_only: true, ..deploy_request() };
+    let plan = plan::deploy(&inventory, &observed, &request).unwrap();
+    let words: Vec<String> = plan.steps.iter().map(|step| step.action.words()).collect();
+    let want = [
+        "issue a server certificate into /var/lib/dkc/c0-2/tls",
+        "check the configuration in /var/lib/dkc/c0-2",
+    ];
+    assert_eq!(words, want);
+}
+
+#[test]
 fn a_first_start_founds_the_ring() {
     let (inventory, observed) = deployed();
     check(

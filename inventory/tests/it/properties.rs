@@ -6,7 +6,9 @@ use dkc_core::config::Protocol;
 use dkc_core::ids::{MemberNo, SlaveId};
 use dkc_inventory::edit::{self, Change, EditError, Edited};
 use dkc_inventory::model::Inventory;
-use dkc_inventory::plan::{self, DestroyRequest, DestroyTarget, StartRequest, StopRequest, Target};
+use dkc_inventory::plan::{
+    self, DeployRequest, DestroyRequest, DestroyTarget, StartRequest, StopRequest, Target,
+};
 use dkc_inventory::yaml;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -197,15 +199,18 @@ proptest! {
     fn after_a_deploy_there_is_nothing_to_deploy(lines in vec(line(), 0..25), cut in 0_usize..100) {
         let inventory = after(&lines);
         let observed = lab::bare_hosts(&inventory);
+        // `anchors` is what a symbolic deploy leaves on hosts.
+        let authorities = inventory.clusters.keys().map(|name| (name.clone(), "anchors".to_owned())).collect();
+        let request = DeployRequest { authorities, ..lab::deploy_request() };
         // Deployed and founded in the inventory's eyes, but bare: refused, which other tests look at.
-        let Ok(plan) = plan::deploy(&inventory, &observed, &lab::deploy_request()) else { return Ok(()) };
+        let Ok(plan) = plan::deploy(&inventory, &observed, &request) else { return Ok(()) };
         // Killed after any step, the command typed again does the rest.
         let half = apply_some(&observed, &plan, plan.steps.len() * cut / 100);
-        let rest = plan::deploy(&inventory, &half, &lab::deploy_request()).expect("a resumed deploy is not refused");
+        let rest = plan::deploy(&inventory, &half, &request).expect("a resumed deploy is not refused");
         let done = apply(&half, &rest);
         prop_assert_eq!(&done, &apply(&observed, &plan));
         let inventory = record(&inventory, &plan);
-        let again = plan::deploy(&inventory, &done, &lab::deploy_request()).unwrap();
+        let again = plan::deploy(&inventory, &done, &request).unwrap();
         prop_assert!(again.is_empty(), "{}", again.text());
         prop_assert_eq!(again.base, again.target);
         prop_assert!(!inventory.is_dirty());

@@ -46,6 +46,7 @@ pub fn record(inventory: &Inventory, plan: &Plan) -> Inventory {
 fn carry_out(facts: &mut HostFacts, step: &Step) {
     match step.action.on_host().expect("the ring is not simulated here") {
         HostAction::MakeRoot { .. } => facts.root_has_marker = true,
+        HostAction::MakeAuthority { .. } => {}
         HostAction::UploadProgram { digest, .. } => {
             facts.programs.insert(digest.clone());
         }

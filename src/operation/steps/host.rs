@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dkc_core::config::layout;
 use dkc_core::control::{ControlReply, ControlRequest, NodeStatus, RoleStatus};
-use dkc_core::ids::{HostAddress, NodeId, NodeUuid};
+use dkc_core::ids::{ClusterName, HostAddress, NodeId, NodeUuid};
 use dkc_inventory::model::Inventory;
 use dkc_inventory::observed::ServiceManager;
 use dkc_inventory::plan::{HostAction, Plan, Step};
@@ -165,6 +165,7 @@ impl HostStep<'_> {
                 let replaces = replaces.as_deref().map_or(Replaces::Nothing, Replaces::Digest);
                 Ok(self.write(path, text, *mode, replaces).await?)
             }
+            HostAction::MakeAuthority { cluster, .. } => self.make_authority(cluster),
             HostAction::IssueCertificate { dir, uuid, is_server } => self.issue(dir, *uuid, *is_server).await,
             HostAction::LinkProgram { dir, digest } => {
                 self.must("link program", LINK, &[dir, digest, operation]).await
@@ -260,12 +261,19 @@ impl HostStep<'_> {
         self.host.write_file(NewFile { path, bytes: text.as_bytes(), mode, operation, replaces }).await
     }
 
+    /// On this machine. What was founded since the plan was made keeps the authority that it trusts.
+    fn make_authority(&self, name: &ClusterName) -> Result<(), StepError> {
+        let cluster = self.inventory.clusters.get(name).ok_or(StepError::UnknownNode)?;
+        Authority::make(self.authority_dir, name, cluster.id, cluster.founded)?;
+        Ok(())
+    }
+
     /// Anchors, key, certificate, in this order: a daemon that reads in between finds a certificate that still fits
     /// nothing new, and reads again.
     async fn issue(&self, dir: &str, node: NodeUuid, is_server: bool) -> Result<(), StepError> {
         let name = self.step.node.as_ref().ok_or(StepError::UnknownNode)?.cluster();
         let cluster_id = self.inventory.clusters.get(name).ok_or(StepError::UnknownNode)?.id;
-        let authority = Authority::open_or_make(self.authority_dir, name, cluster_id)?;
+        let authority = Authority::open(self.authority_dir, name, cluster_id)?;
         let leaf = authority.issue(Subject { cluster_id, is_server, node })?;
         let files = [
             (layout::TLS_CA, &leaf.anchors_pem, 0o644),
