@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::document::Document;
 use crate::model::{Host, Inventory, NodeName, node_dir};
 use crate::observed::{HostFacts, HostView, Observed, ServiceManager, Silence};
-use crate::plan::{CLOCK_OFFSET_MAX_MS, Refusal};
+use crate::plan::{CERTIFICATE_RENEW_DAYS, CLOCK_OFFSET_MAX_MS, Refusal};
 use crate::render;
 
 /// Beyond this a clock is worth looking at, although everything works.
@@ -32,7 +32,8 @@ pub enum Grade {
 pub struct Finding {
     pub host: HostAddress,
     pub grade: Grade,
-    /// `login`, `host key`, `architecture`, `disk`, `clock`, `directory`, `port`, `mesh`, `machine`, `service`.
+    /// `login`, `host key`, `architecture`, `disk`, `clock`, `directory`, `port`, `mesh`, `machine`, `service`,
+    /// `certificate`.
     pub topic: &'static str,
     pub what: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,6 +79,7 @@ pub fn check(
                 findings.push(disk(address, facts));
                 findings.push(service(address, facts));
                 findings.extend(ports(inventory, address, facts));
+                findings.extend(certificates(inventory, address, facts));
                 findings.extend(mesh(inventory, observed, address, facts));
                 findings.extend(same_machine(observed, address, facts));
             }
@@ -209,6 +211,36 @@ fn ports(inventory: &Inventory, address: &HostAddress, facts: &HostFacts) -> Vec
         }
     }
     findings
+}
+
+/// When each installed node's certificate ends. From then on it gets no new connection.
+fn certificates(inventory: &Inventory, address: &HostAddress, facts: &HostFacts) -> Vec<Finding> {
+    let installed = inventory.nodes_on(address).into_iter().filter(|node| facts.node(node).exists);
+    let found = |node: NodeName| {
+        let grade = match facts.node(&node).certificate_days {
+            Some(days) if days >= CERTIFICATE_RENEW_DAYS => Grade::Ok,
+            Some(days) if days >= 0 => Grade::Warn,
+            _ => Grade::Fail,
+        };
+        let words = certificate_words(facts.node(&node).certificate_days);
+        let finding = finding(address, grade, "certificate", format!("{node}: {words}"));
+        match grade {
+            Grade::Ok => finding,
+            _ => finding.advise(format!("deploy -n {} --config-only", node.cluster())),
+        }
+    };
+    installed.map(found).collect()
+}
+
+/// When a certificate ends, as people say it.
+pub fn certificate_words(days: Option<i64>) -> String {
+    match days {
+        None => "has no certificate that can be read".into(),
+        Some(..0) => "its certificate has ended: no new connection is possible".into(),
+        Some(0) => "its certificate ends within a day".into(),
+        Some(1) => "its certificate ends in 1 day".into(),
+        Some(days) => format!("its certificate ends in {days} days"),
+    }
 }
 
 /// The TCP addresses that a node listens on.

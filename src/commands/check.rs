@@ -20,6 +20,7 @@ use crate::ui::{Format, Listing};
 ///
 /// Read-only. Finds every reason for which deploy or start would refuse, and names the remedy. For a running cluster it
 /// also shows how the members see each server: OK if they agree, NG with the differences.
+/// Certificates are warned about from 30 days before they end; deploy renews them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES\n  check\n  check host 10.0.0.10 @rack1\n  check cluster -n c0")]
 pub struct Args {

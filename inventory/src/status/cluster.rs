@@ -59,6 +59,9 @@ pub struct ServerReport {
     /// Why the state is what it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// What will need a hand, although everything works now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
     /// All that its daemon said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub long: Option<Box<NodeStatus>>,
@@ -131,7 +134,7 @@ impl ServerReport {
         server: &Server,
     ) -> ServerReport {
         let node = NodeName::Server(cluster.clone(), server.number);
-        let NodeCondition { state, why, said } = NodeCondition::of(inventory, observed, &node);
+        let NodeCondition { state, why, notice, said } = NodeCondition::of(inventory, observed, &node);
         let mut report = ServerReport {
             number: server.number,
             address: server.address.host.to_string(),
@@ -141,6 +144,7 @@ impl ServerReport {
             leads: None,
             replicas: None,
             why,
+            notice,
             long: said,
         };
         let load = report.said().map(|said| {
@@ -214,6 +218,7 @@ mod tests {
             leads: None,
             replicas: None,
             why: None,
+            notice: None,
             long: None,
         }
     }

@@ -10,8 +10,10 @@ use std::fmt;
 use dkc_core::control::{NodeStatus, RoleStatus};
 use serde::Serialize;
 
+use crate::check::certificate_words;
 use crate::model::{Inventory, NodeName};
 use crate::observed::{HostView, NodeView, Observed, RunState};
+use crate::plan::CERTIFICATE_RENEW_DAYS;
 
 pub use cluster::{ClusterReport, ServerReport};
 pub use ring::{OperationReport, RingReport};
@@ -52,12 +54,14 @@ impl fmt::Display for State {
 struct NodeCondition {
     state: State,
     why: Option<String>,
+    /// What will need a hand, although everything works now.
+    notice: Option<String>,
     said: Option<Box<NodeStatus>>,
 }
 
 impl NodeCondition {
     fn new(state: State, why: Option<String>) -> NodeCondition {
-        NodeCondition { state, why, said: None }
+        NodeCondition { state, why, notice: None, said: None }
     }
 
     fn of(inventory: &Inventory, observed: &Observed, node: &NodeName) -> NodeCondition {
@@ -85,9 +89,20 @@ impl NodeCondition {
                 NodeCondition::new(State::Unknown, Some(format!("process {pid} runs but does not answer")))
             }
             (RunState::Running { .. }, Some(status)) => {
-                NodeCondition { state: State::Running, why: trouble(status), said: Some(status.clone()) }
+                let (ends, ended) = certificate_end(view);
+                let why = trouble(status).or(ended);
+                NodeCondition { state: State::Running, why, notice: ends, said: Some(status.clone()) }
             }
         }
+    }
+}
+
+/// That it ends, from 30 days before on, while there is time to renew it; or that it has ended, which is a trouble.
+fn certificate_end(view: &NodeView) -> (Option<String>, Option<String>) {
+    match view.certificate_days {
+        Some(days) if days < 0 => (None, Some(certificate_words(Some(days)))),
+        Some(days) if days < CERTIFICATE_RENEW_DAYS => (Some(certificate_words(Some(days))), None),
+        _ => (None, None),
     }
 }
 

@@ -23,6 +23,9 @@ pub struct SlaveReport {
     /// Why the state is what it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// What will need a hand, although everything works now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notice: Option<String>,
     /// All that its daemon said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub long: Option<Box<NodeStatus>>,
@@ -33,17 +36,19 @@ impl SlaveReport {
     pub fn of(inventory: &Inventory, observed: &Observed, id: SlaveId) -> Option<SlaveReport> {
         let entry = inventory.slaves.get(&id)?;
         let node = inventory.slave_node(id)?;
-        let NodeCondition { state, why, said } = NodeCondition::of(inventory, observed, &node);
+        let NodeCondition { state, why, notice, said } = NodeCondition::of(inventory, observed, &node);
         let links = said.as_ref().and_then(|status| match &status.role {
             RoleStatus::Slave(slave) => link_trouble(slave),
             RoleStatus::Server(_) => None,
         });
         let (status, why) = match (state, links) {
             (State::Running, Some(trouble)) => (State::Degraded, Some(trouble)),
+            // Its certificate has ended: it goes on only as long as its connections stand.
+            (State::Running, None) if why.is_some() => (State::Degraded, why),
             (state, _) => (state, why),
         };
         let address = inventory.host_of(&node).map(|host| host.to_string());
-        Some(SlaveReport { id, cluster: entry.cluster.to_string(), address, status, why, long: said })
+        Some(SlaveReport { id, cluster: entry.cluster.to_string(), address, status, why, notice, long: said })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use dkc_inventory::check::{self, Grade};
 use dkc_inventory::observed::{Observed, ServiceManager};
+use dkc_inventory::status::{ClusterReport, State};
 
 use crate::lab::{self, three_servers};
 
@@ -96,4 +97,29 @@ fn a_node_that_runs_may_listen_on_its_own_port() {
     let port = findings.iter().find(|finding| finding.topic == "port").unwrap();
     assert_eq!((port.grade, port.what.as_str()), (Grade::Ok, "8020: c0-0 listens"));
     assert_eq!(check::worst(&findings), Grade::Warn);
+}
+
+#[test]
+fn a_certificate_is_told_from_thirty_days_before_its_end_on() {
+    let (inventory, mut observed) = crate::plans::running();
+    let (cluster, node) = ("c0".parse().unwrap(), "c0-0".to_owned());
+    let mut check = |days: Option<i64>, grade: Grade, what: &str, status: (State, Option<&str>)| {
+        let facts = lab::facts_mut(&mut observed, "10.77.0.11");
+        let view = facts.nodes.iter_mut().find(|(name, _)| name.to_string() == node).unwrap().1;
+        view.certificate_days = days;
+        let hosts = lab::hosts("10.77.0.11").into_iter().collect();
+        let findings = check::check(&inventory, &observed, &hosts, "x86_64");
+        let found = findings.iter().find(|finding| finding.topic == "certificate").unwrap();
+        assert_eq!((found.grade, found.what.as_str()), (grade, format!("c0-0: {what}").as_str()));
+        let report = ClusterReport::of(&inventory, &observed, &cluster).unwrap();
+        assert_eq!((report.status, report.server[0].notice.as_deref()), status);
+    };
+    check(Some(30), Grade::Ok, "its certificate ends in 30 days", (State::Running, None));
+    let soon = "its certificate ends in 29 days";
+    check(Some(29), Grade::Warn, soon, (State::Running, Some(soon)));
+    let today = "its certificate ends within a day";
+    check(Some(0), Grade::Warn, today, (State::Running, Some(today)));
+    let ended = "its certificate has ended: no new connection is possible";
+    check(Some(-1), Grade::Fail, ended, (State::Degraded, None));
+    check(None, Grade::Fail, "has no certificate that can be read", (State::Running, None));
 }

@@ -42,7 +42,7 @@ pub fn server_row(server: &ServerReport) -> Vec<String> {
         records.map(|count| count.to_string()).unwrap_or_default(),
         memory(server.long.as_deref()),
         uptime(server.long.as_deref()),
-        server.why.clone().unwrap_or_default(),
+        what(&server.why, &server.notice),
     ]
 }
 
@@ -52,8 +52,13 @@ pub fn slave_row(slave: &SlaveReport) -> Vec<String> {
     row.resize(COLUMNS.len() - 3, String::new());
     row.push(memory(slave.long.as_deref()));
     row.push(uptime(slave.long.as_deref()));
-    row.push(slave.why.clone().unwrap_or_default());
+    row.push(what(&slave.why, &slave.notice));
     row
+}
+
+/// What is, then what is to come.
+fn what(why: &Option<String>, notice: &Option<String>) -> String {
+    why.iter().chain(notice).cloned().collect::<Vec<_>>().join("; ")
 }
 
 fn memory(said: Option<&NodeStatus>) -> String {
