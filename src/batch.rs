@@ -1,7 +1,7 @@
-//! Commands from a file, from standard input, or from `-c`: one after the other, until one fails.
+//! Commands from a file, standard input or `-c`, run in order until one fails.
 //!
-//! *Invariant:* the exit status is that of the first command that failed, and its place (`FILE:LINE`) is printed.
-//! Nothing is ever asked, and no verb may be shortened.
+//! *Invariant:* the exit status is that of the first failed command, and its position (`FILE:LINE`) is printed.
+//! No questions are asked, and verbs cannot be abbreviated.
 
 use std::io::Read;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use crate::error::{CommandError, Exit, codes};
 use crate::session::Session;
 
-/// Longest line. Nothing that makes sense is longer, and a file that is no list of commands is found out early.
+/// Longest line; it also rejects files that are not command lists early.
 pub const LINE_MAX_BYTES: usize = 1024 * 1024;
 /// Longest batch: some hundred thousand commands.
 const BATCH_MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -92,50 +92,50 @@ pub struct Statement {
 /// The commands in a text. A trailing `\` and an open quote continue on the next line; `#` begins a comment.
 pub fn statements(bytes: &[u8], has_semicolons: bool) -> Vec<Statement> {
     let mut found = Vec::new();
-    let mut gathered = String::new();
+    let mut pending = String::new();
     let mut first_line = 1;
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        if gathered.is_empty() {
+        if pending.is_empty() {
             first_line = index + 1;
         }
-        match line_text(line, gathered.len()) {
-            Ok(text) => gathered.push_str(text),
+        match line_text(line, pending.len()) {
+            Ok(text) => pending.push_str(text),
             Err(error) => {
                 found.push(Statement { line: index + 1, words: Err(error) });
                 return found;
             }
         }
-        if let Some(without) = gathered.strip_suffix('\\') {
-            gathered.truncate(without.len());
-            gathered.push(' ');
-        } else if is_quote_open(&gathered) {
-            gathered.push('\n');
+        if let Some(without) = pending.strip_suffix('\\') {
+            pending.truncate(without.len());
+            pending.push(' ');
+        } else if is_quote_open(&pending) {
+            pending.push('\n');
         } else {
-            add(&mut found, first_line, &std::mem::take(&mut gathered), has_semicolons);
+            add(&mut found, first_line, &std::mem::take(&mut pending), has_semicolons);
         }
     }
-    if !gathered.trim().is_empty() {
-        add(&mut found, first_line, &gathered, has_semicolons);
+    if !pending.trim().is_empty() {
+        add(&mut found, first_line, &pending, has_semicolons);
     }
     found
 }
 
-/// The line as text, or why it is none.
+/// The line as text, or why it is unreadable.
 pub fn line_text(line: &[u8], before: usize) -> Result<&str, CommandError> {
     if line.len() + before > LINE_MAX_BYTES {
         return Err(CommandError::new(
             &codes::BAD_LINE,
             format!("the line is longer than {LINE_MAX_BYTES} bytes"),
         )
-        .now("nothing of it was executed"));
+        .now("the line was not executed"));
     }
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     std::str::from_utf8(line).map_err(|e| {
         CommandError::new(
             &codes::BAD_LINE,
-            format!("the line is not UTF-8 text from byte {} on", e.valid_up_to() + 1),
+            format!("the line is not valid UTF-8 at byte {}", e.valid_up_to() + 1),
         )
-        .now("nothing of it was executed")
+        .now("the line was not executed")
     })
 }
 
@@ -149,11 +149,11 @@ fn add(found: &mut Vec<Statement>, line: usize, text: &str, has_semicolons: bool
     }
 }
 
-/// The words of a line as a shell would read them; a comment has none.
+/// Splits a line into words as a shell does; a comment has none.
 pub fn split(line: &str) -> Result<Vec<String>, CommandError> {
     shlex::split(line).ok_or_else(|| {
-        CommandError::new(&codes::BAD_LINE, "a quote is open at the end, or a \\ stands last")
-            .now("nothing of it was executed")
+        CommandError::new(&codes::BAD_LINE, "the line ends inside a quote or after a backslash")
+            .now("the line was not executed")
     })
 }
 
@@ -177,7 +177,7 @@ fn split_at_semicolons(text: &str) -> Vec<String> {
     parts
 }
 
-/// Where in a shell-like text one is: inside which quote, behind a backslash, in a comment.
+/// Position in shell-like text: inside a quote, after a backslash, in a comment.
 struct Scan {
     quote: Option<char>,
     is_escaped: bool,
@@ -263,11 +263,11 @@ mod tests {
             let last = statements(bytes, false).pop().expect("a statement");
             (last.line, last.words.expect_err("refused").what)
         };
-        assert_eq!(refused(b"show\n\xff\xfe\n"), (2, "the line is not UTF-8 text from byte 1 on".into()));
+        assert_eq!(refused(b"show\n\xff\xfe\n"), (2, "the line is not valid UTF-8 at byte 1".into()));
         assert_eq!(refused(&[b'a'; LINE_MAX_BYTES + 1]), (1, "the line is longer than 1048576 bytes".into()));
         assert_eq!(
             refused(b"show 'host\nmore"),
-            (1, "a quote is open at the end, or a \\ stands last".into())
+            (1, "the line ends inside a quote or after a backslash".into())
         );
     }
 }

@@ -1,5 +1,5 @@
-//! The files that are made from the parser: completion scripts and man pages. They are committed, and a test fails
-//! when they differ from what the parser says; `UPDATE=1 cargo test` writes them anew.
+//! Generates the completion scripts and man pages from the parser. They are committed; a test fails if they are out of
+//! date, and `UPDATE=1 cargo test` rewrites them.
 //!
 //! The completion scripts are the registration of the dynamic engine: at each Tab the shell asks `dkc` itself. Static
 //! scripts could not know the names in the inventory, and would be a second description of the grammar.
@@ -30,14 +30,14 @@ pub struct Args {
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
-    let files = files().map_err(|e| CommandError::bug(format!("cannot be generated: {e}")))?;
+    let files = files().map_err(|e| CommandError::bug(format!("cannot generate files: {e}")))?;
     for (path, text) in &files {
         write(&args.dir.join(path), text).map_err(|e| {
             CommandError::new(&codes::INVENTORY_UNWRITABLE, format!("cannot write {path}"))
                 .cause(e.to_string())
         })?;
     }
-    session.ui.say(&format!("{} files written below {}", files.len(), args.dir.display()));
+    session.ui.say(&format!("wrote {} files below {}", files.len(), args.dir.display()));
     Ok(())
 }
 
@@ -94,9 +94,9 @@ fn program_page(program: &clap::Command) -> std::io::Result<String> {
     let mut text = String::from_utf8(page).map_err(std::io::Error::other)?;
     text.push_str(&preformatted("COMMANDS", &crate::commands::help::overview()));
     text.push_str(&ending(program));
-    text.push_str(".SH FILES\n.TP\n\\fIinventory.yaml\\fR\nin the inventory directory: what is registered\n");
+    text.push_str(".SH FILES\n.TP\n\\fIinventory.yaml\\fR\nthe inventory, in the inventory directory\n");
     text.push_str(
-        ".TP\n\\fIgenerations/\\fR, \\fIaudit.jsonl\\fR\nbeside it: earlier generations, and who did what\n",
+        ".TP\n\\fIgenerations/\\fR, \\fIaudit.jsonl\\fR\nnext to it: earlier generations and the audit log\n",
     );
     Ok(text)
 }
@@ -116,7 +116,7 @@ fn verb_page(verb: &clap::Command) -> std::io::Result<String> {
     }
     let mut text = String::from_utf8(page).map_err(std::io::Error::other)?;
     text.push_str(&ending(verb));
-    text.push_str(".SH SEE ALSO\n\\fBdkc\\fR(1), which has the options of every command\n");
+    text.push_str(".SH SEE ALSO\n\\fBdkc\\fR(1), for global options\n");
     Ok(text)
 }
 

@@ -1,8 +1,8 @@
-//! Ctrl-C as a value: how often it was pressed since the running command began; and SIGTERM, which is for ever.
+//! Ctrl-C as a value: the number of presses since the running command began; and SIGTERM, which is permanent.
 //!
 //! *Invariant:* Ctrl-C interrupts only the running command; the count goes back to 0 when the next one begins. The
 //! first press asks for a stop at the next safe point, the second one for not waiting any longer. A SIGTERM counts
-//! as both, for this command and all that would follow, so that every prompt and batch is left.
+//! as both, for this command and all later ones, which ends every prompt and batch.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -101,7 +101,7 @@ fn start(program: Program, line: String, ui: Ui, interrupt: Interrupt) -> Result
         session.close().await;
         exit
     });
-    // A blocking task may still sit in a read of the terminal; nobody waits for it.
+    // A blocking task may still be reading the terminal; do not wait for it.
     runtime.shutdown_background();
     Ok(exit)
 }

@@ -1,4 +1,4 @@
-//! From a line's words to its exit status: parse, lay its flags over the session's, run, listen for Ctrl-C, record.
+//! Runs one line: parse, apply its flags over the session's, run, handle Ctrl-C, record, return the exit status.
 //!
 //! *Invariant:* whatever a command does, its error is printed once, here; and a command that changes something
 //! leaves a line in the audit log, also when it was refused.
@@ -16,7 +16,7 @@ use crate::session::Session;
 use crate::ui::Ui;
 use dkc_inventory::generation::Generation;
 
-/// After the second Ctrl-C a command gets this long to say how things stand before it is left behind.
+/// After the second Ctrl-C a command has this long to report the state before it is abandoned.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Runs the words of one line. `None`: the line says to leave.
@@ -54,13 +54,13 @@ pub async fn run_command(session: &mut Session, command: Command, line: String) 
 
 /// The command, until it ends or Ctrl-C ends it: at once when it only reads, at the second press otherwise.
 async fn interruptible(session: &mut Session, kind: Kind, command: Command) -> Result<(), CommandError> {
-    // It stops by itself where it must.
+    // The command stops at its own safe points.
     if kind == Kind::Nested {
         return dispatch(session, command).await;
     }
     let interrupt = session.interrupt.clone();
     let presses = if kind == Kind::Read { 1 } else { 2 };
-    // A local change writes its file in one step and then it is done: it is not worth leaving half way.
+    // A local change writes its file in one step, so it is not interrupted.
     let give_up = async {
         interrupt.pressed(presses).await;
         if kind != Kind::Read {
@@ -71,7 +71,7 @@ async fn interruptible(session: &mut Session, kind: Kind, command: Command) -> R
     let notice = async {
         if kind == Kind::Remote {
             interrupt.pressed(1).await;
-            ui.say("Ctrl-C: stopping at the next safe point; once more stops waiting");
+            ui.say("Ctrl-C: stopping at the next safe point; press again to stop waiting");
         }
         std::future::pending::<()>().await
     };
@@ -89,8 +89,8 @@ fn interrupted(kind: Kind) -> CommandError {
         Kind::Read => error.now("nothing changed"),
         Kind::Local | Kind::Nested => error,
         Kind::Remote => error
-            .now("steps that were under way on hosts may still end there")
-            .next("status, then: resume     (or type the command again)"),
+            .now("steps that were running on hosts may still complete there")
+            .next("status, then resume     (or run the command again)"),
     }
 }
 
@@ -99,7 +99,7 @@ fn generation(session: &Session) -> Generation {
 }
 
 fn record(session: &Session, line: &str, result: &Result<(), CommandError>, before: Generation) {
-    // Nothing was there before and nothing was made: there is no inventory to keep a record of.
+    // There was no inventory before and none was created, so there is nothing to audit.
     if !session.store.dir().is_dir() {
         return;
     }
@@ -109,11 +109,11 @@ fn record(session: &Session, line: &str, result: &Result<(), CommandError>, befo
     };
     let recorded = session.store.record(line, &word, exit.number(), (before, generation(session)));
     if let Err(error) = recorded {
-        session.ui.warn(&format!("the audit log was not written: {}", error.what));
+        session.ui.warn(&format!("cannot write the audit log: {}", error.what));
     }
 }
 
-/// Prints what the parser has to say of these words: help as data, anything else as a usage error.
+/// Prints the parser's output: help as data, anything else as a usage error.
 pub fn report_parse(ui: &Ui, error: clap::Error, words: &[String]) -> Exit {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         ui.data(&error.render().to_string());
@@ -124,7 +124,7 @@ pub fn report_parse(ui: &Ui, error: clap::Error, words: &[String]) -> Exit {
     error.exit
 }
 
-/// The parser's complaint in the one form that errors have.
+/// The parser's message in the common error format.
 fn usage_error(error: &clap::Error, words: &[String]) -> CommandError {
     if error.kind() == ErrorKind::InvalidSubcommand
         && let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
@@ -136,7 +136,7 @@ fn usage_error(error: &clap::Error, words: &[String]) -> CommandError {
     let first = paragraphs.next().unwrap_or_default().trim_start_matches("error: ");
     let what = match error.kind() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            "a word is missing".into()
+            "an argument is missing".into()
         }
         _ => first.lines().map(str::trim).collect::<Vec<_>>().join(" "),
     };
@@ -149,7 +149,7 @@ fn usage_error(error: &clap::Error, words: &[String]) -> CommandError {
     answer.next(usage_of(words))
 }
 
-/// How the command that these words begin is written, and where its page is.
+/// The usage line of the command that these words begin, and its help topic.
 fn usage_of(words: &[String]) -> String {
     let mut page = crate::cli::line();
     page.build();
@@ -191,15 +191,15 @@ fn unknown_word(error: &clap::Error, word: &str) -> CommandError {
     near.retain(|name| suggested.is_empty() || suggested.contains(name));
     near.dedup();
     let near = if near.is_empty() { suggested } else { near };
-    let answer = CommandError::new(&codes::UNKNOWN_COMMAND, format!("there is no command '{word}' here"));
+    let answer = CommandError::new(&codes::UNKNOWN_COMMAND, format!("unknown command '{word}'"));
     match near.as_slice() {
         [] => answer.next("help"),
         names => answer.next(format!("{}     (help lists all)", names.join(", "))),
     }
 }
 
-/// The words as one line for the record, each quoted where it must be. Values of keys are left out: they are the
-/// operator's data, and nobody who reads the record needs them.
+/// The words as one line for the record, each quoted where it must be. Values of keys are redacted: they are the
+/// operator's data.
 pub fn redacted(words: &[OsString]) -> String {
     let mut words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     if let Some(data) = words.iter().position(|word| word == "data")
@@ -216,7 +216,7 @@ pub fn redacted(words: &[OsString]) -> String {
     words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-/// Letters that no shell reads as anything else.
+/// Characters without a special meaning in any shell.
 fn is_plain(c: char) -> bool {
     c.is_alphanumeric() || "_-./:@=,+%…".contains(c)
 }

@@ -1,5 +1,5 @@
-//! Which hosts and nodes the words HOST, @GROUP, CLUSTER, CLUSTER/NO and CLUSTER/slaveID mean. Explicit only: nothing
-//! is ever "the node I happen to be connected to".
+//! Resolves the selectors HOST, @GROUP, CLUSTER, CLUSTER/NO and CLUSTER/slaveID to hosts and nodes. Selection is always
+//! explicit: no command acts on whatever node it happens to be connected to.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use dkc_inventory::names::suggestion;
 
 use crate::error::{CommandError, codes};
 
-/// What a list of selectors means. Nodes are only those that were named by cluster.
+/// The hosts and nodes that selectors name. Nodes are only those named through their cluster.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selected {
     pub hosts: BTreeSet<HostAddress>,
@@ -25,12 +25,12 @@ impl Selected {
         Ok(selected)
     }
 
-    /// Does the node belong to what was selected?
+    /// Whether the selection includes the node.
     pub fn means(&self, inventory: &Inventory, node: &NodeName) -> bool {
         self.nodes.contains(node) || inventory.host_of(node).is_some_and(|host| self.hosts.contains(&host))
     }
 
-    /// Every host that was named, or runs a node that was named.
+    /// Every named host, and the hosts of named nodes.
     pub fn all_hosts(&self, inventory: &Inventory) -> BTreeSet<HostAddress> {
         let of_nodes = self.nodes.iter().filter_map(|node| inventory.host_of(node));
         self.hosts.iter().cloned().chain(of_nodes).collect()

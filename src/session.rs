@@ -14,28 +14,28 @@ use crate::store::{Locked, Store};
 use crate::ui::{Answer, Format, Listing, Ui};
 use crate::world::World;
 
-/// How long one answer of a host may take unless `--timeout` says otherwise: a silent host is then `unknown`.
+/// Default of `--timeout`: a host that does not reply within this time is `unknown`.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 
 /// One run of `dkc`, from its first command to its last.
 pub struct Session {
     pub store: Store,
     pub ui: Ui,
-    /// Of the running line: what was set for the session, with the line's own flags laid over it.
+    /// Settings of the running line: the session's, overridden by the line's own flags.
     pub settings: Settings,
-    /// What `set` chose for all lines to come.
+    /// Session settings, changed with `set`.
     pub defaults: Settings,
     /// `use cluster NAME`.
     pub current_cluster: Option<ClusterName>,
     pub interrupt: Interrupt,
     pub world: World,
-    /// True in the prompt, where questions may be asked; false in a batch and for a single command without terminal.
+    /// True if questions may be asked; false in a batch and without a terminal.
     pub is_interactive: bool,
     /// True inside a playground, whose prompt says so.
     pub is_playground: bool,
-    /// False while a playground is made: its plans are the same each time, and shown only when one fails.
+    /// False while a playground is created: its plans are always the same and shown only on failure.
     pub shows_plans: bool,
-    /// What the running line is, as typed and redacted: for the lock, the audit log and the plan.
+    /// The running line, redacted: for the lock, the audit log and the plan.
     pub line: String,
 }
 
@@ -67,17 +67,17 @@ impl Session {
         self.world.close().await;
     }
 
-    /// The inventory as it stands. Takes no lock: a read never waits for a writer.
+    /// The current inventory. Takes no lock: a read never waits for a writer.
     pub fn inventory(&self) -> Result<Inventory, CommandError> {
         self.store.load()
     }
 
-    /// Takes the inventory for changing; the other operator sees who holds it.
+    /// Locks the inventory for a change; other operators see the holder.
     pub fn lock(&self) -> Result<Locked, CommandError> {
         self.store.lock(&self.line)
     }
 
-    /// Changes the inventory on this machine by one edit, and tells what came of it.
+    /// Applies one edit to the inventory on this machine and reports the result.
     pub fn edit(
         &self,
         edit: impl FnOnce(&Inventory) -> Result<Edited, EditError>,
@@ -89,10 +89,10 @@ impl Session {
         }
         edited.lines.iter().for_each(|line| self.ui.say(line));
         if !edited.is_changed && edited.lines.is_empty() && !self.settings.dry_run {
-            self.ui.say("nothing to change: it is so already");
+            self.ui.say("already up to date");
         }
         if self.settings.dry_run {
-            let would = if edited.is_changed { "would make" } else { "nothing to change at" };
+            let would = if edited.is_changed { "would make" } else { "no change to" };
             self.ui.say(&format!("{would} generation {}", edited.inventory.generation));
             if edited.is_changed && self.settings.exit_code {
                 return Err(CommandError::silent(Exit::Pending));
@@ -101,13 +101,13 @@ impl Session {
         Ok(())
     }
 
-    /// Prints data in the format of this line, or in `usual` when none was asked for.
+    /// Prints data in the line's format, or in `usual` if none was requested.
     pub fn show(&self, usual: Format, listing: &Listing) {
         self.ui.show(self.settings.output.unwrap_or(usual), listing);
         self.say_nothing_found(listing.rows.is_empty() && listing.documents.is_empty());
     }
 
-    /// A person wonders about silence; a script counts lines.
+    /// Tells a person that the result is empty; scripts count lines.
     pub fn say_nothing_found(&self, is_empty: bool) {
         if is_empty && self.is_interactive {
             self.ui.say("nothing to show");
@@ -119,38 +119,37 @@ impl Session {
         self.settings.timeout.unwrap_or(TIMEOUT_DEFAULT)
     }
 
-    /// The cluster that a command means: the one named, else the one in use.
+    /// The target cluster: the one named, else the one chosen with `use`.
     pub fn cluster_name(&self, named: Option<&ClusterName>) -> Result<ClusterName, CommandError> {
         named.or(self.current_cluster.as_ref()).cloned().ok_or_else(|| {
-            CommandError::new(&codes::NO_CLUSTER_NAMED, "which cluster? none is named and none is in use")
-                .next("add -n NAME, or: use cluster NAME")
+            CommandError::new(&codes::NO_CLUSTER_NAMED, "no cluster specified")
+                .next("add -n NAME, or set a default: use cluster NAME")
         })
     }
 
-    /// Asks whether to go on with what can be undone or what disturbs. `--yes` answers it; in a batch, or with
-    /// nobody there, only `--yes` does.
+    /// Asks for confirmation of reversible or disruptive operations. `--yes` confirms; without a terminal only `--yes`
+    /// does.
     pub fn confirm(&self, question: &str) -> Result<(), CommandError> {
         if self.settings.yes {
             return Ok(());
         }
-        let answer = if self.is_interactive { self.ui.ask_yes(question) } else { Answer::Nobody };
-        confirmed(answer, "add --yes to apply without being asked")
+        let answer = if self.is_interactive { self.ui.ask_yes(question) } else { Answer::NoTerminal };
+        confirmed(answer, "add --yes to apply without asking")
     }
 
-    /// Asks for a word before something is lost for good. Only the word itself answers it, typed or by `--confirm`;
-    /// `--yes` does not.
+    /// Asks for a word before data is lost. Only the word confirms, typed or given with `--confirm`; `--yes` does not.
     pub fn confirm_word(&self, question: &str, word: &str) -> Result<(), CommandError> {
         match &self.settings.confirm {
             Some(given) if given == word => Ok(()),
             Some(given) => Err(CommandError::new(
                 &codes::WRONG_CONFIRMATION,
-                format!("--confirm {given} is not what this operation asks for"),
+                format!("--confirm {given} does not match"),
             )
             .now("nothing changed")
-            .next(format!("read the plan, then: --confirm {word}"))),
+            .next(format!("review the plan, then add --confirm {word}"))),
             None => {
                 let answer =
-                    if self.is_interactive { self.ui.ask_word(question, word) } else { Answer::Nobody };
+                    if self.is_interactive { self.ui.ask_word(question, word) } else { Answer::NoTerminal };
                 confirmed(answer, &format!("add --confirm {word}"))
             }
         }
@@ -161,9 +160,9 @@ fn confirmed(answer: Answer, how: &str) -> Result<(), CommandError> {
     match answer {
         Answer::Yes => Ok(()),
         Answer::No => Err(CommandError::new(&codes::DECLINED, "not confirmed").now("nothing changed")),
-        Answer::Nobody => Err(CommandError::new(
+        Answer::NoTerminal => Err(CommandError::new(
             &codes::CONFIRMATION_NEEDED,
-            "this changes something, and nobody can be asked here",
+            "confirmation required, but there is no terminal",
         )
         .now("nothing changed")
         .next(how)),

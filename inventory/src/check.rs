@@ -1,5 +1,5 @@
-//! Preflight: what the hosts said, judged before anything is done to them. It only reads. Whatever a deploy or start
-//! would refuse is a `fail` here; what works but is weak is a `warn`, with what to do about it.
+//! Preflight: judges the facts of hosts before anything changes on them. A reason for deploy or start to refuse is a
+//! `fail`; a weakness that does not prevent them is a `warn`. Both come with advice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,11 +13,11 @@ use crate::observed::{HostFacts, HostView, Observed, ServiceManager, Silence};
 use crate::plan::{CERTIFICATE_RENEW_DAYS, CLOCK_OFFSET_MAX_MS, Refusal};
 use crate::render;
 
-/// Beyond this a clock is worth looking at, although everything works.
+/// A larger clock offset gets a warning, although everything works.
 const CLOCK_OFFSET_WARN_MS: i64 = 500;
-/// Below this a busy cluster has filled the disk before anybody looks.
+/// Below this a busy cluster may fill the disk before an operator notices.
 const DISK_FREE_WARN_BYTES: u64 = 2 * 1024 * 1024 * 1024;
-/// Below this a server's log cannot even begin.
+/// Below this a server cannot create its log.
 const DISK_FREE_FAIL_BYTES: u64 = 300 * 1024 * 1024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -50,7 +50,7 @@ impl Finding {
         self
     }
 
-    /// As a refusal would put it.
+    /// A finding in the words of a refusal.
     fn of(host: &HostAddress, topic: &'static str, refusal: &Refusal) -> Finding {
         let what = refusal.to_string();
         let what = what.strip_prefix(&format!("{host}: ")).unwrap_or(&what).to_owned();
@@ -58,7 +58,7 @@ impl Finding {
     }
 }
 
-/// All findings about these hosts, host by host. `architecture` is that of the program that would be deployed.
+/// All findings about these hosts, host by host. `architecture` is that of the program to deploy.
 pub fn check(
     inventory: &Inventory,
     observed: &Observed,
@@ -68,7 +68,7 @@ pub fn check(
     let mut findings = Vec::new();
     for address in hosts {
         match observed.hosts.get(address) {
-            None => findings.push(finding(address, Grade::Fail, "login", "was not asked")),
+            None => findings.push(finding(address, Grade::Fail, "login", "not queried")),
             Some(HostView::Silent { kind, message }) => findings.push(silence(address, *kind, message)),
             Some(HostView::Facts(facts)) => {
                 let host = inventory.host(address);
@@ -88,7 +88,7 @@ pub fn check(
     findings
 }
 
-/// The worst grade; `Ok` for no findings at all.
+/// The worst grade; `Ok` without findings.
 pub fn worst(findings: &[Finding]) -> Grade {
     findings.iter().map(|finding| finding.grade).max().unwrap_or(Grade::Ok)
 }
@@ -103,7 +103,7 @@ fn silence(address: &HostAddress, kind: Silence, message: &str) -> Finding {
 
 fn login(address: &HostAddress, facts: &HostFacts, host: Option<&Host>) -> Vec<Finding> {
     let is_local = host.is_some_and(|host| host.local);
-    let way = if is_local { "this machine" } else { "by SSH" };
+    let way = if is_local { "this machine" } else { "over SSH" };
     let mut findings = vec![finding(address, Grade::Ok, "login", format!("as {}, {way}", facts.user))];
     if let Some(host) = host.filter(|_| !is_local) {
         findings.push(match host.host_key.is_empty() {
@@ -117,7 +117,7 @@ fn login(address: &HostAddress, facts: &HostFacts, host: Option<&Host>) -> Vec<F
 
 fn architecture_of(address: &HostAddress, facts: &HostFacts, wanted: &str) -> Finding {
     if facts.architecture == wanted {
-        // The program brings its C library along, so the host's does not matter.
+        // The program is statically linked, so the host's C library does not matter.
         return finding(
             address,
             Grade::Ok,
@@ -137,7 +137,7 @@ fn clock(address: &HostAddress, facts: &HostFacts) -> Finding {
         }
         n if n > CLOCK_OFFSET_WARN_MS => {
             finding(address, Grade::Warn, "clock", format!("{offset_ms:+} ms from ours"))
-                .advise(format!("set the clock of {address} (chrony or systemd-timesyncd)"))
+                .advise(format!("synchronise the clock of {address} (chrony or systemd-timesyncd)"))
         }
         _ => finding(address, Grade::Ok, "clock", format!("{offset_ms:+} ms from ours")),
     }
@@ -186,22 +186,22 @@ fn service(address: &HostAddress, facts: &HostFacts) -> Finding {
     let ok = |what: &str| finding(address, Grade::Ok, "service", what);
     match facts.service {
         ServiceManager::SystemdSystem => ok("systemd"),
-        ServiceManager::SystemdUser => ok("systemd of the user, with linger"),
+        ServiceManager::SystemdUser => ok("user systemd, with linger"),
         ServiceManager::Supervise => {
-            finding(address, Grade::Warn, "service", "no usable systemd: dkcd supervises itself")
-                .advise("nodes do not start by themselves after a reboot: start cluster does it")
+            finding(address, Grade::Warn, "service", "no usable systemd: dkcd runs its own supervisor")
+                .advise("nodes do not restart after a reboot; run start cluster")
         }
     }
 }
 
-/// Each port is free, or listened on by the node that should.
+/// Each port is free, or used by the right node.
 fn ports(inventory: &Inventory, address: &HostAddress, facts: &HostFacts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for node in inventory.nodes_on(address) {
         for (place, port) in listeners(inventory, &node) {
             let runs = facts.node(&node).is_running();
             findings.push(match facts.listener_on(&place, port) {
-                _ if runs => finding(address, Grade::Ok, "port", format!("{port}: {node} listens")),
+                _ if runs => finding(address, Grade::Ok, "port", format!("{port}: {node} is listening")),
                 None => finding(address, Grade::Ok, "port", format!("{port}: free for {node}")),
                 Some(by) => {
                     let (host, by, node) = (address.clone(), by.to_owned(), node.clone());
@@ -235,11 +235,11 @@ fn certificates(inventory: &Inventory, address: &HostAddress, facts: &HostFacts)
 /// When a certificate ends, as people say it.
 pub fn certificate_words(days: Option<i64>) -> String {
     match days {
-        None => "has no certificate that can be read".into(),
-        Some(..0) => "its certificate has ended: no new connection is possible".into(),
-        Some(0) => "its certificate ends within a day".into(),
-        Some(1) => "its certificate ends in 1 day".into(),
-        Some(days) => format!("its certificate ends in {days} days"),
+        None => "has no readable certificate".into(),
+        Some(..0) => "its certificate has expired: new connections fail".into(),
+        Some(0) => "its certificate expires within a day".into(),
+        Some(1) => "its certificate expires in 1 day".into(),
+        Some(days) => format!("its certificate expires in {days} days"),
     }
 }
 
@@ -256,14 +256,14 @@ pub(crate) fn listeners(inventory: &Inventory, node: &NodeName) -> Vec<(String, 
     }
 }
 
-/// Who must reach whom: every host of a cluster's nodes must reach each of its servers.
+/// Every host of a cluster's nodes must reach each of its servers.
 pub fn wanted_reaches(inventory: &Inventory, host: &HostAddress) -> BTreeSet<NodeAddress> {
     let clusters: BTreeSet<_> = inventory.nodes_on(host).iter().map(|node| node.cluster().clone()).collect();
     let servers = clusters.iter().filter_map(|name| inventory.clusters.get(name)).flat_map(|c| &c.servers);
     servers.map(|server| server.address.clone()).filter(|address| address.host != *host).collect()
 }
 
-/// Could this host open a connection to every server it will need? A port that nobody listens on yet proves nothing.
+/// Whether this host can connect to every server it needs.
 fn mesh(
     inventory: &Inventory,
     observed: &Observed,
@@ -284,17 +284,17 @@ fn mesh(
         .filter(|(_, reaches)| !**reaches)
         .map(|(to, _)| {
             let told = finding(address, Grade::Fail, "mesh", format!("cannot reach {to}"));
-            let running = if is_running(to) { "which listens" } else { "on which nothing listens yet" };
-            told.advise(format!("let {address} through to {to}, {running} (firewall, routing)"))
+            let running = if is_running(to) { "which is listening" } else { "where nothing listens yet" };
+            told.advise(format!("allow connections from {address} to {to}, {running} (firewall, routing)"))
         })
         .collect();
     if findings.is_empty() && !asked.is_empty() {
-        findings.push(finding(address, Grade::Ok, "mesh", format!("reaches all {} servers", asked.len())));
+        findings.push(finding(address, Grade::Ok, "mesh", format!("can reach all {} servers", asked.len())));
     }
     findings
 }
 
-/// Two addresses of one machine look like two hosts that fail apart, and are not.
+/// Two addresses of one machine look like independent hosts but fail together.
 fn same_machine(observed: &Observed, address: &HostAddress, facts: &HostFacts) -> Option<Finding> {
     let id = facts.machine_id.as_ref().filter(|id| !id.is_empty())?;
     let is_same = |other: &&HostAddress| {
@@ -302,12 +302,13 @@ fn same_machine(observed: &Observed, address: &HostAddress, facts: &HostFacts) -
     };
     let others: Vec<String> = observed.hosts.keys().filter(is_same).map(|other| other.to_string()).collect();
     (!others.is_empty()).then(|| {
-        finding(address, Grade::Warn, "machine", format!("is the same machine as {}", others.join(", ")))
-            .advise("servers on one machine fail together (or the hosts were cloned with one machine-id)")
+        finding(address, Grade::Warn, "machine", format!("same machine as {}", others.join(", "))).advise(
+            "servers on one machine fail together (or the hosts were cloned with the same machine-id)",
+        )
     })
 }
 
-/// One line a finding, host by host, and a sum at the end.
+/// One line per finding, grouped by host, with totals at the end.
 pub fn text(findings: &[Finding]) -> String {
     let mut out = String::new();
     let mut host = None;
@@ -356,7 +357,7 @@ pub fn table(findings: &[Finding]) -> (Vec<&'static str>, Vec<Vec<String>>) {
     (vec!["HOST", "GRADE", "TOPIC", "WHAT", "ADVICE"], findings.iter().map(row).collect())
 }
 
-/// The same as documents, one a finding.
+/// One document per finding.
 pub fn documents(findings: &[Finding]) -> Vec<Document> {
     let document =
         |found: &Finding| serde_yaml::to_value(found).map(Document::from).unwrap_or(Document::Nothing);

@@ -1,21 +1,21 @@
-//! Which state of the inventory something is about. *Invariant:* a generation is only ever compared for equality or order, or
-//! followed by its next one: how many edits lie between two of them means nothing.
+//! The generation of an inventory. *Invariant:* generations are only compared or incremented; the difference between two
+//! has no meaning.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Counts the states of an inventory; every change makes the next one.
+/// Counts the states of an inventory; every change increments it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Generation(u64);
 
 impl Generation {
-    /// Of an inventory that was never written.
+    /// The generation of an inventory that was never written.
     pub const NONE: Generation = Generation(0);
 
-    /// By its number, as files and operators give it.
+    /// From a number in a file or on the command line.
     pub const fn new(number: u64) -> Generation {
         Generation(number)
     }
@@ -25,13 +25,13 @@ impl Generation {
         self.0
     }
 
-    /// The one that a change makes of this one.
+    /// The generation after a change.
     #[must_use]
     pub const fn next(self) -> Generation {
         Generation(self.0 + 1)
     }
 
-    /// The one that a change made of this one, if there was a change.
+    /// The next generation if there was a change, else the same.
     #[must_use]
     pub const fn next_if(self, is_changed: bool) -> Generation {
         if is_changed { self.next() } else { self }

@@ -1,7 +1,7 @@
-//! The inventory of dkc: what the operator wants, what was observed, and the plan that turns one into the other.
+//! The inventory of dkc: the wanted state, the observed state, and the plan from one to the other.
 //!
-//! *Invariant:* pure. No file, socket, clock, randomness, environment or printing; whoever calls passes the time,
-//! new UUIDs and the observed facts in. `clippy.toml` beside `Cargo.toml` forbids the standard library's I/O.
+//! *Invariant:* pure. No file, socket, clock, randomness, environment or printing; callers pass in the time, new UUIDs and
+//! observed facts. `clippy.toml` forbids the standard library's I/O.
 
 pub mod check;
 pub mod document;

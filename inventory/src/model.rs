@@ -1,6 +1,6 @@
-//! The inventory as a value: hosts, clusters with their servers, slaves with their pairs, and the questions that
-//! everybody asks of it. It only holds wishes, names and what the last deploy wrote; what hosts say of themselves
-//! is in `observed`. Ordered maps everywhere, so that the same inventory is always the same text.
+//! The inventory as a value: hosts, clusters with their servers, slaves with their pairs, and common queries. It holds the
+//! wanted state and what the last deploy wrote; facts from hosts are in `observed`. Ordered maps make its text
+//! deterministic.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,17 +13,17 @@ use crate::generation::Generation;
 
 /// The version of the file's format.
 pub const INVENTORY_VERSION: u32 = 1;
-/// The user that hosts get who are registered without one.
+/// The default login user.
 pub const DEFAULT_USER: &str = "dkc";
 pub const DEFAULT_SSH_PORT: u16 = 22;
-/// What a slave without a host runs on: this machine, reached without SSH.
+/// The host of a slave without one: this machine, without SSH.
 pub const THIS_MACHINE: &str = "localhost";
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inventory {
     pub version: u32,
-    /// Grows by one with every change.
+    /// Incremented by every change.
     pub generation: Generation,
     #[serde(default)]
     pub hosts: BTreeMap<HostAddress, Host>,
@@ -44,14 +44,14 @@ pub struct Host {
     /// Pinned host keys (`SHA256:…`); empty = not yet seen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub host_key: Vec<String>,
-    /// Trust whatever key the host shows at first contact, without asking.
+    /// Pin the key that the host presents at first contact without asking.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accept_new: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
-    /// This machine: the same steps without SSH.
+    /// The local machine: steps run without SSH.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub local: bool,
 }
@@ -66,12 +66,12 @@ pub struct Cluster {
     pub replicas: u32,
     pub tablets: u16,
     pub servers: Vec<Server>,
-    /// Members that left the ring. Their numbers and directories on hosts are not given to others.
+    /// Removed members. Their numbers and directories are never reused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removed: Vec<Server>,
-    /// The Raft id that the next server gets; ids are never given out twice.
+    /// The next server's Raft id; ids are never reused.
     pub next_node_id: NodeId,
-    /// Parameters the operator set; all others have their defaults.
+    /// Parameters set by the operator; all others have their defaults.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub parameters: BTreeMap<String, serde_yaml::Value>,
     /// Set once `start cluster` has founded the ring.
@@ -88,7 +88,7 @@ pub struct Server {
     pub node_uuid: NodeUuid,
     pub address: NodeAddress,
     pub is_founder: bool,
-    /// The members that this one joined: until it has the ring map it lets nobody else in.
+    /// The members that this one joined: it accepts only them until it has the ring map.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub joins: Vec<NodeId>,
     /// SHA-256 of the `node.yaml` that the last deploy wrote.
@@ -125,7 +125,7 @@ impl NodeName {
     pub fn is_server(&self) -> bool {
         matches!(self, NodeName::Server(..))
     }
-    /// As the operator speaks of it: `server 0 of c0`, `slave 1`.
+    /// For messages: `server 0 of c0`, `slave 1`.
     pub fn spoken(&self) -> String {
         match self {
             NodeName::Server(cluster, number) => format!("server {number} of {cluster}"),
@@ -142,13 +142,13 @@ impl std::fmt::Display for NodeName {
     }
 }
 
-/// The address that stands for this machine.
+/// The address of this machine.
 pub fn this_machine() -> HostAddress {
     THIS_MACHINE.parse().expect("a constant that is a host name")
 }
 
 impl Host {
-    /// A host as `register host` makes it when only its address is given.
+    /// A host registered by its address only.
     pub fn with_defaults() -> Host {
         Host {
             user: DEFAULT_USER.into(),
@@ -170,7 +170,7 @@ impl Default for Inventory {
 }
 
 impl Inventory {
-    /// What a first start begins with.
+    /// An empty inventory.
     pub fn empty() -> Inventory {
         Inventory {
             version: INVENTORY_VERSION,
@@ -181,7 +181,7 @@ impl Inventory {
         }
     }
 
-    /// A registered host, or this machine, which needs no registration.
+    /// A registered host, or this machine.
     pub fn host(&self, address: &HostAddress) -> Option<Cow<'_, Host>> {
         match self.hosts.get(address) {
             Some(host) => Some(Cow::Borrowed(host)),
@@ -196,19 +196,19 @@ impl Inventory {
         self.clusters.get(cluster)?.servers.iter().find(|s| s.number == number)
     }
 
-    /// A member, or one that has left and whose directory may still lie on its host.
+    /// A member, or a removed one whose directory may still exist.
     fn server_ever(&self, cluster: &ClusterName, number: MemberNo) -> Option<&Server> {
         let cluster = self.clusters.get(cluster)?;
         cluster.servers.iter().chain(&cluster.removed).find(|server| server.number == number)
     }
 
-    /// Members that have left.
+    /// Removed members.
     pub fn removed_of(&self, cluster: &ClusterName) -> Vec<NodeName> {
         let removed = self.clusters.get(cluster).map(|c| c.removed.as_slice()).unwrap_or_default();
         removed.iter().map(|server| NodeName::Server(cluster.clone(), server.number)).collect()
     }
 
-    /// Every node there is, servers first within each cluster.
+    /// Every node; servers come first within each cluster.
     pub fn node_names(&self) -> Vec<NodeName> {
         self.clusters.keys().flat_map(|cluster| self.nodes_of(cluster)).collect()
     }
@@ -235,7 +235,7 @@ impl Inventory {
         Some(NodeName::Slave(self.slaves.get(&id)?.cluster.clone(), id))
     }
 
-    /// Where a node runs.
+    /// A node's host.
     pub fn host_of(&self, node: &NodeName) -> Option<HostAddress> {
         match node {
             NodeName::Server(cluster, number) => {
@@ -264,7 +264,7 @@ impl Inventory {
         }
     }
 
-    /// The servers of a cluster as its nodes' configuration lists them, with the zones of their hosts.
+    /// A cluster's servers as listed in its nodes' configuration, with the zones of their hosts.
     pub fn server_entries(&self, cluster: &ClusterName) -> Vec<ServerEntry> {
         let servers = self.clusters.get(cluster).map(|c| c.servers.as_slice()).unwrap_or_default();
         servers.iter().map(|server| self.server_entry(server)).collect()
@@ -280,7 +280,7 @@ impl Inventory {
         }
     }
 
-    /// Nodes whose configuration is not what the last deploy wrote, or that were never deployed.
+    /// Nodes that were never deployed, or whose configuration changed since the last deploy.
     pub fn undeployed(&self) -> Vec<NodeName> {
         let differs = |node: &NodeName| {
             let wanted =
@@ -290,7 +290,7 @@ impl Inventory {
         self.node_names().into_iter().filter(differs).collect()
     }
 
-    /// Does the inventory hold changes that no deploy has carried to the hosts?
+    /// Whether the inventory has changes that are not deployed yet.
     pub fn is_dirty(&self) -> bool {
         !self.undeployed().is_empty()
     }
@@ -302,18 +302,18 @@ pub fn node_dir(root: &str, node: &NodeName) -> String {
 }
 
 impl Cluster {
-    /// The number that the next member gets: never that of one that left, whose directory may still lie on its host.
+    /// The next member's number: never a removed member's, whose directory may still exist.
     pub fn next_number(&self) -> MemberNo {
         let all = self.servers.iter().chain(&self.removed).map(|server| server.number.0 + 1);
         MemberNo(all.max().unwrap_or(0))
     }
 
-    /// Copies of each tablet: as many as are wanted, or as there are servers.
+    /// Replicas of each tablet: the configured number, at most the number of servers.
     pub fn copies(&self) -> u32 {
         self.replicas.min(self.servers.len() as u32)
     }
 
-    /// The operator's values laid over the defaults; the message names the one that is unknown or out of range.
+    /// The defaults overridden by the operator's values; the error names an unknown or invalid one.
     pub fn effective(&self) -> Result<Parameters, String> {
         Parameters::with_overrides(&self.parameters)
     }

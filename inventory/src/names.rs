@@ -1,13 +1,12 @@
-//! Names that were typed wrongly: which registered name was meant. Only small distances count, so that a
-//! suggestion is worth reading.
+//! Suggestions for mistyped names. Only small edit distances count.
 
 /// Suggestions shown at most.
 const SUGGESTIONS_MAX: usize = 3;
 
-/// More changed letters than these are another name.
+/// Largest edit distance of a suggestion.
 const DISTANCE_MAX: usize = 2;
 
-/// The registered names nearest to `word`: all that are equally near, in order.
+/// The registered names closest to `word`: all at the smallest distance, in order.
 pub fn nearest(word: &str, known: impl IntoIterator<Item = String>) -> Vec<String> {
     let reach = (word.chars().count() / 3).clamp(1, DISTANCE_MAX);
     let mut ranked: Vec<(usize, String)> =
@@ -17,7 +16,7 @@ pub fn nearest(word: &str, known: impl IntoIterator<Item = String>) -> Vec<Strin
     ranked.into_iter().filter(|(d, _)| *d == best).take(SUGGESTIONS_MAX).map(|(_, name)| name).collect()
 }
 
-/// Advice for an unknown name: the nearest ones, or where to look.
+/// Advice for an unknown name: the closest ones, or how to list all.
 pub fn suggestion(word: &str, known: impl IntoIterator<Item = String>, noun: &str) -> Vec<String> {
     let near = nearest(word, known);
     match near.is_empty() {
@@ -26,7 +25,7 @@ pub fn suggestion(word: &str, known: impl IntoIterator<Item = String>, noun: &st
     }
 }
 
-/// Levenshtein's distance: insertions, deletions and replacements of one letter.
+/// Levenshtein distance.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

@@ -1,4 +1,4 @@
-//! What the hosts and daemons said when they were asked: the other half of every plan.
+//! The observed state of hosts and daemons: the other input of every plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ pub struct Observed {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum HostView {
-    /// Why there is no answer: unreachable, login refused, host key. In words for the operator.
+    /// Why there is no answer: unreachable, login refused, host key.
     Silent {
         kind: Silence,
         message: String,
@@ -41,13 +41,13 @@ pub struct HostFacts {
     pub kernel: String,
     /// First line of `ldd --version` or "unknown".
     pub libc: String,
-    /// `machine-id`, to notice that two addresses are one machine.
+    /// `machine-id`, to detect two addresses of one machine.
     pub machine_id: Option<String>,
     pub user: String,
-    /// Where nodes go, absolute: `--data-dir`, else `/var/lib/dkc` where the user may write, else `~/.local/share/dkc`.
+    /// The nodes' root directory: `--data-dir`, else `/var/lib/dkc` if writable, else `~/.local/share/dkc`.
     pub root: String,
     pub root_has_marker: bool,
-    /// Someone else's files lie in the root (not empty, no marker).
+    /// The root contains foreign files (not empty, no marker).
     pub root_is_foreign: bool,
     pub root_is_writable: bool,
     pub disk_free_bytes: u64,
@@ -56,29 +56,29 @@ pub struct HostFacts {
     pub service: ServiceManager,
     /// Digests (first 16 hex digits of SHA-256) of programs under `bin/`.
     pub programs: BTreeSet<String>,
-    /// TCP ports somebody listens on, with `ADDRESS:PORT` as the host says.
+    /// TCP ports in use, with the `ADDRESS:PORT` of each listener.
     pub listening: BTreeSet<String>,
     pub nodes: BTreeMap<NodeName, NodeView>,
-    /// For each `HOST:PORT` asked about: could this host open a TCP connection? (`None` = not asked.)
+    /// For each tested `HOST:PORT`, whether this host could connect.
     #[serde(default)]
     pub reaches: BTreeMap<String, bool>,
 }
 
-/// What keeps a node running on a host.
+/// The service manager of a host's nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ServiceManager {
-    /// systemd, units in /etc/systemd/system, through `sudo -n` (or as root).
+    /// System systemd: units in /etc/systemd/system, through `sudo -n` or as root.
     SystemdSystem,
-    /// systemd, the login user's own manager, with linger.
+    /// The login user's systemd, with linger.
     SystemdUser,
     /// No usable systemd: `dkcd supervise`.
     Supervise,
 }
 
-/// The key of the unit's digest in `NodeView::files`: it lies elsewhere on the host.
+/// The key of the unit's digest in `NodeView::files`; the unit is outside the node's directory.
 pub const UNIT_FILE: &str = "unit";
 
-/// A node's directory as it was found.
+/// The observed state of a node's directory.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeView {
     pub exists: bool,
@@ -86,19 +86,19 @@ pub struct NodeView {
     pub marker: Option<NodeUuid>,
     /// The UUID in `data/identity`.
     pub identity: Option<NodeUuid>,
-    /// Which program the link points at.
+    /// The program that the link points to.
     pub program: Option<String>,
-    /// SHA-256 of files that matter (`node.yaml`, `tls/ca.pem`, `tls/node.pem`, the unit under `UNIT_FILE`), by
+    /// SHA-256 of deployed files (`node.yaml`, `tls/ca.pem`, `tls/node.pem`, the unit under `UNIT_FILE`), by
     /// relative path.
     pub files: BTreeMap<String, String>,
-    /// Text of the present `node.yaml`, for the diff.
+    /// The current `node.yaml`, for the diff.
     pub config_text: Option<String>,
-    /// Days until the certificate ends.
+    /// Days until the certificate expires.
     pub certificate_days: Option<i64>,
     pub run: RunState,
-    /// What the daemon itself says, when it answers.
+    /// The daemon's own status, if it answers.
     pub status: Option<Box<NodeStatus>>,
-    /// What a running server knows of the members and of a merge.
+    /// A running server's view of members and merges.
     #[serde(default)]
     pub meta: Option<Box<MetaView>>,
     pub log_tail: Vec<String>,
@@ -111,7 +111,7 @@ pub enum RunState {
     Running {
         pid: u32,
     },
-    /// The supervisor has given up or keeps restarting it.
+    /// The supervisor gave up or keeps restarting it.
     Failing {
         message: String,
     },
@@ -125,7 +125,7 @@ impl Observed {
         }
     }
 
-    /// A node on whichever host has it. Hosts are asked about their own nodes only.
+    /// A node on any host. Hosts are queried only about their own nodes.
     pub fn node(&self, node: &NodeName) -> Option<&NodeView> {
         let facts = self.hosts.keys().filter_map(|host| self.facts(host));
         facts.filter_map(|facts| facts.nodes.get(node)).find(|view| view.exists)
@@ -133,18 +133,18 @@ impl Observed {
 }
 
 impl HostFacts {
-    /// The node as it was found here; one that was not looked for is one that is not there.
+    /// The node's observed state; a node that was not observed counts as absent.
     pub fn node(&self, node: &NodeName) -> NodeView {
         self.nodes.get(node).cloned().unwrap_or_default()
     }
 
-    /// Who listens on this port in a way that keeps us from listening on `address` too.
+    /// The listener on this port that conflicts with `address`.
     pub fn listener_on(&self, address: &str, port: u16) -> Option<&str> {
         let hinders = |listener: &&String| {
             let Some((place, its_port)) = listener.rsplit_once(':') else { return false };
             let place = place.trim_start_matches('[').trim_end_matches(']');
             let place = place.split('%').next().unwrap_or(place);
-            // Names resolve on the host: only two different literal addresses surely do not collide.
+            // Names resolve on the host, so only two different literal addresses are sure not to conflict.
             let is_wild =
                 |word: &str| word.parse::<std::net::IpAddr>().map_or(true, |ip| ip.is_unspecified());
             its_port == port.to_string() && (is_wild(place) || is_wild(address) || place == address)
@@ -154,7 +154,7 @@ impl HostFacts {
 }
 
 impl NodeView {
-    /// Nothing of a node was found in the directory.
+    /// The directory contains nothing of a node.
     pub fn looks_empty(&self) -> bool {
         self.identity.is_none() && self.files.is_empty() && self.program.is_none()
     }

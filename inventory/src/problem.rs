@@ -1,18 +1,18 @@
-//! What every refusal of this crate can say of itself: a stable id, what happened, why, and what to type next.
-//! The shell turns the kind into an exit status and prints the rest; nothing here knows statuses or terminals.
+//! The common form of this crate's refusals: a stable id, what happened, why, and what to do next. The shell maps the kind
+//! to an exit status and prints the rest.
 
-/// Which sort of refusal: the shell has one exit status for each.
+/// The kind of refusal; the shell has one exit status for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ProblemKind {
-    /// The words themselves are wrong (exit 2).
+    /// Invalid input (exit 2).
     Usage,
-    /// A name nobody registered, or a broken inventory file (exit 3).
+    /// An unregistered name, or a broken inventory file (exit 3).
     UnknownName,
-    /// A rule of safety says no (exit 4).
+    /// A safety rule (exit 4).
     Refused,
-    /// The world has moved on since the plan was made (exit 6).
+    /// The state changed since the plan was made (exit 6).
     Stale,
-    /// A host does not answer, or does not let us in (exit 7).
+    /// A host does not answer or refuses the login (exit 7).
     Unreachable,
 }
 
@@ -23,8 +23,8 @@ pub struct Problem {
     pub code: &'static str,
     pub kind: ProblemKind,
     pub what: String,
-    /// Why, one line a reason; empty when `what` says it all.
+    /// Causes, one line each; empty if `what` suffices.
     pub cause: Vec<String>,
-    /// What to do or to type next, one line each.
+    /// What to do next, one line each.
     pub advice: Vec<String>,
 }

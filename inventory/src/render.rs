@@ -1,5 +1,5 @@
-//! What a deploy writes on a host: the configuration of each node, complete with every parameter, and the systemd
-//! unit. The same inventory always renders to the same bytes, because their digest decides what a deploy does.
+//! Renders what a deploy writes on hosts: each node's complete configuration and its systemd unit. Deterministic: the
+//! digest of the text decides what a deploy does.
 
 use std::collections::BTreeSet;
 
@@ -10,18 +10,18 @@ use crate::document::Document;
 use crate::model::{Cluster, Inventory, NodeName, Server};
 use crate::observed::ServiceManager;
 
-/// Longest path of a Unix socket (`sun_path` less its end mark), which the control socket must fit into.
+/// Longest path of a Unix socket (`sun_path` without its terminator).
 pub const SOCKET_PATH_MAX_BYTES: usize = 107;
-/// A daemon that has not spoken to its manager for so long is taken for hung and is restarted. Ten times the
-/// longest pause seen of a loaded two-core host.
+/// Watchdog timeout after which systemd restarts a hung daemon: ten times the longest pause seen on a loaded two-core
+/// host.
 const WATCHDOG_S: u32 = 30;
-/// First start after a power cut replays the log of every tablet; systemd must not give up on it.
+/// Start timeout: the first start after a power cut replays the log of every tablet.
 const START_MAX_S: u32 = 300;
-/// A graceful stop hands leadership away, persists and closes.
+/// Stop timeout: a graceful stop transfers leaderships, persists and closes.
 const STOP_MAX_S: u32 = 60;
 const RESTART_DELAY_S: u32 = 2;
 
-/// The configuration of a node, or `None` when the inventory has no such node or its parameters are not valid.
+/// A node's configuration; `None` if the node is unknown or its parameters are invalid.
 pub fn node_config(inventory: &Inventory, node: &NodeName) -> Option<NodeConfig> {
     let cluster = inventory.clusters.get(node.cluster())?;
     let role = match node {
@@ -72,7 +72,7 @@ fn first_contacts<'a>(cluster: &'a Cluster, server: &Server) -> Vec<&'a Server> 
 /// `node.yaml` as it is written.
 pub fn config_text(config: &NodeConfig) -> String {
     let value = serde_yaml::to_value(config).expect("a configuration is plain data");
-    format!("# Written by dkc deploy. Change it with dkc: what is written here is replaced.\n{}", {
+    format!("# Written by dkc deploy, which overwrites manual changes. Use dkc to change it.\n{}", {
         Document::from(value).file_text()
     })
 }
@@ -93,7 +93,7 @@ pub fn unit_name(node: &NodeName) -> String {
 }
 
 /// The unit of one node. `dir` is the node's directory, `user` who runs it (the system's manager only). `pairs` are
-/// a slave's: their Unix sockets lie outside of its directory, so the walls get a door for each.
+/// a slave's: their Unix sockets lie outside of its directory, so the sandbox grants write access to each.
 pub fn unit_text(
     node: &NodeName,
     dir: &str,
@@ -111,11 +111,11 @@ pub fn unit_text(
         _ => String::new(),
     };
     let hardening = match manager {
-        ServiceManager::SystemdSystem => format!("{SANDBOX}{}{PROCESS}", doors(dir, pairs)),
+        ServiceManager::SystemdSystem => format!("{SANDBOX}{}{PROCESS}", writable_paths(dir, pairs)),
         _ => PROCESS.to_owned(),
     };
     Some(format!(
-        "# Written by dkc deploy. What is changed here is replaced.\n\
+        "# Written by dkc deploy, which overwrites manual changes.\n\
          [Unit]\n\
          Description=dkc {}\n\
          After=network-online.target\n\
@@ -145,7 +145,7 @@ pub fn unit_text(
 }
 
 /// The directories that the process writes to.
-fn doors(dir: &str, pairs: &[Pair]) -> String {
+fn writable_paths(dir: &str, pairs: &[Pair]) -> String {
     let sockets = pairs.iter().filter(|pair| pair.listen.starts_with('/'));
     let parents: BTreeSet<&str> = sockets.filter_map(|pair| Some(pair.listen.rsplit_once('/')?.0)).collect();
     // A /tmp of its own would hide a socket there from the applications.
@@ -155,7 +155,7 @@ fn doors(dir: &str, pairs: &[Pair]) -> String {
     format!("PrivateTmp={private_tmp}\nReadWritePaths={}\n", paths.join(" "))
 }
 
-/// Walls around the process. They need mount namespaces or capabilities to set up, which the manager of a user does
+/// Sandbox options. They need mount namespaces or capabilities to set up, which the manager of a user does
 /// not have: there, systemd refuses to start the unit or silently ignores the line, so a user's unit leaves them out.
 const SANDBOX: &str = "\
 ProtectSystem=strict
@@ -175,7 +175,7 @@ AmbientCapabilities=
 OOMScoreAdjust=-100
 ";
 
-/// Limits that a process may lay upon itself, so that every manager can: seccomp filters need `NoNewPrivileges` only.
+/// Options that need no privileges, so every manager can apply them: seccomp filters need `NoNewPrivileges` only.
 const PROCESS: &str = "\
 NoNewPrivileges=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6

@@ -1,5 +1,5 @@
-//! What the servers of one cluster say of their ring, put together: who is up, how strong the ring is, what a change
-//! of members would move, and how far a merge is. Pure: answers in, numbers and words out.
+//! The ring of one cluster from its servers' answers: which members are up, failures tolerated, the data a change of members
+//! would move, and a merge's progress. Pure.
 
 use std::collections::BTreeMap;
 
@@ -13,35 +13,35 @@ use crate::edit::plural;
 use crate::model::Inventory;
 use crate::observed::Observed;
 
-/// The answers of the servers that were reached. The newest view of the ring counts.
+/// The answers of the reachable servers. The newest view of the ring wins.
 #[derive(Debug, Clone)]
 pub struct RingFacts<'a> {
     pub view: &'a MetaView,
     pub statuses: Vec<&'a ServerStatus>,
-    /// Of the server whose view it is: it knows the voters of the meta group too.
+    /// The status of the server with that view; it also knows the voters of the meta group.
     pub speaker: &'a ServerStatus,
 }
 
-/// What a change of members comes to.
+/// The result and cost of a change of members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reshape {
-    /// Where everything lies then.
+    /// The placement after the change.
     pub target: Assignment,
-    /// Members that hold replicas then.
+    /// Members that hold replicas after the change.
     pub servers_after: usize,
     /// Tablets whose replicas change.
     pub tablets: usize,
-    /// Replicas that have to be copied, and their bytes.
+    /// Replicas to copy, and their bytes.
     pub replicas: usize,
     pub bytes: u64,
-    /// Failures tolerated now, and by the new placement. `None`: some tablet has too few that run.
+    /// Failures tolerated now and by the new placement. `None`: a tablet has too few running replicas.
     pub tolerates_now: Option<u32>,
     pub tolerates_after: Option<u32>,
-    /// Tablets that would have too few replicas that run.
+    /// Tablets that would have too few running replicas.
     pub weak_tablets: usize,
 }
 
-/// How far a merge is.
+/// Progress of a merge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Progress {
     pub tablets_done: usize,
@@ -51,14 +51,14 @@ pub struct Progress {
     pub bytes_per_s: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<u64>,
-    /// COMPMERGE was given: there is no way back.
+    /// COMPMERGE has started; abortmerge is no longer possible.
     pub is_completing: bool,
     /// `tablet 3 to No.4: 45 %`
     pub moving: Vec<String>,
 }
 
 impl<'a> RingFacts<'a> {
-    /// `None` when no server answers that knows a founded ring.
+    /// `None` if no server with a founded ring answers.
     pub fn of(inventory: &Inventory, observed: &'a Observed, cluster: &ClusterName) -> Option<RingFacts<'a>> {
         let views = inventory.servers_of(cluster).into_iter().filter_map(|node| observed.node(&node));
         let answers = views.filter_map(|view| Some((view.meta.as_deref()?, view.status.as_deref()?)));
@@ -85,7 +85,7 @@ impl<'a> RingFacts<'a> {
         self.view.ring.nodes.iter().find(|node| node.number == number)
     }
 
-    /// It answered itself, or another server hears it.
+    /// It answered, or another server sees it up.
     pub fn is_up(&self, node: NodeId) -> bool {
         let hears = |status: &&ServerStatus| status.members.iter().any(|m| m.node.node_id == node && m.is_up);
         self.statuses.iter().any(|status| status.node_id == node) || self.statuses.iter().any(hears)
@@ -97,35 +97,35 @@ impl<'a> RingFacts<'a> {
         self.view.ring.nodes.iter().filter(is_down).collect()
     }
 
-    /// Why the cluster cannot be changed at all: nobody leads the meta group, or tablets have no leader.
+    /// Why the cluster cannot change: the meta group or some tablets have no leader.
     pub fn trouble(&self) -> Option<String> {
         if self.statuses.iter().all(|status| status.meta_leader.is_none()) {
-            return Some("its meta group has no leader".into());
+            return Some("the meta group has no leader".into());
         }
         let without = self.statuses.iter().map(|s| s.tablets_without_leader.len()).min().unwrap_or(0);
         (without > 0).then(|| leaderless(without))
     }
 
-    /// Some server sees a part that has no leader: it may only be handing over, or electing one.
+    /// Whether a server reports a group without a leader, perhaps only during an election.
     pub fn lacks_leader(&self) -> bool {
         self.statuses
             .iter()
             .any(|status| status.meta_leader.is_none() || !status.tablets_without_leader.is_empty())
     }
 
-    /// Keys and values of one replica, by whoever holds the most of it.
+    /// The size of one replica, from the server that reports the most.
     pub fn tablet_bytes(&self, tablet: TabletId) -> u64 {
         let held = self.statuses.iter().flat_map(|status| &status.tablets);
         held.filter(|held| held.tablet == tablet).map(|held| held.bytes).max().unwrap_or(0)
     }
 
-    /// Copies that each tablet should have: as many as are wanted, or as there are members in service.
+    /// Replicas that each tablet should have: the configured number, at most the number of members in service.
     pub fn copies_wanted(&self) -> usize {
         let in_service = self.view.ring.nodes.iter().filter(|node| node.in_ring == InRing::ServiceIn);
         (self.view.ring.replicas as usize).min(in_service.count())
     }
 
-    /// Tablets with fewer replicas that run than they should have.
+    /// Tablets with too few running replicas.
     pub fn tablets_below_target(&self) -> usize {
         let wanted = self.copies_wanted();
         let up = |voters: &Vec<NodeId>| voters.iter().filter(|node| self.is_up(**node)).count();
@@ -144,7 +144,7 @@ impl<'a> RingFacts<'a> {
         up.checked_sub(voters.len() / 2 + 1).map(|room| room as u32)
     }
 
-    /// The placement with these more and those less, computed as the meta group will.
+    /// The placement after members join and leave, as the meta group will compute it.
     pub fn reshape(&self, come: &[PlaceNode], leave: &[NodeId]) -> Reshape {
         let ring = &self.view.ring;
         let new: Vec<NodeId> = come.iter().map(|node| node.node_id).collect();
@@ -171,7 +171,7 @@ impl<'a> RingFacts<'a> {
         reshape
     }
 
-    /// How far the merge is that runs, if one does.
+    /// Progress of the running merge, if any.
     pub fn progress(&self) -> Option<Progress> {
         let merge = self.view.merge.as_ref()?;
         let transfers: Vec<_> = self.statuses.iter().flat_map(|status| &status.transfers).collect();

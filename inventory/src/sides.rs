@@ -1,5 +1,5 @@
-//! A cluster seen from every side: what each server says of every other, laid beside each other. A server is good when
-//! it answers, knows the newest ring map, and every server that answers sees it alike and up. Pure.
+//! Compares the servers' views of each other. A server is good if it answers, has the newest ring map, and all servers
+//! that answer agree that it is up. Pure.
 
 use dkc_core::control::{NodeStatus, RoleStatus, ServerStatus};
 use dkc_core::ids::{ClusterName, RingVersion};
@@ -9,14 +9,14 @@ use serde::Serialize;
 use crate::model::{Inventory, NodeName, Server};
 use crate::observed::Observed;
 
-/// One server and what was found about it.
+/// One server and the findings about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Side {
     #[serde(rename = "No.")]
     pub number: u32,
     pub address: String,
     pub is_good: bool,
-    /// When good, what all agree on; else each thing that does not fit.
+    /// If good, the state that all agree on; else each disagreement.
     pub lines: Vec<String>,
 }
 
@@ -26,7 +26,7 @@ struct Answer<'a> {
     server: &'a ServerStatus,
 }
 
-/// Empty when nobody answers who knows a ring: there is nothing to compare.
+/// Empty if no server that knows the ring answers.
 pub fn sides(inventory: &Inventory, observed: &Observed, name: &ClusterName) -> Vec<Side> {
     let servers = inventory.clusters.get(name).map(|c| c.servers.as_slice()).unwrap_or_default();
     let answers: Vec<Answer<'_>> = servers
@@ -52,7 +52,7 @@ fn answer(number: u32, status: &NodeStatus) -> Option<Answer<'_>> {
 fn side(server: &Server, answers: &[Answer<'_>], newest: RingVersion) -> Side {
     let mut wrong = Vec::new();
     match answers.iter().find(|answer| answer.number == server.number.0) {
-        None => wrong.push("it does not answer, or knows no ring".to_owned()),
+        None => wrong.push("it does not answer or does not know the ring".to_owned()),
         Some(own) if own.ring_version < newest => {
             wrong.push(format!("it has ring version {}, the newest is {newest}", own.ring_version));
         }
@@ -65,7 +65,7 @@ fn side(server: &Server, answers: &[Answer<'_>], newest: RingVersion) -> Side {
     let best = answers.iter().filter(|answer| answer.ring_version == newest).find_map(seen);
     for answer in answers {
         match (seen(answer), best) {
-            (None, _) => wrong.push(format!("No.{} has it not in its ring", answer.number)),
+            (None, _) => wrong.push(format!("No.{} does not have it in its ring map", answer.number)),
             (Some(state), _) if !state.is_up => wrong.push(format!("No.{} sees it DOWN", answer.number)),
             (Some(state), Some(best)) if state.code() != MemberState { is_up: true, ..best }.code() => {
                 wrong.push(format!("No.{} sees it as {state}", answer.number));
@@ -74,15 +74,14 @@ fn side(server: &Server, answers: &[Answer<'_>], newest: RingVersion) -> Side {
         }
     }
     let is_good = wrong.is_empty();
-    let agreed =
-        best.map(|state| format!("ring version {newest}, {state}, alike on {} servers", answers.len()));
+    let agreed = best.map(|state| format!("ring version {newest}, {state}; {} servers agree", answers.len()));
     let lines = if is_good { agreed.into_iter().collect() } else { wrong };
     Side { number: server.number.0, address: server.address.to_string(), is_good, lines }
 }
 
-/// A block for each server, under the cluster's name.
+/// One block per server under the cluster's name.
 pub fn text(name: &ClusterName, sides: &[Side]) -> String {
-    let mut out = format!("{name}, each server as all see it\n");
+    let mut out = format!("{name}: each server as the others see it\n");
     for side in sides {
         let mark = if side.is_good { "OK" } else { "NG" };
         out.push_str(&format!("  {mark}  No.{} {}\n", side.number, side.address));

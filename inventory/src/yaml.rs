@@ -1,5 +1,5 @@
-//! The inventory file: from text to a checked inventory and back. A field nobody knows, a name that points nowhere
-//! or a word that breaks its rule is refused with file, line and column; nothing is repaired silently.
+//! The inventory file: from text to a checked inventory and back. Unknown fields, dangling names and invalid values are
+//! refused with file, line and column; nothing is repaired silently.
 
 use dkc_core::ids::{ClusterName, MemberNo, NodeAddress, SlaveId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use crate::edit::{self, EditError};
 use crate::model::{Cluster, INVENTORY_VERSION, Inventory};
 use crate::problem::{Problem, ProblemKind};
 
-/// Why a file is not an inventory. Lines and columns count from 1.
+/// Why a file is not a valid inventory. Lines and columns count from 1.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}:{column}: {message}")]
 pub struct YamlError {
@@ -24,16 +24,15 @@ impl YamlError {
         Problem {
             code: "DKC-E0310",
             kind: ProblemKind::UnknownName,
-            what: format!("{}:{}:{}: the inventory cannot be read", self.file, self.line, self.column),
+            what: format!("{}:{}:{}: invalid inventory", self.file, self.line, self.column),
             cause: vec![self.message.clone()],
-            advice: vec!["correct that line".into(), "history   (previous generations are kept)".into()],
+            advice: vec!["correct that line".into(), "history   (lists kept generations)".into()],
         }
     }
 }
 
-/// The head of every file, so that whoever opens it knows what it is.
-const HEAD: &str =
-    "# The inventory of dkc. The shell rewrites it; it may be edited by hand while no shell runs.\n";
+/// The first line of every file.
+const HEAD: &str = "# dkc inventory. dkc rewrites this file; edit it by hand only while no dkc runs.\n";
 
 pub fn to_text(inventory: &Inventory) -> String {
     let value = serde_yaml::to_value(inventory).expect("an inventory is plain data");
@@ -45,7 +44,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Inventory, YamlError> {
     if text.trim().is_empty() {
         return Err(at.error((1, 1), "the file is empty".into()));
     }
-    // Read twice: only the reading into a plain value notices a key that stands twice in a map.
+    // Parsed twice: only parsing into a plain value detects duplicate keys.
     let value: serde_yaml::Value = serde_yaml::from_str(text).map_err(|e| at.yaml_error(&e))?;
     check_version(&at, &value)?;
     let inventory: Inventory = serde_yaml::from_str(text).map_err(|e| at.yaml_error(&e))?;
@@ -55,13 +54,12 @@ pub fn parse(text: &str, file_name: &str) -> Result<Inventory, YamlError> {
     }
 }
 
-/// The version first: a file of a later release has fields that would look like mistakes.
+/// Checks the version first: a newer format has fields that would look like mistakes.
 fn check_version(at: &Source, value: &serde_yaml::Value) -> Result<(), YamlError> {
     match value.get("version").map(|v| v.as_u64()) {
         Some(Some(version)) if version == u64::from(INVENTORY_VERSION) => Ok(()),
         Some(Some(version)) => {
-            let message =
-                format!("version {version} of the format is not known here, only {INVENTORY_VERSION}");
+            let message = format!("unknown format version {version}; this dkc supports {INVENTORY_VERSION}");
             Err(at.error(at.find(&["version:"]), message))
         }
         _ => Err(at.error((1, 1), format!("'version: {INVENTORY_VERSION}' is missing"))),
@@ -81,7 +79,7 @@ impl Source<'_> {
     fn yaml_error(&self, error: &serde_yaml::Error) -> YamlError {
         let place = error.location().map_or((1, 1), |l| (l.line(), l.column()));
         let whole = error.to_string();
-        // The place is said once, in front.
+        // The position is printed once, in front.
         let message = whole.split(" at line ").next().unwrap_or(&whole);
         self.error(place, message.to_owned())
     }
@@ -101,7 +99,7 @@ impl Source<'_> {
     }
 }
 
-/// What is wrong with an inventory as a whole, and the words that lead to its line.
+/// A fault of the inventory, and the words that locate its line.
 pub(crate) struct Fault {
     near: Vec<String>,
     message: String,
@@ -111,7 +109,7 @@ fn fault<const N: usize>(near: [String; N], message: impl Into<String>) -> Fault
     Fault { near: near.into(), message: message.into() }
 }
 
-/// The first thing that does not hold together. Every edit keeps this `None`.
+/// The first inconsistency. Every edit keeps this `None`.
 pub(crate) fn find_fault(inventory: &Inventory) -> Option<Fault> {
     host_fault(inventory)
         .or_else(|| {
@@ -154,12 +152,12 @@ fn cluster_fault(inventory: &Inventory, name: &ClusterName, cluster: &Cluster) -
             return Some(fault(near, message));
         }
         if !numbers.insert(server.number) {
-            return Some(fault(near, format!("cluster {name}: server No. {} stands twice", server.number)));
+            return Some(fault(near, format!("cluster {name}: duplicate server No. {}", server.number)));
         }
         if !node_ids.insert(server.node_id) || server.node_id >= cluster.next_node_id || server.node_id.0 == 0
         {
             let message = format!(
-                "cluster {name}: node id {} is not a number below {} that only one server has",
+                "cluster {name}: node id {} is not unique and below {}",
                 server.node_id, cluster.next_node_id
             );
             return Some(fault(near, message));
@@ -174,7 +172,7 @@ fn address_fault(inventory: &Inventory) -> Option<Fault> {
         for server in &cluster.servers {
             if let Some(other) = owners.insert(&server.address, name) {
                 let near = ["clusters:".into(), name.to_string(), server.address.to_string()];
-                let message = format!("address {} stands twice: in {other} and in {name}", server.address);
+                let message = format!("duplicate address {}: in {other} and in {name}", server.address);
                 return Some(fault(near, message));
             }
         }
@@ -200,11 +198,11 @@ fn slave_fault(inventory: &Inventory, id: SlaveId) -> Option<Fault> {
     Some(fault(near(), format!("slave {id}: {}", said(&error))))
 }
 
-/// A UUID names one data directory for ever: two nodes with one would each start on the other's data.
+/// A UUID identifies one data directory for ever: two nodes with the same one could start on each other's data.
 fn uuid_fault(inventory: &Inventory) -> Option<Fault> {
     let mut seen = BTreeSet::new();
     let mut nodes = inventory.node_names().into_iter();
     let twice = nodes.find(|node| inventory.uuid_of(node).is_some_and(|uuid| !seen.insert(uuid)))?;
     let uuid = inventory.uuid_of(&twice)?;
-    Some(fault([uuid.to_string()], format!("{}: its node_uuid {uuid} is also another's", twice.spoken())))
+    Some(fault([uuid.to_string()], format!("{}: duplicate node_uuid {uuid}", twice.spoken())))
 }

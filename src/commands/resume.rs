@@ -1,4 +1,4 @@
-//! `resume`: goes on with an operation that stopped half way, from its journal.
+//! `resume`: continues an interrupted operation from its journal.
 
 use crate::error::{CommandError, codes};
 use crate::operation;

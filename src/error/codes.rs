@@ -24,7 +24,7 @@ impl fmt::Display for Code {
     }
 }
 
-/// The row that a word means: `DKC-E0810`, `E0810`, `0810` or `810`.
+/// Looks up an id written as `DKC-E0810`, `E0810`, `0810` or `810`.
 pub fn find(word: &str) -> Option<&'static Code> {
     let upper = word.to_ascii_uppercase();
     let digits = upper.strip_prefix("DKC-").unwrap_or(&upper);
@@ -44,284 +44,284 @@ macro_rules! codes {
 
 codes! {
     USAGE = 101, Usage,
-        "The command could not be understood: a word is missing, unknown, or has a value it cannot have. Nothing was done. `help VERB` or `VERB --help` shows the words and examples.",
+        "dkc could not parse the command: an argument is missing, unknown or invalid. Nothing was done. `help COMMAND` shows its options and examples.",
         "コマンドを解釈できませんでした。引数の不足、未知の引数、または不正な値があります。何も実行されていません。`help 動詞` または `動詞 --help` で書式と例を確認してください。";
     UNKNOWN_COMMAND = 102, Usage,
-        "There is no command of this name. The nearest one is suggested; `help` lists them all.",
+        "Unknown command. dkc suggests the closest match; `help` lists all commands.",
         "その名前のコマンドはありません。最も近いコマンドが候補として表示されます。`help` で一覧を表示できます。";
     AMBIGUOUS = 103, Usage,
-        "The shortened word fits more than one command. Type more of its letters.",
+        "The abbreviation matches several commands. Type more letters.",
         "省略形に該当するコマンドが複数あります。もう少し長く入力してください。";
     BAD_LINE = 104, Usage,
-        "The line is not text that can be read: an open quote, bytes that are not UTF-8, or more than one megabyte. Nothing of it was executed.",
+        "The line is unreadable: an unclosed quote, invalid UTF-8, or longer than 1 MB. It was not executed.",
         "入力行を読み取れません。引用符が閉じていない、UTF-8 でない、または 1 MB を超えています。その行は実行されていません。";
     NO_CLUSTER_NAMED = 105, Usage,
-        "The command needs a cluster. Name it with -n NAME, or choose one for the session with `use cluster NAME`.",
+        "The command needs a cluster. Pass -n NAME, or set a default with `use cluster NAME`.",
         "対象のクラスタが指定されていません。-n 名前 で指定するか、`use cluster 名前` で選択してください。";
     CANNOT_READ_BATCH = 106, Failed,
-        "The file with commands could not be read.",
+        "dkc could not read the command file.",
         "コマンドファイルを読み込めませんでした。";
 
     FILE_UNREADABLE = 108, Failed,
-        "A file that was named on the command line could not be read.",
+        "dkc could not read a file named on the command line.",
         "指定されたファイルを読み込めませんでした。";
     OTHER_PROGRAM = 109, Refused,
-        "The crash report comes from another build than the dkc that was asked, so its addresses mean nothing here. Run `symbolize` with the dkc that deployed the node: its digest is the name of the directory below bin/.",
+        "The crash report comes from another build, so this dkc cannot resolve its addresses. Run `symbolize` with the dkc that deployed the node; the directory name below bin/ is its digest.",
         "クラッシュ報告は別のビルドのものなので、ここでは解決できません。そのノードをデプロイした dkc で `symbolize` を実行してください。";
     UNKNOWN_CODE = 107, Unknown,
-        "There is no error id of this number. `explain` without a number lists them all.",
+        "Unknown error id. `explain` without an id lists all.",
         "その番号のエラーはありません。番号なしの `explain` で一覧を表示できます。";
 
     BAD_VALUE = 210, Usage,
-        "A value cannot be what was given; the rule it breaks is shown. Nothing was changed.",
+        "A value is invalid; the error shows the rule. Nothing was changed.",
         "指定された値は使用できません。違反した規則が表示されます。何も変更されていません。";
     NOTHING_GIVEN = 211, Usage,
-        "The command was given nothing to work on.",
+        "The command needs at least one target.",
         "対象が指定されていません。";
     ADDRESS_TWICE = 212, Usage,
-        "The same address is given more than once; every server needs its own.",
+        "The same address was given more than once. Every server needs its own.",
         "同じアドレスが重複して指定されています。サーバごとに異なるアドレスが必要です。";
     LOCAL_WITH_LOGIN = 213, Usage,
-        "--local means this machine without SSH, so it cannot have a user, port or key of SSH.",
+        "--local means this machine without SSH, so it excludes an SSH user, port or key.",
         "--local は SSH を使わずこのマシンを操作する指定のため、SSH のユーザ、ポート、鍵とは併用できません。";
     UNKNOWN_HOST = 301, Unknown,
-        "No host of this name is registered. `list host` shows those that are; `register host` adds one.",
+        "The host is not registered. `list host` lists registered hosts; `register host` adds one.",
         "その名前のホストは登録されていません。`list host` で登録済みのホストを確認し、`register host` で追加してください。";
     UNKNOWN_CLUSTER = 302, Unknown,
-        "No cluster of this name is registered. `list cluster` shows those that are.",
+        "The cluster is not registered. `list cluster` lists registered clusters.",
         "その名前のクラスタは登録されていません。`list cluster` で登録済みのクラスタを確認できます。";
     UNKNOWN_SLAVE = 303, Unknown,
-        "No slave has this id. `list slave` shows those that are registered.",
+        "No slave has this id. `list slave` lists registered slaves.",
         "その ID のスレーブは登録されていません。`list slave` で登録済みのスレーブを確認できます。";
     UNKNOWN_PAIR = 304, Unknown,
-        "The slave has no pair that listens there. `show slave` shows its pairs.",
+        "The slave has no pair with this listen address. `show slave` lists its pairs.",
         "そのスレーブには該当する待ち受けアドレスのペアがありません。`show slave` で確認できます。";
     UNKNOWN_NAME = 305, Unknown,
-        "Nothing of this name is registered. The nearest names are suggested.",
+        "The name is not registered. dkc suggests the closest matches.",
         "その名前のものは登録されていません。近い名前が候補として表示されます。";
     INVENTORY_BROKEN = 310, Unknown,
-        "The inventory file is not valid: it was cut off, edited by hand with a mistake, or has a field that this version does not know. The line is shown. dkc never uses an older copy on its own: correct the line, or take the previous generation with `undo --broken`.",
+        "The inventory file is invalid: it is truncated, was edited incorrectly, or has a field unknown to this version. The error shows the line. dkc never falls back to an older copy by itself: correct the line, or restore the previous generation with `undo --broken`.",
         "インベントリファイルが不正です。途中で切れている、手作業での編集に誤りがある、または未知の項目があります。該当行が表示されます。古い世代が自動的に使われることはありません。その行を修正するか、`undo --broken` で前の世代に戻してください。";
     ALREADY_REGISTERED = 401, Refused,
-        "It is registered already, with other values, which are shown. `modify` changes it. Registering the same thing with the same values is no error.",
+        "It is already registered with different values; the error shows them. Use `modify` to change it. Registering the same values again succeeds.",
         "すでに異なる内容で登録されています。差異が表示されます。変更には `modify` を使用してください。同じ内容での再登録はエラーになりません。";
     IN_USE = 402, Refused,
-        "It cannot be removed because something else still uses it, which is named. Remove that first.",
+        "It cannot be removed because it is in use; the error names the user. Remove that first.",
         "他から使用されているため削除できません。使用元が表示されますので、先にそちらを削除してください。";
     ADDRESS_TAKEN = 403, Refused,
-        "Another server of the inventory has this address already.",
+        "Another registered server already has this address.",
         "そのアドレスはすでに他のサーバに割り当てられています。";
     LISTEN_TAKEN = 404, Refused,
-        "Another slave on the same host listens there already.",
+        "Another slave on the same host already listens there.",
         "同じホストの他のスレーブがすでにそのアドレスで待ち受けています。";
     NOT_LOOPBACK = 405, Refused,
-        "A slave may listen on loopback or a Unix socket only: whoever reaches its port needs no password and reads and writes everything.",
+        "A slave may listen only on loopback or a Unix socket: its port has no password and gives full access to the data.",
         "スレーブが待ち受けできるのはループバックまたは Unix ソケットのみです。そのポートに接続できれば、パスワードなしで全データを読み書きできるためです。";
     TOO_MANY_REPLICAS = 406, Refused,
-        "Copies of the same data never lie on one server, so there cannot be more copies than servers.",
+        "Two replicas of the same data never share a server, so there cannot be more replicas than servers.",
         "同じデータの複製が同一サーバに置かれることはないため、複製数はサーバ数を超えられません。";
     FIXED = 407, Refused,
-        "This cannot change any more once the cluster has been founded or the node installed; the reason is shown.",
+        "This is fixed once the cluster is founded or the node is installed; the error shows the reason.",
         "クラスタの形成後、またはノードの配置後は変更できません。理由が表示されます。";
     DEPLOYED = 408, Refused,
-        "It is installed on its hosts: forgetting it would leave files there and programs running. Remove it from the hosts first, or add --forget and clean up by hand.",
+        "It is installed on hosts; unregistering it would leave files and running programs behind. Remove it from the hosts first, or add --forget and clean up by hand.",
         "ホストに配置済みです。登録だけを消すとファイルと実行中のプログラムが残ります。先にホストから削除するか、--forget を付けて手作業で片付けてください。";
     FOREIGN_ROOT = 420, Refused,
-        "The directory on the host holds files that are not dkc's. dkc writes and removes only what carries its own marker. Choose another directory with `modify host --data-dir`.",
+        "The data directory on the host contains other files. dkc writes and removes only files under its own marker. Choose another directory with `modify host --data-dir`.",
         "ホストのディレクトリに dkc 以外のファイルがあります。dkc は自身の印があるものだけを書き込み、削除します。`modify host --data-dir` で別のディレクトリを指定してください。";
     ROOT_NOT_WRITABLE = 421, Refused,
-        "The login user may not write to the directory on the host. Give it to that user, or choose another with `modify host --data-dir`.",
+        "The login user cannot write to the data directory on the host. Change its owner, or choose another directory with `modify host --data-dir`.",
         "ログインユーザにディレクトリへの書き込み権限がありません。所有者を変更するか、`modify host --data-dir` で別のディレクトリを指定してください。";
     ARCHITECTURE = 422, Refused,
-        "The host's processor is not the one that this program was built for. Deploy from a program built for it.",
+        "This program was built for a different CPU architecture than the host's. Deploy with a dkc built for the host.",
         "ホストの CPU アーキテクチャがこのプログラムと異なります。対応するプログラムから配布してください。";
     DISK_SPACE = 423, Refused,
-        "The host has too little free disk space below the directory; how much is free and needed is shown.",
+        "The host has too little free disk space in the data directory; the error shows how much is free and how much is needed.",
         "ホストの空きディスク容量が不足しています。空き容量と必要な容量が表示されます。";
     CLOCK = 424, Refused,
-        "The host's clock is too far from this machine's: certificates and expiry times would go wrong. Set it, for instance with chrony.",
+        "The host's clock differs too much from this machine's, which breaks certificates and expiry times. Synchronise it, for example with chrony.",
         "ホストの時計がこのマシンと大きくずれています。証明書や有効期限が正しく扱えません。chrony などで時刻を合わせてください。";
     FOREIGN_NODE = 425, Refused,
-        "The directory on the host is marked as that of another node. Look at it; move it away when nobody needs it.",
+        "The directory on the host belongs to another node. Inspect it, and move it away if it is no longer needed.",
         "ホストのディレクトリには別のノードの印があります。内容を確認し、不要であれば移動してください。";
     UNMARKED_NODE = 426, Refused,
-        "The directory on the host holds files but no marker of dkc, so it is somebody else's.",
+        "The directory on the host contains files but no dkc marker, so dkc does not touch it.",
         "ホストのディレクトリに dkc の印のないファイルがあります。他の用途のものとみなします。";
     FOREIGN_DATA = 427, Refused,
-        "The data on the host is that of another node. It must not be overwritten: a data directory belongs to one node for ever.",
+        "The data on the host belongs to another node and must not be overwritten: a data directory belongs to one node for ever.",
         "ホスト上のデータは別のノードのものです。データディレクトリは一つのノードに固有であり、上書きできません。";
     LOST_DATA = 428, Refused,
-        "A server of a running ring has lost its data. It took part in votes; started empty it could undo what was acknowledged. Put the data back (was a disk not mounted?).",
+        "A server of a running ring has lost its data. It has voted before; restarted empty, it could undo acknowledged writes. Restore the data (is a disk not mounted?) or `replace` the server.",
         "稼働中のリングのサーバがデータを失っています。投票に参加していたため、空のまま起動すると応答済みの書き込みが失われる恐れがあります。データを復元してください（ディスクが未マウントでないか確認してください）。";
     SOCKET_PATH = 429, Refused,
-        "The path of the control socket would be longer than the system allows. Choose a shorter data directory.",
+        "The control socket's path would exceed the system's limit. Choose a shorter data directory.",
         "制御ソケットのパスが長すぎます。より短いデータディレクトリを指定してください。";
     PORT_TAKEN = 430, Refused,
-        "Another program on the host listens on the port already. Stop it, or register another port.",
+        "Another program on the host already listens on the port. Stop it, or register another port.",
         "ホスト上の別のプログラムがそのポートを使用しています。停止するか、別のポートを登録してください。";
     NOT_INSTALLED = 431, Refused,
         "The node is not installed on its host yet. `deploy` installs it.",
         "ノードがホストに配置されていません。`deploy` で配置してください。";
     DRIFT = 432, Refused,
-        "The configuration on the host is not what the inventory says. `deploy` brings it there; `deploy --dry-run` shows the difference.",
+        "The configuration on the host differs from the inventory. `deploy` updates it; `deploy --dry-run` shows the difference.",
         "ホスト上の設定がインベントリと異なります。`deploy` で反映してください。差分は `deploy --dry-run` で確認できます。";
     SLAVES_USE = 433, Refused,
-        "A running slave still uses the cluster: its applications would fail. Stop the slave first.",
+        "A running slave uses the cluster; its applications would fail. Stop the slave first.",
         "実行中のスレーブがクラスタを使用しています。先にスレーブを停止してください。";
     QUORUM = 434, Refused,
-        "So many servers would be down that the cluster could not serve. Bring the others back first, or stop the whole cluster.",
+        "The cluster would lose its quorum. Start the other servers first, or stop the whole cluster.",
         "停止するサーバが多すぎ、クラスタがサービスを継続できなくなります。先に他のサーバを復旧するか、クラスタ全体を停止してください。";
     FOUNDERS_MISSING = 435, Refused,
-        "A ring is founded once, by all of the servers that the cluster was registered with together. Start the whole cluster.",
+        "Founding the ring requires all servers that the cluster was registered with. Start the whole cluster.",
         "リングの形成には登録時の全サーバが必要です。クラスタ全体を起動してください。";
     PARAMETERS = 436, Refused,
-        "A parameter of the cluster is not valid; which one and why is shown. `modify cluster` or `register config` changes it.",
+        "A cluster parameter is invalid; the error shows which one and why. Change it with `modify config`.",
         "クラスタの設定項目が不正です。項目と理由が表示されます。`modify cluster` または `register config` で変更してください。";
     NO_PAIR = 437, Refused,
-        "The slave has no pair, so no application could reach it. `register pair` adds one.",
+        "The slave has no pair, so applications cannot reach it. `register pair` adds one.",
         "スレーブにペアが登録されていないため、アプリケーションから接続できません。`register pair` で追加してください。";
     SLAVES_LEFT = 438, Refused,
-        "Slaves of the cluster that would be destroyed are still installed on their hosts. Destroy them first, or add --with-slaves.",
+        "Slaves of the cluster are still installed. Destroy them first, or add --with-slaves.",
         "削除しようとするクラスタのスレーブがまだホストに導入されています。先にスレーブを削除するか、--with-slaves を付けてください。";
     RING_SILENT = 440, Refused,
-        "No server of the cluster answers that knows a founded ring, so its members cannot be changed. Members change only while the cluster runs: start it first.",
+        "No server that knows the ring answers. Members can change only while the cluster runs: start it first.",
         "リングを知るサーバが応答しないため、メンバーを変更できません。メンバーの変更はクラスタの稼働中にのみ可能です。先に起動してください。";
     NOT_SERVING = 441, Refused,
-        "A part of the cluster has no leader, so a change of members could not be decided or would wait for ever. Bring its servers back first; `status cluster` shows which are down.",
+        "Part of the cluster has no leader, so a membership change could not be committed. Start its servers first; `status cluster` shows which are down.",
         "クラスタの一部にリーダーがいないため、メンバーを変更できません。先にサーバを復旧してください。`status cluster` で停止中のサーバを確認できます。";
     RING_QUORUM = 442, Refused,
-        "With the members that would be left, and those of them that run, some of the data would have too few replicas to be read or written. Bring the others back first.",
+        "Too few replicas of some data would be left running to form a quorum. Start the other servers first.",
         "残るメンバーのうち稼働中のものだけでは、一部のデータの複製が過半数に達しません。先に他のサーバを復旧してください。";
     DEGRADED = 443, Refused,
-        "A member that is to stay is down. While data moves no further failure would be tolerated. Bring it back or replace it first; --allow-no-tolerance goes on all the same.",
+        "A remaining member is down, so no further failure would be tolerated while data moves. Start or replace it first, or proceed with --allow-no-tolerance.",
         "残るべきメンバーが停止しています。データの移動中にさらに障害が起きると耐えられません。先に復旧または交換してください。それでも続行する場合は --allow-no-tolerance を付けてください。";
     LAST_SERVER = 444, Refused,
-        "A cluster needs at least one server. `destroy cluster` removes all of it.",
+        "A cluster needs at least one server. `destroy cluster` removes the whole cluster.",
         "クラスタには少なくとも 1 台のサーバが必要です。全体を削除するには `destroy cluster` を使用してください。";
     MERGING = 445, Refused,
-        "A merge that was begun with `ring` words moves data already. Wait for its end, or go back with `ring abortmerge`.",
+        "A merge started with `ring merge` is running. Wait until it completes, or roll it back with `ring abortmerge`.",
         "`ring` コマンドで開始されたマージがすでに実行中です。終了を待つか、`ring abortmerge` で取り消してください。";
     OWN_ADDRESS = 446, Refused,
-        "The new server has the address of the one it is to replace. Who leaves can never return, and both exist for a while: give another host or port.",
+        "The new server has the address of the server it replaces. A removed server cannot return, and both run for a while: use another host or port.",
         "新しいサーバのアドレスが交換対象と同じです。離脱したメンバーは復帰できず、一時的に両方が存在するため、別のホストまたはポートを指定してください。";
     ILLEGAL_WORD = 447, Refused,
-        "The state of the ring does not allow that word now. The message says which state that is and which word comes next; `status cluster` shows the state of each member.",
+        "The ring's state does not allow this command. The error shows the state and which command comes next; `status cluster` shows each member's state.",
         "リングの現在の状態ではそのコマンドを実行できません。メッセージに状態と次に使うコマンドが示されます。各メンバーの状態は `status cluster` で確認できます。";
     AUTHORITY_LOST = 450, Refused,
-        "The key of the cluster's certificate authority is not beside the inventory of this machine, and a certificate is to be issued. A founded cluster trusts one authority only, so another is never made in its place. Put `authority/CLUSTER/` back from a copy, or work from the machine that has it.",
+        "A certificate is needed, but the key of the cluster's certificate authority is not next to this machine's inventory. A founded cluster trusts only one authority, so dkc never creates another. Restore `authority/CLUSTER/` from a backup, or work from the machine that has it.",
         "クラスタの認証局の鍵がこのマシンのインベントリの隣にないため、証明書を発行できません。創設済みのクラスタは一つの認証局だけを信頼するので、代わりの認証局が作られることはありません。`authority/CLUSTER/` を控えから戻すか、鍵のあるマシンで作業してください。";
     NOTHING_STAGED = 312, Unknown,
-        "Nothing is staged for the cluster. `grow`, `shrink` and `replace` with --stage prepare a change; `plan list` shows what is staged.",
+        "No change is staged for the cluster. Stage one with `grow`, `shrink` or `replace` and --stage; `plan list` lists staged changes.",
         "そのクラスタに準備済みの変更はありません。`grow`、`shrink`、`replace` に --stage を付けると準備できます。`plan list` で一覧を表示できます。";
     OPERATION_RUNS = 603, Busy,
-        "Somebody is changing the members of the cluster; who and what is shown. One such operation runs at a time. Wait for it. If it was yours and broke off, `resume` goes on or `ring abortmerge` goes back; if nobody goes on with it, `ring abortmerge --take-over`.",
+        "Another membership operation holds the cluster's lock; the error shows who started it. Wait for it. If it was yours and was interrupted, continue with `resume` or roll back with `ring abortmerge`. If its owner abandoned it, use `ring abortmerge --take-over`.",
         "別の操作がクラスタのメンバーを変更中です。誰が何を行っているかが表示されます。同時に実行できる操作は一つだけです。終了を待ってください。自分の操作が中断した場合は `resume` で続行するか `ring abortmerge` で取り消してください。誰も続行しない場合は `ring abortmerge --take-over` を使用してください。";
     STALE_STAGE = 604, Busy,
-        "The version given is not the one that is staged now: somebody staged something else since it was shown. Nothing was changed. `plan show` shows the present one.",
+        "The staged change has a newer version than the one given. Nothing was changed. `plan show` shows the current version.",
         "指定された版は現在準備されているものと異なります。表示後に変更が加えられました。何も変更されていません。`plan show` で現在の内容を確認してください。";
     STALE_GENERATION = 601, Busy,
-        "The inventory has changed since the plan was made, so the plan no longer says what would happen. Nothing was changed. Type the command again: it makes a new plan.",
+        "The inventory has changed since the plan was made. Nothing was changed. Run the command again to make a new plan.",
         "計画の作成後にインベントリが変更されたため、計画は無効です。何も変更されていません。もう一度コマンドを実行すると新しい計画が作成されます。";
     STALE_RING = 602, Busy,
-        "The ring has changed since the plan was made. Nothing was changed. Type the command again: it makes a new plan.",
+        "The ring has changed since the plan was made. Nothing was changed. Run the command again to make a new plan.",
         "計画の作成後にリングが変更されました。何も変更されていません。もう一度コマンドを実行してください。";
     NOT_ASKED = 700, Unreachable,
-        "The host was not asked, so nothing is known about it.",
+        "The host was not queried; its state is unknown.",
         "ホストへの問い合わせが行われていないため、状態が不明です。";
     UNREACHABLE = 701, Unreachable,
-        "The host could not be reached: it is down, the address or port is wrong, or a firewall is between.",
+        "The host is unreachable: it is down, the address or port is wrong, or a firewall blocks the connection.",
         "ホストに接続できません。停止しているか、アドレスやポートの誤り、またはファイアウォールが考えられます。";
     HOST_TIMEOUT = 702, Unreachable,
-        "The host did not answer in time. Its state is unknown; it may be overloaded or cut off.",
+        "The host did not answer before the timeout. Its state is unknown; it may be overloaded or disconnected.",
         "ホストが時間内に応答しませんでした。状態は不明です。過負荷またはネットワークの切断が考えられます。";
     LOGIN = 703, Unreachable,
-        "The host refused the login. Check the user with `show host`, and that your key or password is right.",
+        "The host refused the login. Check the user with `show host`, and your key or password.",
         "ホストにログインできませんでした。`show host` でユーザを、また鍵やパスワードが正しいかを確認してください。";
     HOST_KEY_UNKNOWN = 704, Unreachable,
-        "The host's key is not known yet and nobody could confirm it. Compare the fingerprint with the one printed on the host's own console, then pin it with `trust update` or `modify host --host-key`.",
+        "The host's key is unknown and there was no terminal to confirm it on. Compare the fingerprint with the one on the host's console, then pin it with `trust update` or `modify host --host-key`.",
         "ホスト鍵が未登録で、確認できる人もいませんでした。ホストのコンソールで指紋を確認し、`trust update` または `modify host --host-key` で登録してください。";
     HOST_KEY_CHANGED = 705, Unreachable,
-        "The host shows another key than the pinned one: it was installed anew, or somebody is between. Nothing was sent to it. Find out why; when it is right, `trust update HOST`.",
+        "The host presents a different key than the pinned one: it was reinstalled, or someone intercepts the connection. Nothing was sent to it. Find out why; if the new key is right, run `trust update HOST`.",
         "ホスト鍵が登録済みのものと異なります。再インストールされたか、第三者が介在している恐れがあります。何も送信されていません。原因を確認し、正当であれば `trust update ホスト` を実行してください。";
     HOST_TROUBLE = 706, Unreachable,
-        "The host answered, but not as it should; what it said is shown. `check HOST` looks closer.",
+        "The host gave an unexpected reply; the error shows it. `check host HOST` shows more.",
         "ホストの応答が正常ではありません。応答内容が表示されます。`check ホスト` で詳しく調べてください。";
 
     INVENTORY_UNREADABLE = 802, Failed,
-        "A file of the inventory directory could not be read. Check that it exists and belongs to you.",
+        "dkc could not read a file in the inventory directory. Check that it exists and that you own it.",
         "インベントリディレクトリのファイルを読み込めません。存在と所有者を確認してください。";
     INVENTORY_UNWRITABLE = 803, Failed,
-        "The inventory could not be written. The file that was there is unchanged. Check the free space and permissions of the inventory directory.",
+        "dkc could not write the inventory. The existing file is unchanged. Check free space and permissions of the inventory directory.",
         "インベントリを書き込めませんでした。元のファイルは変更されていません。空き容量と権限を確認してください。";
     LOCK_HELD = 810, Busy,
-        "Somebody else is changing this inventory; who, what and since when is shown. Nothing was changed. Wait for it to end. A lock of a process that has died frees itself; `lock break` is only for one that hangs.",
+        "Another process holds the inventory lock; the error shows who, what and since when. Nothing was changed. Wait until it finishes. A dead process releases its lock automatically; use `lock break` only if the process hangs.",
         "他の操作がこのインベントリを変更中です。誰が、何を、いつから行っているかが表示されます。何も変更されていません。終了を待ってください。終了したプロセスのロックは自動的に解放されます。`lock break` は停止したままのプロセスに対してのみ使用してください。";
     LOCK_LOST = 811, Busy,
-        "The lock of this operation was broken by another operator, so it may not write the inventory any more. What was written before stands.",
+        "Another operator broke this operation's lock, so it can no longer write the inventory. Earlier writes remain.",
         "この操作のロックが他の操作者によって解除されたため、インベントリへの書き込みを中止しました。それ以前の書き込みは有効です。";
     GENERATION_UNKNOWN = 804, Unknown,
-        "There is no such generation of the inventory any more; the last 50 are kept. `history` lists them.",
+        "The inventory generation is not kept; only the last 50 are. `history` lists them.",
         "指定された世代のインベントリは残っていません。保存されるのは直近 50 世代です。`history` で一覧を表示できます。";
     AUDIT_BROKEN = 820, Failed,
-        "The audit log does not hold together: a line was changed, removed or added by something else than dkc. The first line that does not fit is shown.",
+        "The audit log's hash chain is broken: something other than dkc changed, removed or added a line. The error shows the first mismatch.",
         "監査ログの整合性が失われています。dkc 以外によって行が変更、削除、または追加されました。最初に矛盾した行が表示されます。";
 
     CONFIRMATION_NEEDED = 150, NotConfirmed,
-        "The command changes something and there is no terminal to ask on. Nothing was changed. Give --yes, or for what loses data --confirm WORD with the word shown.",
+        "The command needs confirmation, but there is no terminal. Nothing was changed. Add --yes, or --confirm WORD if the operation loses data.",
         "変更を伴うコマンドですが、確認を行う端末がありません。何も変更されていません。--yes を、データを失う操作では表示された語を --confirm に指定してください。";
     DECLINED = 151, NotConfirmed,
-        "The question was not answered with yes (the end of input counts as no). Nothing was changed.",
+        "The question was not answered with yes (end of input counts as no). Nothing was changed.",
         "確認に対して「はい」と回答されませんでした（入力の終端は「いいえ」とみなされます）。何も変更されていません。";
     WRONG_CONFIRMATION = 152, NotConfirmed,
-        "The word given to confirm is not the one that this operation asks for; it names the cluster and the generation of the inventory, so that an old command line cannot destroy a newer cluster. Nothing was changed.",
+        "The confirmation word is wrong. It contains the cluster and the inventory generation, so an old command line cannot destroy a newer cluster. Nothing was changed.",
         "確認語が一致しません。確認語にはクラスタ名とインベントリの世代が含まれるため、古いコマンドで新しいクラスタを破壊することはありません。何も変更されていません。";
     REFUSED = 160, Refused,
-        "A safety rule refuses the operation; the reason is shown. Nothing was changed.",
+        "A safety rule refused the operation; the error shows the reason. Nothing was changed.",
         "安全規則によって操作が拒否されました。理由が表示されます。何も変更されていません。";
     INTERRUPTED = 161, Interrupted,
-        "The command was interrupted with Ctrl-C. If it had begun to change hosts, it says how to continue.",
+        "Ctrl-C interrupted the command. If it had started to change hosts, the error shows how to continue.",
         "Ctrl-C によりコマンドが中断されました。ホストの変更を始めていた場合は、続行方法が表示されます。";
 
     STEP_FAILED = 510, Failed,
-        "A step of a plan failed on a host, so no further step was begun. The cause, what is done, and how things stand are shown. When the cause is gone, `resume` goes on where it stopped; typing the command again makes a new plan of what is left.",
+        "A step failed on a host; no further steps were started. The error shows the cause and the current state. Fix the cause, then continue with `resume`, or run the command again to plan the remaining steps.",
         "計画の手順がホスト上で失敗したため、以降の手順は開始されていません。原因、完了した手順、現在の状態が表示されます。原因を取り除いた後、`resume` で続きから再開するか、同じコマンドをもう一度実行してください。";
     JOURNAL_UNWRITABLE = 511, Failed,
-        "The journal of the operation could not be written, and nothing is ever changed without one. Check the free space and permissions of the inventory directory.",
+        "dkc could not write the operation's journal, and it changes nothing without one. Check free space and permissions of the inventory directory.",
         "操作のジャーナルを書き込めませんでした。ジャーナルなしに変更が行われることはありません。インベントリディレクトリの空き容量と権限を確認してください。";
     UNKNOWN_OPERATION = 512, Unknown,
-        "There is no journal of such an operation on this machine. `audit list` shows what was done; typing the command again continues it from any machine.",
+        "This machine has no journal of that operation. `audit list` shows past operations; running the command again continues it from any machine.",
         "その操作のジャーナルはこのマシンにありません。`audit list` で履歴を確認できます。同じコマンドをもう一度実行すれば、どのマシンからでも続行できます。";
     AUTHORITY = 520, Failed,
-        "The certificate authority of the cluster, which lies beside the inventory, could not be used. Without it no node gets a certificate. Put the directory back from a copy; it cannot be made again for a cluster that runs.",
+        "The cluster's certificate authority, stored next to the inventory, is unusable; nodes cannot get certificates without it. Restore its directory from a backup: it cannot be recreated for a running cluster.",
         "インベントリの隣にあるクラスタの認証局を使用できません。認証局がなければノードに証明書を発行できません。控えから復元してください。稼働中のクラスタの認証局は作り直せません。";
     NO_DAEMON = 725, Unreachable,
-        "The daemon did not answer on its control socket. `status` shows whether it runs, `logs` what it said last.",
+        "The daemon did not answer on its control socket. `status` shows whether it runs, `logs` its last messages.",
         "デーモンが制御ソケットに応答しません。`status` で稼働状態を、`logs` で直近のログを確認してください。";
     NO_SERVER = 721, Unreachable,
-        "No server of the cluster answers, so nothing can be read or written. `status` shows what each of them does.",
+        "No server of the cluster answers. `status` shows the state of each server.",
         "クラスタのどのサーバも応答しないため、読み書きできません。`status` で各サーバの状態を確認してください。";
     DATA_REFUSED = 722, Failed,
-        "The cluster refused the operation; the reason is shown. Nothing was changed.",
+        "The cluster refused the operation; the error shows the reason. Nothing was changed.",
         "クラスタが操作を拒否しました。理由が表示されます。何も変更されていません。";
     OUTCOME_UNKNOWN = 723, OutcomeUnknown,
-        "The request was sent, but no answer came: it may have been carried out or not. Read the key before writing it again.",
+        "The request was sent but not answered; it may have been applied. Read the key before you write it again.",
         "要求は送信されましたが応答がありません。実行されたかどうか不明です。再度書き込む前にキーの値を確認してください。";
     NO_KEY = 724, Failed,
-        "There is no such key in the namespace, or it has expired.",
+        "The key does not exist in the namespace, or it has expired.",
         "その名前空間に該当するキーはありません。または有効期限が切れています。";
     EXEC_FAILED = 730, Failed,
-        "The program did not end with status 0 on every host; each host and its status is shown.",
+        "The program failed on some hosts; the error shows each host with its exit status.",
         "一部のホストでプログラムが正常終了しませんでした。ホストごとの終了ステータスが表示されます。";
     PLAYGROUND = 740, Failed,
-        "The playground could not be made or removed; the cause is shown. What is left of it lies in the directory shown and is removed with `playground down`.",
+        "dkc could not create or remove the playground; the error shows the cause and the directory. `playground down` removes what is left.",
         "プレイグラウンドの作成または削除に失敗しました。原因が表示されます。残りは表示されたディレクトリにあり、`playground down` で削除できます。";
 
     SEE_OUTPUT = 170, Failed,
-        "The command's own output says what was found; only the exit status is an error.",
+        "The command's output describes the problem; only the exit status signals it.",
         "詳細はコマンドの出力に示されています。終了ステータスのみがエラーを表します。";
 
     FAILED_BENCH = 720, Failed,
-        "The load of `bench` could not be begun, or some of its requests failed. The first failure is shown.",
+        "`bench` could not start, or some of its requests failed. The error shows the first failure.",
         "`bench` の負荷を開始できなかったか、一部の要求が失敗しました。最初の失敗が表示されます。";
 
     BUG = 902, Bug,

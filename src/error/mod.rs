@@ -1,4 +1,4 @@
-//! What a command that did not do what was asked gives back, and the one table of exit statuses.
+//! The error that a failed command returns, and the one table of exit statuses.
 //!
 //! *Invariant:* every error has a stable id from the registry in `codes`, which `explain` knows in two languages.
 //! Nothing here prints; `src/ui` does.
@@ -60,15 +60,15 @@ impl Exit {
         self as u8
     }
 
-    /// What the status says, for help and man pages.
+    /// The status in words, for help and man pages.
     pub fn meaning(self) -> &'static str {
         match self {
             Exit::Done => "done, or nothing to do",
             Exit::Failed => "failed; the cause is printed",
-            Exit::Usage => "usage: the command could not be understood",
+            Exit::Usage => "invalid command line",
             Exit::Unknown => "unknown name or invalid inventory",
             Exit::Refused => "refused by a safety rule; nothing changed",
-            Exit::NotConfirmed => "confirmation needed or declined; nothing changed",
+            Exit::NotConfirmed => "confirmation required or declined; nothing changed",
             Exit::Busy => "lock held or plan stale; nothing changed",
             Exit::Unreachable => "host unreachable, login refused, or host key not trusted",
             Exit::PartlyApplied => "partly applied; continue with resume",
@@ -83,7 +83,7 @@ impl Exit {
     }
 }
 
-/// A command's failure: what failed, why, how things stand now, and what to do next.
+/// A command's failure: what failed, why, the state now, and what to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommandError {
     pub code: &'static Code,
@@ -92,7 +92,7 @@ pub struct CommandError {
     pub now: Option<String>,
     pub next: Option<String>,
     pub exit: Exit,
-    /// Nothing to print: the exit status says it all (`status --quiet`), or it was printed already.
+    /// Print nothing: the exit status suffices (`status --quiet`), or the output was printed already.
     pub is_silent: bool,
 }
 
@@ -109,7 +109,7 @@ impl CommandError {
         }
     }
 
-    /// Only an exit status, with nothing printed: the output said it already.
+    /// Only an exit status; the output was printed already.
     pub fn silent(exit: Exit) -> CommandError {
         CommandError {
             exit,
@@ -123,13 +123,13 @@ impl CommandError {
         CommandError::new(&codes::BUG, what)
     }
 
-    /// Why; may be said several times, for instance once for each host.
+    /// Adds a cause; there can be several, such as one per host.
     pub fn cause(mut self, cause: impl Into<String>) -> CommandError {
         self.cause.push(cause.into());
         self
     }
 
-    /// How things stand after the failure.
+    /// The state after the failure.
     pub fn now(mut self, now: impl Into<String>) -> CommandError {
         self.now = Some(now.into());
         self
@@ -165,7 +165,7 @@ impl fmt::Display for CommandError {
 
 impl std::error::Error for CommandError {}
 
-/// A refusal of the pure parts. Nothing has been changed when one comes.
+/// A refusal by pure code: nothing has changed.
 impl From<Problem> for CommandError {
     fn from(problem: Problem) -> CommandError {
         let Some(code) = codes::find(problem.code) else {
@@ -196,7 +196,7 @@ impl From<YamlError> for CommandError {
     }
 }
 
-/// Later lines stand under the first one's text.
+/// Indents later lines to align with the first one's text.
 fn indented(text: &str) -> String {
     text.trim_end().replace('\n', "\n         ")
 }

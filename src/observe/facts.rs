@@ -1,5 +1,4 @@
-//! Reads what the probe printed. Pure: text in, facts out; a line it does not know is passed over, so that an older
-//! shell and a newer probe never disagree.
+//! Parses the probe's output. Pure: text in, facts out. Unknown lines are ignored for compatibility with newer probes.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,7 +8,7 @@ use dkc_inventory::observed::{HostFacts, NodeView, RunState, ServiceManager};
 
 use crate::authority;
 
-/// The facts of one host, or why the text is not complete.
+/// The facts of one host, or why the text is incomplete.
 pub fn parse(text: &str, nodes: &[NodeName]) -> Result<HostFacts, String> {
     let mut reader = Reader::new(nodes);
     for line in text.lines() {
@@ -78,10 +77,10 @@ impl Reader {
     fn finish(mut self) -> Result<HostFacts, String> {
         self.end_node();
         if !self.has_ended {
-            return Err("its answer broke off".into());
+            return Err("truncated reply".into());
         }
         if self.facts.architecture.is_empty() || !self.facts.root.starts_with('/') {
-            return Err("its answer makes no sense (is the login shell a POSIX shell?)".into());
+            return Err("invalid reply (is the login shell a POSIX shell?)".into());
         }
         Ok(self.facts)
     }
@@ -142,7 +141,7 @@ impl NodeLines {
             ("failed", _) => RunState::Failing { message: format!("systemd gave up ({})", unit("Result")) },
             (_, "auto-restart") => {
                 let message =
-                    format!("it keeps ending ({}), restarted {} times", unit("Result"), unit("NRestarts"));
+                    format!("it keeps crashing ({}), restarted {} times", unit("Result"), unit("NRestarts"));
                 RunState::Failing { message }
             }
             ("active" | "activating" | "reloading" | "deactivating", _) => match main_pid.or(self.pid) {
@@ -151,7 +150,7 @@ impl NodeLines {
             },
             _ => match (self.pid, &self.gave_up) {
                 (Some(pid), _) => RunState::Running { pid },
-                (None, Some(why)) => RunState::Failing { message: format!("its supervisor {why}") },
+                (None, Some(why)) => RunState::Failing { message: format!("supervisor {why}") },
                 (None, None) => RunState::Stopped,
             },
         }
@@ -266,7 +265,7 @@ mod tests {
         check("ActiveState=inactive SubState=dead MainPID=0", RunState::Stopped);
         let message = "systemd gave up (exit-code)".to_owned();
         check("ActiveState=failed SubState=failed MainPID=0 Result=exit-code", RunState::Failing { message });
-        let message = "it keeps ending (exit-code), restarted 4 times".to_owned();
+        let message = "it keeps crashing (exit-code), restarted 4 times".to_owned();
         check(
             "ActiveState=activating SubState=auto-restart MainPID=0 Result=exit-code NRestarts=4",
             RunState::Failing { message },
@@ -281,15 +280,15 @@ mod tests {
         };
         check("", RunState::Stopped);
         check("pid\t7\n", RunState::Running { pid: 7 });
-        let message = "its supervisor gave up after 8 failures".to_owned();
+        let message = "supervisor gave up after 8 failures".to_owned();
         check("gave_up\tgave up after 8 failures\n", RunState::Failing { message });
     }
 
     #[test]
     fn an_answer_that_breaks_off_is_not_believed() {
         let check = |text: &str, want: &str| assert_eq!(parse(text, &[]).unwrap_err(), want);
-        check(HOST, "its answer broke off");
-        check("end\tyes\n", "its answer makes no sense (is the login shell a POSIX shell?)");
-        check("", "its answer broke off");
+        check(HOST, "truncated reply");
+        check("end\tyes\n", "invalid reply (is the login shell a POSIX shell?)");
+        check("", "truncated reply");
     }
 }

@@ -1,5 +1,5 @@
-//! Asks hosts and daemons how they stand and fills [`Observed`]. It only reads: not even a cache is left on a host.
-//! Hosts are asked in parallel; a silent one costs its limit once and is reported as silent, never as an error.
+//! Queries hosts and daemons and fills [`Observed`]. Read-only: it leaves nothing on hosts. Hosts are queried concurrently;
+//! one that does not answer costs its timeout once and is reported as silent, not as an error.
 
 mod facts;
 
@@ -15,9 +15,9 @@ use futures::StreamExt;
 
 use crate::world::{Host, Input, Script, World, WorldError};
 
-/// Hosts asked at the same time: enough for a large cluster, few enough for one admin machine's ssh processes.
+/// Hosts queried concurrently: enough for a large cluster, few enough for one machine's ssh processes.
 pub const WIDTH: usize = 16;
-/// The probe itself is some file reads; ports that do not answer take 3 s of it.
+/// The probe reads some files; unreachable ports take 3 s of it.
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
 const CLOCK_LIMIT: Duration = Duration::from_secs(5);
 
@@ -25,14 +25,14 @@ const PROBE: &str = concat!(include_str!("root.sh"), include_str!("probe.sh"));
 /// Nanoseconds since 1970; where `date` has no %N, seconds and a warning's worth of precision.
 const CLOCK: &str = r#"n=$(date +%s%N); case $n in *N) echo "$(date +%s)500000000";; *) echo "$n";; esac"#;
 
-/// What to ask.
+/// What to observe.
 pub struct Scope {
     pub hosts: BTreeSet<HostAddress>,
-    /// Also try which members each host can reach.
+    /// Also test which members each host can reach.
     pub wants_reaches: bool,
-    /// Leave this machine's systemd alone (a playground).
+    /// Do not use this machine's systemd (playground).
     pub is_supervised: bool,
-    /// Limit of a daemon's own answer.
+    /// Timeout of a daemon's reply.
     pub limit: Duration,
 }
 
@@ -42,7 +42,7 @@ impl Scope {
     }
 }
 
-/// Asks every host of the scope. The answer has exactly those hosts.
+/// Observes every host of the scope. The result has exactly those hosts.
 pub async fn observe(world: &World, inventory: &Inventory, scope: &Scope) -> Observed {
     let known: Vec<_> = scope.hosts.iter().filter_map(|a| Some((a, inventory.hosts.get(a)?))).collect();
     world.expect(known.into_iter());
@@ -56,7 +56,7 @@ pub async fn observe(world: &World, inventory: &Inventory, scope: &Scope) -> Obs
     Observed { hosts: hosts.into_iter().collect() }
 }
 
-/// For each host the members of its clusters that run elsewhere.
+/// For each host, the members of its clusters on other hosts.
 fn ports_to_reach(inventory: &Inventory) -> BTreeMap<HostAddress, BTreeSet<String>> {
     let mut ports: BTreeMap<HostAddress, BTreeSet<String>> = BTreeMap::new();
     for node in inventory.node_names() {
@@ -83,12 +83,12 @@ async fn ask_host(
     }
 }
 
-/// How an error of the world looks from above: a kind for the exit status and words for the operator.
+/// Converts a host error: a kind for the exit status and a message for the operator.
 pub fn silence(error: WorldError) -> HostView {
     match error {
         WorldError::Silent { kind, message, .. } => HostView::Silent { kind, message },
         WorldError::TooSlow { limit_s, .. } => {
-            HostView::Silent { kind: Silence::Timeout, message: format!("no answer in {limit_s} s") }
+            HostView::Silent { kind: Silence::Timeout, message: format!("no answer within {limit_s} s") }
         }
         other => HostView::Silent { kind: Silence::Other, message: other.to_string() },
     }
@@ -103,7 +103,7 @@ async fn facts_of(
 ) -> Result<HostFacts, WorldError> {
     let silent =
         |message: String| WorldError::Silent { host: address.clone(), kind: Silence::Other, message };
-    let entry = inventory.host(address).ok_or_else(|| silent("it is not in the inventory".into()))?;
+    let entry = inventory.host(address).ok_or_else(|| silent("not in the inventory".into()))?;
     let host = world.host(address, &entry).await?;
     let mut nodes = inventory.nodes_on(address);
     let removed = inventory.clusters.keys().flat_map(|cluster| inventory.removed_of(cluster));
@@ -135,13 +135,13 @@ pub async fn open(world: &World, inventory: &Inventory, address: &HostAddress) -
     let unknown = || WorldError::Silent {
         host: address.clone(),
         kind: Silence::Other,
-        message: "it is not in the inventory".into(),
+        message: "not in the inventory".into(),
     };
     let entry = inventory.host(address).ok_or_else(unknown)?;
     world.host(address, &entry).await
 }
 
-/// Where a host's nodes lie: for commands that need no other fact.
+/// The root directory of a host's nodes, for commands that need no other fact.
 pub async fn root_of(
     world: &World,
     inventory: &Inventory,
@@ -176,7 +176,7 @@ fn now_ns() -> i128 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i128)
 }
 
-/// Each running daemon's own view, side by side: one that hangs must not hide the others.
+/// Queries each running daemon concurrently: one that hangs must not delay the others.
 async fn ask_daemons(host: &Host, facts: &mut HostFacts, limit: Duration) {
     let root = facts.root.clone();
     let running = facts.nodes.iter_mut().filter(|(_, view)| matches!(view.run, RunState::Running { .. }));
@@ -201,7 +201,7 @@ async fn ask_daemon(host: &Host, dir: &str, view: &mut NodeView, limit: Duration
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::Nobody;
+    use crate::world::NoAsker;
     use dkc_inventory::model::Host as HostEntry;
     use dkc_inventory::observed::ServiceManager;
 
@@ -213,7 +213,7 @@ mod tests {
         let entry = HostEntry { local: true, data_dir: Some(root.clone()), ..HostEntry::with_defaults() };
         let inventory = Inventory { hosts: [(here.clone(), entry)].into(), ..Inventory::empty() };
         let scope = Scope { is_supervised: true, ..Scope::of([here.clone()], Duration::from_secs(5)) };
-        let observed = observe(&World::new(Arc::new(Nobody)), &inventory, &scope).await;
+        let observed = observe(&World::new(Arc::new(NoAsker)), &inventory, &scope).await;
         let HostView::Facts(facts) = &observed.hosts[&here] else { panic!("{observed:?}") };
         assert_eq!(facts.root, root);
         assert!(facts.root_is_writable && !facts.root_has_marker && !facts.root_is_foreign);

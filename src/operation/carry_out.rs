@@ -1,4 +1,4 @@
-//! The third step of an operation: the plan is carried out under the inventory's lock, now or from its journal.
+//! The third step of an operation: carries out the plan under the inventory's lock, now or from its journal.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use super::steps::{Execution, Report};
 use crate::error::{CommandError, Exit};
 use crate::session::Session;
 
-/// Shows the plan, asks, does it, writes down what was done.
+/// Shows the plan, asks, carries it out, records the result.
 pub async fn carry_out(session: &mut Session, plan: Plan, record: Record) -> Result<(), CommandError> {
     if session.settings.dry_run {
         show_dry(session, &plan);
@@ -30,7 +30,7 @@ pub async fn carry_out(session: &mut Session, plan: Plan, record: Record) -> Res
     }
     let locked = session.lock()?;
     let mut inventory = locked.load()?;
-    // The operator may have thought about it for an hour.
+    // The confirmation may have taken an hour.
     let ring_version = ring_version_now(session, &inventory, &plan).await;
     plan.check_fresh(inventory.generation, ring_version).map_err(super::refused(&plan.command))?;
     if let Some(first) = record.first.as_ref().filter(|first| first.generation > inventory.generation) {
@@ -48,7 +48,7 @@ pub async fn carry_out(session: &mut Session, plan: Plan, record: Record) -> Res
     save(&locked, &record.apply(&inventory))
 }
 
-/// Goes on with an operation from its journal. Its steps are as they were planned; those done stay done.
+/// Resumes an operation from its journal, with its steps as planned. Completed steps are not repeated.
 pub async fn resume(session: &mut Session, operation: &str) -> Result<(), CommandError> {
     let (journal, recorded) =
         Journal::reopen(&session.store.journal_dir(), operation).map_err(journal_error)?;
@@ -57,15 +57,15 @@ pub async fn resume(session: &mut Session, operation: &str) -> Result<(), Comman
     let refused = format!("resume {operation}");
     let left = plan.steps.len() - done.len();
     if left == 0 || recorded.is_complete {
-        session.ui.say(&format!("{operation} ({}): nothing is left to do", plan.command));
-        // Recorded already, or by what came after it.
+        session.ui.say(&format!("{operation} ({}): nothing left to do", plan.command));
+        // Recorded already, by this operation or a later one.
         if plan.check_resumable(session.inventory()?.generation).is_err() {
             return Ok(());
         }
     } else {
         plan.check_resumable(session.inventory()?.generation).map_err(super::refused(&refused))?;
         session.ui.say(plan.text().trim_end());
-        session.ui.say(&format!("{} of {} steps are done, {left} are left", done.len(), plan.steps.len()));
+        session.ui.say(&format!("{} of {} steps done, {left} left", done.len(), plan.steps.len()));
         if session.settings.dry_run {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The second step of an operation: the operator reads the plan and says yes, or reads it only.
+//! The second step of an operation: shows the plan, and asks for confirmation unless it is a dry run.
 
 use dkc_inventory::plan::{Danger, Plan};
 
@@ -18,11 +18,11 @@ pub fn show_dry(session: &Session, plan: &Plan) {
     session.ui.data(&text);
 }
 
-/// Asks what the danger of the plan calls for.
+/// Asks for the confirmation that the plan's danger requires.
 pub fn confirm(session: &Session, plan: &Plan) -> Result<(), CommandError> {
     match (plan.danger, &plan.confirm) {
         (Danger::Read, _) => Ok(()),
-        (Danger::LosesData, Some(word)) => session.confirm_word("This loses data.", word),
+        (Danger::LosesData, Some(word)) => session.confirm_word("This operation loses data.", word),
         _ => session.confirm("Apply?"),
     }
 }

@@ -1,6 +1,6 @@
 //! The journal of one operation: a file `operations/<operation>.jsonl` whose first line is the plan and each further
 //! line a finished step. *Invariant:* every line is synced before the next step begins, so that after any kill it is
-//! known which steps may have been done. Only the last line may be torn; then it counts as not written.
+//! known which steps may have been done. Only the last line may be torn; it then counts as not written.
 
 use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -13,16 +13,16 @@ use dkc_inventory::generation::Generation;
 use dkc_inventory::plan::Plan;
 use serde::{Deserialize, Serialize};
 
-/// Journals that are kept; older ones that ended are of no further use.
+/// Journals kept; older completed ones are deleted.
 const KEPT_MAX: usize = 100;
 
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     #[error("cannot {what} the journal {path}: {source}", path = .path.display())]
     File { what: &'static str, path: PathBuf, source: std::io::Error },
-    #[error("the journal {path} begins with no plan", path = .path.display())]
+    #[error("the journal {path} does not start with a plan", path = .path.display())]
     NoPlan { path: PathBuf },
-    #[error("'{0}' is not the name of an operation (op- and 8 hex digits)")]
+    #[error("'{0}' is not an operation id (op- and 8 hex digits)")]
     BadName(String),
 }
 
@@ -39,18 +39,18 @@ pub struct Journal {
     file: Mutex<File>,
 }
 
-/// What a journal says.
+/// The content of a journal.
 #[derive(Debug)]
 pub struct Recorded {
     pub plan: Plan,
     pub done: BTreeSet<u32>,
     pub is_complete: bool,
-    /// It came to its end, well or not; otherwise it was cut off.
+    /// It ended, successfully or not; otherwise it was cut off.
     pub has_ended: bool,
 }
 
 impl Journal {
-    /// Opens the journal of a new operation and writes its plan down. Nothing may be changed before this returns.
+    /// Creates the journal of a new operation with its plan. Nothing may change before this returns.
     pub fn create(dir: &Path, plan: &Plan) -> Result<Self, JournalError> {
         let path = path_of(dir, &plan.operation)?;
         let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
@@ -66,13 +66,13 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Opens the journal of an operation that did not end, to go on writing it.
+    /// Reopens the journal of an unfinished operation to append to it.
     pub fn reopen(dir: &Path, operation: &str) -> Result<(Self, Recorded), JournalError> {
         let recorded = read(dir, operation)?;
         let path = path_of(dir, operation)?;
         let failed = |source| JournalError::File { what: "open", path: path.clone(), source };
         let mut file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
-        // A torn last line gets its end, so that the next one stands alone.
+        // Terminates a torn last line.
         let text = std::fs::read(&path).map_err(failed)?;
         if !text.ends_with(b"\n") {
             file.write_all(b"\n").map_err(failed)?;
@@ -80,12 +80,12 @@ impl Journal {
         Ok((Journal { path, file: Mutex::new(file) }, recorded))
     }
 
-    /// A step has ended, well or with an error.
+    /// Records a step's success or error.
     pub fn step(&self, number: u32, error: Option<String>) -> Result<(), JournalError> {
         self.write(&Line::Step { number, error })
     }
 
-    /// The operation has ended. If this line is lost, `resume` finds nothing left to do.
+    /// Records the end of the operation. If this line is lost, `resume` finds nothing left to do.
     pub fn end(&self, is_complete: bool) {
         let _ = self.write(&Line::End { is_complete });
     }
@@ -99,7 +99,7 @@ impl Journal {
     }
 }
 
-/// What the journal of an operation says.
+/// Reads the journal of an operation.
 pub fn read(dir: &Path, operation: &str) -> Result<Recorded, JournalError> {
     let path = path_of(dir, operation)?;
     let text = std::fs::read_to_string(&path);
@@ -118,8 +118,8 @@ pub fn read(dir: &Path, operation: &str) -> Result<Recorded, JournalError> {
 }
 
 impl Recorded {
-    /// The newest operation that was left half way and can still go on: the inventory is still the one that it
-    /// worked with, and not all of it was refused.
+    /// The newest unfinished operation that can still be resumed: the inventory is unchanged since, and the operation
+    /// was not refused entirely.
     pub fn last_open(dir: &Path, now: Generation) -> Option<String> {
         let is_open = |recorded: Recorded| {
             let was_refused = recorded.has_ended && recorded.done.is_empty();
@@ -142,7 +142,7 @@ fn newest_first(dir: &Path) -> Vec<String> {
     names.into_iter().rev().map(|(_, name)| name).collect()
 }
 
-/// Makes room: only journals that ended, oldest first.
+/// Deletes surplus journals, oldest first; only completed ones.
 fn forget_old(dir: &Path) {
     for name in newest_first(dir).into_iter().skip(KEPT_MAX) {
         if read(dir, &name).is_ok_and(|recorded| recorded.is_complete) {
@@ -151,7 +151,7 @@ fn forget_old(dir: &Path) {
     }
 }
 
-/// The name becomes part of a path, here and on hosts: only our own form is taken.
+/// The id becomes part of a path, here and on hosts, so only our own format is accepted.
 fn path_of(dir: &Path, operation: &str) -> Result<PathBuf, JournalError> {
     let digits = operation.strip_prefix("op-").unwrap_or_default();
     let is_ours = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -224,11 +224,11 @@ mod tests {
             let error = read(dir.path(), name).unwrap_err().to_string();
             assert!(error.contains(want), "{error}");
         };
-        check("../../etc/passwd", "is not the name of an operation");
-        check("op-1", "is not the name of an operation");
-        check("op-0000000g", "is not the name of an operation");
+        check("../../etc/passwd", "is not an operation id");
+        check("op-1", "is not an operation id");
+        check("op-0000000g", "is not an operation id");
         check("op-00000002", "cannot read the journal");
         std::fs::write(dir.path().join("op-00000003.jsonl"), "garbage\n").unwrap();
-        check("op-00000003", "begins with no plan");
+        check("op-00000003", "does not start with a plan");
     }
 }

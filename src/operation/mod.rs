@@ -1,7 +1,7 @@
-//! What every command that changes hosts does, a file each: observe, confirm, carry out, record, report. Between the first and the
-//! second a pure function of `dkc_inventory::plan` makes the plan.
-//! *Invariant:* between confirming and carrying out the inventory is locked and, like the ring, still the one the plan was made of;
-//! whatever happens, the operator is told what is done and how to go on.
+//! The steps of every command that changes hosts, one file each: observe, confirm, carry out, record, report. Between
+//! observe and confirm a pure function of `dkc_inventory::plan` makes the plan.
+//! *Invariant:* a plan is carried out only under the inventory's lock, and only if the inventory and the ring have not
+//! changed since it was made. The operator always learns what was done and how to continue.
 
 mod carry_out;
 mod confirm;
@@ -26,13 +26,13 @@ use crate::world::WorldError;
 /// A new operation: its id and the line as typed.
 pub fn begin(session: &Session) -> Operation {
     let id = format!("op-{}", &uuid::Uuid::new_v4().simple().to_string()[..8]);
-    // How it was confirmed or tried is not what it does.
+    // Confirmation flags are not part of the command.
     let is_meant = |word: &&str| !matches!(*word, "--yes" | "-y" | "--dry-run" | "--exit-code");
     let words: Vec<&str> = session.line.split(' ').filter(is_meant).collect();
     Operation { id, command: words.join(" ") }
 }
 
-/// An error of the world outside of a plan.
+/// An error from a host outside of a plan.
 pub fn world_error(error: WorldError) -> CommandError {
     match crate::observe::silence(error) {
         dkc_inventory::observed::HostView::Silent { kind, message } => unreachable_error(kind, message),
@@ -53,7 +53,7 @@ fn unreachable_error(kind: dkc_inventory::observed::Silence, message: String) ->
     CommandError::new(code, message)
 }
 
-/// A refusal with the verb in front.
+/// Prefixes a refusal with the verb.
 pub fn refused(verb: &str) -> impl Fn(Refused) -> CommandError + '_ {
     move |refused| refused.problem(verb).into()
 }

@@ -1,4 +1,4 @@
-//! The first step of an operation: what hosts and rings are like now. *Invariant:* only newly accepted host keys are written down.
+//! The first step of an operation: observes hosts and rings. *Invariant:* it writes nothing but newly accepted host keys.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,13 +17,13 @@ use crate::error::CommandError;
 use crate::observe::{self, Scope};
 use crate::session::Session;
 
-/// Longer than an election takes by default.
+/// Longer than an election with default parameters.
 const LEADER_TIMEOUT: Duration = Duration::from_millis(1500);
 const LEADER_POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// A server that does not say its ring version within this time does not count: the others decide.
+/// A server that does not report its ring version within this time is ignored.
 const RING_VERSION_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Asks hosts, and pins the keys of those that were met for the first time.
+/// Observes hosts, and pins the keys of new ones.
 pub async fn observe(
     session: &mut Session,
     hosts: impl IntoIterator<Item = HostAddress>,
@@ -40,8 +40,8 @@ pub async fn observe_scope(
     Ok((pin_learned(session)?, observed))
 }
 
-/// Asks the hosts; once more, for a moment, where a cluster has tablets without a leader. A leader that hands over, or an
-/// election, is no state to report or to refuse a change for.
+/// Observes the hosts, and retries briefly if tablets of a cluster lack a leader: an election in progress is no reason
+/// to report a failure or to refuse a change.
 async fn look(session: &Session, inventory: &Inventory, scope: &Scope) -> Observed {
     let until = Instant::now() + LEADER_TIMEOUT;
     loop {
@@ -56,8 +56,8 @@ async fn look(session: &Session, inventory: &Inventory, scope: &Scope) -> Observ
     }
 }
 
-/// The same for an inventory that is only planned: what it has more than the one on disk. Answers the generation that the plan
-/// is based on, and the planned inventory, which is the next one if it differs at all.
+/// The same for a planned inventory that differs from the one on disk. Returns the generation that the plan is based on
+/// and the planned inventory, which gets the next generation if it differs.
 pub async fn observe_planned(
     session: &mut Session,
     planned: &Inventory,
@@ -72,11 +72,11 @@ pub async fn observe_planned(
     let mut planned = planned.clone();
     for (host, fingerprint) in new {
         if let Some(entry) = planned.hosts.get_mut(&host).filter(|entry| entry.host_key.is_empty()) {
-            session.ui.say(&format!("{host}: host key {fingerprint} is pinned with the plan"));
+            session.ui.say(&format!("{host}: host key {fingerprint} will be pinned with this plan"));
             entry.host_key = vec![fingerprint];
         }
     }
-    // What was learned of hosts that are registered already is a generation of its own, and the plan comes after it.
+    // New keys of registered hosts make a generation of their own, before the plan's.
     let pinned = pin(session, registered)?;
     for (address, host) in pinned.hosts {
         planned.hosts.insert(address, host);
@@ -113,7 +113,7 @@ fn supervised(session: &Session, scope: Scope) -> Scope {
     Scope { is_supervised, ..scope }
 }
 
-/// Writes newly accepted host keys into the inventory; returns it as it stands now.
+/// Writes newly accepted host keys into the inventory and returns it.
 pub fn pin_learned(session: &Session) -> Result<Inventory, CommandError> {
     pin(session, session.world.take_learned_keys())
 }
@@ -125,7 +125,7 @@ fn pin(session: &Session, learned: BTreeMap<HostAddress, String>) -> Result<Inve
     let locked = session.lock()?;
     let mut inventory = locked.load()?;
     for (host, fingerprint) in learned {
-        // The host may have been unregistered meanwhile; then there is nothing to pin.
+        // The host may have been unregistered meanwhile.
         if inventory.hosts.get(&host).is_some_and(|entry| entry.host_key.is_empty()) {
             inventory = edit::set_pins(&inventory, &host, std::slice::from_ref(&fingerprint))?.inventory;
             session.ui.say(&format!("{host}: pinned host key {fingerprint}"));

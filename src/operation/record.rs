@@ -1,4 +1,4 @@
-//! The fourth step of an operation: what it did, in the inventory.
+//! The fourth step of an operation: records its result in the inventory.
 
 use dkc_core::ids::ClusterName;
 use dkc_inventory::edit;
@@ -8,7 +8,7 @@ use dkc_inventory::plan::{HostAction, Plan};
 use crate::error::CommandError;
 use crate::store::Locked;
 
-/// What is written into the inventory when a plan has been carried out.
+/// The changes to write into the inventory after a plan has been carried out.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
     pub deployed: Vec<NodeName>,
@@ -16,13 +16,13 @@ pub struct Record {
     pub founded: Vec<ClusterName>,
     /// Members that have left the ring.
     pub left: Vec<NodeName>,
-    /// Written down before the first step: a member must be known here before it is known to the ring, or a second
-    /// try would make it anew.
+    /// Written before the first step: the inventory must know a member before the ring does, or a retry would create it
+    /// twice.
     pub first: Option<Inventory>,
 }
 
 impl Record {
-    /// What the steps themselves say, for an operation that is resumed.
+    /// Derived from the plan's steps, for a resumed operation.
     pub fn of_plan(plan: &Plan) -> Record {
         let mut record = Record { left: plan.leaves.clone(), ..Record::default() };
         for step in &plan.steps {
@@ -37,7 +37,7 @@ impl Record {
         record
     }
 
-    /// The inventory with all of it: the next generation, or the same one where nothing differs.
+    /// Applies the record: the next generation, or the same one if nothing differs.
     pub fn apply(&self, inventory: &Inventory) -> Inventory {
         let founded =
             |inventory: Inventory, name: &ClusterName| edit::record_founded(&inventory, name).inventory;
@@ -51,13 +51,13 @@ impl Record {
         let deployed = edit::record_deployed(&remaining, &self.deployed).inventory;
         let forgotten = edit::forget_deployed(&deployed, &self.forgotten).inventory;
         let after = self.founded.iter().fold(forgotten, founded);
-        // However many edits it was, it is one generation.
+        // All edits together make one generation.
         let is_changed = after.generation != inventory.generation;
         Inventory { generation: inventory.generation.next_if(is_changed), ..after }
     }
 }
 
-/// Writes the inventory unless it is there already.
+/// Writes the inventory unless it is unchanged.
 pub fn save(locked: &Locked, inventory: &Inventory) -> Result<(), CommandError> {
     if locked.load()?.generation == inventory.generation {
         return Ok(());

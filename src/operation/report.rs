@@ -1,4 +1,4 @@
-//! The last step of an operation: how it went, as the one error that the operator reads.
+//! The last step of an operation: reports its result as one error.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::steps::{Report, StepError};
 use crate::error::{CommandError, Exit, codes};
 use crate::world::WorldError;
 
-/// A report as the one error that the operator reads.
+/// Turns a report into one error.
 pub fn judge(plan: &Plan, report: &Report) -> Result<(), CommandError> {
     if report.is_complete(plan) {
         return Ok(());
@@ -37,12 +37,12 @@ pub fn judge(plan: &Plan, report: &Report) -> Result<(), CommandError> {
     let error = if done > 0 { error.exit(Exit::PartlyApplied) } else { error.exit(exit_of(report)) };
     let resume = match report.failures.is_empty() {
         true => format!("resume {}", plan.operation),
-        false => format!("when the cause is gone: resume {}", plan.operation),
+        false => format!("fix the cause, then: resume {}", plan.operation),
     };
     let back = plan.steps.iter().find_map(|step| {
         match (step.action.on_ring(), report.done.contains(&step.number)) {
             (Some(RingAction::BeginOperation { cluster, .. }), true) => {
-                Some(format!("\nor back: ring abortmerge -n {cluster}"))
+                Some(format!("\nor roll back: ring abortmerge -n {cluster}"))
             }
             _ => None,
         }
@@ -55,13 +55,13 @@ fn failed(error: CommandError, step: &StepError, place: Option<String>) -> Comma
     match step {
         StepError::NotReady { log_tail, log_place, .. } => {
             let lines: String = log_tail.iter().map(|line| format!("\n  {line}")).collect();
-            error.cause(format!("the last lines of its log ({log_place}):{lines}"))
+            error.cause(format!("last log lines ({log_place}):{lines}"))
         }
         _ => error,
     }
 }
 
-/// Nothing was changed: what kept it from beginning?
+/// Why the operation could not start; nothing was changed.
 fn exit_of(report: &Report) -> Exit {
     match report.failures.first().map(|failure| &failure.error) {
         None | Some(StepError::Interrupted) => Exit::Interrupted,
@@ -73,18 +73,18 @@ fn exit_of(report: &Report) -> Exit {
     }
 }
 
-/// How things stand: each host in a few words.
+/// The state of each host in a few words.
 fn standing(plan: &Plan, report: &Report) -> String {
     if report.done.is_empty() {
-        return "no step was completed".into();
+        return "no steps completed".into();
     }
     let hosts: BTreeSet<&HostAddress> = plan.steps.iter().map(|step| &step.host).collect();
     let words = hosts.into_iter().map(|host| {
         let steps: Vec<_> = plan.steps.iter().filter(|step| step.host == *host).collect();
         let done = steps.iter().filter(|step| report.done.contains(&step.number)).count();
         match done == steps.len() {
-            true => format!("{host} is done"),
-            false => format!("{host} has {done} of {} steps", steps.len()),
+            true => format!("{host}: done"),
+            false => format!("{host}: {done} of {} steps done", steps.len()),
         }
     });
     words.collect::<Vec<_>>().join("; ")

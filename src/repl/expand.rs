@@ -1,4 +1,4 @@
-//! Shortened words: in the prompt a unique beginning of a verb or noun stands for the whole word, and is shown in
+//! Abbreviations: in the prompt a unique prefix of a verb or noun stands for the whole word, and is shown in
 //! full before it runs. A batch never comes here.
 
 use crate::error::{CommandError, codes};
@@ -28,7 +28,7 @@ pub fn expand(mut words: Vec<String>) -> Result<Expanded, CommandError> {
     Ok(Expanded { words, is_changed })
 }
 
-/// The word that this one stands for among the subcommands: itself, or the only one that begins so.
+/// The subcommand that this word abbreviates: itself, or the only one with this prefix.
 fn full_word(command: &clap::Command, word: &str) -> Result<Option<String>, CommandError> {
     if word.starts_with('-') || word.is_empty() {
         return Ok(None);

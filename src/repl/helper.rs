@@ -1,4 +1,4 @@
-//! What the line editor asks while a line is typed: completions, a grey hint of what may come next, and whether the
+//! Services for the line editor: completions, a grey hint of what may come next, and whether the
 //! line is complete. The hint is for reading only: accepting it types nothing.
 
 use std::borrow::Cow;

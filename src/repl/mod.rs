@@ -1,6 +1,6 @@
-//! The prompt: reads lines on their own thread, runs them one after the other, and leaves at Ctrl-D or `quit`.
+//! The prompt: reads lines on a separate thread, runs them in order, and exits at Ctrl-D or `quit`.
 //!
-//! *Invariant:* drawing the prompt reads the local inventory file and nothing else. A paste of several commands runs
+//! *Invariant:* drawing the prompt reads the local inventory file and nothing else. Several pasted commands run
 //! only after it was shown and agreed to as a whole.
 
 mod expand;
@@ -15,7 +15,7 @@ use crate::runner::{redacted, run_words};
 use crate::session::Session;
 use crate::ui::Answer;
 
-/// Unreadable lines in a row after which the terminal is taken for broken.
+/// Consecutive unreadable lines after which the terminal counts as broken.
 const BAD_LINES_MAX: u32 = 20;
 
 /// Reads and runs lines until the operator leaves. The exit status is that of leaving, not of the last command: each
@@ -38,7 +38,7 @@ pub async fn interact(session: &mut Session) -> Exit {
         let interrupt = session.interrupt.clone();
         let typed = tokio::select! {
             typed = reader.read(prompt(session)) => typed,
-            // Ctrl-C at the prompt is a key like others; only a SIGTERM counts twice here.
+            // Ctrl-C at the prompt only clears the line; SIGTERM, which counts as two, ends the prompt.
             () = interrupt.pressed(2) => return Exit::Interrupted,
         };
         match typed {
@@ -51,13 +51,13 @@ pub async fn interact(session: &mut Session) -> Exit {
             Typed::Interrupted => bad_lines = 0,
             Typed::Unreadable(cause) if bad_lines < BAD_LINES_MAX => {
                 bad_lines += 1;
-                let error = CommandError::new(&codes::BAD_LINE, "the line cannot be read").cause(cause);
-                session.ui.error(&error.now("nothing of it was executed"));
+                let error = CommandError::new(&codes::BAD_LINE, "cannot read the line").cause(cause);
+                session.ui.error(&error.now("the line was not executed"));
             }
             Typed::Unreadable(cause) => {
                 session
                     .ui
-                    .error(&CommandError::new(&codes::BAD_LINE, "the terminal cannot be read").cause(cause));
+                    .error(&CommandError::new(&codes::BAD_LINE, "cannot read the terminal").cause(cause));
                 return Exit::Failed;
             }
             Typed::End => return Exit::Done,
@@ -65,12 +65,12 @@ pub async fn interact(session: &mut Session) -> Exit {
     }
 }
 
-/// A first user learns where to begin; an inventory that cannot be read is said before anything is typed.
+/// Greets a first user, and reports an unreadable inventory before the first prompt.
 fn greet(session: &Session) {
     match session.inventory() {
         Ok(inventory) if inventory.generation == dkc_inventory::generation::Generation::NONE => {
             session.ui.say(
-                "Nothing is registered yet. `help` shows the commands, `playground` lets you try them, \
+                "The inventory is empty. `help` lists the commands, `playground` starts a test cluster, \
              Ctrl-D leaves.",
             )
         }
@@ -114,7 +114,7 @@ async fn run_text(session: &mut Session, text: &str) -> std::ops::ControlFlow<()
         match Box::pin(run_words(session, words)).await {
             None => return Break(()),
             Some(Exit::Done) => {}
-            // What follows in a paste was meant to build on this.
+            // Later commands of a paste may depend on this one.
             Some(_) => return Continue(()),
         }
     }
@@ -130,5 +130,5 @@ fn agreed_to(session: &Session, found: &[Statement]) -> bool {
         };
         session.ui.say(&format!("  {line}"));
     }
-    session.ui.ask_yes("Run them, up to the first that fails?") == Answer::Yes
+    session.ui.ask_yes("Run them, stopping at the first failure?") == Answer::Yes
 }

@@ -1,4 +1,4 @@
-//! The line editor on its own thread, so that a person's thinking holds up nothing.
+//! The line editor on its own thread: waiting for input blocks nothing.
 //!
 //! *Invariant:* the thread touches the terminal only while a line is asked for; in between the running command owns
 //! it. The history file is readable by its owner only and grows by each command as it is typed.
@@ -18,7 +18,7 @@ use crate::error::CommandError;
 
 /// Lines of history that are kept.
 const HISTORY_MAX: usize = 10_000;
-/// A list of more candidates than this is asked for first.
+/// More candidates than this are listed only after a question.
 const CANDIDATES_MAX: usize = 60;
 
 /// What came of asking for a line.
@@ -47,7 +47,7 @@ pub struct Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            // A terminal that has gone needs nothing back.
+            // If the terminal is gone there is nothing to restore.
             let _ = tcsetattr(std::io::stdin(), SetArg::TCSADRAIN, before);
         }
     }
@@ -55,13 +55,13 @@ impl Drop for Reader {
 
 impl Reader {
     pub fn start(inventory_dir: &Path, has_color: bool) -> Result<Reader, CommandError> {
-        let broken = |e: ReadlineError| CommandError::bug(format!("the line editor does not start: {e}"));
+        let broken = |e: ReadlineError| CommandError::bug(format!("cannot start the line editor: {e}"));
         let mut editor =
             Editor::<LineHelper, FileHistory>::with_config(config().map_err(broken)?).map_err(broken)?;
         editor.set_helper(Some(LineHelper { has_color }));
         let history = history_file();
         if let Some(file) = &history {
-            // A history that cannot be read is a history that begins today.
+            // An unreadable history starts empty.
             let _ = editor.load_history(file);
         }
         let (requests, inbox) = mpsc::channel::<Request>();
@@ -77,7 +77,7 @@ impl Reader {
                     }
                 }
             })
-            .map_err(|e| CommandError::bug(format!("no thread for the prompt: {e}")))?;
+            .map_err(|e| CommandError::bug(format!("cannot start the prompt's thread: {e}")))?;
         Ok(Reader { requests, before: tcgetattr(std::io::stdin()).ok() })
     }
 
@@ -112,7 +112,7 @@ fn read(editor: &mut Editor<LineHelper, FileHistory>, prompt: &str, history: Opt
         Err(ReadlineError::Io(e)) if e.kind() == std::io::ErrorKind::InvalidData => {
             Typed::Unreadable(e.to_string())
         }
-        // The terminal has gone; there is nobody to tell.
+        // The terminal is gone; the error cannot be shown.
         Err(_) => Typed::End,
     }
 }
@@ -123,7 +123,7 @@ fn remember(editor: &mut Editor<LineHelper, FileHistory>, line: &str, history: O
     }
     let is_new = editor.add_history_entry(line).unwrap_or(false);
     if let Some(file) = history.filter(|_| is_new) {
-        // The command matters more than its memory.
+        // A command must not fail because its history entry does.
         let _ = editor.append_history(file);
     }
 }

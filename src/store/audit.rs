@@ -1,7 +1,7 @@
-//! The audit log: one line of JSON for each command that changed something or was refused, each holding the digest
-//! of the line before it, so that a line that was changed or removed shows.
+//! The audit log: one line of JSON per change or refusal. Each line holds the digest of the line before it, which exposes
+//! modified and removed lines.
 //!
-//! *Invariant:* nothing secret is in it; a line is only ever added, and a failed command leaves one as well.
+//! *Invariant:* it is append-only and holds no secrets; failed commands are logged too.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use crate::error::{CommandError, codes};
 use dkc_inventory::generation::Generation;
 
 const AUDIT_FILE: &str = "audit.jsonl";
-/// The digest of the last line, so that the last line cannot be changed unseen either.
+/// The digest of the last line, which protects that line too.
 const HEAD_FILE: &str = "audit.head";
 /// The `before` of the first line.
 const CHAIN_BEGIN: &str = "begin";
@@ -58,7 +58,7 @@ impl Store {
             exit,
             generation_before: generations.0,
             generation_after: generations.1,
-            // What was written last, not what stands there now: then a changed last line breaks the chain.
+            // The digest as written, not of the current content: a modified last line breaks the chain.
             before: head.unwrap_or_else(|| CHAIN_BEGIN.to_owned()),
         };
         let line = serde_json::to_string(&entry).map_err(|e| CommandError::bug(e.to_string()))?;
@@ -66,7 +66,7 @@ impl Store {
         files::replace(&self.head_file(), &digest(&line))
     }
 
-    /// Every entry, oldest first, after checking that the chain holds.
+    /// Every entry, oldest first, after verifying the chain.
     pub fn audit(&self) -> Result<Vec<Entry>, CommandError> {
         let text = files::read(&self.audit_file())?.unwrap_or_default();
         let mut before = CHAIN_BEGIN.to_owned();
@@ -75,14 +75,14 @@ impl Store {
             let entry: Entry =
                 serde_json::from_str(line).map_err(|e| self.broken(index, format!("not an entry: {e}")))?;
             if entry.before != before {
-                return Err(self.broken(index, "does not follow from the line before it".into()));
+                return Err(self.broken(index, "does not match the hash of the line before it".into()));
             }
             before = digest(line);
             entries.push(entry);
         }
         match files::read(&self.head_file())? {
             Some(head) if head != before => {
-                Err(self.broken(entries.len(), "is missing, or the line before it was changed".into()))
+                Err(self.broken(entries.len(), "is missing, or the line before it was modified".into()))
             }
             _ => Ok(entries),
         }
@@ -90,9 +90,9 @@ impl Store {
 
     fn broken(&self, index: usize, cause: String) -> CommandError {
         let place = format!("{}:{}", self.audit_file().display(), index + 1);
-        CommandError::new(&codes::AUDIT_BROKEN, format!("the audit log does not hold together at {place}"))
+        CommandError::new(&codes::AUDIT_BROKEN, format!("broken hash chain in the audit log at {place}"))
             .cause(format!("line {} {cause}", index + 1))
-            .next("keep the file for those who must know, and move it away to begin a new one")
+            .next("keep the file for investigation; move it away to start a new log")
     }
 
     pub fn audit_file(&self) -> PathBuf {
@@ -104,7 +104,7 @@ impl Store {
     }
 }
 
-/// Two commands may end at the same moment; their lines must not take the same predecessor.
+/// Serialises commands that end at the same time, so that their lines have different predecessors.
 struct AppendLock(#[allow(dead_code)] nix::fcntl::Flock<std::fs::File>);
 
 impl AppendLock {

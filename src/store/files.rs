@@ -1,4 +1,4 @@
-//! Files as the store needs them: read as text, replaced as a whole and durably, readable by their owner only.
+//! File access for the store: read as text, replaced atomically and durably, readable by their owner only.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -7,10 +7,10 @@ use std::path::Path;
 
 use crate::error::{Code, CommandError, codes};
 
-/// Mode of everything here: hosts, users and pins are nobody else's business.
+/// Mode of all files: hosts, users and pins are private.
 const FILE_MODE: u32 = 0o600;
 const DIR_MODE: u32 = 0o700;
-/// An inventory of ten thousand hosts has a few megabytes; more than this is some other file.
+/// An inventory of ten thousand hosts has a few megabytes; anything larger is another file.
 const FILE_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The text of a file; `None` when there is no such file.
@@ -38,12 +38,12 @@ fn broken(path: &Path, cause: String) -> CommandError {
         .cause(cause)
 }
 
-/// Replaces a file as a whole. After this returns, the new text survives a power cut; if it fails, the old text stands.
+/// Replaces a file atomically. After success the new text survives a power cut; on failure the old text remains.
 pub fn replace(path: &Path, text: &str) -> Result<(), CommandError> {
     let temporary = path.with_extension(format!("part-{}", std::process::id()));
     let written = write_and_rename(&temporary, path, text);
     if written.is_err() {
-        // Best effort: the temporary file would only be in the way.
+        // Best-effort cleanup of the temporary file.
         let _ = std::fs::remove_file(&temporary);
     }
     written.map_err(|e| cannot(&codes::INVENTORY_UNWRITABLE, "write", path, &e))
@@ -70,21 +70,21 @@ pub fn append_line(path: &Path, line: &str) -> Result<(), CommandError> {
     append().map_err(|e| cannot(&codes::INVENTORY_UNWRITABLE, "write", path, &e))
 }
 
-/// A file to lock or to write into, made when it is not there.
+/// Opens a file to lock or write, creating it if missing.
 pub fn open_private(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)
 }
 
-/// A directory that only its owner can enter, with its parents.
+/// Creates a directory that only its owner can enter, with its parents.
 pub fn make_private_dir(dir: &Path) -> Result<(), CommandError> {
     DirBuilder::new()
         .recursive(true)
         .mode(DIR_MODE)
         .create(dir)
-        .map_err(|e| cannot(&codes::INVENTORY_UNWRITABLE, "make the directory", dir, &e))
+        .map_err(|e| cannot(&codes::INVENTORY_UNWRITABLE, "create the directory", dir, &e))
 }
 
-/// Without this a rename may be undone by a power cut.
+/// Syncs a directory: without it a power cut may undo a rename.
 fn sync_dir_of(path: &Path) -> std::io::Result<()> {
     match path.parent() {
         Some(dir) => File::open(dir)?.sync_all(),

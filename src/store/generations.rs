@@ -8,7 +8,7 @@ use dkc_inventory::model::Inventory;
 use super::{Store, files, parse};
 use crate::error::{CommandError, codes};
 
-/// How many generations are kept: some weeks of work, and a few megabytes at most.
+/// Generations kept: some weeks of work, a few megabytes at most.
 pub const GENERATIONS_MAX: usize = 50;
 
 /// One kept generation.
@@ -42,23 +42,20 @@ impl Store {
     pub fn load_generation(&self, generation: Generation) -> Result<Inventory, CommandError> {
         let file = self.generation_file(generation);
         let text = files::read(&file)?.ok_or_else(|| {
-            CommandError::new(
-                &codes::GENERATION_UNKNOWN,
-                format!("there is no generation {generation} to go back to"),
-            )
-            .next("history")
+            CommandError::new(&codes::GENERATION_UNKNOWN, format!("generation {generation} is not kept"))
+                .next("history")
         })?;
         parse(&text, &file)
     }
 
-    /// Keeps the text of the inventory that is about to be replaced, and forgets the oldest ones.
+    /// Keeps the inventory that is about to be replaced, and deletes the oldest generations.
     pub(super) fn keep(&self, text: &str) -> Result<(), CommandError> {
         files::make_private_dir(&self.generations_dir())?;
         let generation = parse(text, &self.inventory_file())?.generation;
         files::replace(&self.generation_file(generation), text)?;
         let kept = self.generations()?;
         for old in &kept[..kept.len().saturating_sub(GENERATIONS_MAX)] {
-            // One too many is no harm.
+            // A leftover file does no harm.
             let _ = std::fs::remove_file(&old.file);
         }
         Ok(())

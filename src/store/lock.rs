@@ -1,8 +1,8 @@
 //! The lock of an inventory, and the writing that only its holder may do.
 //!
-//! *Invariant:* the kernel holds the lock (`flock`), so it ends with its process and can never be stale. The file's
-//! text names the owner for people only. `lock break` puts a new file in its place; a holder whose file is no longer
-//! the one in the directory has lost the lock and may not write.
+//! *Invariant:* the kernel holds the lock (`flock`), so it ends with its process and is never stale. The file's text names
+//! the owner for people only. `lock break` replaces the file; a holder whose file is no longer the one in the directory
+//! has lost the lock and cannot write.
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -40,7 +40,7 @@ impl std::fmt::Display for Owner {
     }
 }
 
-/// The inventory, held for changing until this is dropped.
+/// The locked inventory, until dropped.
 pub struct Locked {
     store: Store,
     file: Flock<File>,
@@ -61,7 +61,7 @@ impl Locked {
         write_owner(&mut file, what)
             .map_err(|e| files::cannot(&codes::INVENTORY_UNWRITABLE, "write", &path, &e))?;
         let locked = Locked { store, file };
-        // Another operator may have broken the lock between opening and locking.
+        // Another operator may have broken the lock since the file was opened.
         locked.still_held()?;
         Ok(locked)
     }
@@ -70,12 +70,12 @@ impl Locked {
         &self.store
     }
 
-    /// The inventory as it stands now that nobody else can change it.
+    /// The inventory under the lock.
     pub fn load(&self) -> Result<Inventory, CommandError> {
         self.store.load()
     }
 
-    /// Makes this the inventory, keeping the generation that was there.
+    /// Saves the inventory and keeps the previous generation.
     pub fn save(&self, inventory: &Inventory) -> Result<(), CommandError> {
         self.still_held()?;
         let path = self.store.inventory_file();
@@ -85,7 +85,7 @@ impl Locked {
         files::replace(&path, &yaml::to_text(inventory))
     }
 
-    /// Makes this the inventory although what is there cannot be read; the unreadable text is kept beside it.
+    /// Saves the inventory over an unreadable file, which is kept under another name.
     pub fn save_over_broken(&self, inventory: &Inventory) -> Result<PathBuf, CommandError> {
         self.still_held()?;
         let path = self.store.inventory_file();
@@ -101,25 +101,22 @@ impl Locked {
         let same = |a: &std::fs::Metadata, b: &std::fs::Metadata| (a.dev(), a.ino()) == (b.dev(), b.ino());
         match (std::fs::metadata(&path), self.file.metadata()) {
             (Ok(in_dir), Ok(ours)) if same(&in_dir, &ours) => Ok(()),
-            _ => Err(CommandError::new(
-                &codes::LOCK_LOST,
-                "the lock of this operation was broken by somebody else",
-            )
-            .now("the inventory was not written")
-            .next("look at it with: show, then type the command again")),
+            _ => Err(CommandError::new(&codes::LOCK_LOST, "another operator broke this operation's lock")
+                .now("the inventory was not written")
+                .next("check the inventory with show, then run the command again")),
         }
     }
 }
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        // The owner's line is for people; an empty file says that nobody holds it. The kernel frees the lock itself.
+        // The owner's line is for people; an empty file means free. The kernel releases the lock itself.
         let _ = self.file.set_len(0);
     }
 }
 
 impl Store {
-    /// Who holds the lock now; `None` when nobody does.
+    /// The lock's current holder.
     pub fn lock_owner(&self) -> Result<Option<Owner>, CommandError> {
         let path = lock_path(self);
         let file = match File::open(&path) {
@@ -133,7 +130,7 @@ impl Store {
         }
     }
 
-    /// Takes the lock away from whoever holds it: that operation can no longer write the inventory.
+    /// Breaks the lock: its holder can no longer write the inventory.
     pub fn break_lock(&self) -> Result<(), CommandError> {
         files::replace(&lock_path(self), "")
     }
@@ -144,9 +141,9 @@ fn lock_path(store: &Store) -> PathBuf {
 }
 
 fn held(store: &Store) -> CommandError {
-    let error = CommandError::new(&codes::LOCK_HELD, "the inventory is being changed by somebody else")
+    let error = CommandError::new(&codes::LOCK_HELD, "another process is changing the inventory")
         .now("nothing changed")
-        .next("wait until it has ended, then type the command again     (or look: lock show)");
+        .next("wait until it finishes, then run the command again     (details: lock show)");
     match store.lock_owner() {
         Ok(Some(owner)) => error.cause(owner.to_string()),
         _ => error,
@@ -166,15 +163,15 @@ fn write_owner(file: &mut File, what: &str) -> std::io::Result<()> {
     file.write_all(serde_json::to_string(&owner).unwrap_or_default().as_bytes())
 }
 
-/// The owner may be in the middle of writing its line; then it is somebody without a name.
+/// The owner may still be writing its line; then its name is unknown.
 fn read_owner(file: &mut File) -> Owner {
     let mut text = String::new();
     let _ = file.read_to_string(&mut text);
     serde_json::from_str(&text).unwrap_or_else(|_| Owner {
-        who: "somebody".into(),
+        who: "unknown user".into(),
         from: "an unknown machine".into(),
         process: 0,
-        what: "an operation that is just beginning".into(),
+        what: "an operation that has just started".into(),
         since: super::state::now_text(),
     })
 }

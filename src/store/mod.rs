@@ -1,4 +1,4 @@
-//! The directory of the inventory: reading it, changing it under a lock, its earlier generations, its audit log.
+//! The inventory directory: the inventory, its lock, earlier generations and the audit log.
 //!
 //! *Invariant:* `inventory.yaml` is only ever replaced as a whole, by the holder of the lock, after the generation
 //! it replaces was kept. A file that cannot be read is an error; no older copy is used silently.
@@ -21,12 +21,12 @@ pub use lock::Locked;
 pub use staged::Staged;
 pub use state::{history_file, holder};
 
-/// Marks the inventory of a playground, whose nodes leave this machine's systemd alone.
+/// Marks a playground's inventory, whose nodes do not use systemd.
 pub const SUPERVISED_MARKER: &str = ".supervised";
 /// The inventory's file inside its directory.
 pub const INVENTORY_FILE: &str = "inventory.yaml";
 
-/// Where the inventory lives. Holding one opens no file.
+/// The inventory directory. Creating the value opens no file.
 #[derive(Debug, Clone)]
 pub struct Store {
     dir: PathBuf,
@@ -37,17 +37,14 @@ impl Store {
         Store { dir }
     }
 
-    /// The directory that was given, else `dkc` in the user's configuration directory.
+    /// The given directory, else `dkc` in the user's configuration directory.
     pub fn choose(given: Option<PathBuf>) -> Result<Store, CommandError> {
         if let Some(dir) = given {
             return Ok(Store::at(dir));
         }
         let directories = directories::ProjectDirs::from("", "", "dkc").ok_or_else(|| {
-            CommandError::new(
-                &codes::INVENTORY_UNREADABLE,
-                "there is no home directory to keep the inventory in",
-            )
-            .next("name one with --inventory PATH or $DKC_INVENTORY")
+            CommandError::new(&codes::INVENTORY_UNREADABLE, "no home directory for the inventory")
+                .next("set one with --inventory PATH or $DKC_INVENTORY")
         })?;
         Ok(Store::at(directories.config_dir().to_owned()))
     }
@@ -56,7 +53,7 @@ impl Store {
         &self.dir
     }
 
-    /// Whether its nodes run under their own supervision, whatever else the host has.
+    /// Whether its nodes always run under dkcd's own supervisor.
     pub fn is_supervised(&self) -> bool {
         self.dir.join(SUPERVISED_MARKER).exists()
     }
@@ -83,24 +80,24 @@ impl Store {
         }
     }
 
-    /// Takes the lock for `what` (the line as typed), or says who holds it.
+    /// Takes the lock for `what` (the line as typed), or reports its holder.
     pub fn lock(&self, what: &str) -> Result<Locked, CommandError> {
         files::make_private_dir(&self.dir)?;
         Locked::take(self.clone(), what)
     }
 
-    /// A broken file: say which generation could be taken instead.
+    /// A broken file: names the generation that can be restored.
     fn with_offer(&self, error: CommandError) -> CommandError {
         let newest = self.generations().ok().and_then(|kept| kept.last().map(|k| k.generation));
         let file = self.inventory_file();
         match newest {
-            Some(generation) => error
-                .now(format!("nothing changed; generation {generation} was kept and is readable"))
-                .next(format!(
-                    "correct {}, or take generation {generation} with: undo --broken",
+            Some(generation) => {
+                error.now(format!("nothing changed; generation {generation} is intact")).next(format!(
+                    "correct {}, or restore generation {generation}: undo --broken",
                     file.display()
-                )),
-            None => error.now("nothing changed; no earlier generation was kept").next("correct the file"),
+                ))
+            }
+            None => error.now("nothing changed; no earlier generation is kept").next("correct the file"),
         }
     }
 }

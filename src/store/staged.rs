@@ -1,6 +1,5 @@
-//! Changes of members that were prepared and not applied: one file for each cluster beside the inventory.
-//! *Invariant:* every change of a stage counts its version up, and discarding does not count it down, so that a version
-//! that was shown never means something else.
+//! Staged membership changes: one file per cluster next to the inventory. *Invariant:* every change of a stage increments
+//! its version and discarding does not reset it, so a version always denotes the same change.
 
 use dkc_core::ids::{ClusterName, MemberNo, NodeAddress};
 use serde::{Deserialize, Serialize};
@@ -10,7 +9,7 @@ use crate::error::{CommandError, codes};
 
 const STAGED_DIR: &str = "staged";
 
-/// Who is to come and who is to leave.
+/// The members to join and to leave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Staged {
@@ -26,7 +25,7 @@ impl Staged {
         self.come.is_empty() && self.leave.is_empty()
     }
 
-    /// In the words of the commands.
+    /// The change in the words of the commands.
     pub fn words(&self) -> String {
         let come: Vec<String> = self.come.iter().map(|address| address.to_string()).collect();
         let leave: Vec<String> = self.leave.iter().map(|number| format!("No.{number}")).collect();
@@ -55,7 +54,7 @@ impl Store {
 }
 
 impl Locked {
-    /// Adds to what is staged; the version it has now.
+    /// Adds to the staged change; returns its new version.
     pub fn stage(
         &self,
         cluster: &ClusterName,
@@ -75,13 +74,13 @@ impl Locked {
         Ok(staged)
     }
 
-    /// Forgets what is staged, but not its version. Nothing staged is no error.
+    /// Discards the staged change but keeps its version; succeeds if nothing is staged.
     pub fn discard_staged(&self, cluster: &ClusterName) -> Result<(), CommandError> {
         let path = self.store().staged_file(cluster);
         let version = match self.store().staged(cluster) {
             Ok(None) => return Ok(()),
             Ok(Some(staged)) => staged.version,
-            // A file that cannot be read is what a discard is for.
+            // Discarding must also work for an unreadable file.
             Err(_) => 0,
         };
         write(&path, &Staged { version, come: Vec::new(), leave: Vec::new() })

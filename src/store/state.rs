@@ -1,4 +1,4 @@
-//! The state directory (what may be lost without harm: the history of the prompt), and who and where we are.
+//! The state directory (expendable data: the prompt's history), and the user and machine names.
 
 use std::path::PathBuf;
 

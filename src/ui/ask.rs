@@ -1,6 +1,6 @@
-//! Questions: yes or no, a word to type, a secret. The end of input means no, and so does Ctrl-C.
+//! Questions: yes or no, a word to type, a secret. End of input and Ctrl-C mean no.
 //!
-//! *Invariant:* nothing is asked when nobody can answer; the caller gets `Answer::Nobody` and refuses with exit 5.
+//! *Invariant:* without a terminal nothing is asked; the caller gets `Answer::NoTerminal` and refuses with exit 5.
 //! A secret is never echoed.
 
 use std::io::{BufRead, Write};
@@ -12,23 +12,23 @@ use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
 use super::Ui;
 use crate::world::{Asker, Secret};
 
-/// How often a waiting question looks whether Ctrl-C was pressed.
+/// How often a waiting question checks for Ctrl-C.
 const INTERRUPT_CHECK_MS: u16 = 100;
 
-/// What became of a question.
+/// The answer to a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     Yes,
     No,
     /// There is no terminal to ask on.
-    Nobody,
+    NoTerminal,
 }
 
 impl Ui {
     /// Asks a question whose answer is no unless it is `y` or `yes`.
     pub fn ask_yes(&self, question: &str) -> Answer {
         if !self.is_terminal() {
-            return Answer::Nobody;
+            return Answer::NoTerminal;
         }
         match self.ask_line(&format!("{question} [y/N] ")) {
             Some(line) if matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes") => Answer::Yes,
@@ -36,10 +36,10 @@ impl Ui {
         }
     }
 
-    /// Asks a question whose answer is yes when only Return is pressed.
+    /// Asks a question whose default answer, on Return, is yes.
     pub fn ask_yes_by_default(&self, question: &str) -> Answer {
         if !self.is_terminal() {
-            return Answer::Nobody;
+            return Answer::NoTerminal;
         }
         match self.ask_line(&format!("{question} [Y/n] ")) {
             Some(line) if matches!(line.trim().to_ascii_lowercase().as_str(), "" | "y" | "yes") => {
@@ -49,23 +49,23 @@ impl Ui {
         }
     }
 
-    /// Asks for a word to be typed, for what cannot be undone.
+    /// Asks to type a word, for operations that cannot be undone.
     pub fn ask_word(&self, question: &str, word: &str) -> Answer {
         if !self.is_terminal() {
-            return Answer::Nobody;
+            return Answer::NoTerminal;
         }
-        match self.ask_line(&format!("{question} Type {word} to go on: ")) {
+        match self.ask_line(&format!("{question} Type {word} to continue: ")) {
             Some(line) if line.trim() == word => Answer::Yes,
             _ => Answer::No,
         }
     }
 
-    /// Asks for a secret without echo. `None`: nobody there, the end of input, or Ctrl-C.
+    /// Asks for a secret without echo. `None`: no terminal, end of input, or Ctrl-C.
     pub fn ask_secret(&self, prompt: &str) -> Option<Secret> {
         if !self.is_terminal() {
             return None;
         }
-        let _silence = Silence::begin()?;
+        let _silence = EchoOff::begin()?;
         let line = self.ask_line(prompt);
         self.talk("\n");
         line.map(Secret::new)
@@ -91,7 +91,7 @@ impl Ui {
         }
     }
 
-    /// False when Ctrl-C was pressed first. A person may take as long as they like.
+    /// Waits without a limit; false if Ctrl-C was pressed first.
     fn wait_for_input(&self) -> bool {
         let stdin = std::io::stdin();
         let pressed_before = self.inner.interrupt.count();
@@ -108,7 +108,7 @@ impl Ui {
     }
 }
 
-/// Logins ask through the same questions.
+/// Logins use the same questions.
 impl Asker for Ui {
     fn is_terminal(&self) -> bool {
         Ui::is_terminal(self)
@@ -124,24 +124,24 @@ impl Asker for Ui {
     }
 }
 
-/// While it lives the terminal does not echo.
-struct Silence {
+/// Turns terminal echo off until dropped.
+struct EchoOff {
     before: nix::sys::termios::Termios,
 }
 
-impl Silence {
-    fn begin() -> Option<Silence> {
+impl EchoOff {
+    fn begin() -> Option<EchoOff> {
         let before = tcgetattr(std::io::stdin()).ok()?;
         let mut silent = before.clone();
         silent.local_flags.remove(LocalFlags::ECHO);
         tcsetattr(std::io::stdin(), SetArg::TCSAFLUSH, &silent).ok()?;
-        Some(Silence { before })
+        Some(EchoOff { before })
     }
 }
 
-impl Drop for Silence {
+impl Drop for EchoOff {
     fn drop(&mut self) {
-        // If the terminal has gone there is nothing to restore.
+        // If the terminal is gone there is nothing to restore.
         let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, &self.before);
     }
 }

@@ -1,12 +1,12 @@
-//! What a command found, in a form that can be printed as a table, as YAML documents, as JSON or as JSON lines.
-//! The documents are the truth; the table is a view of them for people.
+//! A command's result, printable as a table, YAML documents, JSON or JSON lines.
+//! The documents are authoritative; the table is a view of them for people.
 
 use comfy_table::{ContentArrangement, Table};
 use dkc_inventory::document::Document;
 use dkc_inventory::show::Shown;
 use serde::Serialize;
 
-/// How data is printed.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// Columns for people
@@ -15,11 +15,11 @@ pub enum Format {
     Yaml,
     /// One JSON array
     Json,
-    /// One JSON object on each line
+    /// One JSON object per line
     Jsonl,
 }
 
-/// Rows for a table and the same things as documents.
+/// The same entries as table rows and as documents.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
     pub columns: Vec<String>,
@@ -32,14 +32,14 @@ impl Listing {
         Listing { columns: columns.iter().map(|c| c.to_string()).collect(), ..Listing::default() }
     }
 
-    /// Adds one thing: its row and its document.
+    /// Adds an entry: its row and its document.
     pub fn push(&mut self, row: Vec<String>, document: impl Serialize) {
-        // A value that cannot be a document (a map with keys that are maps) does not occur among our types.
+        // None of our types fails to serialise (such as a map with maps as keys).
         self.documents.push(serde_yaml::to_value(document).unwrap_or_default().into());
         self.rows.push(row);
     }
 
-    /// The text to print, ending in a line break unless there is nothing.
+    /// The text to print; it ends in a line break unless it is empty.
     pub fn render(&self, format: Format, is_terminal: bool) -> String {
         match format {
             Format::Table => self.render_table(is_terminal),
@@ -49,7 +49,7 @@ impl Listing {
         }
     }
 
-    /// Columns that no row fills are left out.
+    /// Omits columns that are empty in all rows.
     fn render_table(&self, is_terminal: bool) -> String {
         if self.rows.is_empty() {
             return String::new();
@@ -75,7 +75,7 @@ impl Listing {
     }
 }
 
-/// What `show` says of the inventory.
+/// The result of `show`.
 impl From<Shown> for Listing {
     fn from(shown: Shown) -> Listing {
         let columns = shown.header.iter().map(|name| name.to_string()).collect();

@@ -1,8 +1,7 @@
-//! The only place that prints. Data goes to standard output, everything said to the operator goes to standard
-//! error, so that a pipe carries data only.
+//! The only module that prints. Data goes to standard output, messages to standard error: pipes carry data only.
 //!
-//! *Invariant:* nothing written here contains colour or cursor codes unless that stream is a terminal. A closed
-//! standard output is not an error: what would be written is dropped and the command goes on to its end.
+//! *Invariant:* output contains colour or cursor codes only if that stream is a terminal. A closed standard output is
+//! not an error: further output is dropped and the command continues.
 
 mod ask;
 mod listing;
@@ -19,7 +18,7 @@ pub use progress::Progress;
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
 
-/// How the shell talks; cheap to clone, and usable from any thread.
+/// Prints and asks; cheap to clone, usable from any thread.
 #[derive(Clone)]
 pub struct Ui {
     inner: Arc<Inner>,
@@ -60,7 +59,7 @@ impl Ui {
         self.inner.has_color
     }
 
-    /// Writes data to standard output as it is.
+    /// Writes data to standard output verbatim.
     pub fn data(&self, text: &str) {
         self.data_bytes(text.as_bytes());
     }
@@ -70,36 +69,36 @@ impl Ui {
         self.data_bytes(format!("{line}\n").as_bytes());
     }
 
-    /// Writes data that need not be text, for instance a value from the store.
+    /// Writes data that need not be text, such as a stored value.
     pub fn data_bytes(&self, bytes: &[u8]) {
         if self.inner.is_stdout_closed.load(Ordering::Relaxed) {
             return;
         }
         let mut stdout = std::io::stdout().lock();
         if stdout.write_all(bytes).and_then(|()| stdout.flush()).is_err() {
-            // The reader has gone (`dkc list host | head -1`). A command that changes hosts must still end well.
+            // The reader is gone (`dkc list host | head -1`). A command that changes hosts must still finish.
             self.inner.is_stdout_closed.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Clears a terminal, for what is drawn again and again. Elsewhere one answer follows the other.
+    /// Clears the terminal before a refresh. Without a terminal, refreshes are appended.
     pub fn redraw(&self) {
         if self.inner.is_stdout_terminal {
             self.data("\x1b[H\x1b[2J\x1b[3J");
         }
     }
 
-    /// Says something to the operator.
+    /// Prints a message to the operator.
     pub fn say(&self, text: &str) {
         self.talk(&format!("{}\n", text.trim_end_matches('\n')));
     }
 
-    /// Says something that deserves attention but fails nothing.
+    /// Prints a warning.
     pub fn warn(&self, text: &str) {
         self.talk(&format!("{} {}\n", self.paint("33;1", "warning:"), text.trim_end()));
     }
 
-    /// Prints an error in the one form that errors have.
+    /// Prints an error in the common format.
     pub fn error(&self, error: &CommandError) {
         if error.is_silent {
             return;
@@ -109,18 +108,18 @@ impl Ui {
         self.talk(&format!("{}:{rest}\n", self.paint("31;1", head)));
     }
 
-    /// Prints a listing in the format that was asked for.
+    /// Prints a listing in a format.
     pub fn show(&self, format: Format, listing: &Listing) {
         self.data(&listing.render(format, self.inner.is_stdout_terminal));
     }
 
-    /// The text in a colour, where standard error is a terminal that shows colours.
+    /// Colours the text if standard error is a terminal and colour is enabled.
     pub fn paint(&self, code: &str, text: &str) -> String {
         if self.inner.has_color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     fn talk(&self, text: &str) {
-        // Nobody is left to tell when standard error is closed.
+        // A closed standard error cannot be reported anywhere.
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
     }
 }

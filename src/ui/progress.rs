@@ -1,7 +1,7 @@
-//! Progress of work on several hosts: bars on a terminal, plain lines without one, events where they were asked for.
+//! Progress on several hosts: bars on a terminal, plain lines without one, JSON events with `-o jsonl`.
 //!
-//! *Invariant:* it never takes more than the terminal's rows less three, and without a terminal it prints a host's
-//! steps at most every five seconds (its beginning and end always), and what has not changed every thirty.
+//! *Invariant:* bars leave at least three rows of the terminal free. Without a terminal a host's steps are printed at
+//! most every five seconds (begin and end always), unchanged ones every thirty.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -11,27 +11,27 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Format, Ui, terminal_rows};
 
-/// Rows left free below and above the bars, so that the plan and the prompt stay in view.
+/// Rows kept free around the bars for the plan and the prompt.
 const ROWS_KEPT_FREE: u16 = 3;
-/// Rows when the terminal does not say its size.
+/// Rows if the terminal's size is unknown.
 const ROWS_ASSUMED: u16 = 24;
-/// Without a terminal, more lines than this would only fill a log.
+/// Minimum time between a host's lines without a terminal.
 const PLAIN_LINE_INTERVAL: Duration = Duration::from_secs(5);
-/// The same words again only say that nothing has changed.
+/// Minimum time before an unchanged line is repeated.
 const PLAIN_REPEAT_INTERVAL: Duration = Duration::from_secs(30);
 
-/// What the one who carries out a plan reports to. Called from many tasks at once.
+/// Receives progress while a plan is carried out. Called from many tasks concurrently.
 pub trait Progress: Send + Sync {
-    /// A host begins, with this many steps (or bytes) ahead of it.
+    /// A host begins; `total` counts its steps or bytes.
     fn begin(&self, host: &str, total: u64);
-    /// A host has done this much of its total and is now at `text`.
+    /// A host has done `done` of its total and is now at `text`.
     fn advance(&self, host: &str, done: u64, text: &str);
-    /// A host has ended: what to say of it, and whether that is good.
+    /// A host has finished: its result, and whether it succeeded.
     fn end(&self, host: &str, text: &str, is_good: bool);
 }
 
 impl Ui {
-    /// The progress that fits where standard error goes to. `format` is what the operator asked for, if anything.
+    /// The progress display for this standard error. `format` is the requested output format, if any.
     pub fn progress(&self, format: Option<Format>) -> Box<dyn Progress> {
         match format {
             Some(Format::Jsonl) => Box::new(Events { ui: self.clone() }),
@@ -41,7 +41,7 @@ impl Ui {
     }
 }
 
-/// One bar for each host that is at work.
+/// One bar per active host.
 struct Bars {
     ui: Ui,
     multi: MultiProgress,
@@ -75,13 +75,13 @@ impl Progress for Bars {
     fn begin(&self, host: &str, total: u64) {
         let mut bars = self.bars.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let active = bars.values().filter(|bar| !bar.is_finished()).count();
-        // Hosts beyond the terminal's rows work unseen; how they end is printed all the same.
+        // Hosts beyond the terminal's rows get no bar; their results are printed all the same.
         let bar = if active < self.rows_max {
             self.multi.add(ProgressBar::new(total))
         } else {
             ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden())
         };
-        // The template is a constant; if it were wrong the default style would do.
+        // The template is a constant; if it were invalid the default style would apply.
         if let Ok(style) = ProgressStyle::with_template("{prefix:20!} {bar:24} {pos:>3}/{len:3} {wide_msg}") {
             bar.set_style(style.progress_chars("=> "));
         }
@@ -106,7 +106,7 @@ impl Progress for Bars {
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        // A terminal that has gone needs no clearing.
+        // If the terminal is gone there is nothing to clear.
         let _ = self.multi.clear();
     }
 }
@@ -144,7 +144,7 @@ impl Progress for Lines {
     }
 }
 
-/// One JSON object for each event, on standard output among the data.
+/// One JSON object per event, on standard output.
 struct Events {
     ui: Ui,
 }

@@ -1,5 +1,5 @@
-//! How ssh asks us: `dkc` is its own SSH_ASKPASS and KnownHostsCommand. ssh starts `dkc` again with the path of a
-//! private socket in the environment; that child passes the question to the parent and prints the answer.
+//! `dkc` as SSH_ASKPASS and KnownHostsCommand: ssh starts `dkc` with the path of a private socket in its environment; that
+//! child passes the question to its parent over the socket and prints the answer.
 //! *Invariant:* a secret travels only over that socket (in a directory of mode 0700) and the pipe to ssh.
 
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 
 use super::login::Login;
 
-/// Its presence makes `dkc` the helper. Holds a path, never a secret.
+/// Makes `dkc` run as the helper. Holds a path, never a secret.
 pub const SOCKET_VARIABLE: &str = "DKC_ASKPASS_SOCKET";
 /// First argument when ssh asks about a host key; ssh fills in the others.
 const HOST_KEY_WORD: &str = "host-key";
@@ -23,7 +23,7 @@ const QUESTION_MAX_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Question {
-    /// `ssh` is the process that asks: for a jump host it is not the one that we started.
+    /// `ssh` is the process that asks; for a jump host it is not the one we started.
     Prompt {
         text: String,
         is_confirmation: bool,
@@ -41,7 +41,7 @@ pub fn known_hosts_command(program: &Path) -> String {
     format!("\"{program}\" {HOST_KEY_WORD} %t %f %K %H")
 }
 
-/// The helper's whole run, when this process is one: asked first thing in `main`.
+/// Runs the helper if this process is one; called first in `main`.
 pub fn run_if_helper(arguments: &[OsString]) -> Option<ExitCode> {
     let socket = std::env::var_os(SOCKET_VARIABLE)?;
     let words: Vec<String> =
@@ -64,7 +64,7 @@ fn print_answer(text: &str) {
 fn answer_to(words: &[String], socket: &Path) -> Option<String> {
     let question = match words {
         [word, kind, fingerprint, _, _] if word == HOST_KEY_WORD => {
-            // Asked in which order to try key kinds there is nothing to say.
+            // For the question about the order of key types there is no answer.
             if !fingerprint.starts_with("SHA256:") {
                 return Some(String::new());
             }
@@ -95,7 +95,7 @@ fn ask(socket: &Path, question: &Question) -> Option<String> {
     serde_json::from_str::<Option<String>>(&answer).ok()?
 }
 
-/// The parent's side: answers whatever the helpers of one login ask, until dropped.
+/// The parent's side: answers the helpers of one login until dropped.
 pub async fn serve(listener: tokio::net::UnixListener, login: Arc<Login>) {
     while let Ok((stream, _)) = listener.accept().await {
         tokio::spawn(serve_one(stream, login.clone()));

@@ -1,5 +1,5 @@
-//! The control socket of one daemon, seen from the shell: one JSON line asked, one JSON line answered. Absent: how
-//! the socket is reached, which [`super::ssh`] and [`super::local`] know.
+//! Client of one daemon's control socket: one JSON line per request and reply. Absent: how to reach the socket; see
+//! [`super::ssh`] and [`super::local`].
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use tokio::net::UnixStream;
 use super::WorldError;
 use super::ssh::SshHost;
 
-/// Where sshd does not forward sockets: the daemon's own program on the host asks for us. The request goes through
-/// its standard input, so that no value is in a process list.
+/// For hosts whose sshd does not forward sockets: runs `dkcd ctl` there. The request goes through standard input to keep
+/// values out of the process list.
 pub const ASK_THERE: &str = r#"exec "$1/dkcd" ctl --dir "$1" -"#;
 
 pub struct ControlClient {
     host: HostAddress,
     dir: String,
-    way: Way,
+    transport: Transport,
 }
 
-enum Way {
+enum Transport {
     Stream(BufReader<UnixStream>),
-    /// Through a program on the host, one run for each request.
-    There(Arc<SshHost>),
+    /// Through a program on the host, one run per request.
+    Program(Arc<SshHost>),
 }
 
 pub fn no_daemon(host: &HostAddress, dir: &str, reason: &str) -> WorldError {
@@ -34,14 +34,14 @@ pub fn no_daemon(host: &HostAddress, dir: &str, reason: &str) -> WorldError {
 
 impl ControlClient {
     pub fn new(host: HostAddress, dir: &str, stream: UnixStream) -> Self {
-        ControlClient { host, dir: dir.into(), way: Way::Stream(BufReader::new(stream)) }
+        ControlClient { host, dir: dir.into(), transport: Transport::Stream(BufReader::new(stream)) }
     }
 
     pub fn there(host: Arc<SshHost>, dir: &str) -> Self {
-        ControlClient { host: host.address.clone(), dir: dir.into(), way: Way::There(host) }
+        ControlClient { host: host.address.clone(), dir: dir.into(), transport: Transport::Program(host) }
     }
 
-    /// Asks and waits for the answer. After an error the client is of no further use.
+    /// Sends a request and waits for the reply. Do not reuse the client after an error.
     pub async fn ask(
         &mut self,
         request: &ControlRequest,
@@ -49,19 +49,18 @@ impl ControlClient {
     ) -> Result<ControlReply, WorldError> {
         let mut line = serde_json::to_string(request).map_err(|error| self.failed(&error.to_string()))?;
         line.push('\n');
-        let answer = match &mut self.way {
-            Way::There(host) => host.ask_there(&self.dir, &line, limit).await?,
-            Way::Stream(stream) => match tokio::time::timeout(limit, exchange(stream, &line)).await {
+        let answer = match &mut self.transport {
+            Transport::Program(host) => host.ask_there(&self.dir, &line, limit).await?,
+            Transport::Stream(stream) => match tokio::time::timeout(limit, exchange(stream, &line)).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(error)) => return Err(self.failed(&why_not(&error))),
-                Err(_) => return Err(self.failed(&format!("no answer in {} s", limit.as_secs()))),
+                Err(_) => return Err(self.failed(&format!("no reply within {} s", limit.as_secs()))),
             },
         };
         if answer.is_empty() {
-            return Err(self.failed("it closed the connection"));
+            return Err(self.failed("connection closed"));
         }
-        serde_json::from_str(&answer)
-            .map_err(|error| self.failed(&format!("its answer makes no sense: {error}")))
+        serde_json::from_str(&answer).map_err(|error| self.failed(&format!("invalid reply: {error}")))
     }
 
     fn failed(&self, reason: &str) -> WorldError {
@@ -69,7 +68,7 @@ impl ControlClient {
     }
 }
 
-/// A forwarded socket opens in any case; when nobody listens at its far end, writing is what fails.
+/// A forwarded socket always opens; if nothing listens at its far end, writing fails.
 fn why_not(error: &std::io::Error) -> String {
     use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
     match error.kind() {
@@ -108,13 +107,7 @@ mod tests {
     async fn one_line_is_asked_and_one_line_answered() {
         assert_eq!(check("\"ok\"\n").await, Ok(ControlReply::Ok));
         let error = check("{]\n").await.unwrap_err();
-        assert!(
-            error.starts_with("the daemon in /d on h does not answer: its answer makes no sense"),
-            "{error}"
-        );
-        assert_eq!(
-            check("").await.unwrap_err(),
-            "the daemon in /d on h does not answer: it closed the connection"
-        );
+        assert!(error.starts_with("the daemon in /d on h does not answer: invalid reply"), "{error}");
+        assert_eq!(check("").await.unwrap_err(), "the daemon in /d on h does not answer: connection closed");
     }
 }

@@ -1,6 +1,6 @@
-//! Files on a host: read, written whole or not at all, programs uploaded once. *Invariant:* a file appears under
-//! its name only when it is complete, synced and its digest was checked on the far side; what a lost connection
-//! leaves is a `NAME.part-OPERATION`, which the next attempt overwrites.
+//! Files on a host: read, atomic writes, program uploads. *Invariant:* a file appears under its name only after it is
+//! complete, synced and verified by digest on the host; a lost connection leaves `NAME.part-OPERATION`, which the next
+//! attempt overwrites.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use sha2::{Digest, Sha256};
 use super::program::Program;
 use super::{Host, Input, OnBytes, STEP_LIMIT, Script, WorldError};
 
-/// An upload may be slow, but 15 MB at 25 kB/s is the least that is of use.
+/// Enough for 15 MB at 25 kB/s.
 const UPLOAD_LIMIT: Duration = Duration::from_secs(600);
-/// Status of our scripts when a file is not what the plan saw.
+/// Exit status of our scripts if a file changed since the plan was made.
 const STATUS_CHANGED: i32 = 66;
 
-/// Words that every script which hashes begins with.
+/// Prefix of every script that hashes.
 macro_rules! with_digest {
     ($script:literal) => {
         concat!(
@@ -39,14 +39,14 @@ if [ "$5" != '*' ] && [ "$present" != "$5" ] && [ "$present" != "$4" ]; then exi
 part="$1.part-$2"
 cat > "$part"
 got=$(digest < "$part")
-if [ "$got" != "$4" ]; then rm -f "$part"; echo "the file arrived damaged" >&2; exit 65; fi
+if [ "$got" != "$4" ]; then rm -f "$part"; echo "digest mismatch after transfer" >&2; exit 65; fi
 chmod "$3" "$part"
 settle "$part"
 mv -f "$part" "$1"
 settle "${1%/*}""#
 );
 
-/// $1 path, $2 digest: says whether that very program is there, and otherwise how it is unpacked.
+/// $1 path, $2 digest: prints whether the program is present, otherwise how to unpack it.
 const HAS_PROGRAM: &str = with_digest!(
     r#"if [ -x "$1" ] && [ "$(digest < "$1")" = "$2" ]; then echo present
 elif command -v gzip >/dev/null 2>&1; then echo gzip -dc
@@ -66,14 +66,14 @@ fi
 part="$1/$2.part-$3"
 $6 > "$part"
 got=$(digest < "$part")
-if [ "$got" != "$4" ]; then rm -f "$part"; echo "the program arrived damaged" >&2; exit 65; fi
+if [ "$got" != "$4" ]; then rm -f "$part"; echo "digest mismatch after transfer" >&2; exit 65; fi
 chmod 755 "$part"
 settle "$part"
 mv -f "$part" "$1/$2"
 settle "$1""#
 );
 
-/// What must be under a name before it is written.
+/// The expected content before a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replaces<'a> {
     Anything,
@@ -98,7 +98,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 impl Host {
-    /// Writes the whole file or nothing. A file that has the new text already counts as written.
+    /// Writes the file atomically. A file that already has the new text counts as written.
     pub async fn write_file(&self, file: NewFile<'_>) -> Result<(), WorldError> {
         let (mode, digest) = (format!("{:o}", file.mode), digest_of(file.bytes));
         let replaces = match file.replaces {
@@ -124,7 +124,7 @@ impl Host {
         }
     }
 
-    /// Sends the program to `<dir>/<name>` unless it is there. Returns whether it had to be sent.
+    /// Sends the program to `<dir>/<name>` unless it is present. Returns whether it was sent.
     pub async fn upload_program(
         &self,
         upload: Upload<'_>,
@@ -133,7 +133,7 @@ impl Host {
         let target = format!("{}/{}", upload.dir, upload.name);
         let present = self
             .must(Script {
-                what: "look for the program",
+                what: "check for the program",
                 text: HAS_PROGRAM,
                 arguments: &[&target, &upload.program.digest],
                 input: Input::Nothing,
@@ -142,7 +142,7 @@ impl Host {
             .await?;
         let unpack = match present.text().trim() {
             "present" => return Ok(false),
-            // Nothing is won by packing what stays on this machine.
+            // Compression does not pay on this machine.
             "gzip -dc" if !self.is_local() => "gzip -dc",
             _ => "cat",
         };
@@ -152,7 +152,7 @@ impl Host {
             _ => upload.program.packed(),
         };
         self.must(Script {
-            what: "upload of the program",
+            what: "program upload",
             text: UPLOAD,
             arguments: &[upload.dir, upload.name, upload.operation, &upload.program.digest, &bytes, unpack],
             input: Input::Pieces { bytes: input, on_bytes },
@@ -197,7 +197,7 @@ mod tests {
             let want = want.map_err(|end| format!("{path} on 127.0.0.1 {end}"));
             assert_eq!(got, want);
         };
-        let changed = Err("was changed by somebody else since the plan was made");
+        let changed = Err("has changed since the plan was made");
         let (one, other) = (digest_of(b"one"), digest_of(b"other"));
         check("one", Replaces::Digest(&other), changed).await;
         check("one", Replaces::Nothing, Ok(())).await;
@@ -231,6 +231,6 @@ mod tests {
         let limit = Duration::from_millis(50);
         let script = Script { what: "nap", text: "sleep 60", arguments: &[], input: Input::Nothing, limit };
         let error = host().run(script).await.unwrap_err();
-        assert_eq!(error.to_string(), "nap on 127.0.0.1 did not end within 0 s");
+        assert_eq!(error.to_string(), "nap on 127.0.0.1 did not finish within 0 s");
     }
 }

@@ -1,6 +1,6 @@
-//! Who may log in and whose key is trusted: the state of one login and the desk at which a person is asked.
-//! *Invariant:* one question at a time, one password attempt for each host, and a secret is only ever in this
-//! process's memory and on the way to ssh through a private socket. Absent: ssh itself.
+//! Logins and host keys: the state of one login, and the prompts that all logins of a session share.
+//! *Invariant:* one question at a time, one password attempt per host, and secrets exist only in this process's memory and
+//! on a private socket to ssh. Absent: ssh itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use dkc_core::ids::HostAddress;
 use dkc_inventory::model;
 use tokio::sync::{Notify, OwnedMutexGuard};
 
-/// A password. It never prints itself and is overwritten when it goes.
+/// A password. It is never printed and is overwritten on drop.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -35,19 +35,19 @@ impl Drop for Secret {
     }
 }
 
-/// Asks the person at the terminal. Calls block; they are made from a thread where that is allowed.
+/// Asks the person at the terminal. Calls block, so they are made on a blocking thread.
 pub trait Asker: Send + Sync {
     fn is_terminal(&self) -> bool;
-    /// Text typed without echo; `None` at end of file or Ctrl-C.
+    /// Reads text without echo; `None` at end of file or Ctrl-C.
     fn secret(&self, prompt: &str) -> Option<Secret>;
     fn confirm(&self, question: &str, default: bool) -> bool;
 }
 
-/// For tests: nobody sits at the terminal.
+/// For tests: there is no terminal.
 #[cfg(test)]
-pub struct Nobody;
+pub struct NoAsker;
 #[cfg(test)]
-impl Asker for Nobody {
+impl Asker for NoAsker {
     fn is_terminal(&self) -> bool {
         false
     }
@@ -59,10 +59,10 @@ impl Asker for Nobody {
     }
 }
 
-/// What all logins of a session share.
-pub struct Desk {
+/// The login prompts and answers that all logins of a session share.
+pub struct LoginPrompts {
     asker: Arc<dyn Asker>,
-    /// Held from a question until its answer has proved right or wrong.
+    /// Held from a question until its answer is accepted or refused.
     asking: Arc<tokio::sync::Mutex<()>>,
     known: Mutex<Known>,
 }
@@ -73,20 +73,20 @@ struct Known {
     by_host: BTreeMap<HostAddress, Secret>,
     /// Passwords the operator offered for every host with that user.
     by_user: BTreeMap<String, Secret>,
-    /// What was typed last for a jump host, by ssh's words: many hosts may lie behind one.
+    /// The last answer for a jump host, by ssh's prompt: many hosts may share one.
     by_jump_prompt: BTreeMap<String, Secret>,
-    /// Hosts that refused an offered password: there the operator is asked.
+    /// Hosts that refused an offered password: ask the operator there.
     refused: BTreeSet<HostAddress>,
-    /// Hosts that have yet to be opened, with their users.
+    /// Hosts not opened yet, with their users.
     expected: BTreeMap<HostAddress, String>,
-    /// Keys accepted for the first time in this session: from then on they count as pinned.
+    /// Keys accepted in this session; they count as pinned.
     accepted_keys: BTreeMap<HostAddress, String>,
     learned_keys: BTreeMap<HostAddress, String>,
 }
 
-impl Desk {
+impl LoginPrompts {
     pub fn new(asker: Arc<dyn Asker>) -> Self {
-        Desk { asker, asking: Arc::default(), known: Mutex::default() }
+        LoginPrompts { asker, asking: Arc::default(), known: Mutex::default() }
     }
 
     pub fn expect(&self, hosts: impl Iterator<Item = (HostAddress, String)>) {
@@ -126,13 +126,13 @@ impl Desk {
     }
 }
 
-/// What was decided about the key that a host showed.
+/// The verdict on the key that a host presents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyVerdict {
     Trusted,
-    /// Never seen and nobody to ask, or declined: the fingerprint.
+    /// Unknown, and declined or without a terminal to ask: the fingerprint.
     Unknown(String),
-    /// Another key is pinned: the fingerprint that was shown.
+    /// A different key is pinned: the presented fingerprint.
     Changed(String),
 }
 
@@ -142,15 +142,15 @@ pub struct Login {
     pub user: String,
     pins: Vec<String>,
     accept_new: bool,
-    /// Only the key is wanted: the login ends before it begins.
+    /// Only the key is wanted: stop before logging in.
     is_look: bool,
-    desk: Arc<Desk>,
-    /// The ssh that we started for this login; 0 until then. Any other that asks is on its way through a jump host.
+    prompts: Arc<LoginPrompts>,
+    /// The ssh process of this login, 0 before it starts. Any other ssh that asks connects to a jump host.
     ssh: AtomicU32,
-    /// Questions that wait for a person: while there are any, no time limit runs.
+    /// Questions waiting for a person: no timeout runs meanwhile.
     waiting: AtomicUsize,
     has_failed: AtomicBool,
-    /// The one password attempt was used and ssh asks again.
+    /// The single password attempt is used up and ssh asks again.
     pub failed: Notify,
     state: Mutex<State>,
 }
@@ -159,29 +159,29 @@ pub struct Login {
 struct State {
     verdict: Option<KeyVerdict>,
     password: Option<Given>,
-    desk_guard: Option<OwnedMutexGuard<()>>,
-    /// What jump hosts were given in this login: asked again, a jump host has refused it.
+    prompt_guard: Option<OwnedMutexGuard<()>>,
+    /// Answers given to jump hosts in this login; a repeated question means refusal.
     given_to_jump_hosts: BTreeMap<String, Secret>,
 }
 
 struct Given {
     secret: Secret,
-    /// Typed just now, not remembered.
+    /// Typed now, not cached.
     is_fresh: bool,
 }
 
 impl Login {
-    pub fn new(address: HostAddress, host: &model::Host, desk: Arc<Desk>) -> Arc<Self> {
-        Arc::new(Self::with(address, host, desk, false))
+    pub fn new(address: HostAddress, host: &model::Host, prompts: Arc<LoginPrompts>) -> Arc<Self> {
+        Arc::new(Self::with(address, host, prompts, false))
     }
 
-    /// A login that stops once the host has shown its key.
-    pub fn look(address: HostAddress, host: &model::Host, desk: Arc<Desk>) -> Arc<Self> {
-        Arc::new(Self::with(address, host, desk, true))
+    /// A login that stops once the host has presented its key.
+    pub fn look(address: HostAddress, host: &model::Host, prompts: Arc<LoginPrompts>) -> Arc<Self> {
+        Arc::new(Self::with(address, host, prompts, true))
     }
 
-    fn with(address: HostAddress, host: &model::Host, desk: Arc<Desk>, is_look: bool) -> Self {
-        let accepted = desk.known().accepted_keys.get(&address).cloned();
+    fn with(address: HostAddress, host: &model::Host, prompts: Arc<LoginPrompts>, is_look: bool) -> Self {
+        let accepted = prompts.known().accepted_keys.get(&address).cloned();
         let pins =
             if host.host_key.is_empty() { accepted.into_iter().collect() } else { host.host_key.clone() };
         Login {
@@ -190,7 +190,7 @@ impl Login {
             pins,
             accept_new: host.accept_new,
             is_look,
-            desk,
+            prompts,
             ssh: AtomicU32::new(0),
             waiting: AtomicUsize::new(0),
             has_failed: AtomicBool::new(false),
@@ -200,7 +200,7 @@ impl Login {
     }
 
     pub fn is_interactive(&self) -> bool {
-        self.desk.asker.is_terminal()
+        self.prompts.asker.is_terminal()
     }
 
     pub fn started(&self, ssh: u32) {
@@ -236,7 +236,7 @@ impl Login {
         self.state.lock().expect("no holder panics")
     }
 
-    /// Is this key the host's? Decided once for each login, however often ssh asks.
+    /// Judges the host's key; decided once per login, however often ssh asks.
     pub async fn judge_key(&self, kind: &str, fingerprint: &str) -> bool {
         if !self.pins.is_empty() {
             let is_pinned = self.pins.iter().any(|pin| pin == fingerprint);
@@ -254,7 +254,7 @@ impl Login {
         }
         let is_trusted = self.accept_new || self.person_trusts(kind, fingerprint).await;
         if is_trusted {
-            self.desk.accept_key(&self.address, fingerprint);
+            self.prompts.accept_key(&self.address, fingerprint);
         }
         let verdict = if is_trusted { KeyVerdict::Trusted } else { KeyVerdict::Unknown(fingerprint.into()) };
         self.state().verdict = Some(verdict);
@@ -266,14 +266,14 @@ impl Login {
             return false;
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _one_at_a_time = self.desk.asking.lock().await;
-        let question = format!("{} shows the {kind} key {fingerprint}. Trust it from now on?", self.address);
-        let is_trusted = self.desk.ask(question, false).await;
+        let _one_at_a_time = self.prompts.asking.lock().await;
+        let question = format!("{} presents {kind} key {fingerprint}. Trust it?", self.address);
+        let is_trusted = self.prompts.ask(question, false).await;
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         is_trusted
     }
 
-    /// Answers what ssh asks. `None` = no answer, ssh gives up.
+    /// Answers ssh's question. `None`: no answer, ssh gives up.
     pub async fn answer(&self, prompt: &str, is_confirmation: bool) -> Option<String> {
         if !self.is_interactive() {
             return None;
@@ -287,8 +287,8 @@ impl Login {
         answer
     }
 
-    /// A jump host's password is not the host's: it is asked for in ssh's words, which name the jump host, and
-    /// answers for every other host behind it until it is refused.
+    /// Asks for a jump host's password with ssh's prompt, which names the jump host. The answer is reused for every host
+    /// behind it until it is refused.
     pub async fn answer_for_jump_host(&self, prompt: &str, is_confirmation: bool) -> Option<String> {
         if !self.is_interactive() {
             return None;
@@ -303,14 +303,14 @@ impl Login {
     }
 
     async fn jump_password(&self, prompt: &str) -> Option<String> {
-        let _one_at_a_time = self.desk.asking.lock().await;
+        let _one_at_a_time = self.prompts.asking.lock().await;
         let refused = self.state().given_to_jump_hosts.get(prompt).cloned();
-        let typed = self.desk.known().by_jump_prompt.get(prompt).cloned();
+        let typed = self.prompts.known().by_jump_prompt.get(prompt).cloned();
         let secret = match typed.filter(|typed| Some(typed) != refused.as_ref()) {
             Some(secret) => secret,
-            None => self.desk.ask_secret(format!("[{}] {prompt}", self.address)).await?,
+            None => self.prompts.ask_secret(format!("[{}] {prompt}", self.address)).await?,
         };
-        self.desk.known().by_jump_prompt.insert(prompt.to_owned(), secret.clone());
+        self.prompts.known().by_jump_prompt.insert(prompt.to_owned(), secret.clone());
         self.state().given_to_jump_hosts.insert(prompt.to_owned(), secret.clone());
         Some(secret.reveal().to_owned())
     }
@@ -321,68 +321,68 @@ impl Login {
             self.failed.notify_one();
             return None;
         }
-        let guard = self.desk.asking.clone().lock_owned().await;
-        let remembered = self.desk.password_for(&self.user, &self.address);
+        let guard = self.prompts.asking.clone().lock_owned().await;
+        let remembered = self.prompts.password_for(&self.user, &self.address);
         let is_fresh = remembered.is_none();
         let prompt = format!("[{0}@{1}] Login password for '{0}':", self.user, self.address);
         let secret = match remembered {
             Some(secret) => secret,
-            None => self.desk.ask_secret(prompt).await?,
+            None => self.prompts.ask_secret(prompt).await?,
         };
         let text = secret.reveal().to_owned();
         let mut state = self.state();
-        // Only a typed password holds the desk until it has proved right; then it may spare others the question.
-        state.desk_guard = is_fresh.then_some(guard);
+        // Only a typed password holds the prompts until it is accepted; it may then answer for other hosts.
+        state.prompt_guard = is_fresh.then_some(guard);
         state.password = Some(Given { secret, is_fresh });
         Some(text)
     }
 
-    /// A key's passphrase, a one-time code, a jump host's key: passed on as ssh words it.
+    /// A passphrase, a one-time code, a jump host's key: asked with ssh's prompt.
     async fn other_question(&self, prompt: &str, is_confirmation: bool) -> Option<String> {
-        let _one_at_a_time = self.desk.asking.lock().await;
+        let _one_at_a_time = self.prompts.asking.lock().await;
         let wants_yes_or_no = is_confirmation || prompt.contains("(yes/no");
         if wants_yes_or_no {
-            let is_yes = self.desk.ask(prompt.trim().to_owned(), false).await;
+            let is_yes = self.prompts.ask(prompt.trim().to_owned(), false).await;
             return Some(if is_yes { "yes" } else { "no" }.to_owned());
         }
-        let secret = self.desk.ask_secret(format!("[{}] {}", self.address, prompt.trim())).await?;
+        let secret = self.prompts.ask_secret(format!("[{}] {}", self.address, prompt.trim())).await?;
         Some(secret.reveal().to_owned())
     }
 
-    /// The login stands: remember the password and offer it for the hosts still to come.
+    /// The login succeeded: cache the password and offer it for the remaining hosts.
     pub async fn succeeded(&self) {
         let (password, guard) = {
             let mut state = self.state();
-            (state.password.take(), state.desk_guard.take())
+            (state.password.take(), state.prompt_guard.take())
         };
         let others = {
-            let mut known = self.desk.known();
+            let mut known = self.prompts.known();
             known.expected.remove(&self.address);
             known.refused.remove(&self.address);
             known.expected.values().filter(|user| **user == self.user).count()
         };
         let Some(Given { secret, is_fresh: true }) = password else { return };
-        self.desk.known().by_host.insert(self.address.clone(), secret.clone());
+        self.prompts.known().by_host.insert(self.address.clone(), secret.clone());
         if others > 0 {
             let hosts = if others == 1 { "host" } else { "hosts" };
-            let question = format!("use it for the other {others} {hosts} with user {}?", self.user);
-            if self.desk.ask(question, true).await {
-                self.desk.known().by_user.insert(self.user.clone(), secret);
+            let question = format!("Use it for the other {others} {hosts} with user {}?", self.user);
+            if self.prompts.ask(question, true).await {
+                self.prompts.known().by_user.insert(self.user.clone(), secret);
             }
         }
         drop(guard);
     }
 
-    /// The login failed: forget what did not work, let the next question come.
+    /// The login failed: forget its password and release the prompts.
     pub fn gave_up(&self) {
         let mut state = self.state();
-        let mut known = self.desk.known();
+        let mut known = self.prompts.known();
         known.expected.remove(&self.address);
         if state.password.take().is_some() {
             known.by_host.remove(&self.address);
             known.refused.insert(self.address.clone());
         }
-        state.desk_guard = None;
+        state.prompt_guard = None;
     }
 }
 
@@ -428,46 +428,46 @@ mod tests {
         }
     }
 
-    fn desk(answers: &[&'static str]) -> (Arc<Typist>, Arc<Desk>) {
+    fn prompts(answers: &[&'static str]) -> (Arc<Typist>, Arc<LoginPrompts>) {
         let typist = Arc::new(Typist { answers: Mutex::new(answers.to_vec()), seen: Mutex::default() });
-        (typist.clone(), Arc::new(Desk::new(typist)))
+        (typist.clone(), Arc::new(LoginPrompts::new(typist)))
     }
 
     #[tokio::test]
     async fn one_password_is_asked_once_and_offered_for_the_other_hosts() {
-        let (typist, desk) = desk(&["geheim", "y"]);
+        let (typist, prompts) = prompts(&["geheim", "y"]);
         let names: Vec<HostAddress> =
             ["10.0.0.10", "10.0.0.11", "10.0.0.12"].map(|n| n.parse().unwrap()).to_vec();
-        desk.expect(names.iter().map(|name| (name.clone(), "dkc".into())));
+        prompts.expect(names.iter().map(|name| (name.clone(), "dkc".into())));
         for name in &names {
-            let login = Login::new(name.clone(), &host(&[]), desk.clone());
+            let login = Login::new(name.clone(), &host(&[]), prompts.clone());
             assert_eq!(login.answer("dkc@x's password: ", false).await.as_deref(), Some("geheim"));
             login.succeeded().await;
         }
         let want =
-            ["[dkc@10.0.0.10] Login password for 'dkc':", "use it for the other 2 hosts with user dkc?"];
+            ["[dkc@10.0.0.10] Login password for 'dkc':", "Use it for the other 2 hosts with user dkc?"];
         assert_eq!(*typist.seen.lock().unwrap(), want);
     }
 
     #[tokio::test]
     async fn a_host_gets_one_attempt_and_a_refused_offer_is_not_repeated() {
-        let (typist, desk) = desk(&["falsch", "richtig"]);
-        let login = Login::new("h".parse().unwrap(), &host(&[]), desk.clone());
+        let (typist, prompts) = prompts(&["falsch", "richtig"]);
+        let login = Login::new("h".parse().unwrap(), &host(&[]), prompts.clone());
         assert_eq!(login.answer("Password:", false).await.as_deref(), Some("falsch"));
         assert_eq!(login.answer("Password:", false).await, None);
         assert!(login.password_was_refused());
         login.gave_up();
-        let again = Login::new("h".parse().unwrap(), &host(&[]), desk);
+        let again = Login::new("h".parse().unwrap(), &host(&[]), prompts);
         assert_eq!(again.answer("Password:", false).await.as_deref(), Some("richtig"));
         assert_eq!(typist.seen.lock().unwrap().len(), 2);
     }
 
     #[tokio::test]
     async fn a_jump_host_is_asked_about_once_in_its_own_name_and_again_when_it_refuses() {
-        let (typist, desk) = desk(&["falsch", "sprung", "geheim"]);
+        let (typist, prompts) = prompts(&["falsch", "sprung", "geheim"]);
         let prompt = "dkc@10.0.0.1's password: ";
         let login = |name: &str| {
-            let login = Login::new(name.parse().unwrap(), &host(&[]), desk.clone());
+            let login = Login::new(name.parse().unwrap(), &host(&[]), prompts.clone());
             login.started(7);
             login
         };
@@ -489,10 +489,10 @@ mod tests {
     #[tokio::test]
     async fn keys_are_judged_by_pin_and_never_change_silently() {
         let check = |pins: &'static [&'static str], answers: &'static [&'static str]| async move {
-            let (_, desk) = desk(answers);
-            let login = Login::new("h".parse().unwrap(), &host(pins), desk.clone());
+            let (_, prompts) = prompts(answers);
+            let login = Login::new("h".parse().unwrap(), &host(pins), prompts.clone());
             login.judge_key("ED25519", "SHA256:a").await;
-            (login.verdict().unwrap(), desk.take_learned_keys().len())
+            (login.verdict().unwrap(), prompts.take_learned_keys().len())
         };
         assert_eq!(check(&["SHA256:a"], &[]).await, (KeyVerdict::Trusted, 0));
         assert_eq!(check(&["SHA256:b", "SHA256:a"], &[]).await, (KeyVerdict::Trusted, 0));

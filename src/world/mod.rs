@@ -1,5 +1,5 @@
-//! The only code that touches other machines. A [`World`] opens hosts (over SSH, or this machine for `--local`
-//! hosts) and keeps them open for the session; everything above works on [`Host`] and never learns which kind it is.
+//! The only code that touches other machines. A [`World`] opens hosts (over SSH, or this machine for `--local` hosts) and
+//! keeps them open for the session; callers use [`Host`] regardless of its kind.
 //! *Invariant:* what runs on a host is a fixed script of ours with its values as arguments, never text pasted
 //! together. Absent: any decision about what should be done.
 
@@ -25,12 +25,12 @@ use dkc_inventory::observed::Silence;
 
 pub use control::ControlClient;
 #[cfg(test)]
-pub use login::Nobody;
+pub use login::NoAsker;
 pub use login::{Asker, Secret};
 
-/// A short remote step: long enough for a loaded host, short enough that a person waits for it.
+/// Limit of a short remote step: enough for a loaded host, bearable for a person.
 pub const STEP_LIMIT: Duration = Duration::from_secs(30);
-/// Output of one remote step that is kept; our scripts print far less, so more is a mistake or an attack.
+/// Output kept of one remote step; our scripts print far less.
 pub const OUTPUT_MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// Longest path of a control master's socket: a Unix socket's path is at most 108 bytes and ssh appends 17.
 const SOCKET_PATH_MAX_BYTES: usize = 80;
@@ -39,12 +39,12 @@ const SOCKET_PATH_MAX_BYTES: usize = 80;
 pub enum WorldError {
     #[error("{message}")]
     Silent { host: HostAddress, kind: Silence, message: String },
-    #[error("{what} on {host} did not end within {limit_s} s")]
+    #[error("{what} on {host} did not finish within {limit_s} s")]
     TooSlow { host: HostAddress, what: &'static str, limit_s: u64 },
     #[error("{what} on {host} failed (status {status}){}", tail(stderr))]
     Failed { host: HostAddress, what: &'static str, status: i32, stderr: String },
-    /// A file is not what the plan saw: somebody changed it in between.
-    #[error("{path} on {host} was changed by somebody else since the plan was made")]
+    /// A file changed since the plan was made.
+    #[error("{path} on {host} has changed since the plan was made")]
     Changed { host: HostAddress, path: String },
     #[error("{what} on {host}: {source}")]
     Broken { host: HostAddress, what: &'static str, source: std::io::Error },
@@ -54,7 +54,7 @@ pub enum WorldError {
     Here { what: String, source: std::io::Error },
 }
 
-/// The end of what a failed step said, on one line after a colon; nothing when it said nothing.
+/// The last output lines of a failed step, joined after a colon; empty if it printed nothing.
 fn tail(stderr: &str) -> String {
     let lines: Vec<&str> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     match lines.len() {
@@ -63,7 +63,7 @@ fn tail(stderr: &str) -> String {
     }
 }
 
-/// What a step printed and how it ended.
+/// A step's output and exit status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     pub status: i32,
@@ -77,14 +77,14 @@ impl Output {
     }
 }
 
-/// Called with the bytes sent so far, and how many there are.
+/// Called with the bytes sent so far and the total.
 pub type OnBytes<'a> = &'a (dyn Fn(usize, usize) + Send + Sync);
 
-/// What a step reads from its standard input.
+/// A step's standard input.
 pub enum Input<'a> {
     Nothing,
     Bytes(&'a [u8]),
-    /// Many bytes, with word of how far they are.
+    /// Many bytes, with progress reports.
     Pieces {
         bytes: &'a [u8],
         on_bytes: OnBytes<'a>,
@@ -93,7 +93,7 @@ pub enum Input<'a> {
 
 /// A fixed script, its arguments and its limits.
 pub struct Script<'a> {
-    /// What it does, for messages: "write file", "start".
+    /// Its name in messages: "write file", "start".
     pub what: &'static str,
     pub text: &'a str,
     pub arguments: &'a [&'a str],
@@ -120,21 +120,21 @@ impl Host {
         matches!(self, Host::Local(_))
     }
 
-    /// Runs the script and returns how it ended, whatever its status.
+    /// Runs the script and returns its output, whatever its status.
     pub async fn run(&self, script: Script<'_>) -> Result<Output, WorldError> {
         let (what, limit_s) = (script.what, script.limit.as_secs());
         let output = match self {
             Host::Ssh(host) => host.run(script).await?,
             Host::Local(host) => host.run(script).await?,
         };
-        // 124 is what timeout(1) ends with: the far side itself gave up.
+        // timeout(1) exits with 124: the limit on the host expired.
         match output.status {
             124 => Err(WorldError::TooSlow { host: self.address().clone(), what, limit_s }),
             _ => Ok(output),
         }
     }
 
-    /// Runs the script; any status but 0 is an error with what it said.
+    /// Runs the script; a status other than 0 is an error with its output.
     pub async fn must(&self, script: Script<'_>) -> Result<Output, WorldError> {
         let what = script.what;
         let output = self.run(script).await?;
@@ -158,9 +158,9 @@ impl Host {
     }
 }
 
-/// Opens hosts and remembers them. One for each session; [`World::close`] ends its connections.
+/// Opens and caches hosts. One per session; [`World::close`] ends its connections.
 pub struct World {
-    desk: Arc<login::Desk>,
+    prompts: Arc<login::LoginPrompts>,
     hosts: Mutex<BTreeMap<HostAddress, Arc<tokio::sync::Mutex<Option<Host>>>>>,
     private_dir: Mutex<Option<PathBuf>>,
     next_serial: AtomicU64,
@@ -169,21 +169,21 @@ pub struct World {
 impl World {
     pub fn new(asker: Arc<dyn Asker>) -> Self {
         World {
-            desk: Arc::new(login::Desk::new(asker)),
+            prompts: Arc::new(login::LoginPrompts::new(asker)),
             hosts: Mutex::default(),
             private_dir: Mutex::default(),
             next_serial: AtomicU64::new(0),
         }
     }
 
-    /// Says which hosts a command will need, so that a password can be offered for "the other 3 hosts".
+    /// Announces the hosts that a command needs, so a password can be offered to all of them.
     pub fn expect<'a>(&self, hosts: impl Iterator<Item = (&'a HostAddress, &'a model::Host)>) {
         let open = self.hosts.lock().expect("no holder panics");
         let waiting = hosts.filter(|(address, host)| !host.local && !open.contains_key(*address));
-        self.desk.expect(waiting.map(|(address, host)| (address.clone(), host.user.clone())));
+        self.prompts.expect(waiting.map(|(address, host)| (address.clone(), host.user.clone())));
     }
 
-    /// The host, opened now or before. A connection that has died is opened again.
+    /// The host, opened now or earlier. Reopens a dead connection.
     pub async fn host(&self, address: &HostAddress, host: &model::Host) -> Result<Host, WorldError> {
         let slot = self.hosts.lock().expect("no holder panics").entry(address.clone()).or_default().clone();
         let mut slot = slot.lock().await;
@@ -201,29 +201,34 @@ impl World {
         if host.local {
             return Ok(Host::Local(Arc::new(local::LocalHost::new(address.clone()))));
         }
-        let place =
-            ssh::Place { dir: self.private_dir()?, serial: self.next_serial.fetch_add(1, Ordering::Relaxed) };
-        let login = login::Login::new(address.clone(), host, self.desk.clone());
+        let place = ssh::ConnectionFiles {
+            dir: self.private_dir()?,
+            serial: self.next_serial.fetch_add(1, Ordering::Relaxed),
+        };
+        let login = login::Login::new(address.clone(), host, self.prompts.clone());
         Ok(Host::Ssh(Arc::new(ssh::connect(place, login, host.port).await?)))
     }
 
-    /// Which key a host shows, judged by what is pinned. Nobody logs in.
+    /// The key that a host presents, compared with its pins, without logging in.
     pub async fn shown_key(
         &self,
         address: &HostAddress,
         host: &model::Host,
     ) -> Result<login::KeyVerdict, WorldError> {
-        let place =
-            ssh::Place { dir: self.private_dir()?, serial: self.next_serial.fetch_add(1, Ordering::Relaxed) };
-        ssh::look_at_key(place, login::Login::look(address.clone(), host, self.desk.clone()), host.port).await
+        let place = ssh::ConnectionFiles {
+            dir: self.private_dir()?,
+            serial: self.next_serial.fetch_add(1, Ordering::Relaxed),
+        };
+        ssh::look_at_key(place, login::Login::look(address.clone(), host, self.prompts.clone()), host.port)
+            .await
     }
 
-    /// Keys that were seen and accepted for the first time: the caller pins them in the inventory.
+    /// Newly accepted keys; the caller pins them in the inventory.
     pub fn take_learned_keys(&self) -> BTreeMap<HostAddress, String> {
-        self.desk.take_learned_keys()
+        self.prompts.take_learned_keys()
     }
 
-    /// Ends every connection and removes the private directory. Nothing is left when it returns.
+    /// Ends every connection and removes the private directory.
     pub async fn close(&self) {
         let hosts = std::mem::take(&mut *self.hosts.lock().expect("no holder panics"));
         for slot in hosts.into_values() {
@@ -236,7 +241,7 @@ impl World {
         }
     }
 
-    /// A fresh directory that only this user may enter: whoever can reach a master's socket can act as us.
+    /// A fresh directory that only this user can enter: access to a master's socket means access to the hosts.
     fn private_dir(&self) -> Result<PathBuf, WorldError> {
         let mut present = self.private_dir.lock().expect("no holder panics");
         if let Some(dir) = present.as_ref() {
@@ -264,7 +269,7 @@ impl Host {
 }
 
 impl Drop for World {
-    /// The last resort when nobody called `close`: masters end by themselves after their idle time.
+    /// Fallback if `close` was not called; masters also end after their idle time.
     fn drop(&mut self) {
         if let Ok(Some(dir)) = self.private_dir.get_mut().map(Option::take) {
             ssh::end_masters_in(&dir);

@@ -18,7 +18,7 @@ use super::files::digest_of;
 /// How many hex digits name a program's directory.
 const SHORT_DIGEST: usize = 16;
 
-/// A program as hosts get it, with the digest that names it everywhere.
+/// A program as deployed, with its digest.
 #[derive(Debug)]
 pub struct Program {
     /// SHA-256 of `bytes`, 64 hex digits.
@@ -34,7 +34,7 @@ impl Program {
         Ok(Program { digest: digest_of(&bytes), bytes, packed: OnceLock::new() })
     }
 
-    /// This very program: what runs here is what is deployed. Read once, it does not change while it runs.
+    /// This program, which is also the one that is deployed. Read once.
     pub fn own() -> Result<&'static Self, WorldError> {
         static OWN: OnceLock<Program> = OnceLock::new();
         if let Some(program) = OWN.get() {
@@ -44,12 +44,12 @@ impl Program {
         Ok(OWN.get_or_init(|| program))
     }
 
-    /// The name of its directory below `bin/`.
+    /// Its directory name below `bin/`.
     pub fn short_digest(&self) -> &str {
         &self.digest[..SHORT_DIGEST]
     }
 
-    /// Compressed with gzip, which every host can undo; made once for all hosts.
+    /// Compressed with gzip, which every host can decompress; computed once.
     pub fn packed(&self) -> &[u8] {
         self.packed.get_or_init(|| {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::default());

@@ -1,6 +1,6 @@
-//! A host over SSH: we start the control master ourselves (so that a password can be typed), then speak to it
-//! through its socket with the `openssh` crate. *Invariant:* a key that is not pinned is never accepted silently,
-//! and nothing secret is in an argument, the environment or a file.
+//! A host over SSH: dkc starts the control master itself, so that passwords can be typed, and uses it through the `openssh`
+//! crate. *Invariant:* an unpinned key is never accepted silently, and secrets never appear in arguments, the environment
+//! or files.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio as ProcessStdio;
@@ -20,25 +20,25 @@ use tokio::time::Instant;
 use super::login::{KeyVerdict, Login};
 use super::{ControlClient, Input, OUTPUT_MAX_BYTES, Output, Script, WorldError, askpass, control};
 
-/// A host that does not even begin to answer costs this much, once.
+/// Connect timeout.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// A whole login: key exchange, slow name look-ups and PAM on the far side. Time for typing is not counted.
+/// Login timeout: key exchange, slow name lookups and PAM on the host. Time for typing is not counted.
 const LOGIN_LIMIT: Duration = Duration::from_secs(20);
 /// sshd's MaxSessions is 10 by default; two stay free for the operator's own use of the master.
 const CHANNELS_MAX: usize = 8;
-/// An idle master ends by itself: if we are killed nothing stays for long.
+/// An idle master ends by itself, even if dkc was killed.
 const MASTER_IDLE_S: u32 = 600;
-/// How long a question to a master on this machine may take before it counts as dead.
+/// Timeout of a query to a local master.
 const MASTER_LIMIT: Duration = Duration::from_secs(5);
-/// Piece of an upload between two reports of progress.
+/// Upload chunk between two progress reports.
 const UPLOAD_PIECE_BYTES: usize = 256 * 1024;
 
-/// Where the files of one connection lie.
-pub struct Place {
+/// The files of one connection.
+pub struct ConnectionFiles {
     pub dir: PathBuf,
     pub serial: u64,
 }
-impl Place {
+impl ConnectionFiles {
     fn path(&self, ending: &str) -> PathBuf {
         self.dir.join(format!("{}{ending}", self.serial))
     }
@@ -50,12 +50,12 @@ pub struct SshHost {
     master: PathBuf,
     channels: Semaphore,
     next_forward: AtomicU64,
-    /// sshd was seen to forward sockets, or to refuse to; asked once.
+    /// Whether sshd forwards sockets, once known.
     forwards: tokio::sync::OnceCell<bool>,
 }
 
-/// Logs in. Every way to fail is told apart for exit statuses and advice.
-pub async fn connect(place: Place, login: Arc<Login>, port: u16) -> Result<SshHost, WorldError> {
+/// Logs in. Failures are classified for exit statuses and advice.
+pub async fn connect(place: ConnectionFiles, login: Arc<Login>, port: u16) -> Result<SshHost, WorldError> {
     let result = log_in(&place, &login, port).await;
     match &result {
         Ok(()) => login.succeeded().await,
@@ -76,19 +76,23 @@ pub async fn connect(place: Place, login: Arc<Login>, port: u16) -> Result<SshHo
     })
 }
 
-/// Lets the host show its key and goes away again. Fails when no key was shown.
-pub async fn look_at_key(place: Place, login: Arc<Login>, port: u16) -> Result<KeyVerdict, WorldError> {
+/// Fetches the host's key without logging in.
+pub async fn look_at_key(
+    place: ConnectionFiles,
+    login: Arc<Login>,
+    port: u16,
+) -> Result<KeyVerdict, WorldError> {
     let result = log_in(&place, &login, port).await;
     login.gave_up();
     let _ = std::fs::remove_file(place.path(".ask"));
     match (login.verdict(), result) {
         (Some(verdict), _) => Ok(verdict),
         (None, Err(error)) => Err(error),
-        (None, Ok(())) => Err(silent(&login, Silence::Other, "ssh asked nothing about its key".into())),
+        (None, Ok(())) => Err(silent(&login, Silence::Other, "ssh did not report its key".into())),
     }
 }
 
-async fn log_in(place: &Place, login: &Arc<Login>, port: u16) -> Result<(), WorldError> {
+async fn log_in(place: &ConnectionFiles, login: &Arc<Login>, port: u16) -> Result<(), WorldError> {
     let here = |source| WorldError::Here { what: "start ssh".into(), source };
     let ask = place.path(".ask");
     let listener = UnixListener::bind(&ask).map_err(here)?;
@@ -116,7 +120,7 @@ async fn log_in(place: &Place, login: &Arc<Login>, port: u16) -> Result<(), Worl
     }
 }
 
-/// `Some(true)` when the master stands, `Some(false)` when ssh gave up, `None` when it took too long.
+/// `Some(true)` if the master is up, `Some(false)` if ssh gave up, `None` on timeout.
 async fn wait_for_login(child: &mut tokio::process::Child, login: &Login) -> Option<bool> {
     let mut deadline = Instant::now() + LOGIN_LIMIT;
     loop {
@@ -137,7 +141,7 @@ async fn wait_for_login(child: &mut tokio::process::Child, login: &Login) -> Opt
     }
 }
 
-/// With ssh goes the one that it has started to get through a jump host.
+/// Also ends the ssh that it started for a jump host.
 async fn end_group(child: &mut tokio::process::Child) {
     if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()) {
         let _ =
@@ -146,7 +150,7 @@ async fn end_group(child: &mut tokio::process::Child) {
     let _ = child.kill().await;
 }
 
-/// Does the operator's own configuration lead to this host through a jump host or a command?
+/// Whether the operator's ssh configuration uses a jump host or proxy command for this host.
 async fn goes_through_another_host(login: &Login, port: u16) -> bool {
     let mut command = tokio::process::Command::new("ssh");
     command.args(["-G", "-l", &login.user]);
@@ -165,7 +169,7 @@ fn names_a_jump_host(configuration: &str) -> bool {
     settings.any(|(name, value)| matches!(name, "proxyjump" | "proxycommand") && value != "none")
 }
 
-/// The options that must hold whatever the user's own configuration says come first: ssh takes the first it sees.
+/// Mandatory options come first: ssh uses the first value it sees.
 fn master_command(
     master: &Path,
     ask: &Path,
@@ -185,14 +189,14 @@ fn master_command(
     command.args(["-o", &connect_timeout(has_jump_host)]);
     command.args(["-o", &format!("KnownHostsCommand={}", askpass::known_hosts_command(&program))]);
     command.env(askpass::SOCKET_VARIABLE, ask).env_remove("DISPLAY");
-    // Also when nobody is there to ask: the ssh of a jump host knows nothing of BatchMode and would ask at the terminal.
+    // Even without a terminal: the ssh of a jump host ignores BatchMode and would prompt on the terminal.
     command.env("SSH_ASKPASS", &program).env("SSH_ASKPASS_REQUIRE", "force");
     command.arg("--").arg(login.address.as_str());
     Ok(command)
 }
 
-/// A jump host may ask a person something first, and all that while the host behind it seems silent: then only the
-/// limit of the whole login holds, which leaves out the time for typing.
+/// A jump host may ask a person first, while the host behind it seems silent. Then only the login timeout applies, which
+/// excludes time for typing.
 fn connect_timeout(has_jump_host: bool) -> String {
     match has_jump_host {
         true => "ConnectTimeout=none".into(),
@@ -232,16 +236,16 @@ fn own_program() -> std::io::Result<PathBuf> {
     Ok(if path.exists() { path } else { PathBuf::from(format!("/proc/{}/exe", std::process::id())) })
 }
 
-/// ssh may exit with 0 without a working socket; only `-O check` proves that the master stands.
+/// ssh may exit with 0 without a working socket; only `-O check` proves that the master is up.
 async fn verify(master: &Path, login: &Login) -> Result<(), WorldError> {
     if control_master(master, "check", &login.address).await {
         return Ok(());
     }
     control_master(master, "exit", &login.address).await;
-    Err(silent(login, Silence::Other, "ssh logged in but left no control master".into()))
+    Err(silent(login, Silence::Other, "ssh logged in but its control master is missing".into()))
 }
 
-/// The address is only there because ssh wants one: with `-O` it talks to the socket.
+/// ssh requires an address but with `-O` it only uses the socket.
 async fn control_master(master: &Path, word: &str, address: &HostAddress) -> bool {
     let mut command = tokio::process::Command::new("ssh");
     command.arg("-S").arg(master).args(["-O", word, "--", address.as_str()]).kill_on_drop(true);
@@ -250,7 +254,7 @@ async fn control_master(master: &Path, word: &str, address: &HostAddress) -> boo
     status.is_ok_and(|status| status.is_ok_and(|status| status.success()))
 }
 
-/// Ends masters without waiting: for the drop of a [`super::World`] that nobody closed.
+/// Ends masters without waiting, for the drop of a [`super::World`] that was not closed.
 pub fn end_masters_in(dir: &Path) {
     let Ok(entries) = std::fs::read_dir(dir) else { return };
     let is_master = |path: &PathBuf| path.extension().is_none();
@@ -267,33 +271,26 @@ fn silent(login: &Login, kind: Silence, message: String) -> WorldError {
 }
 
 fn no_answer(limit: Duration) -> String {
-    format!("no answer in {} s", limit.as_secs())
+    format!("no answer within {} s", limit.as_secs())
 }
 
-/// Turns what ssh said into a cause.
+/// Classifies ssh's message.
 fn why_refused(login: &Login, said: &str, has_jump_host: bool) -> WorldError {
     match login.verdict() {
         Some(KeyVerdict::Changed(shown)) => {
             let message =
-                format!("the host key has changed: pinned {}, shown {shown}", login.pins().join(" or "));
+                format!("the host key has changed: pinned {}, presented {shown}", login.pins().join(" or "));
             return silent(login, Silence::HostKeyChanged, message);
         }
         Some(KeyVerdict::Unknown(shown)) => {
-            return silent(
-                login,
-                Silence::HostKeyUnknown,
-                format!("its host key {shown} is not trusted yet"),
-            );
+            return silent(login, Silence::HostKeyUnknown, format!("host key {shown} is not trusted yet"));
         }
         _ => {}
     }
     let (kind, message) = classify(said, login.gave_password() || login.password_was_refused());
-    // ssh keeps to itself what the ssh of a jump host says when it leaves a master behind.
+    // ssh does not pass on messages of a jump host's ssh once it has started a master.
     let message = match has_jump_host && kind == Silence::Unreachable {
-        true => format!(
-            "{message}; the way leads through a jump host, and ssh {}@{} says what it answers",
-            login.user, login.address
-        ),
+        true => format!("{message}; connected via jump host, try: ssh {}@{}", login.user, login.address),
         false => message,
     };
     silent(login, kind, message)
@@ -301,7 +298,7 @@ fn why_refused(login: &Login, said: &str, has_jump_host: bool) -> WorldError {
 
 fn classify(said: &str, gave_password: bool) -> (Silence, String) {
     let mut lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
-    // What follows from the end of the connection; the line before says more.
+    // A mere consequence of the closed connection; the line before says more.
     let is_consequence = |line: &&str| line.contains("closed by UNKNOWN port");
     let last =
         lines.rfind(|line| !is_consequence(line)).or(said.lines().next()).unwrap_or("ssh gave no reason");
@@ -322,11 +319,11 @@ fn classify(said: &str, gave_password: bool) -> (Silence, String) {
     (Silence::Other, last.to_owned())
 }
 
-/// Runs a script under a limit on the far side, so that a lost connection leaves nothing running for ever.
+/// Runs a script under a limit on the host, so a lost connection leaves nothing running for ever.
 const UNDER_LIMIT: &str = r#"limit=$1 script=$2; shift 2
 if command -v timeout >/dev/null 2>&1; then exec timeout -k 5 "$limit" sh -c "$script" dkc "$@"; fi
 exec sh -c "$script" dkc "$@""#;
-/// Our own limit is this much longer than the far side's, so that the far side's answer arrives.
+/// Our own limit exceeds the host's by this much, so that its answer arrives.
 const LIMIT_MARGIN: Duration = Duration::from_secs(7);
 
 impl SshHost {
@@ -352,7 +349,7 @@ impl SshHost {
             Err(openssh::Error::Remote(error)) if error.kind() == std::io::ErrorKind::NotFound => 127,
             Err(error) => return Err(error),
         };
-        // A script that ends early closes its input; its status says why, the broken pipe does not.
+        // A script that exits early closes its input; its status, not the broken pipe, is the cause.
         if status == 0 {
             sent.map_err(openssh::Error::ChildIo)?;
         }
@@ -360,7 +357,7 @@ impl SshHost {
     }
 
     fn broken(&self, what: &'static str, error: openssh::Error) -> WorldError {
-        let source = std::io::Error::other(format!("the SSH connection broke: {error}"));
+        let source = std::io::Error::other(format!("SSH connection lost: {error}"));
         WorldError::Broken { host: self.address.clone(), what, source }
     }
 
@@ -373,8 +370,8 @@ impl SshHost {
         Ok(ControlClient::there(self.clone(), dir))
     }
 
-    /// A forwarded connection that closes at once means that nobody listens there, or that sshd forbids it. Asking on
-    /// the host tells the two apart; as long as nobody listens nothing is known.
+    /// A forwarded connection that closes at once means that nothing listens there or that sshd forbids forwarding. A query
+    /// on the host tells the two apart; while nothing listens it stays unknown.
     async fn finds_out_forwarding(&self, dir: &str) -> Result<bool, WorldError> {
         let line = format!("{}\n", serde_json::json!({ "do": "status" }));
         let mut client = ControlClient::new(self.address.clone(), dir, self.forward(dir).await?);
@@ -384,22 +381,18 @@ impl SshHost {
         self.ask_there(dir, &line, MASTER_LIMIT).await.map(|_| false)
     }
 
-    /// Asks with the daemon's own program on the host.
+    /// Queries through the daemon's own program on the host.
     pub async fn ask_there(&self, dir: &str, line: &str, limit: Duration) -> Result<String, WorldError> {
         let input = Input::Bytes(line.as_bytes());
         let script =
             Script { what: "ask the daemon", text: control::ASK_THERE, arguments: &[dir], input, limit };
         let output = self.run(script).await?;
-        // An answer that is an error has a status of its own, but is an answer.
+        // An error reply has its own exit status, but it is a reply.
         match output.stdout.is_empty() {
             false => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
             true => {
                 let said = String::from_utf8_lossy(&output.stderr);
-                Err(control::no_daemon(
-                    &self.address,
-                    dir,
-                    said.lines().last().unwrap_or("it says nothing").trim(),
-                ))
+                Err(control::no_daemon(&self.address, dir, said.lines().last().unwrap_or("no output").trim()))
             }
         }
     }
@@ -418,7 +411,7 @@ impl SshHost {
             ));
         }
         let stream = UnixStream::connect(&near).await;
-        // The listener has done its work: this one connection stays open without it.
+        // The open connection no longer needs the listener.
         let _ = self.session.close_port_forward(ForwardType::Local, unix(&near), unix(&far)).await;
         let _ = std::fs::remove_file(&near);
         stream.map_err(|error| control::no_daemon(&self.address, dir, &error.to_string()))
@@ -469,7 +462,7 @@ pub async fn feed(pipe: Option<impl AsyncWrite + Unpin>, input: Input<'_>) -> st
     pipe.shutdown().await
 }
 
-/// Reads what a step prints; beyond the limit it is thrown away so that the step does not block.
+/// Reads a step's output; discards what exceeds the limit so that the step does not block.
 pub async fn drain(pipe: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     let mut kept = Vec::new();
     if let Some(mut pipe) = pipe {
@@ -541,8 +534,8 @@ mod tests {
             zone: None,
             local: false,
         };
-        struct Nobody;
-        impl super::super::Asker for Nobody {
+        struct NoAsker;
+        impl super::super::Asker for NoAsker {
             fn is_terminal(&self) -> bool {
                 true
             }
@@ -553,8 +546,8 @@ mod tests {
                 true
             }
         }
-        let desk = Arc::new(super::super::login::Desk::new(Arc::new(Nobody)));
-        let login = Login::new("10.0.0.1".parse().unwrap(), &host, desk);
+        let prompts = Arc::new(super::super::login::LoginPrompts::new(Arc::new(NoAsker)));
+        let login = Login::new("10.0.0.1".parse().unwrap(), &host, prompts);
         let command =
             master_command(Path::new("/run/d/0"), Path::new("/run/d/0.ask"), &login, 2222, false).unwrap();
         let command = command.as_std();

@@ -14,11 +14,11 @@ use crate::support::writer::{start_writer, wait_until_acknowledged};
 fn one_server_grows_to_three_without_a_pause_and_then_survives_the_loss_of_one() {
     let lab = Lab::up(4, &[2]);
     lab.dkc("register host --accept-new 10.77.0.11 10.77.0.12 10.77.0.13 10.77.0.14").ok();
-    lab.dkc("register cluster -n c0 10.77.0.11:8020").ok().says("3 replicas are wanted");
+    lab.dkc("register cluster -n c0 10.77.0.11:8020").ok().says("3 replicas configured");
     lab.dkc("register slave --cluster c0 --host 10.77.0.14").ok();
     lab.dkc("register pair --id 0 --listen 127.0.0.1:11211").ok();
     lab.dkc("deploy --yes").ok();
-    lab.dkc("start cluster -n c0 --yes").ok().says("1 replica each; it then tolerates 0 failures");
+    lab.dkc("start cluster -n c0 --yes").ok().says("1 replica each; tolerates 0 failures");
     lab.dkc("start slave --id 0 --yes").ok();
     start_writer(&lab);
     wait_until_acknowledged(&lab, 200);
@@ -57,7 +57,7 @@ fn ctrl_c_leaves_the_merge_to_the_cluster_a_second_operator_is_told_and_resume_e
     let other = other.replace("DKC_INVENTORY=/root/inventory", "DKC_INVENTORY=/root/copy");
     lab.on("admin", &["unshare", "-u", "sh", "-c", &other])
         .exits(6)
-        .says("is doing 'grow c0 by 10.77.0.15:8020' with c0")
+        .says("is running 'grow c0 by 10.77.0.15:8020' on c0")
         .says("root@");
     shell.expect("merging");
     press_ctrl_c(&lab);

@@ -58,6 +58,6 @@ fn a_jump_host_that_is_in_the_way_is_spoken_of_and_leaves_nothing_behind() {
     lab.dkc("exec 10.77.0.12 -- true").exits(7).says("10.77.0.12").says("through a jump host");
     knowing_the_jump_host(&lab);
     lab.run(&["freeze", "h1"]).ok();
-    lab.dkc("exec 10.77.0.12 -- true").exits(7).says("no answer in 20 s");
+    lab.dkc("exec 10.77.0.12 -- true").exits(7).says("no reply within 20 s");
     lab.sh("admin", "pgrep -a ssh || true").prints("");
 }

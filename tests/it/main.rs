@@ -17,3 +17,4 @@ mod spine;
 mod support;
 mod system;
 mod transcripts;
+mod words;

@@ -97,7 +97,7 @@ fn an_authority_is_made_only_after_a_yes_and_never_again_for_a_founded_cluster()
     let here = Here::registered(1);
     let authority = here.stage.inventory().join("authority/c0");
     let mut terminal = here.prompt();
-    let made = "make the certificate authority of c0";
+    let made = "create the certificate authority of c0";
     terminal.line("deploy").expect(made).expect("Apply? [y/N]");
     terminal.line("n").expect("nothing changed").prompt().line("quit");
     terminal.ends();
@@ -126,7 +126,7 @@ fn after_any_other_change_a_half_done_operation_is_planned_anew() {
     // Meanwhile somebody puts something that is not ours where the node is to be.
     std::fs::create_dir_all(&node).expect("a directory");
     std::fs::write(format!("{node}/thesis.txt"), "years of work").expect("a file");
-    terminal.line("y").expect("is not ours").expect("resume op-").prompt().line("quit");
+    terminal.line("y").expect("does not belong to this node").expect("resume op-").prompt().line("quit");
     terminal.ends();
     let text = terminal.text();
     let operation =

@@ -62,7 +62,7 @@ fn a_paste_of_several_lines_is_shown_and_asked_once() {
         .expect("(dkc) register host 10.0.0.2")
         .prompt();
     terminal.line("list host").expect("10.0.0.1\r\n10.0.0.2\r\n").prompt();
-    terminal.line("history").expect("2 (now)").prompt();
+    terminal.line("history").expect("2 (current)").prompt();
     terminal.line("quit");
     assert_eq!(terminal.ends(), 0);
 }

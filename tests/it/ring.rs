@@ -17,7 +17,7 @@ fn merges_held_by_suspendmerge_or_without_automerge_are_led_by_hand() {
     start_writer(&lab);
     lab.dkc("ring suspendmerge -n c0 --yes").ok();
     lab.dkc("ring serviceout -n c0 --no 3 --yes").ok();
-    lab.dkc("status cluster -n c0").says("merging is suspended").says("[DELETE] [Pending]");
+    lab.dkc("status cluster -n c0").says("merges are suspended").says("[DELETE] [Pending]");
     writes_go_on(&lab);
     lab.dkc("status cluster -n c0").says("[DELETE] [Pending]");
     lab.dkc("ring compmerge -n c0 --yes").exits(4).says("MERGE");
@@ -59,7 +59,7 @@ fn abortmerge_goes_back_and_the_same_command_begins_again() {
     shell.expect("interrupted");
     shell.ends();
     lab.dkc("ring serviceout -n c0 --no 1 --yes").exits(4).says("wait until all is Done, or ABORTMERGE");
-    lab.dkc("ring abortmerge -n c0 --yes").ok().says("ends the operation of");
+    lab.dkc("ring abortmerge -n c0 --yes").ok().says("aborts the operation of");
     is_running(&lab);
     lab.dkc("status cluster -n c0").ok().never_says("grow c0").says("[SERVICE OUT] [UP]");
     lab.dkc("ring compmerge -n c0 --yes").exits(4).says("nothing is merging").says("SERVICEIN or SERVICEOUT");

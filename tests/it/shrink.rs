@@ -11,7 +11,7 @@ fn three_servers_become_seven_and_three_again_and_what_left_stays_out() {
     start_writer(&lab);
     wait_until_acknowledged(&lab, 200);
     lab.dkc("grow -n c0 10.77.0.15 10.77.0.16 10.77.0.17 10.77.0.18 --stage").ok().says("version 1");
-    lab.dkc("plan show").ok().says("comes").says("plan apply 1 -n c0").says("worst moment");
+    lab.dkc("plan show").ok().says("joins").says("plan apply 1 -n c0").says("worst moment");
     lab.dkc("plan apply 2 -n c0 --yes").exits(6);
     lab.dkc("plan apply 1 -n c0 --yes")
         .ok()

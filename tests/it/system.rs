@@ -21,7 +21,7 @@ fn allow_sudo(lab: &Lab) {
 fn lives_under_the_systems_manager(lab: &Lab, user: &str) {
     lab.dkc(&format!("register host --user {user} --accept-new 10.77.0.11")).ok();
     lab.dkc("register cluster -n c0 10.77.0.11:8020").ok();
-    lab.dkc("check").says("systemd").never_says("systemd of the user");
+    lab.dkc("check").says("systemd").never_says("user systemd");
     lab.dkc("deploy --yes").ok();
     lab.dkc("start cluster -n c0 --yes").ok();
     assert_eq!(shown(lab, "ActiveState"), "active");

@@ -1,4 +1,4 @@
-//! Clusters: a name, an identity for ever, and the servers that found the ring.
+//! Clusters: a name, a permanent identity, and the servers that found the ring.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +9,9 @@ use super::error::plural;
 use super::{EditError, Edited, Fresh};
 use crate::model::{Cluster, Host, Inventory, Server};
 
-/// Copies of each tablet when nobody says otherwise: one server may be lost while another restarts is more than
-/// most can afford, none is too little.
+/// Default number of replicas: one server may fail.
 pub const DEFAULT_REPLICAS: u32 = 3;
-/// Tablets when nobody says otherwise, by the number of servers that a cluster is registered with. Each tablet is a
+/// Default number of tablets by the number of servers at registration. Each tablet is a
 /// Raft group with rounds of its own, so few are cheaper; each can have one leader only, so many servers need many.
 /// 6 divides evenly over 2, 3 and 6 servers and was the best of 6, 12 and 16 on three: against 12 it halves the cost
 /// of a write at 64 clients and the idle cost. On seven, 24 make 1.3 to 1.4 times the writes of 64.
@@ -24,9 +23,9 @@ pub const fn default_tablets(servers: usize) -> u16 {
         _ => 256,
     }
 }
-/// More would cost each server more rounds and memory than they spread.
+/// Upper bound: more tablets cost each server more Raft rounds and memory than they gain.
 pub const TABLETS_MAX: u16 = 1024;
-/// More copies only make writes slower.
+/// Upper bound: more replicas only make writes slower.
 pub const REPLICAS_MAX: u32 = 7;
 
 /// `register cluster -n NAME [--replicas R] [--tablets T] HOST:PORT…`.
@@ -45,14 +44,14 @@ pub struct ModifyCluster {
     pub replicas: Option<u32>,
     pub tablets: Option<u16>,
     pub set: BTreeMap<String, serde_yaml::Value>,
-    /// Parameters that go back to their defaults.
+    /// Parameters to reset to their defaults.
     pub unset: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnregisterCluster {
     pub name: ClusterName,
-    /// Although it is installed on hosts: after `destroy`, or to clean up by hand.
+    /// Unregister it although it is installed on hosts.
     pub forget: bool,
 }
 
@@ -105,7 +104,7 @@ fn founders(addresses: &[NodeAddress], fresh: Fresh<'_>) -> Vec<Server> {
     addresses.iter().enumerate().map(founder).collect()
 }
 
-/// The PAXOS shell wants each server twice, for UDP and for TCP; lines written for it must work.
+/// The PAXOS shell requires each server twice, for UDP and TCP; lines written for it must work.
 pub(super) fn once_each(
     typed: &[NodeAddress],
     lines: &mut Vec<String>,
@@ -115,7 +114,9 @@ pub(super) fn once_each(
     }
     let pairs = typed.chunks(2);
     if typed.len() > 1 && pairs.clone().all(|pair| pair.len() == 2 && pair[0] == pair[1]) {
-        lines.push("each server is named twice (UDP and TCP, as in the PAXOS shell): taken once".into());
+        lines.push(
+            "each server is listed twice (UDP and TCP, as in the PAXOS shell); duplicates ignored".into(),
+        );
         return once_each(&pairs.map(|pair| pair[0].clone()).collect::<Vec<_>>(), lines);
     }
     let mut seen = BTreeSet::new();
@@ -138,7 +139,7 @@ fn check_addresses_free(inventory: &Inventory, addresses: &[NodeAddress]) -> Res
     Ok(())
 }
 
-/// The rules for replicas and tablets, whether typed or read from the file.
+/// The rules for replicas and tablets, for the command line and the file.
 pub(crate) fn check_shape(replicas: u32, tablets: u16) -> Result<(), EditError> {
     let bad = |what: String, rule: String| Err(EditError::BadValue { what, rule });
     if replicas == 0 || replicas > REPLICAS_MAX {
@@ -151,12 +152,11 @@ pub(crate) fn check_shape(replicas: u32, tablets: u16) -> Result<(), EditError> 
 }
 
 pub(crate) fn check_parameters(parameters: &BTreeMap<String, serde_yaml::Value>) -> Result<(), EditError> {
-    let bad = |rule| EditError::BadValue { what: "a parameter".into(), rule };
+    let bad = |rule| EditError::BadValue { what: "parameter".into(), rule };
     Parameters::with_overrides(parameters).map(|_| ()).map_err(bad)
 }
 
-/// As in the PAXOS shell: a server's host that nobody registered is registered, and all belong to the group that
-/// is named after the cluster.
+/// As in the PAXOS shell: unknown hosts of servers are registered, and all join the group named after the cluster.
 pub(super) fn register_unknown_hosts(
     after: &mut Inventory,
     cluster: &ClusterName,
@@ -179,22 +179,21 @@ pub(super) fn register_unknown_hosts(
 fn warn_of_weakness(replicas: u32, addresses: &[NodeAddress], lines: &mut Vec<String>) {
     let servers = addresses.len();
     if replicas as usize > servers {
-        let has = if servers == 1 { "1 server has" } else { "all servers have" };
-        lines.push(format!(
-            "{replicas} replicas are wanted: until there are as many servers, {has} everything"
-        ));
+        let has = if servers == 1 { "1 server has" } else { "every server has" };
+        lines
+            .push(format!("{replicas} replicas configured: until there are as many servers, {has} all data"));
     }
     match replicas.min(servers as u32) {
-        1 => lines.push("1 replica: what a lost server held is lost".into()),
+        1 => lines.push("1 replica: losing a server loses its data".into()),
         2 => lines.push(
-            "2 replicas: nothing is lost with one server, but its tablets stop until it is back".into(),
+            "2 replicas: losing one server loses no data, but its tablets stop until it is back".into(),
         ),
         _ => {}
     }
     let hosts: BTreeSet<_> = addresses.iter().map(|address| &address.host).collect();
     if hosts.len() < addresses.len() {
         let few = format!("{} {}", hosts.len(), plural(hosts.len(), "host"));
-        lines.push(format!("{} servers on {few}: one lost host takes several of them", addresses.len()));
+        lines.push(format!("{} servers on {few}: losing one host loses several servers", addresses.len()));
     }
 }
 
@@ -209,7 +208,7 @@ fn check_same(
         registered.len() == addresses.len() && addresses.iter().all(|a| registered.contains(&a));
     if !is_same_set {
         let words: Vec<String> = registered.iter().map(|a| a.to_string()).collect();
-        differences.push(format!("its servers are {}", words.join(" ")));
+        differences.push(format!("current servers: {}", words.join(" ")));
     }
     if request.replicas.is_some_and(|r| r != present.replicas) {
         differences.push(format!(
@@ -219,11 +218,11 @@ fn check_same(
         ));
     }
     if request.tablets.is_some_and(|t| t != present.tablets) {
-        differences.push(format!("it has {} tablets", present.tablets));
+        differences.push(format!("current tablets: {}", present.tablets));
     }
     for (name, value) in &request.parameters {
         if present.parameters.get(name) != Some(value) {
-            differences.push(format!("its {name} is another"));
+            differences.push(format!("{name} differs"));
         }
     }
     match differences.is_empty() {
@@ -231,7 +230,7 @@ fn check_same(
         false => Err(EditError::Different {
             what: format!("cluster {}", request.name),
             differences,
-            modify: format!("modify cluster -n {} …     (all but its servers)", request.name),
+            modify: format!("modify cluster -n {} …     (except its servers)", request.name),
         }),
     }
 }
@@ -248,14 +247,14 @@ pub fn modify_cluster(inventory: &Inventory, request: &ModifyCluster) -> Result<
     if cluster.founded && was_shape != (cluster.replicas, cluster.tablets) {
         let what =
             if was_shape.1 != cluster.tablets { "the number of tablets" } else { "the number of replicas" };
-        let why = "the ring was founded with it, and every key has its place by it";
+        let why = "it was fixed when the ring was founded";
         return Err(EditError::Fixed { what, cluster: request.name.clone(), why });
     }
     check_shape(cluster.replicas, cluster.tablets)?;
     for name in &request.unset {
         if Parameter::named(name).is_none() {
             let known: Vec<&str> = PARAMETERS.iter().map(|parameter| parameter.name).collect();
-            let rule = format!("there are {}", known.join(", "));
+            let rule = format!("known parameters: {}", known.join(", "));
             return Err(EditError::BadValue { what: format!("parameter '{name}'"), rule });
         }
         cluster.parameters.remove(name);
@@ -263,7 +262,7 @@ pub fn modify_cluster(inventory: &Inventory, request: &ModifyCluster) -> Result<
     cluster.parameters.extend(request.set.clone());
     check_parameters(&cluster.parameters)?;
     if cluster.servers.iter().any(|server| server.deployed.is_some()) && *inventory != after {
-        lines.push(format!("cluster {}: the change reaches its nodes with: deploy", request.name));
+        lines.push(format!("cluster {}: run deploy to apply the change", request.name));
     }
     Ok(Edited::from(inventory, after, lines))
 }

@@ -1,4 +1,4 @@
-//! Why an edit was refused, with what the operator needs to go on.
+//! Why an edit was refused, with advice.
 
 use dkc_core::ids::{ClusterName, HostAddress, MemberNo, NodeAddress, SlaveId};
 
@@ -15,27 +15,27 @@ pub enum EditError {
     UnknownSlave { id: SlaveId, known: Vec<String> },
     #[error("slave {id} has no pair that listens on {listen}")]
     UnknownPair { id: SlaveId, listen: String, known: Vec<String> },
-    #[error("{what} is already registered, with other values")]
+    #[error("{what} is already registered with different values")]
     Different { what: String, differences: Vec<String>, modify: String },
     #[error("{what} is in use")]
     InUse { what: String, by: Vec<String>, first: Vec<String> },
-    #[error("address {address} is already that of server {number} of {cluster}")]
+    #[error("address {address} already belongs to server {number} of {cluster}")]
     AddressTaken { address: NodeAddress, cluster: ClusterName, number: MemberNo },
     #[error("address {address} is given more than once")]
     AddressTwice { address: NodeAddress },
-    #[error("{listen} is already listened on by slave {by} on the same host")]
+    #[error("slave {by} on the same host already listens on {listen}")]
     ListenTaken { listen: String, by: SlaveId },
-    #[error("{listen} is not on this machine alone")]
+    #[error("{listen} is not a loopback address")]
     NotLoopback { listen: String },
-    #[error("{what} is not valid: {rule}")]
+    #[error("invalid {what}: {rule}")]
     BadValue { what: String, rule: String },
     #[error("nothing to register: no {noun} given")]
     Nothing { noun: &'static str },
-    #[error("{what} of {cluster} cannot change any more")]
+    #[error("{what} of {cluster} can no longer change")]
     Fixed { what: &'static str, cluster: ClusterName, why: &'static str },
     #[error("{what} is installed on its hosts")]
     Deployed { what: String, remove: String },
-    #[error("a host is reached in one way only: --local and a port, user or key exclude each other")]
+    #[error("--local excludes an SSH port, user or key")]
     LocalWithLogin,
 }
 
@@ -86,10 +86,10 @@ impl EditError {
             Different { differences, .. } => differences.clone(),
             InUse { by, .. } => vec![format!("used by {}", by.join(", "))],
             NotLoopback { .. } => {
-                vec!["whoever reaches a slave's port reads and writes everything: it may listen on loopback or a Unix socket only".into()]
+                vec!["a slave's port gives full access to the data, so it may only listen on loopback or a Unix socket".into()]
             }
             Fixed { why, .. } => vec![(*why).into()],
-            Deployed { .. } => vec!["its files would stay there, and what runs would go on running".into()],
+            Deployed { .. } => vec!["its files and running processes would stay there".into()],
             _ => Vec::new(),
         }
     }
@@ -105,14 +105,14 @@ impl EditError {
             UnknownCluster { name, known } => suggestion(name.as_str(), known.iter().cloned(), "cluster"),
             UnknownSlave { known, .. } if known.is_empty() => vec!["register slave --cluster NAME".into()],
             UnknownSlave { known, .. } => vec![format!("registered: {}", known.join(", "))],
-            UnknownPair { known, .. } if known.is_empty() => vec!["it has no pair".into()],
+            UnknownPair { known, .. } if known.is_empty() => vec!["the slave has no pairs".into()],
             UnknownPair { known, .. } => vec![format!("it has {}", known.join(", "))],
             Different { modify, .. } => vec![modify.clone()],
             InUse { first, .. } => first.clone(),
             AddressTaken { cluster, .. } => {
-                vec!["give another port".into(), format!("show cluster {cluster}")]
+                vec!["use another port".into(), format!("show cluster {cluster}")]
             }
-            ListenTaken { by, .. } => vec!["give another port".into(), format!("show slave --id {by}")],
+            ListenTaken { by, .. } => vec!["use another port".into(), format!("show slave --id {by}")],
             NotLoopback { .. } => vec!["--listen 127.0.0.1:11211".into(), "--listen /path/of/a.sock".into()],
             Deployed { remove, .. } => vec![remove.clone(), "or add --forget and clean up by hand".into()],
             _ => Vec::new(),

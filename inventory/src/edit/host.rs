@@ -1,4 +1,4 @@
-//! Hosts: where to log in, and as whom.
+//! Hosts and their logins.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use dkc_core::ids::HostAddress;
 use super::{Change, EditError, Edited, check_data_dir, check_group, check_pin, check_user};
 use crate::model::{DEFAULT_SSH_PORT, DEFAULT_USER, Host, Inventory};
 
-/// `register host [-u USER] [-p PORT] [-g GROUP]… HOST…`. What is `None` gets its default.
+/// `register host [-u USER] [-p PORT] [-g GROUP]… HOST…`. `None` means the default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RegisterHosts {
     pub hosts: Vec<HostAddress>,
@@ -74,12 +74,12 @@ fn wanted_host(request: &RegisterHosts) -> Result<Host, EditError> {
     Ok(host)
 }
 
-/// Sorted, each once: the order of groups and keys means nothing.
+/// Sorted without duplicates: the order of groups and keys has no meaning.
 fn ordered(words: &[String]) -> Vec<String> {
     words.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
 }
 
-/// The rules of a host's fields, whether typed or read from the file.
+/// The rules of a host's fields, for the command line and the file.
 pub(crate) fn check_host(host: &Host) -> Result<(), EditError> {
     check_user(&host.user)?;
     if host.port == 0 {
@@ -90,7 +90,7 @@ pub(crate) fn check_host(host: &Host) -> Result<(), EditError> {
     host.data_dir.iter().try_for_each(|dir| check_data_dir(dir))
 }
 
-/// Only what was typed is compared: `register host A` of a host with a group says nothing about groups.
+/// Compares only the given fields: `register host A` ignores A's groups.
 fn check_same(address: &HostAddress, present: &Host, request: &RegisterHosts) -> Result<(), EditError> {
     let mut differences = Vec::new();
     let mut compare = |name: &str, is: String, wanted: Option<String>| {
@@ -110,7 +110,7 @@ fn check_same(address: &HostAddress, present: &Host, request: &RegisterHosts) ->
     compare("group", present.group.join(","), list(&request.group));
     compare("host key", present.host_key.join(","), list(&request.host_key));
     if request.local && !present.local {
-        differences.push("it is reached by SSH, not --local".into());
+        differences.push("it uses SSH, not --local".into());
     }
     match differences.is_empty() {
         true => Ok(()),
@@ -138,11 +138,11 @@ pub fn modify_host(inventory: &Inventory, request: &ModifyHost) -> Result<Edited
         check_host(host)?;
         if in_use && before.data_dir != host.data_dir {
             lines.push(format!(
-                "host {address}: nodes that are already installed stay where they are until they are replaced"
+                "host {address}: installed nodes keep their directory until they are replaced"
             ));
         }
         if in_use && before.zone != host.zone {
-            lines.push(format!("host {address}: its zone reaches the nodes with the next deploy"));
+            lines.push(format!("host {address}: run deploy to apply the new zone"));
         }
     }
     Ok(Edited::from(inventory, after, lines))
@@ -188,7 +188,7 @@ pub fn unregister_hosts(inventory: &Inventory, hosts: &[HostAddress]) -> Result<
     Ok(Edited::from(inventory, after, Vec::new()))
 }
 
-/// The keys that a host showed and the operator accepted; they replace those that were pinned before.
+/// Replaces a host's pinned keys by newly accepted ones.
 pub fn set_pins(inventory: &Inventory, address: &HostAddress, pins: &[String]) -> Result<Edited, EditError> {
     let change = ModifyHost {
         hosts: vec![address.clone()],

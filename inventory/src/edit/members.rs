@@ -1,6 +1,5 @@
-//! Members that come and go after the ring was founded. Registering one makes it known here only; the plan that
-//! brings it into the ring is in `plan::members`. A member that left is kept in `removed`: its number, its identity and
-//! its directory on the host are never another's.
+//! Members added and removed after the ring was founded. Registering one changes only the inventory; `plan::membership`
+//! adds it to the ring. Removed members stay in `removed`: their number, identity and directory are never reused.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +9,7 @@ use super::cluster::{once_each, register_unknown_hosts, unknown_cluster};
 use super::{EditError, Edited, Fresh};
 use crate::model::{Cluster, Inventory, Server};
 
-/// Adds a server for each address that is not a member's yet; hosts that nobody registered are registered with
-/// defaults. Adding those that are members changes nothing.
+/// Adds a server for each new address; unknown hosts are registered with defaults. Existing members are left unchanged.
 pub fn add_members(
     inventory: &Inventory,
     name: &ClusterName,
@@ -66,7 +64,7 @@ fn check_free_elsewhere(
     Ok(())
 }
 
-/// These members have left the ring. Numbers that left before, or never were, change nothing.
+/// Records that these members have left the ring. Unknown and earlier numbers are ignored.
 pub fn remove_members(inventory: &Inventory, name: &ClusterName, numbers: &[MemberNo]) -> Edited {
     let mut after = inventory.clone();
     let mut hosts = BTreeSet::new();

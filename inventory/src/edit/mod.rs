@@ -1,5 +1,5 @@
-//! Changes of the inventory, one file per noun. Each takes an inventory and a request and gives back either the next
-//! inventory with what should be told to the operator, or every reason why not; the one it was given is untouched.
+//! Edits of the inventory, one file per noun. Each takes an inventory and a request and returns the next inventory with
+//! messages for the operator, or an error; its input is not modified.
 
 mod cluster;
 mod error;
@@ -34,21 +34,21 @@ pub(crate) use words::{check_data_dir, check_group, check_listen, check_pin, che
 
 use crate::model::Inventory;
 
-/// Where new UUIDs come from: chance is an argument.
+/// The source of new UUIDs, passed in to keep this crate pure.
 pub type Fresh<'a> = &'a mut dyn FnMut() -> Uuid;
 
-/// An edit that went well.
+/// A successful edit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Edited {
-    /// The next generation, or the same inventory when there was nothing to change.
+    /// The next generation, or the same inventory if nothing changed.
     pub inventory: Inventory,
     pub is_changed: bool,
-    /// What the operator should know: what was done besides, and what to do next.
+    /// Messages for the operator: side effects and next steps.
     pub lines: Vec<String>,
 }
 
 impl Edited {
-    /// Counts the generation when something changed. An edit's only way out, so that none forgets it.
+    /// Increments the generation if something changed. Every edit returns through this function.
     fn from(before: &Inventory, mut after: Inventory, lines: Vec<String>) -> Edited {
         let is_changed = *before != after;
         if is_changed {
@@ -58,7 +58,7 @@ impl Edited {
     }
 }
 
-/// A field of a `modify`: leave it, set it, or back to its default.
+/// A field of a `modify`: keep, set or reset it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Change<T> {
     #[default]

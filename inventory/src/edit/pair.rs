@@ -1,4 +1,4 @@
-//! Pairs: what a slave listens on for applications, and which namespace they get.
+//! Pairs: the address a slave listens on for applications, and their namespace.
 
 use dkc_core::config::{Pair, Protocol};
 use dkc_core::ids::{Namespace, SlaveId};
@@ -7,7 +7,7 @@ use super::slave::unknown_slave;
 use super::{EditError, Edited, check_listen};
 use crate::model::{Inventory, Slave};
 
-/// Where applications look for memcached.
+/// memcached's default address.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:11211";
 
 /// `register pair --id N [--listen ADDRESS:PORT] [--protocol memcache|resp] [--namespace NS]`.
@@ -22,7 +22,7 @@ pub struct RegisterPair {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModifyPair {
     pub id: SlaveId,
-    /// Which one; None = the only one.
+    /// The pair's listen address; None = the only pair.
     pub listen: Option<String>,
     pub new_listen: Option<String>,
     pub protocol: Option<Protocol>,
@@ -32,7 +32,7 @@ pub struct ModifyPair {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnregisterPair {
     pub id: SlaveId,
-    /// Which one; None = the only one.
+    /// The pair's listen address; None = the only pair.
     pub listen: Option<String>,
 }
 
@@ -57,7 +57,7 @@ pub fn register_pair(inventory: &Inventory, request: &RegisterPair) -> Result<Ed
 
 fn deploy_note(slave: &Slave, id: SlaveId) -> Vec<String> {
     match slave.deployed {
-        Some(_) => vec![format!("slave {id}: the change reaches it with: deploy")],
+        Some(_) => vec![format!("slave {id}: run deploy to apply the change")],
         None => Vec::new(),
     }
 }
@@ -74,10 +74,10 @@ fn same_or_different(
     }
     let mut differences = Vec::new();
     if present.protocol != wanted.protocol {
-        differences.push(format!("its protocol is {}", crate::show::protocol_word(present.protocol)));
+        differences.push(format!("current protocol: {}", crate::show::protocol_word(present.protocol)));
     }
     if present.namespace != wanted.namespace {
-        differences.push(format!("its namespace is {}", present.namespace));
+        differences.push(format!("current namespace: {}", present.namespace));
     }
     Err(EditError::Different {
         what: format!("pair {} of slave {id}", present.listen),
@@ -125,7 +125,7 @@ fn find(slave: &Slave, id: SlaveId, listen: Option<&str>) -> Result<usize, EditE
     };
     found.ok_or_else(|| EditError::UnknownPair {
         id,
-        listen: listen.unwrap_or("(not said where)").into(),
+        listen: listen.unwrap_or("(no address given)").into(),
         known: slave.pairs.iter().map(|p| p.listen.clone()).collect(),
     })
 }

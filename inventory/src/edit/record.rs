@@ -1,5 +1,4 @@
-//! What the shell writes down after a plan was carried out: which configuration lies on the hosts, and that a ring
-//! was founded.
+//! Records the result of a plan: the configurations deployed to hosts, and that a ring was founded.
 
 use dkc_core::ids::ClusterName;
 
@@ -7,7 +6,7 @@ use super::Edited;
 use crate::model::{Inventory, NodeName};
 use crate::render;
 
-/// The configurations of these nodes, as rendered from this inventory, now lie on their hosts.
+/// Records that the configurations of these nodes, rendered from this inventory, are deployed.
 pub fn record_deployed(inventory: &Inventory, nodes: &[NodeName]) -> Edited {
     let mut after = inventory.clone();
     for node in nodes {
@@ -17,7 +16,7 @@ pub fn record_deployed(inventory: &Inventory, nodes: &[NodeName]) -> Edited {
     Edited::from(inventory, after, Vec::new())
 }
 
-/// These nodes were removed from their hosts. A ring of which no server is left has to be founded again.
+/// Records that these nodes were removed from their hosts. A ring without servers has to be founded again.
 pub fn forget_deployed(inventory: &Inventory, nodes: &[NodeName]) -> Edited {
     let mut after = inventory.clone();
     nodes.iter().for_each(|node| set_deployed(&mut after, node, None));
@@ -29,7 +28,7 @@ pub fn forget_deployed(inventory: &Inventory, nodes: &[NodeName]) -> Edited {
     Edited::from(inventory, after, Vec::new())
 }
 
-/// The ring of this cluster stands.
+/// Records that this cluster's ring is founded.
 pub fn record_founded(inventory: &Inventory, cluster: &ClusterName) -> Edited {
     let mut after = inventory.clone();
     if let Some(cluster) = after.clusters.get_mut(cluster) {
@@ -38,8 +37,8 @@ pub fn record_founded(inventory: &Inventory, cluster: &ClusterName) -> Edited {
     Edited::from(inventory, after, Vec::new())
 }
 
-/// An earlier inventory that is to take the place of this one. What is wanted goes back; what lies on the hosts does
-/// not, so what was written down of it since then stays.
+/// Prepares an earlier inventory to replace the current one: registered values are restored, records about hosts are kept,
+/// because hosts do not change.
 pub fn keep_recorded(mut earlier: Inventory, now: &Inventory) -> Inventory {
     for (name, cluster) in &mut earlier.clusters {
         let Some(present) = now.clusters.get(name).filter(|present| present.id == cluster.id) else {
@@ -47,7 +46,7 @@ pub fn keep_recorded(mut earlier: Inventory, now: &Inventory) -> Inventory {
         };
         cluster.founded = present.founded;
         if present.founded {
-            // Who is a member is what the ring says, not a wish that an edit could take back.
+            // Membership is decided by the ring; an undo cannot revert it.
             cluster.servers.clone_from(&present.servers);
             cluster.removed.clone_from(&present.removed);
             cluster.next_node_id = present.next_node_id;

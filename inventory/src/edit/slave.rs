@@ -1,4 +1,4 @@
-//! Slaves: which cluster they serve and where they run.
+//! Slaves: their cluster and host.
 
 use dkc_core::ids::{ClusterName, HostAddress, NodeUuid, SlaveId};
 
@@ -27,7 +27,7 @@ pub struct ModifySlave {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnregisterSlave {
     pub id: SlaveId,
-    /// Although it is installed on its host.
+    /// Unregister it although it is installed on its host.
     pub forget: bool,
 }
 
@@ -109,7 +109,7 @@ pub fn modify_slave(inventory: &Inventory, request: &ModifySlave) -> Result<Edit
         return Err(EditError::Fixed {
             what: "host and cluster of a slave",
             cluster: present.cluster.clone(),
-            why: "it is installed where it is: destroy it first, or register another",
+            why: "it is installed: destroy it first, or register another",
         });
     }
     let mut after = inventory.clone();
@@ -139,7 +139,7 @@ pub(crate) fn unknown_slave(inventory: &Inventory, id: SlaveId) -> EditError {
     EditError::UnknownSlave { id, known: inventory.slaves.keys().map(|id| id.to_string()).collect() }
 }
 
-/// The command that takes a node out of the inventory.
+/// The command that unregisters a node.
 pub(super) fn unregister_words(node: &NodeName) -> String {
     match node {
         NodeName::Server(cluster, _) => format!("unregister cluster -n {cluster}"),

@@ -1,5 +1,5 @@
-//! The rules for words that have no type of their own in `dkc_core`: users, groups, directories, keys, listeners.
-//! The same rules hold for what is typed and for what stands in the file.
+//! The rules for values without a type in `dkc_core`: users, groups, directories, keys, listeners. They apply to the
+//! command line and to the file.
 
 use std::net::SocketAddr;
 
@@ -19,7 +19,7 @@ pub fn check_user(user: &str) -> Result<(), EditError> {
     let is_made_well = user.chars().all(|c| c.is_ascii_alphanumeric() || "_.-$@".contains(c));
     match begins_well && is_made_well && user.len() <= WORD_MAX_BYTES {
         true => Ok(()),
-        false => Err(bad("user", user, "letters, digits and _ . - @ $, beginning with a letter, digit or _")),
+        false => Err(bad("user", user, "letters, digits and _ . - @ $, starting with a letter, digit or _")),
     }
 }
 
@@ -32,7 +32,7 @@ pub fn check_group(group: &str) -> Result<(), EditError> {
     }
 }
 
-/// Directories end up in units, argument lists and links: letters that mean something to one of these are refused.
+/// Directories end up in units, argument lists and links: characters with a meaning there are refused.
 pub fn check_data_dir(dir: &str) -> Result<(), EditError> {
     let is_made_well = dir.chars().all(|c| c.is_ascii_alphanumeric() || "/_.+-=@,~".contains(c));
     let climbs = dir.split('/').any(|part| part == ".." || part == ".");
@@ -53,7 +53,7 @@ pub fn check_pin(pin: &str) -> Result<(), EditError> {
     }
 }
 
-/// A slave's listener: loopback or a Unix socket, because whoever reaches it needs no password.
+/// A slave's listener: loopback or a Unix socket, because it has no password.
 pub fn check_listen(listen: &str) -> Result<(), EditError> {
     if listen.starts_with('/') {
         check_data_dir(listen)?;

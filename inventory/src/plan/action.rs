@@ -1,5 +1,5 @@
-//! What a step does: on one host, or to the ring as a whole. *Invariant:* each action is idempotent; done twice it changes
-//! nothing the second time. A new action is defined here, with its words, and carried out by the one interpreter of its kind.
+//! The actions of steps, on one host or on the ring. *Invariant:* actions are idempotent. A new action is defined here with
+//! its text and carried out by the one interpreter of its kind.
 
 use dkc_core::ids::{ClusterName, HostAddress, NodeId, NodeUuid};
 use dkc_core::meta::{MemberChange, OperationId};
@@ -8,30 +8,30 @@ use serde::{Deserialize, Serialize};
 use super::standing::failures;
 use crate::observed::ServiceManager;
 
-/// What a step does, by what carries it out.
+/// A step's action, by its interpreter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
-    /// On the step's host, by scripts and its daemon.
+    /// On the step's host, through scripts and its daemon.
     Host(HostAction),
-    /// To the ring, through the first of these endpoints that answers.
+    /// On the ring, through the first endpoint that answers.
     Ring {
-        /// Servers that answered when the plan was made, in the order in which they are tried.
+        /// Servers that answered when the plan was made, in order of preference.
         endpoints: Vec<Endpoint>,
-        /// What the ring is asked.
+        /// The action.
         action: RingAction,
     },
 }
 
-/// The control socket of a server, through which the whole ring can be asked.
+/// A server's control socket, through which the ring is changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Endpoint {
     /// The server's host.
     pub host: HostAddress,
-    /// The server's directory there.
+    /// The server's directory on it.
     pub dir: String,
 }
 
-/// What is done on one host.
+/// An action on one host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HostAction {
     /// The root directory with its marker and `bin/`.
@@ -43,29 +43,29 @@ pub enum HostAction {
     UploadProgram {
         /// The host's root directory.
         root: String,
-        /// Names the program.
+        /// The program's digest.
         digest: String,
         /// Its size.
         bytes: u64,
     },
-    /// The node's directory with marker and subdirectories. One that is there without the marker must be empty.
+    /// The node's directory with marker and subdirectories. An existing directory without the marker must be empty.
     MakeNode {
         /// The node's directory.
         dir: String,
-        /// The node that the marker names.
+        /// The node in the marker.
         uuid: NodeUuid,
     },
-    /// A text file, complete.
+    /// Writes a text file atomically.
     WriteFile {
         /// The file.
         path: String,
-        /// All of it.
+        /// Its content.
         text: String,
         /// Its permissions.
         mode: u32,
-        /// The SHA-256 of what must be there now; `None` = nothing.
+        /// The SHA-256 of the file to replace; `None`: the file must not exist.
         replaces: Option<String>,
-        /// What the operator is shown of the change, secrets masked.
+        /// The diff shown to the operator, with secrets masked.
         diff: String,
     },
     /// The certificate authority of a cluster that was never founded, beside the inventory on the operator's machine.
@@ -79,26 +79,26 @@ pub enum HostAction {
     IssueCertificate {
         /// The node's directory.
         dir: String,
-        /// The node that the certificate names.
+        /// The node in the certificate.
         uuid: NodeUuid,
-        /// A server's certificate, or a slave's.
+        /// A server certificate, else a slave certificate.
         is_server: bool,
     },
     /// `<dir>/dkcd` points to the program.
     LinkProgram {
         /// The node's directory.
         dir: String,
-        /// Names the program.
+        /// The program's digest.
         digest: String,
     },
-    /// `dkcd init`: makes the data directory with its identity; refused when there is one already.
+    /// `dkcd init`: creates the data directory with its identity; refused if one exists.
     InitialiseData {
         /// The node's directory.
         dir: String,
-        /// The identity.
+        /// Its identity.
         uuid: NodeUuid,
     },
-    /// `dkcd check-config`: the daemon itself reads the file.
+    /// `dkcd check-config`: the daemon validates its file.
     CheckConfiguration {
         /// The node's directory.
         dir: String,
@@ -107,7 +107,7 @@ pub enum HostAction {
     InstallService {
         /// The node's directory.
         dir: String,
-        /// Whose systemd.
+        /// System or user systemd.
         manager: ServiceManager,
         /// The unit's file name.
         unit: String,
@@ -118,20 +118,20 @@ pub enum HostAction {
     StartNode {
         /// The node's directory.
         dir: String,
-        /// What keeps it running.
+        /// Its service manager.
         manager: ServiceManager,
     },
-    /// Until the control socket answers and, for a server of a founded cluster, its tablets have leaders.
+    /// Waits until the control socket answers and, for a server of a founded cluster, its tablets have leaders.
     WaitReady {
         /// The node's directory.
         dir: String,
     },
-    /// Forms the ring from the founders; asked of one server.
+    /// Founds the ring, through one server.
     FoundCluster {
         /// That server's directory.
         dir: String,
     },
-    /// Leadership moves away before the node stops.
+    /// Transfers leaderships away before the node stops.
     PrepareStop {
         /// The node's directory.
         dir: String,
@@ -140,84 +140,84 @@ pub enum HostAction {
     StopNode {
         /// The node's directory.
         dir: String,
-        /// What keeps it running.
+        /// Its service manager.
         manager: ServiceManager,
     },
-    /// Removes service and directory, only when the marker carries this UUID.
+    /// Removes service and directory, only if the marker has this UUID.
     RemoveNode {
         /// The node's directory.
         dir: String,
-        /// What the marker must say.
+        /// The expected marker.
         uuid: NodeUuid,
-        /// What keeps it running.
+        /// Its service manager.
         manager: ServiceManager,
     },
-    /// The root with its programs, only when it carries our marker and no node is left in it.
+    /// Removes the root with its programs, only if it has our marker and contains no node.
     RemoveRoot {
         /// The directory.
         root: String,
     },
-    /// Until a new server has the ring map and finds itself in it.
+    /// Waits until a new server has a ring map that contains it.
     WaitJoined {
         /// The server's directory.
         dir: String,
         /// Its id in the ring.
         node_id: NodeId,
     },
-    /// Notes in the directory of a node that it has left for ever. Its data stays.
+    /// Marks a node's directory as removed. Its data stays.
     MarkRemoved {
         /// The node's directory.
         dir: String,
-        /// What the marker must say.
+        /// The expected marker.
         uuid: NodeUuid,
     },
 }
 
-/// What the ring as a whole is asked.
+/// An action on the ring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RingAction {
-    /// Takes the cluster's own lock for membership operations.
+    /// Acquires the ring's lock for membership operations.
     BeginOperation {
         /// The cluster.
         cluster: ClusterName,
         /// The operation that holds the lock.
         id: OperationId,
-        /// Who, for a second operator to read.
+        /// The holder, shown to other operators.
         holder: String,
-        /// What, for a second operator to read.
+        /// The command, shown to other operators.
         what: String,
     },
-    /// Gives the lock back.
+    /// Releases the lock.
     EndOperation {
         /// The operation that holds it.
         id: OperationId,
     },
-    /// One change of members.
+    /// Changes a member.
     ChangeMembers {
-        /// The operation that it is part of.
+        /// Its operation.
         operation: Option<OperationId>,
         /// The change.
         change: MemberChange,
-        /// Which member, in the operator's words.
+        /// The change in words.
         about: String,
     },
-    /// Refuses to go on when the cluster has become weaker than planned for.
+    /// Fails if the cluster tolerates fewer failures than planned.
     RequireTolerance {
-        /// Failures that must still be tolerated.
+        /// Failures to tolerate.
         failures: u32,
     },
-    /// Until these have come and those have left; gives MERGE and COMPMERGE itself where automerge does not.
+    /// Waits until members have joined and left; sends MERGE and COMPMERGE if automerge is off.
     Merge {
-        /// The operation that it is part of.
+        /// Its operation.
         operation: OperationId,
-        /// Who joins.
+        /// Joining members.
         come: Vec<NodeId>,
-        /// Who leaves.
+        /// Leaving members.
         leave: Vec<NodeId>,
     },
-    /// Until no merge runs, every replica is complete and at least so many failures are tolerated.
+    /// Waits until no merge runs, all replicas are complete and enough failures are tolerated.
     WaitHealthy {
-        /// Failures that must be tolerated then.
+        /// Failures to tolerate.
         failures: u32,
     },
 }
@@ -229,7 +229,7 @@ impl From<HostAction> for Action {
 }
 
 impl Action {
-    /// The step in a few words, for the plan and for progress.
+    /// The step in a few words, for plans and progress.
     pub fn words(&self) -> String {
         match self {
             Action::Host(action) => action.words(),
@@ -237,7 +237,7 @@ impl Action {
         }
     }
 
-    /// What is done on the host, if that is what it is.
+    /// The host action, if it is one.
     pub fn on_host(&self) -> Option<&HostAction> {
         match self {
             Action::Host(action) => Some(action),
@@ -245,7 +245,7 @@ impl Action {
         }
     }
 
-    /// What the ring is asked, if that is what it is.
+    /// The ring action, if it is one.
     pub fn on_ring(&self) -> Option<&RingAction> {
         match self {
             Action::Host(_) => None,
@@ -254,7 +254,7 @@ impl Action {
     }
 }
 
-/// The directory that an action is about.
+/// The directory of an action.
 enum Directory<'a> {
     Root(&'a str),
     Node(&'a str),
@@ -286,7 +286,7 @@ impl HostAction {
         }
     }
 
-    /// The host's root directory, which everything of a host lies in.
+    /// The host's root directory.
     pub fn root(&self) -> &str {
         match self.directory() {
             Directory::Root(root) => root,
@@ -294,7 +294,7 @@ impl HostAction {
         }
     }
 
-    /// The directory of the node that it is about.
+    /// The node's directory.
     pub fn node_dir(&self) -> Option<&str> {
         match self.directory() {
             Directory::Root(_) => None,
@@ -305,15 +305,17 @@ impl HostAction {
     fn words(&self) -> String {
         use HostAction::*;
         match self {
-            MakeRoot { root } => format!("make {root}"),
+            MakeRoot { root } => format!("create {root}"),
             UploadProgram { root, digest, bytes } => {
                 format!("upload dkcd {digest} to {root}/bin ({:.1} MB)", *bytes as f64 / 1e6)
             }
-            MakeNode { dir, .. } => format!("make {dir}"),
+            MakeNode { dir, .. } => format!("create {dir}"),
             WriteFile { path, replaces: Some(_), .. } => format!("replace {path}"),
             WriteFile { path, replaces: None, .. } => format!("write {path}"),
             MakeAuthority { cluster, .. } => {
-                format!("make the certificate authority of {cluster}, on this machine beside the inventory")
+                format!(
+                    "create the certificate authority of {cluster}, on this machine next to the inventory"
+                )
             }
             IssueCertificate { dir, is_server, .. } => {
                 format!("issue a {} certificate into {dir}/tls", if *is_server { "server" } else { "slave" })
@@ -324,10 +326,10 @@ impl HostAction {
             InstallService { unit, manager, .. } => format!("install {unit} ({})", manager.words()),
             StartNode { dir, manager } => format!("start {} ({})", last(dir), manager.words()),
             WaitReady { dir } => format!("wait until {} is ready", last(dir)),
-            FoundCluster { dir } => format!("found the ring, through {}", last(dir)),
-            PrepareStop { dir } => format!("hand leadership away from {}", last(dir)),
+            FoundCluster { dir } => format!("found the ring through {}", last(dir)),
+            PrepareStop { dir } => format!("transfer leaderships away from {}", last(dir)),
             StopNode { dir, manager } => format!("stop {} ({})", last(dir), manager.words()),
-            RemoveNode { dir, .. } => format!("remove the service and {dir} with all data in it"),
+            RemoveNode { dir, .. } => format!("remove the service and {dir} with all its data"),
             RemoveRoot { root } => format!("remove {root} with its programs"),
             WaitJoined { dir, .. } => format!("wait until {} has joined the ring", last(dir)),
             MarkRemoved { dir, .. } => format!("mark {dir} as removed; its data stays"),
@@ -337,18 +339,16 @@ impl HostAction {
 
 impl RingAction {
     fn words(&self, endpoints: &[Endpoint]) -> String {
-        let first = endpoints.first().map_or("nobody", |endpoint| last(&endpoint.dir));
+        let first = endpoints.first().map_or("no server", |endpoint| last(&endpoint.dir));
         match self {
-            RingAction::BeginOperation { .. } => format!("take the ring's lock, through {first}"),
-            RingAction::EndOperation { .. } => "give the ring's lock back".into(),
+            RingAction::BeginOperation { .. } => format!("acquire the ring's lock through {first}"),
+            RingAction::EndOperation { .. } => "release the ring's lock".into(),
             RingAction::ChangeMembers { about, .. } => about.clone(),
-            RingAction::RequireTolerance { failures: 0 } => {
-                "make sure that every tablet still has its quorum".into()
-            }
+            RingAction::RequireTolerance { failures: 0 } => "check that every tablet has its quorum".into(),
             RingAction::RequireTolerance { failures } => {
-                format!("make sure that {} still tolerated", are(*failures))
+                format!("check that {} still tolerated", are(*failures))
             }
-            RingAction::Merge { .. } => "merge: data moves to its new places".into(),
+            RingAction::Merge { .. } => "merge: move data to its new replicas".into(),
             RingAction::WaitHealthy { failures: 0 } => "wait until every replica is complete".into(),
             RingAction::WaitHealthy { failures } => {
                 format!("wait until every replica is complete and {} tolerated", are(*failures))
@@ -362,7 +362,7 @@ fn are(count: u32) -> String {
     format!("{} {}", failures(count as usize), if count == 1 { "is" } else { "are" })
 }
 
-/// The node's name is its directory's.
+/// The last component of a path: the node's name.
 fn last(dir: &str) -> &str {
     dir.rsplit('/').next().unwrap_or(dir)
 }

@@ -7,7 +7,7 @@ use dkc_core::config::layout;
 use dkc_core::control::{NodeStatus, RoleStatus};
 use dkc_core::ids::ClusterName;
 
-use super::steps::{Phase, Place, Steps};
+use super::steps::{ObservedNode, Phase, Steps};
 use super::{HostAction, Refusal};
 use crate::model::Inventory;
 
@@ -25,9 +25,9 @@ impl<'a> Authorities<'a> {
     pub fn of(
         inventory: &Inventory,
         anchors: &'a BTreeMap<ClusterName, String>,
-        places: &[Place<'_>],
+        places: &[ObservedNode<'_>],
     ) -> Authorities<'a> {
-        let is_founded = |place: &&Place<'_>| {
+        let is_founded = |place: &&ObservedNode<'_>| {
             let status = place.facts.node(&place.node).status;
             let cluster = inventory.clusters.get(place.node.cluster());
             // The inventory may be behind: an older copy, or another operator's.
@@ -38,7 +38,7 @@ impl<'a> Authorities<'a> {
         Authorities { anchors, founded }
     }
 
-    pub fn needs_certificate(&self, place: &Place<'_>) -> bool {
+    pub fn needs_certificate(&self, place: &ObservedNode<'_>) -> bool {
         let view = place.facts.node(&place.node);
         let ends_soon = view.certificate_days.is_none_or(|days| days < CERTIFICATE_RENEW_DAYS);
         let present = view.files.get(layout::TLS_CA);
@@ -51,8 +51,8 @@ impl<'a> Authorities<'a> {
     }
 
     /// One for each founded cluster whose authority is gone although somebody needs a certificate.
-    pub fn refusals(&self, places: &[Place<'_>]) -> Vec<Refusal> {
-        let is_hindered = |place: &&Place<'_>| {
+    pub fn refusals(&self, places: &[ObservedNode<'_>]) -> Vec<Refusal> {
+        let is_hindered = |place: &&ObservedNode<'_>| {
             let cluster = place.node.cluster();
             !self.anchors.contains_key(cluster)
                 && self.founded.contains(cluster)
@@ -64,7 +64,7 @@ impl<'a> Authorities<'a> {
     }
 
     /// Those that are missing are made, before the first certificate that they sign.
-    pub fn steps(&self, steps: &mut Steps, places: &[Place<'_>]) {
+    pub fn steps(&self, steps: &mut Steps, places: &[ObservedNode<'_>]) {
         let mut made = BTreeSet::new();
         for place in places {
             let cluster = place.node.cluster();

@@ -1,5 +1,5 @@
-//! Deploy: what is installed on the hosts becomes what the inventory says. Only what differs is done, and nothing is
-//! restarted: whoever runs goes on with what it has read, and the plan says so.
+//! Deploy: brings hosts to the state in the inventory. It changes only what differs and restarts nothing: running nodes keep
+//! their old version, and the plan says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,30 +8,30 @@ use dkc_core::ids::{ClusterName, HostAddress};
 
 use super::authority::Authorities;
 use super::header::ring_version;
-use super::steps::{Phase, Place, Steps, places};
+use super::steps::{ObservedNode, Phase, Steps, places};
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Selection, unified};
 use crate::edit::record_deployed;
 use crate::model::{Inventory, NodeName};
 use crate::observed::{HostFacts, NodeView, Observed, UNIT_FILE};
 use crate::render;
 
-/// Beyond this, fresh certificates are not yet valid and expiry times jump.
+/// A larger clock offset would make new certificates invalid and expiry times wrong.
 pub const CLOCK_OFFSET_MAX_MS: i64 = 30_000;
 /// A server's log keeps two segments besides the one that is written; the state needs some room to begin with.
 const LOG_SEGMENTS_MIN: u64 = 3;
 const STATE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 /// Configuration, certificates and logs of a slave.
 const SLAVE_BYTES_MIN: u64 = 16 * 1024 * 1024;
-/// `node.yaml` holds no secret, but nobody else on the host needs to read it.
+/// `node.yaml` holds no secrets, but other users need not read it.
 const CONFIG_MODE: u32 = 0o600;
 
-/// The program that is deployed: this one.
+/// The program to deploy: this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
     /// The first 16 hex digits of its SHA-256.
     pub digest: String,
     pub bytes: u64,
-    /// As `uname -m` names it.
+    /// As printed by `uname -m`.
     pub architecture: String,
 }
 
@@ -40,10 +40,10 @@ pub struct DeployRequest {
     pub operation: Operation,
     pub selection: Selection,
     pub program: Program,
-    /// SHA-256 of each cluster's trust anchors (`tls/ca.pem` as it would be written), where its authority is there to
-    /// sign. One that is missing is made, by a step, or refused when the cluster was founded with it.
+    /// SHA-256 of each cluster's trust anchors (`tls/ca.pem`), if its authority is present. A missing authority is created by
+    /// a step, or refused if the cluster was founded with it.
     pub authorities: BTreeMap<ClusterName, String>,
-    /// Only `node.yaml` and the certificates of what is installed.
+    /// Only configuration and certificates.
     pub config_only: bool,
 }
 
@@ -86,7 +86,7 @@ pub(super) fn parameter_refusals(inventory: &Inventory, nodes: &[NodeName]) -> V
 pub(super) fn host_refusals(
     inventory: &Inventory,
     request: &DeployRequest,
-    places: &[Place<'_>],
+    places: &[ObservedNode<'_>],
 ) -> Vec<Refusal> {
     let hosts: BTreeMap<&HostAddress, &HostFacts> = places.iter().map(|p| (&p.host, p.facts)).collect();
     let mut refusals = Vec::new();
@@ -125,12 +125,12 @@ fn root_refusal(host: &HostAddress, facts: &HostFacts) -> Option<Refusal> {
     }
 }
 
-/// Room for what is not there yet: the program, and the log and state of each new node.
+/// Disk space needed for the program, if missing, and for the log and state of each new node.
 fn needed_bytes<'a>(
     inventory: &Inventory,
     request: &DeployRequest,
     facts: &HostFacts,
-    places: impl Iterator<Item = &'a Place<'a>>,
+    places: impl Iterator<Item = &'a ObservedNode<'a>>,
 ) -> u64 {
     let program = match facts.programs.contains(&request.program.digest) {
         true => 0,
@@ -152,7 +152,7 @@ fn needed_bytes<'a>(
 pub(super) fn node_refusal(
     inventory: &Inventory,
     request: &DeployRequest,
-    place: &Place<'_>,
+    place: &ObservedNode<'_>,
 ) -> Option<Refusal> {
     let (host, dir, node) = (place.host.clone(), place.dir(), place.node.clone());
     let view = place.facts.node(&node);
@@ -170,7 +170,7 @@ pub(super) fn node_refusal(
     })
 }
 
-/// A directory that is another node's, nobody's, or holds another's data is never written to.
+/// Refuses a directory that is foreign or belongs to another node.
 pub(crate) fn ownership_refusal(
     host: &HostAddress,
     dir: &str,
@@ -179,7 +179,7 @@ pub(crate) fn ownership_refusal(
 ) -> Option<Refusal> {
     let (host, dir) = (host.clone(), dir.to_owned());
     match (view.exists, view.marker, view.identity) {
-        // An empty one is what a deploy leaves that was killed right after it made the directory.
+        // A deploy that was killed after creating the directory leaves an empty one.
         (true, None, _) if !view.looks_empty() => Some(Refusal::UnmarkedNode { host, dir }),
         (true, Some(marker), _) if marker != uuid => Some(Refusal::ForeignNode { host, dir, marker }),
         (_, _, Some(identity)) if identity != uuid => Some(Refusal::ForeignData { host, dir, identity }),
@@ -187,7 +187,7 @@ pub(crate) fn ownership_refusal(
     }
 }
 
-/// Has this server voted? Then an empty directory in its place could undo what was acknowledged.
+/// Whether this server may have voted: restarted empty, it could undo acknowledged writes.
 pub(super) fn has_held_data(inventory: &Inventory, node: &NodeName) -> bool {
     let NodeName::Server(cluster, number) = node else { return false };
     let is_founded = inventory.clusters.get(cluster).is_some_and(|c| c.founded);
@@ -195,7 +195,7 @@ pub(super) fn has_held_data(inventory: &Inventory, node: &NodeName) -> bool {
     is_founded && server.is_some_and(|server| server.is_founder || server.deployed.is_some())
 }
 
-pub(super) fn program_steps(steps: &mut Steps, request: &DeployRequest, places: &[Place<'_>]) {
+pub(super) fn program_steps(steps: &mut Steps, request: &DeployRequest, places: &[ObservedNode<'_>]) {
     let hosts: BTreeMap<&HostAddress, &HostFacts> = places.iter().map(|p| (&p.host, p.facts)).collect();
     let Program { digest, bytes, .. } = &request.program;
     for (host, facts) in hosts {
@@ -218,7 +218,7 @@ pub(super) fn node_steps(
     inventory: &Inventory,
     request: &DeployRequest,
     authorities: &Authorities<'_>,
-    place: &Place<'_>,
+    place: &ObservedNode<'_>,
 ) {
     let (Some(config), Some(uuid)) =
         (render::node_config(inventory, &place.node), inventory.uuid_of(&place.node))
@@ -263,7 +263,12 @@ pub(super) fn config_step(dir: &str, config: &NodeConfig, view: &NodeView) -> Op
     })
 }
 
-fn service_step(place: &Place<'_>, dir: &str, view: &NodeView, config: &NodeConfig) -> Option<HostAction> {
+fn service_step(
+    place: &ObservedNode<'_>,
+    dir: &str,
+    view: &NodeView,
+    config: &NodeConfig,
+) -> Option<HostAction> {
     let manager = place.facts.service;
     let pairs = match &config.role {
         Role::Slave(slave) => slave.pairs.as_slice(),
@@ -278,8 +283,8 @@ fn service_step(place: &Place<'_>, dir: &str, view: &NodeView, config: &NodeConf
     })
 }
 
-/// Who runs on with the old, and how it gets the new.
-fn impact(plan: &Plan, places: &[Place<'_>]) -> Vec<String> {
+/// The nodes that keep running with the old version, and how to restart them.
+fn impact(plan: &Plan, places: &[ObservedNode<'_>]) -> Vec<String> {
     let changed: BTreeSet<&NodeName> = plan
         .steps
         .iter()
@@ -295,8 +300,9 @@ fn impact(plan: &Plan, places: &[Place<'_>]) -> Vec<String> {
         })
         .filter_map(|step| step.node.as_ref())
         .collect();
-    let is_affected =
-        |place: &&Place<'_>| changed.contains(&place.node) && place.facts.node(&place.node).is_running();
+    let is_affected = |place: &&ObservedNode<'_>| {
+        changed.contains(&place.node) && place.facts.node(&place.node).is_running()
+    };
     let mut lines = Vec::new();
     let mut by_command: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for place in places.iter().filter(is_affected) {
@@ -308,26 +314,26 @@ fn impact(plan: &Plan, places: &[Place<'_>]) -> Vec<String> {
     }
     for (command, nodes) in by_command {
         lines.push(format!(
-            "restart needed ({command}): until then, the old is in use by {}",
+            "restart needed ({command}); until then the old version is used by {}",
             nodes.join(", ")
         ));
     }
     if lines.is_empty() && !plan.is_empty() {
-        lines.push("nothing that runs is touched".into());
+        lines.push("running nodes are not touched".into());
     }
     lines
 }
 
-fn undo(places: &[Place<'_>]) -> String {
-    let is_new = |place: &&Place<'_>| !place.facts.node(&place.node).exists;
-    let command = |place: &Place<'_>| match &place.node {
+fn undo(places: &[ObservedNode<'_>]) -> String {
+    let is_new = |place: &&ObservedNode<'_>| !place.facts.node(&place.node).exists;
+    let command = |place: &ObservedNode<'_>| match &place.node {
         NodeName::Server(cluster, _) => format!("destroy cluster -n {cluster}"),
         NodeName::Slave(_, id) => format!("destroy slave --id {id}"),
     };
     let commands: BTreeSet<String> = places.iter().filter(is_new).map(command).collect();
     match commands.is_empty() {
-        // Slaves before their cluster: it is not destroyed while it has some.
+        // Slaves first: a cluster with installed slaves cannot be destroyed.
         false => commands.into_iter().rev().collect::<Vec<_>>().join("; "),
-        true => "change the inventory back, then: deploy".into(),
+        true => "undo the inventory change, then deploy".into(),
     }
 }

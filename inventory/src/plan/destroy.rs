@@ -1,5 +1,5 @@
-//! Destroy: services and directories of a cluster or a slave go, with all data in them. Only what carries the
-//! marker of the very node is removed; everything else on the host stays.
+//! Destroy: removes services and directories of a cluster or a slave with all their data. Only directories with the node's
+//! own marker are removed; everything else on the host stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use dkc_core::ids::{ClusterName, HostAddress, SlaveId};
 use super::deploy::ownership_refusal;
 use super::header::ring_version;
 use super::standing::is_up;
-use super::steps::{Phase, Place, Steps, places};
+use super::steps::{ObservedNode, Phase, Steps, places};
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused};
 use crate::edit::forget_deployed;
 use crate::model::{Inventory, NodeName};
@@ -18,7 +18,7 @@ use crate::observed::{HostFacts, Observed};
 pub enum DestroyTarget {
     Cluster {
         name: ClusterName,
-        /// Its slaves too; otherwise a cluster that has installed ones is not destroyed.
+        /// Also its slaves; otherwise installed slaves are a reason to refuse.
         with_slaves: bool,
     },
     Slave {
@@ -30,12 +30,12 @@ pub enum DestroyTarget {
 pub struct DestroyRequest {
     pub operation: Operation,
     pub target: DestroyTarget,
-    /// Also the roots with the programs, where no other node is left in them.
+    /// Also remove roots with programs that contain no other node.
     pub with_roots: bool,
 }
 
 impl DestroyTarget {
-    /// The nodes that go.
+    /// The nodes to remove.
     pub fn nodes(&self, inventory: &Inventory) -> Result<Vec<NodeName>, Refused> {
         use super::Target;
         match self {
@@ -53,11 +53,11 @@ impl DestroyTarget {
         }
     }
 
-    /// The hosts that must be asked.
+    /// The hosts to observe.
     pub fn hosts(&self, inventory: &Inventory) -> Result<BTreeSet<HostAddress>, Refused> {
         let mut nodes = self.nodes(inventory)?;
         if let DestroyTarget::Cluster { name, .. } = self {
-            // A host that is gone with its member was unregistered, or is silent, which hinders nothing.
+            // The host of a removed member may be unregistered or silent; neither prevents destroy.
             let removed = inventory.removed_of(name).into_iter();
             nodes.extend(
                 removed.filter(|node| {
@@ -69,18 +69,22 @@ impl DestroyTarget {
     }
 }
 
-/// What members that left the ring have left on hosts that answer.
-fn left_behind<'a>(inventory: &Inventory, observed: &'a Observed, target: &DestroyTarget) -> Vec<Place<'a>> {
+/// Directories of removed members on hosts that answer.
+fn left_behind<'a>(
+    inventory: &Inventory,
+    observed: &'a Observed,
+    target: &DestroyTarget,
+) -> Vec<ObservedNode<'a>> {
     let DestroyTarget::Cluster { name, .. } = target else { return Vec::new() };
     let place = |node: NodeName| {
         let host = inventory.host_of(&node)?;
         let facts = observed.facts(&host)?;
-        facts.node(&node).exists.then_some(Place { node, host, facts })
+        facts.node(&node).exists.then_some(ObservedNode { node, host, facts })
     };
     inventory.removed_of(name).into_iter().filter_map(place).collect()
 }
 
-/// A slave that is only registered runs nowhere and loses nothing with its cluster.
+/// A slave that is only registered does not prevent destroying its cluster.
 fn installed_slaves(inventory: &Inventory, cluster: &ClusterName) -> Vec<String> {
     let is_installed = |id: &SlaveId| inventory.slaves.get(id).is_some_and(|slave| slave.deployed.is_some());
     inventory.slaves_of(cluster).into_iter().filter(is_installed).map(|id| id.to_string()).collect()
@@ -95,8 +99,9 @@ pub fn destroy(
     let mut refusals = Vec::new();
     let mut places = places(inventory, observed, &nodes, &mut refusals);
     places.extend(left_behind(inventory, observed, &request.target));
-    let is_ours = |place: &&Place<'_>| place.facts.node(&place.node).marker == inventory.uuid_of(&place.node);
-    let present: Vec<&Place<'_>> = places.iter().filter(is_ours).collect();
+    let is_ours =
+        |place: &&ObservedNode<'_>| place.facts.node(&place.node).marker == inventory.uuid_of(&place.node);
+    let present: Vec<&ObservedNode<'_>> = places.iter().filter(is_ours).collect();
     refusals.extend(places.iter().filter_map(|place| {
         let uuid = inventory.uuid_of(&place.node)?;
         ownership_refusal(&place.host, &place.dir(), &place.facts.node(&place.node), uuid)
@@ -113,7 +118,7 @@ pub fn destroy(
         if is_up(&place.facts.node(&place.node)) {
             steps.node(stop, place, HostAction::StopNode { dir: place.dir(), manager });
         }
-        let uuid = inventory.uuid_of(&place.node).expect("a place is made of a registered node");
+        let uuid = inventory.uuid_of(&place.node).expect("observed nodes are registered");
         steps.node(remove, place, HostAction::RemoveNode { dir: place.dir(), uuid, manager });
     }
     if request.with_roots {
@@ -123,18 +128,19 @@ pub fn destroy(
     plan.ring_version = ring_version(observed, &nodes);
     plan.target = forget_deployed(inventory, &nodes).inventory.generation;
     plan.steps = steps.numbered();
-    plan.undo = "none: what is removed is gone".into();
+    plan.undo = "none".into();
     match &request.target {
         DestroyTarget::Slave { id } => {
-            plan.impact.push(format!("slave {id} and its listeners go; no data is in it"));
-            plan.impact.push(format!("slave {id} stays registered: unregister slave --id {id} forgets it"));
+            plan.impact.push(format!("removes slave {id} and its listeners; a slave holds no data"));
+            plan.impact
+                .push(format!("slave {id} stays registered; unregister slave --id {id} removes the entry"));
         }
         DestroyTarget::Cluster { name, .. } if !present.is_empty() => {
             plan.danger = Danger::LosesData;
             plan.confirm = Some(format!("{name}@g{}", inventory.generation));
-            plan.impact.push(format!("every key in {name} is lost for ever"));
+            plan.impact.push(format!("all data in {name} is lost"));
             plan.impact.push(format!(
-                "{name} stays registered: deploy and start make it anew, unregister cluster -n {name} forgets it"
+                "{name} stays registered; deploy and start create it again, unregister cluster -n {name} removes the entry"
             ));
         }
         DestroyTarget::Cluster { .. } => {}
@@ -142,7 +148,7 @@ pub fn destroy(
     Ok(plan)
 }
 
-fn root_steps(steps: &mut Steps, places: &[Place<'_>]) {
+fn root_steps(steps: &mut Steps, places: &[ObservedNode<'_>]) {
     let hosts: BTreeMap<&HostAddress, &HostFacts> = places.iter().map(|p| (&p.host, p.facts)).collect();
     let going: BTreeSet<&NodeName> = places.iter().map(|place| &place.node).collect();
     for (host, facts) in hosts {

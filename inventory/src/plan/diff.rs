@@ -1,12 +1,12 @@
-//! A small unified diff of two texts, for people to read before they say yes. Values of fields that look like
-//! secrets are masked, although no file that is planned should hold one.
+//! A small unified diff for plans. Values of fields that look like secrets are masked, although planned files should not
+//! contain any.
 
-/// Unchanged lines shown around a change.
+/// Context lines around a change.
 const CONTEXT_LINES: usize = 2;
-/// Above this the table of the comparison gets large; files that are planned have some sixty lines.
+/// Bounds the comparison table; planned files have about sixty lines.
 const LINES_MAX: usize = 2_000;
 
-/// The changed lines with some context; empty when nothing differs. A new file is told by its size only.
+/// The changed lines with context; empty if nothing differs. A new file is described by its size only.
 pub fn unified(before: Option<&str>, after: &str) -> String {
     let Some(before) = before else {
         return format!("(new, {} lines)\n", after.lines().count());

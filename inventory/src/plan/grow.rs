@@ -1,5 +1,5 @@
-//! `grow`: who comes, as `replace` needs it too. Newcomers are installed like any node, are known to the ring before they
-//! start, and hold nothing until the merge.
+//! The joining members of `grow` and `replace`. They are installed like any node, registered in the ring before they start,
+//! and hold no data until the merge.
 
 use dkc_core::meta::MemberChange;
 use dkc_core::ring::{self, InRing};
@@ -8,7 +8,7 @@ use super::authority::Authorities;
 use super::deploy::{host_refusals, node_refusal, node_steps, parameter_refusals, program_steps};
 use super::membership::Membership;
 use super::start::{is_running, port_refusals, start_action};
-use super::steps::{Phase, Place, Steps, places};
+use super::steps::{ObservedNode, Phase, Steps, places};
 use super::{DeployRequest, HostAction, Refusal, Selection};
 use crate::model::{NodeName, Server};
 
@@ -36,8 +36,8 @@ impl<'a> Membership<'a> {
         self.coming.iter().filter(is_in).copied().collect()
     }
 
-    /// New members, where they will live. Refused where a deploy or a start would be.
-    pub(super) fn new_places(&self, refusals: &mut Vec<Refusal>) -> Vec<Place<'a>> {
+    /// The new members with their hosts. Refused for the same reasons as deploy and start.
+    pub(super) fn new_places(&self, refusals: &mut Vec<Refusal>) -> Vec<ObservedNode<'a>> {
         let bring_in = self.to_bring_in();
         let nodes: Vec<NodeName> = bring_in.iter().map(|server| self.node_name(server.number)).collect();
         if nodes.is_empty() {
@@ -66,8 +66,8 @@ impl<'a> Membership<'a> {
         }
     }
 
-    /// Newcomers are installed, known to the ring, started, and find themselves in it.
-    pub(super) fn join_steps(&self, steps: &mut Steps, new: &[Place<'_>]) {
+    /// Installs new members, registers them in the ring, starts them and waits until they have joined.
+    pub(super) fn join_steps(&self, steps: &mut Steps, new: &[ObservedNode<'_>]) {
         let deploy = self.deploy_request();
         let authorities = Authorities::of(self.inventory, &deploy.authorities, new);
         authorities.steps(steps, new);
@@ -102,13 +102,13 @@ impl<'a> Membership<'a> {
         }
     }
 
-    /// A tablet has one leader, so more servers than tablets do not share the work any further.
+    /// A tablet has one leader, so servers beyond the number of tablets lead none.
     pub(super) fn idle_words(&self) -> Option<String> {
         let (servers, tablets) = (self.in_service_after(), self.facts.view.ring.tablets.len());
         (!self.coming.is_empty() && servers > tablets).then(|| {
             format!(
-                "{tablets} tablets have {tablets} leaders: {} of {servers} servers only hold copies; the number of tablets \
-                 is fixed by register cluster --tablets",
+                "{tablets} tablets have {tablets} leaders: {} of {servers} servers only hold copies; register cluster --tablets \
+                 fixes their number",
                 servers - tablets
             )
         })

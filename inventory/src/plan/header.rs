@@ -1,4 +1,4 @@
-//! The head of a plan: what was asked for, from which generation.
+//! The header of a plan: command and generation.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use super::{Action, Danger, Endpoint, Plan};
 use crate::model::{Inventory, NodeName};
 use crate::observed::Observed;
 
-/// What every request carries: its id (chance is an argument) and the words that were typed.
+/// Common to every request: its id and the command as typed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
     /// `op-` and 8 hex digits.
     pub id: String,
-    /// The command in one line, as the operator would type it again.
+    /// The command line, for running it again.
     pub command: String,
 }
 
@@ -37,12 +37,12 @@ impl Plan {
         }
     }
 
-    /// Nothing differs: nothing to do, nothing to confirm.
+    /// Nothing to do and nothing to confirm.
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
 
-    /// The servers that can say which version the ring has now: those that the plan asks, and those that it changes.
+    /// The servers to ask for the current ring version: the plan's endpoints and targets.
     pub fn endpoints(&self) -> BTreeSet<Endpoint> {
         let mut endpoints = BTreeSet::new();
         for step in &self.steps {
@@ -58,14 +58,14 @@ impl Plan {
         endpoints
     }
 
-    /// The nodes that steps concern, each once, in order.
+    /// The nodes of the steps, without duplicates, in order.
     pub fn nodes(&self) -> Vec<NodeName> {
         let nodes: BTreeSet<_> = self.steps.iter().filter_map(|step| step.node.clone()).collect();
         nodes.into_iter().collect()
     }
 }
 
-/// The newest ring version that any of these nodes speaks of.
+/// The newest ring version that any of these nodes reports.
 pub(super) fn ring_version(observed: &Observed, nodes: &[NodeName]) -> Option<RingVersion> {
     nodes.iter().filter_map(|node| Some(observed.node(node)?.status.as_ref()?.ring_version)).max()
 }

@@ -1,6 +1,5 @@
-//! What grow, shrink and replace share: one plan for members that come and members that leave, derived from where the cluster
-//! is, so that typing the command again goes on where it stopped. Who comes is in the inventory already, who leaves
-//! is in it still. Data moves once, however many come and leave.
+//! The common plan of grow, shrink and replace, derived from the cluster's current state, so running the command again
+//! continues it. Joining members are already in the inventory, leaving ones still are. Data moves once for all members.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +10,7 @@ use dkc_core::ring::{self, ActionProgress, PlaceNode};
 
 use super::deploy::config_step;
 use super::standing::{failures, tolerated};
-use super::steps::{Phase, Place, Steps};
+use super::steps::{ObservedNode, Phase, Steps};
 use super::{Danger, Endpoint, HostAction, Operation, Plan, Program, Refusal, Refused, RingAction, Target};
 use crate::edit::{plural, remove_members};
 use crate::generation::Generation;
@@ -20,7 +19,7 @@ use crate::observed::Observed;
 use crate::render;
 use crate::ring::{Reshape, RingFacts, amount};
 
-/// The cluster's own lock: a new id, and who takes it.
+/// The ring's lock: a new id and its holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lock {
     pub id: OperationId,
@@ -33,14 +32,14 @@ pub struct MembersRequest {
     pub operation: Operation,
     pub lock: Lock,
     pub cluster: ClusterName,
-    /// Registered already, in the inventory that the plan is made from.
+    /// Already registered in the inventory of the plan.
     pub come: Vec<MemberNo>,
     pub leave: Vec<MemberNo>,
-    /// The generation that is on disk: the plan is bound to it, not to the one with those who come.
+    /// The generation on disk; the plan is bound to it, not to the one with the joining members.
     pub base: Generation,
     pub program: Program,
     pub authorities: BTreeMap<ClusterName, String>,
-    /// Although a member that stays is down (`--allow-no-tolerance`).
+    /// Proceed although a remaining member is down (`--allow-no-tolerance`).
     pub allow_no_tolerance: bool,
 }
 
@@ -86,7 +85,7 @@ pub(super) struct Membership<'a> {
     pub(super) coming: Vec<&'a Server>,
     pub(super) leaving: Vec<&'a Server>,
     pub(super) reshape: Reshape,
-    /// The operation that runs when it is this very one, else the new id.
+    /// The running operation if it is the same one, else the new id.
     pub(super) operation: OperationId,
     pub(super) is_continued: bool,
 }
@@ -106,7 +105,7 @@ impl<'a> Membership<'a> {
         let coming: Vec<&Server> = request.come.iter().filter_map(server).collect();
         let leaving: Vec<&Server> = request.leave.iter().filter_map(server).collect();
         let Some(facts) = RingFacts::of(inventory, observed, name) else {
-            let why = "no server of it answers that knows a founded ring".to_owned();
+            let why = "no server with a founded ring answers".to_owned();
             return Err(Refusal::RingSilent { cluster: name.clone(), why }.into());
         };
         let places: Vec<PlaceNode> = coming.iter().map(|server| place_node(inventory, server)).collect();
@@ -135,7 +134,7 @@ impl<'a> Membership<'a> {
         NodeName::Server(self.request.cluster.clone(), number)
     }
 
-    /// In the operator's words, for whoever else wants to change members meanwhile.
+    /// A description for other operators who want to change members meanwhile.
     fn what(&self) -> String {
         match (self.coming.is_empty(), self.leaving.is_empty()) {
             (_, true) => self.grow_words(),
@@ -182,7 +181,7 @@ impl<'a> Membership<'a> {
         refusals
     }
 
-    /// The failures that may still come while data moves: what both the old and the new placement survive.
+    /// Failures tolerated while data moves, by both the old and the new placement.
     fn worst_moment(&self) -> u32 {
         let now = self.reshape.tolerates_now.unwrap_or(0);
         now.min(self.reshape.tolerates_after.unwrap_or(0))
@@ -192,12 +191,12 @@ impl<'a> Membership<'a> {
         self.reshape.servers_after
     }
 
-    /// Is there anybody to bring in or to take out?
+    /// Whether members join or leave.
     pub(super) fn moves(&self) -> bool {
         !self.to_bring_in().is_empty() || !self.to_take_out().is_empty()
     }
 
-    /// Servers that answer, those that stay first: through any of them the whole ring is spoken to.
+    /// Servers that answer, remaining ones first; any of them can change the ring.
     fn endpoints(&self) -> Vec<Endpoint> {
         let endpoint = |node: &NodeName| {
             let host = self.inventory.host_of(node)?;
@@ -225,7 +224,7 @@ impl<'a> Membership<'a> {
         self.moves() || self.leaving.iter().any(known)
     }
 
-    fn begin_steps(&self, steps: &mut Steps, new: &[Place<'_>]) {
+    fn begin_steps(&self, steps: &mut Steps, new: &[ObservedNode<'_>]) {
         if self.needs_operation() {
             let (cluster, id) = (self.request.cluster.clone(), self.operation);
             let (holder, what) = (self.request.lock.holder.clone(), self.what());
@@ -237,19 +236,19 @@ impl<'a> Membership<'a> {
     fn merge_steps(&self, steps: &mut Steps) {
         let (come, leave) = (self.to_bring_in(), self.to_take_out());
         if come.len() + leave.len() > 0 {
-            // A merge that runs was checked when it began; what it needs now is to end.
+            // A running merge was checked when it started and only needs to complete.
             if self.facts.view.merge.is_none() {
                 let failures = self.reshape.tolerates_now.unwrap_or(0);
                 self.ring_step(steps, Phase::Merge, RingAction::RequireTolerance { failures });
             }
-            // Together they move each tablet once; one by one the second would move some again.
+            // One merge moves each tablet once; merging members one by one would move some tablets twice.
             let is_several = come.len() + leave.len() > 1;
             if is_several {
                 self.change(
                     steps,
                     Phase::Merge,
                     MemberChange::SuspendMerge,
-                    "SUSPENDMERGE: all merge at once".into(),
+                    "SUSPENDMERGE: merge all members at once".into(),
                 );
             }
             for server in &come {
@@ -270,13 +269,13 @@ impl<'a> Membership<'a> {
         }
         for server in &self.leaving {
             if self.facts.view.ring.node(server.node_id).is_some() {
-                let about = format!("remove No.{} from the ring, for ever", server.number);
+                let about = format!("remove No.{} from the ring permanently", server.number);
                 self.change(steps, Phase::Merge, MemberChange::RemoveNode { node: server.node_id }, about);
             }
         }
     }
 
-    /// A slave follows the ring by itself; where it begins after a restart is in its configuration.
+    /// A running slave follows the ring; after a restart it uses the servers in its configuration.
     fn slave_steps(&self, steps: &mut Steps) {
         let after = self.after();
         for id in after.slaves_of(&self.request.cluster) {
@@ -288,7 +287,7 @@ impl<'a> Membership<'a> {
                 continue;
             };
             let view = facts.node(&node);
-            let place = Place { node, host, facts };
+            let place = ObservedNode { node, host, facts };
             if !view.files.contains_key(layout::CONFIG) {
                 continue;
             }
@@ -303,7 +302,7 @@ impl<'a> Membership<'a> {
         }
     }
 
-    /// The inventory once all is done.
+    /// The inventory after the plan.
     fn after(&self) -> Inventory {
         remove_members(self.inventory, &self.request.cluster, &self.request.leave).inventory
     }
@@ -327,7 +326,7 @@ impl<'a> Membership<'a> {
             plan.impact.extend(self.idle_words());
         }
         if self.is_continued {
-            plan.impact.push("goes on with the operation that runs".into());
+            plan.impact.push("continues the running operation".into());
         }
         plan.impact.extend(self.departure_words());
         let silent = self.inventory.slaves_of(&self.request.cluster).into_iter().filter(|id| {
@@ -336,8 +335,7 @@ impl<'a> Membership<'a> {
             host.is_some_and(|host| self.observed.facts(&host).is_none())
         });
         for id in silent {
-            plan.impact
-                .push(format!("slave {id} cannot be told where to begin after a restart: deploy later"));
+            plan.impact.push(format!("cannot update the server list of slave {id}; deploy later"));
         }
     }
 
@@ -345,7 +343,7 @@ impl<'a> Membership<'a> {
         let Reshape { tablets, replicas, bytes, .. } = self.reshape;
         let all = self.facts.view.ring.tablets.len();
         if replicas == 0 {
-            return format!("{tablets} of {all} {} change, nothing has to be copied", plural(all, "tablet"));
+            return format!("{tablets} of {all} {} change, nothing to copy", plural(all, "tablet"));
         }
         let rate = self.merge_bytes_per_s();
         format!(
@@ -358,7 +356,7 @@ impl<'a> Membership<'a> {
         )
     }
 
-    /// What each node sends at most; together they may be faster.
+    /// The limit per sending node; several senders may be faster.
     fn merge_bytes_per_s(&self) -> u64 {
         let cluster = self.inventory.clusters.get(&self.request.cluster);
         let parameters = cluster.and_then(|cluster| cluster.effective().ok()).unwrap_or_default();
@@ -376,7 +374,7 @@ impl<'a> Membership<'a> {
         });
         let shares: Vec<String> = shares.collect();
         match shares.is_empty() {
-            true => "replicas: each server keeps its share".into(),
+            true => "replicas: unchanged on every server".into(),
             false => format!("replicas: {}", shares.join(", ")),
         }
     }
@@ -392,13 +390,13 @@ impl<'a> Membership<'a> {
             failures(tolerated(copies)),
         );
         if copies < wanted {
-            words.push_str(&format!("; {wanted} replicas are wanted, so every server has everything"));
+            words.push_str(&format!("; {wanted} replicas configured, so every server has all data"));
         }
         words
     }
 
     fn undo(&self) -> String {
-        let before = format!("before it is complete: ring abortmerge -n {}", self.request.cluster);
+        let before = format!("before completion: ring abortmerge -n {}", self.request.cluster);
         let after = match (self.coming.is_empty(), self.leaving.is_empty()) {
             (false, true) => self.grow_undo(),
             _ => self.shrink_undo(),
@@ -407,7 +405,7 @@ impl<'a> Membership<'a> {
     }
 }
 
-/// The steps of the merge by their numbers, and what may still fail meanwhile.
+/// The merge's step numbers, and the failures tolerated meanwhile.
 fn worst_moment_words(plan: &Plan, tolerates: u32) -> Option<String> {
     let is_merge = |step: &&super::Step| matches!(step.action.on_ring(), Some(RingAction::Merge { .. }));
     let is_service = |step: &&super::Step| {
@@ -433,7 +431,7 @@ fn place_node(inventory: &Inventory, server: &Server) -> PlaceNode {
     PlaceNode { node_id: entry.node_id, host: entry.address.host, zone: entry.zone }
 }
 
-/// Is the member on its way in or out, so that MERGE would move data?
+/// Whether the member is joining or leaving, so that MERGE would move data.
 pub(super) fn is_pending(node: &ring::Node) -> bool {
     node.operate == ActionProgress::Pending
 }

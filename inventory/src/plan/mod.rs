@@ -1,5 +1,5 @@
-//! A plan: numbered steps that can be printed, compared and tested before anything is changed. One file per verb
-//! holds every reason to refuse and the order of the steps.
+//! Plans: numbered steps that can be printed, compared and tested before anything changes. Each verb's file holds its
+//! reasons to refuse and the order of its steps.
 
 mod action;
 mod authority;
@@ -44,7 +44,7 @@ pub use stop::{StopRequest, stop};
 use crate::generation::Generation;
 use crate::model::NodeName;
 
-/// How much a command can hurt, which decides what it asks before it is carried out.
+/// A plan's danger, which decides the confirmation it requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Danger {
     Read,
@@ -57,31 +57,31 @@ pub enum Danger {
 pub struct Plan {
     /// `op-` and 8 hex digits.
     pub operation: String,
-    /// The command in one line, as the operator would type it again.
+    /// The command line, for running it again.
     pub command: String,
     pub danger: Danger,
-    /// The inventory that this plan was made from.
+    /// The generation that this plan was made from.
     #[serde(rename = "generation")]
     pub base: Generation,
-    /// The one while its steps are carried out: members are written down before they are known to the ring.
+    /// The generation during the steps: members are recorded before the ring knows them.
     #[serde(rename = "generation_running")]
     pub running: Generation,
-    /// The one once its results are recorded; the same when there is nothing to record.
+    /// The generation after its results are recorded; the same if there are none.
     #[serde(rename = "generation_after")]
     pub target: Generation,
     pub ring_version: Option<RingVersion>,
-    /// What the operator must type for a plan that loses data: `c0@g42`.
+    /// The confirmation word of a plan that loses data: `c0@g42`.
     pub confirm: Option<String>,
-    /// What will be felt, in whole sentences; the worst moment is one of them.
+    /// Effects on users of the cluster, including the worst moment.
     pub impact: Vec<String>,
     pub undo: String,
     pub steps: Vec<Step>,
-    /// Members that the inventory drops once every step is done.
+    /// Members to remove from the inventory after the last step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leaves: Vec<NodeName>,
 }
 
-/// Steps of one phase run in parallel over hosts, in order within a host; the next phase begins when all are done.
+/// A step. Within a phase, hosts work in parallel, each in order; phases are barriers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// Counts from 1.

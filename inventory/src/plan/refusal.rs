@@ -1,5 +1,5 @@
-//! Every reason why a plan is not made, with what the operator needs to go on. All reasons of all hosts are
-//! gathered before anybody is told, so that one round of repairs is enough.
+//! Every reason to refuse a plan, with advice. Reasons of all hosts are collected and reported together, so one round of
+//! repairs is enough.
 
 use dkc_core::ids::{ClusterName, HostAddress, MemberNo, NodeAddress, NodeUuid};
 
@@ -16,69 +16,67 @@ use crate::render::SOCKET_PATH_MAX_BYTES;
 pub enum Refusal {
     #[error("{what} {name} is not registered")]
     UnknownName { what: &'static str, name: String, known: Vec<String> },
-    #[error("{host} was not asked")]
+    #[error("{host} was not queried")]
     NotAsked { host: HostAddress },
     #[error("{host}: {message}")]
     Silent { host: HostAddress, kind: Silence, message: String },
-    #[error("{host}: {root} holds files that are not dkc's")]
+    #[error("{host}: {root} contains files that are not dkc's")]
     ForeignRoot { host: HostAddress, root: String },
-    #[error("{host}: {user} may not write to {root}")]
+    #[error("{host}: {user} cannot write to {root}")]
     RootNotWritable { host: HostAddress, root: String, user: String },
-    #[error("{host} is {is}, but this program is for {wanted}")]
+    #[error("{host} is {is}, but this program was built for {wanted}")]
     Architecture { host: HostAddress, is: String, wanted: String },
-    #[error("{host}: {root} has {} free, {} are needed", mebibytes(*free_bytes), mebibytes(*needed_bytes))]
+    #[error("{host}: {root} has {} free, but needs {}", mebibytes(*free_bytes), mebibytes(*needed_bytes))]
     DiskSpace { host: HostAddress, root: String, free_bytes: u64, needed_bytes: u64 },
-    #[error("{host}: its clock is {} {}", seconds(*offset_ms), if *offset_ms > 0 { "ahead" } else { "behind" })]
+    #[error("{host}: clock is {} {}", seconds(*offset_ms), if *offset_ms > 0 { "ahead" } else { "behind" })]
     Clock { host: HostAddress, offset_ms: i64 },
-    #[error("{host}: {dir} is marked as the directory of another node ({marker})")]
+    #[error("{host}: {dir} belongs to another node ({marker})")]
     ForeignNode { host: HostAddress, dir: String, marker: NodeUuid },
-    #[error("{host}: {dir} holds files, but no marker of dkc")]
+    #[error("{host}: {dir} contains files but no dkc marker")]
     UnmarkedNode { host: HostAddress, dir: String },
-    #[error("{host}: the data in {dir} is that of another node ({identity})")]
+    #[error("{host}: the data in {dir} belongs to another node ({identity})")]
     ForeignData { host: HostAddress, dir: String, identity: NodeUuid },
     #[error("{host}: {} has lost its data", node.spoken())]
     LostData { host: HostAddress, node: NodeName },
-    #[error("{host}: the control socket's path {path} is longer than {SOCKET_PATH_MAX_BYTES} bytes")]
+    #[error("{host}: control socket path {path} exceeds {SOCKET_PATH_MAX_BYTES} bytes")]
     SocketPath { host: HostAddress, path: String },
-    #[error("{host}: port {port} is taken by another program (it listens on {by})")]
+    #[error("{host}: port {port} is in use by another program (listening on {by})")]
     PortTaken { host: HostAddress, node: NodeName, port: u16, by: String },
     #[error("{host}: {} is not installed", node.spoken())]
     NotInstalled { host: HostAddress, node: NodeName },
-    #[error("{host}: the configuration of {} is not what the inventory says", node.spoken())]
+    #[error("{host}: the configuration of {} differs from the inventory", node.spoken())]
     Drift { host: HostAddress, node: NodeName },
     #[error("slave {} still uses {cluster}", ids.join(", "))]
     SlavesUse { cluster: ClusterName, ids: Vec<String> },
     #[error("slave {} of {cluster} is still installed", ids.join(", "))]
     SlavesLeft { cluster: ClusterName, ids: Vec<String> },
-    #[error(
-        "{cluster} would lose its quorum: {down} of {servers} servers would be down, it tolerates {tolerates}"
-    )]
+    #[error("{cluster} would lose its quorum: {down} of {servers} servers down, it tolerates {tolerates}")]
     Quorum { cluster: ClusterName, down: usize, servers: usize, tolerates: usize },
-    #[error("{cluster} cannot be founded without all of its founders: {} is not among those to start", missing.join(", "))]
+    #[error("founding {cluster} requires all its founders; not included: {}", missing.join(", "))]
     FoundersMissing { cluster: ClusterName, missing: Vec<String> },
-    #[error("the parameters of {cluster} are not valid: {message}")]
+    #[error("invalid parameters of {cluster}: {message}")]
     Parameters { cluster: ClusterName, message: String },
-    #[error("the authority of {cluster} is not on this machine, so no certificate can be issued")]
+    #[error("cannot issue certificates: the certificate authority of {cluster} is not on this machine")]
     AuthorityLost { cluster: ClusterName },
-    #[error("slave {id} has no pair: it would listen nowhere")]
+    #[error("slave {id} has no pair to listen on")]
     NoPair { id: String },
-    #[error("the ring of {cluster} cannot be spoken to: {why}")]
+    #[error("the ring of {cluster} is unreachable: {why}")]
     RingSilent { cluster: ClusterName, why: String },
-    #[error("{cluster} does not serve everything: {why}")]
+    #[error("{cluster} does not serve all data: {why}")]
     NotServing { cluster: ClusterName, why: String },
-    #[error("{cluster} would lose its quorum: {} would have too few replicas that run", tablets(*count))]
+    #[error("{cluster} would lose its quorum: {} would have too few running replicas", tablets(*count))]
     RingQuorum { cluster: ClusterName, count: usize },
-    #[error("No.{} of {cluster} is down, so while data moves {cluster} would tolerate {}", down.join(", "), failures(*tolerates))]
+    #[error("No.{} of {cluster} is down; {cluster} would tolerate {} while data moves", down.join(", "), failures(*tolerates))]
     Degraded { cluster: ClusterName, down: Vec<String>, tolerates: usize },
     #[error("{cluster} would be left without a server")]
     LastServer { cluster: ClusterName },
-    #[error("a merge runs in {cluster} already: {state}")]
+    #[error("{cluster} is already merging: {state}")]
     Merging { cluster: ClusterName, state: String },
-    #[error("{address} is the address of No.{number} itself")]
+    #[error("{address} is the address of No.{number}, the server to replace")]
     OwnAddress { address: NodeAddress, number: MemberNo },
     #[error("{why}")]
     Illegal { cluster: ClusterName, why: String },
-    #[error("{holder} is doing '{what}' with {cluster}")]
+    #[error("{holder} is running '{what}' on {cluster}")]
     OperationRuns { cluster: ClusterName, holder: String, what: String },
     #[error("the inventory is at generation {now}, the plan was made at {planned}")]
     StaleGeneration { planned: Generation, now: Generation },
@@ -172,26 +170,28 @@ impl Refusal {
                 format!("on {host}: mkdir -p {root} && chown {user} {root}"),
                 format!("or: modify host --data-dir DIR {host}"),
             ],
-            Architecture { is, .. } => one(format!("deploy from a program built for {is}")),
-            DiskSpace { host, root, .. } => one(format!("free space below {root} on {host}, then retype")),
-            Clock { host, .. } => {
-                one(format!("set the clock of {host} (chrony or systemd-timesyncd), then retype"))
+            Architecture { is, .. } => one(format!("deploy with a dkc built for {is}")),
+            DiskSpace { host, root, .. } => {
+                one(format!("free space below {root} on {host}, then run the command again"))
             }
-            ForeignNode { host, dir, .. } | UnmarkedNode { host, dir } => {
-                one(format!("look at {dir} on {host}; move it away when nobody needs it, then retype"))
-            }
+            Clock { host, .. } => one(format!(
+                "synchronise the clock of {host} (chrony or systemd-timesyncd), then run the command again"
+            )),
+            ForeignNode { host, dir, .. } | UnmarkedNode { host, dir } => one(format!(
+                "inspect {dir} on {host}; move it away if it is not needed, then run the command again"
+            )),
             ForeignData { host, dir, .. } => {
-                one(format!("look at {dir}/data on {host}: it must not be overwritten"))
+                one(format!("inspect {dir}/data on {host}; dkc does not overwrite it"))
             }
             LostData { host, node } => match node {
-                NodeName::Server(..) => {
-                    one(format!("put the data back (was a disk not mounted on {host}?), then retype"))
-                }
+                NodeName::Server(..) => one(format!(
+                    "restore the data (is a disk not mounted on {host}?), then run the command again"
+                )),
                 NodeName::Slave(..) => one("deploy".into()),
             },
             SocketPath { host, .. } => one(format!("modify host --data-dir /a/shorter/path {host}")),
             PortTaken { host, port, .. } => vec![
-                format!("on {host}: ss -ltnp 'sport = :{port}' tells which program"),
+                format!("on {host}: ss -ltnp 'sport = :{port}' shows the program"),
                 "stop it, or register another port".into(),
             ],
             NotInstalled { .. } | Drift { .. } => one("deploy".into()),
@@ -201,62 +201,68 @@ impl Refusal {
                 each.chain(["or add --with-slaves".into()]).collect()
             }
             Quorum { cluster, .. } => vec![
-                format!("start cluster -n {cluster}   (bring the others back first)"),
+                format!("start cluster -n {cluster}   (start the others first)"),
                 format!("stop cluster -n {cluster}   (stops the whole cluster)"),
                 "or add --allow-no-quorum".into(),
             ],
             FoundersMissing { cluster, .. } => one(format!("start cluster -n {cluster}")),
             Parameters { cluster, .. } => one(format!("modify cluster -n {cluster} …")),
             AuthorityLost { cluster } => one(format!(
-                "put authority/{cluster}/ca.pem and ca.key back beside the inventory, then retype"
+                "restore authority/{cluster}/ca.pem and ca.key next to the inventory, then run the command again"
             )),
             NoPair { id } => one(format!("register pair --id {id} --listen 127.0.0.1:11211")),
             RingSilent { cluster, .. } => {
-                vec![format!("start cluster -n {cluster}   (members change only while it runs), then retype")]
+                vec![format!(
+                    "start cluster -n {cluster}   (members change only while it runs), then run the command again"
+                )]
             }
             NotServing { cluster, .. } => {
                 vec![format!("status cluster -n {cluster}"), format!("start cluster -n {cluster}")]
             }
             RingQuorum { cluster, .. } => {
-                vec![format!("start cluster -n {cluster}   (bring the others back first)")]
+                vec![format!("start cluster -n {cluster}   (start the others first)")]
             }
             Degraded { cluster, down, .. } => vec![
                 format!("start cluster -n {cluster} --no {}", down.join(" --no ")),
                 format!("or: replace -n {cluster} --no {} --address HOST:PORT", down[0]),
                 "or add --allow-no-tolerance".into(),
             ],
-            LastServer { cluster } => vec![format!("destroy cluster -n {cluster}   (removes all of it)")],
+            LastServer { cluster } => {
+                vec![format!("destroy cluster -n {cluster}   (removes the whole cluster)")]
+            }
             Merging { cluster, .. } => vec![
-                format!("status cluster -n {cluster} --watch   (wait for its end)"),
+                format!("status cluster -n {cluster} --watch   (wait until it completes)"),
                 format!("or: ring abortmerge -n {cluster}"),
             ],
-            OwnAddress { .. } => one("give another host or port: a member that left can never return".into()),
+            OwnAddress { .. } => one("use another host or port: a removed member can never return".into()),
             Illegal { cluster, .. } => {
                 one(format!("status cluster -n {cluster}   (shows each member's state)"))
             }
             OperationRuns { cluster, .. } => vec![
                 "wait for it".into(),
-                format!("or, when it was yours: resume, or ring abortmerge -n {cluster}"),
-                format!("or, when nobody goes on with it: ring abortmerge -n {cluster} --take-over"),
+                format!("or, if it was yours: resume, or ring abortmerge -n {cluster}"),
+                format!("or, if its owner abandoned it: ring abortmerge -n {cluster} --take-over"),
             ],
             StaleGeneration { .. } | StaleRing { .. } => {
-                one("retype the command: it makes a new plan".into())
+                one("run the command again to make a new plan".into())
             }
         }
     }
 
-    /// Why it is a reason, where the sentence itself does not say it.
+    /// The rationale, if the message itself does not state it.
     fn reason(&self) -> Option<&'static str> {
         use Refusal::*;
         match self {
-            ForeignRoot { .. } => Some("dkc writes and removes only what carries its own marker"),
+            ForeignRoot { .. } => Some("dkc writes and removes only files under its own marker"),
             AuthorityLost { .. } => {
-                Some("the cluster was founded with it: no node would trust what another one signs")
+                Some("the cluster was founded with it; its nodes trust no other authority")
             }
-            Clock { .. } => Some("certificates and expiry times would go wrong"),
-            LostData { .. } => Some("it took part in votes: empty, it could undo what was acknowledged"),
+            Clock { .. } => Some("certificates and expiry times would be wrong"),
+            LostData { .. } => {
+                Some("it has voted before; restarted empty, it could undo acknowledged writes")
+            }
             ForeignData { .. } | ForeignNode { .. } => Some("a data directory belongs to one node for ever"),
-            Drift { .. } => Some("a ring is founded once, with what stands in this file"),
+            Drift { .. } => Some("the ring is founded once, with the parameters in this file"),
             _ => None,
         }
     }
@@ -265,12 +271,12 @@ impl Refusal {
 fn silent_advice(host: &HostAddress, kind: Silence) -> Vec<String> {
     match kind {
         Silence::Unreachable | Silence::Timeout => vec![format!("check host {host}")],
-        Silence::Login => vec![format!("modify host --user USER {host}, or put your key there: ssh-copy-id")],
+        Silence::Login => vec![format!("modify host --user USER {host}, or install your key: ssh-copy-id")],
         Silence::HostKeyUnknown => {
             vec![format!("modify host --host-key SHA256:… {host}"), format!("or: trust update {host}")]
         }
         Silence::HostKeyChanged => {
-            vec![format!("find out why it changed; when it is right: trust update {host}")]
+            vec![format!("find out why it changed; if the new key is right: trust update {host}")]
         }
         Silence::Other => vec![format!("check host {host}")],
     }
@@ -281,7 +287,7 @@ fn silent_advice(host: &HostAddress, kind: Silence) -> Vec<String> {
 #[error("{}", .reasons.iter().map(|r| r.to_string()).collect::<Vec<_>>().join("; "))]
 pub struct Refused {
     pub reasons: Vec<Refusal>,
-    /// Commands that would do a part of what was asked for.
+    /// Commands that would do part of the request.
     pub instead: Vec<String>,
 }
 
@@ -299,7 +305,7 @@ impl Refused {
         }
     }
 
-    /// A host that is silent is one reason, however many nodes are on it.
+    /// A silent host is one reason, however many nodes it has.
     pub(super) fn of(reasons: Vec<Refusal>, instead: Vec<String>) -> Refused {
         let mut once: Vec<Refusal> = Vec::new();
         for reason in reasons {
@@ -310,7 +316,7 @@ impl Refused {
         Refused { reasons: once, instead }
     }
 
-    /// That of the first reason that is not about a host's silence: a rule that says no is the better news.
+    /// The first reason other than a silent host, else the first: a rule's refusal tells the operator more.
     fn leading(&self) -> &Refusal {
         let loud = self.reasons.iter().find(|r| r.kind() != ProblemKind::Unreachable);
         loud.unwrap_or(&self.reasons[0])
@@ -320,11 +326,11 @@ impl Refused {
         self.leading().kind()
     }
 
-    /// All reasons as one problem; `command` is the verb and its target.
+    /// Combines all reasons into one problem; `command` is the verb and its target.
     pub fn problem(&self, command: &str) -> Problem {
         let what = match self.reasons.as_slice() {
             [one] => format!("{command}: {one}"),
-            several => format!("{command}: {} reasons against it", several.len()),
+            several => format!("{command}: refused for {} reasons", several.len()),
         };
         let mut cause: Vec<String> = match self.reasons.as_slice() {
             [_] => Vec::new(),
@@ -346,7 +352,7 @@ impl Refused {
     }
 }
 
-/// Each line once, in the order of first appearance: identical troubles of many hosts are said once.
+/// Removes repeated lines, keeping the order: problems that many hosts share are printed once.
 fn once(lines: Vec<String>) -> Vec<String> {
     let mut seen = std::collections::BTreeSet::new();
     lines.into_iter().filter(|line| seen.insert(line.clone())).collect()

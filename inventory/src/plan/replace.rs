@@ -1,4 +1,4 @@
-//! `replace`: one comes and one leaves in one move of data. The rest is what `grow` and `shrink` do.
+//! `replace`: one member joins and one leaves in one merge; the rest is shared with `grow` and `shrink`.
 
 use dkc_core::ids::{ClusterName, MemberNo, NodeAddress};
 
@@ -6,7 +6,7 @@ use super::membership::Membership;
 use super::{Refusal, Refused};
 use crate::model::Inventory;
 
-/// A member cannot take its own place: its identity never returns.
+/// A member cannot replace itself: its identity never returns.
 pub fn check_replacement(
     inventory: &Inventory,
     cluster: &ClusterName,

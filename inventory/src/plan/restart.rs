@@ -1,5 +1,4 @@
-//! Restart: rolling, one server after the other behind a health gate, or all at once. What is stopped when it is
-//! asked for is started.
+//! Restart: rolling, one server at a time with a health check in between, or all at once. Stopped nodes are started.
 
 use dkc_core::control::RoleStatus;
 use dkc_core::ids::{ClusterName, NodeId};
@@ -7,7 +6,7 @@ use dkc_core::ids::{ClusterName, NodeId};
 use super::header::ring_version;
 use super::standing::{is_up, members_up, tolerated};
 use super::start::{is_running, start_action, start_refusals};
-use super::steps::{Phase, Place, Steps, places};
+use super::steps::{ObservedNode, Phase, Steps, places};
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Target};
 use crate::model::{Inventory, NodeName};
 use crate::observed::Observed;
@@ -16,9 +15,9 @@ use crate::observed::Observed;
 pub struct RestartRequest {
     pub operation: Operation,
     pub target: Target,
-    /// One after the other, so that the cluster serves all the time.
+    /// One server at a time; the cluster keeps serving.
     pub rolling: bool,
-    /// Rolling although some servers are down already (`--allow-no-quorum`).
+    /// Proceed although some servers are already down (`--allow-no-quorum`).
     pub allow_no_quorum: bool,
 }
 
@@ -37,7 +36,7 @@ pub fn restart(
     if let Target::Servers { cluster, .. } = &request.target {
         match request.rolling {
             true => refusals.extend(rolling_refusal(inventory, observed, cluster, request, &mut plan)),
-            false => plan.impact.push(format!("{cluster} stops serving until its servers are back")),
+            false => plan.impact.push(format!("{cluster} is unavailable until its servers are back")),
         }
         if request.rolling {
             meta_leader_last(inventory, observed, cluster, &mut places);
@@ -49,11 +48,11 @@ pub fn restart(
         true => rolling_steps(&places),
         false => steps_at_once(&places),
     };
-    plan.undo = "none needed: a restart changes no data and no configuration".into();
+    plan.undo = "not needed: a restart changes no data and no configuration".into();
     Ok(plan)
 }
 
-/// With some servers down, the next one to go could be the one too many.
+/// Refuses a rolling restart that would lose the quorum.
 fn rolling_refusal(
     inventory: &Inventory,
     observed: &Observed,
@@ -69,17 +68,14 @@ fn rolling_refusal(
         return Some(Refusal::Quorum { cluster: name.clone(), down: down_now + 1, servers, tolerates });
     }
     plan.impact.push(match tolerates {
-        0 => format!("{name}: keys on a server cannot be used while it restarts"),
-        _ => format!(
-            "{name} serves all the time; while a server restarts, it tolerates {} failures",
-            tolerates - 1
-        ),
+        0 => format!("{name}: keys on a server are unavailable while it restarts"),
+        _ => format!("{name} keeps serving; it tolerates {} failures while a server restarts", tolerates - 1),
     });
     None
 }
 
-/// Each server is a phase of its own; the wait at its end is the gate.
-fn rolling_steps(places: &[Place<'_>]) -> Vec<super::Step> {
+/// Each server is its own phase, which ends with a health check.
+fn rolling_steps(places: &[ObservedNode<'_>]) -> Vec<super::Step> {
     let mut steps = Steps::default();
     for (index, place) in places.iter().enumerate() {
         let phase = Phase::Turn(index);
@@ -95,7 +91,7 @@ fn rolling_steps(places: &[Place<'_>]) -> Vec<super::Step> {
     steps.numbered()
 }
 
-fn steps_at_once(places: &[Place<'_>]) -> Vec<super::Step> {
+fn steps_at_once(places: &[ObservedNode<'_>]) -> Vec<super::Step> {
     let mut steps = Steps::default();
     for place in places {
         if is_up(&place.facts.node(&place.node)) {
@@ -107,16 +103,16 @@ fn steps_at_once(places: &[Place<'_>]) -> Vec<super::Step> {
     steps.numbered()
 }
 
-fn stop_action(place: &Place<'_>) -> HostAction {
+fn stop_action(place: &ObservedNode<'_>) -> HostAction {
     HostAction::StopNode { dir: place.dir(), manager: place.facts.service }
 }
 
-/// The meta group then changes its leader once, not with every server.
+/// Restarts the meta group's leader last, so it changes only once.
 fn meta_leader_last(
     inventory: &Inventory,
     observed: &Observed,
     cluster: &ClusterName,
-    places: &mut [Place<'_>],
+    places: &mut [ObservedNode<'_>],
 ) {
     let leader = inventory.servers_of(cluster).iter().find_map(|node| {
         match &observed.node(node)?.status.as_ref()?.role {

@@ -1,5 +1,5 @@
-//! Going on with a plan that was carried out in part: whether it still may, and which of its steps count as done. A step is
-//! idempotent, so doing it once more is always safe; leaving one out that is needed is not.
+//! Resuming a plan: whether it is still valid, and which steps count as done. Steps are idempotent, so repeating one is
+//! always safe; skipping a needed one is not.
 
 use std::collections::BTreeSet;
 
@@ -10,8 +10,8 @@ use crate::generation::Generation;
 use crate::model::NodeName;
 
 impl Plan {
-    /// The files that the plan writes were rendered from one state of the inventory. After any other change, related or not,
-    /// a new plan says what is to be done; retyping the command makes it.
+    /// The plan's files were rendered from one generation of the inventory. After any other change, related or not, the
+    /// command has to be run again to make a new plan.
     pub fn check_resumable(&self, now: Generation) -> Result<(), Refused> {
         if now == self.running {
             return Ok(());
@@ -19,7 +19,7 @@ impl Plan {
         Err(Refusal::StaleGeneration { planned: self.running, now }.into())
     }
 
-    /// Those of the steps done so far that need not be done again.
+    /// The completed steps that need not be repeated.
     pub fn still_done(&self, mut done: BTreeSet<u32>) -> BTreeSet<u32> {
         let again: Vec<u32> = self.starts_in_vain(&done).chain(self.ring_changes_to_repeat(&done)).collect();
         done.retain(|number| !again.contains(number));
@@ -30,7 +30,7 @@ impl Plan {
         self.steps.iter().any(|step| wanted(&step.action) && !done.contains(&step.number))
     }
 
-    /// A node that was started and never became ready may have ended meanwhile.
+    /// A started node that never became ready may have ended meanwhile.
     fn starts_in_vain(&self, done: &BTreeSet<u32>) -> impl Iterator<Item = u32> {
         let is_wait = |action: &Action| {
             matches!(action.on_host(), Some(HostAction::WaitReady { .. } | HostAction::WaitJoined { .. }))
@@ -46,8 +46,8 @@ impl Plan {
         starts.filter(move |step| !is_ready(&step.node)).map(|step| step.number)
     }
 
-    /// The ring's lock, if it was not given back: somebody may have ended the operation. And until data has moved, what the
-    /// ring was asked for: somebody may have aborted it.
+    /// Repeats acquiring the ring's lock unless it was released, and the changes of the ring until data has moved: another
+    /// operator may have ended or aborted the operation.
     fn ring_changes_to_repeat(&self, done: &BTreeSet<u32>) -> impl Iterator<Item = u32> {
         let holds_lock =
             self.is_left(done, |action| matches!(action.on_ring(), Some(RingAction::EndOperation { .. })));
@@ -97,7 +97,7 @@ mod tests {
         }
     }
 
-    /// Steps of these actions of which the first `done` are done: those that a resume takes for done.
+    /// The steps that a resume skips if the first `done` of these actions are done.
     fn check(actions: Vec<Action>, done: u32, want: &[u32]) {
         let still = plan(actions).still_done((1..=done).collect());
         assert_eq!(Vec::from_iter(still), want);

@@ -1,5 +1,5 @@
-//! The CHMPX words that change members, each as a plan of one step: shown, confirmed, journalled like any other.
-//! Only `abortmerge` has more: it leads all the way back, and ends the operation that was interrupted.
+//! The CHMPX words that change members, each a plan of one step: shown, confirmed and journalled like any other. Only
+//! `abortmerge` has more steps: it rolls back and ends the interrupted operation.
 
 use dkc_core::ids::{ClusterName, MemberNo};
 use dkc_core::meta::{MemberChange, MetaCommand, MetaReply, MetaState, OperationId};
@@ -28,11 +28,11 @@ pub struct RingRequest {
     pub operation: Operation,
     pub cluster: ClusterName,
     pub word: RingWord,
-    /// The members that SERVICEIN and SERVICEOUT mean.
+    /// The members of SERVICEIN and SERVICEOUT.
     pub numbers: Vec<MemberNo>,
-    /// Who asks: `ann@admin1`.
+    /// The operator: `ann@admin1`.
     pub holder: String,
-    /// Abort what another holds (`--take-over`).
+    /// Abort another operator's operation (`--take-over`).
     pub take_over: bool,
 }
 
@@ -40,7 +40,7 @@ pub fn ring(inventory: &Inventory, observed: &Observed, request: &RingRequest) -
     let name = &request.cluster;
     Target::Servers { cluster: name.clone(), numbers: request.numbers.clone() }.nodes(inventory)?;
     let Some(facts) = RingFacts::of(inventory, observed, name) else {
-        let why = "no server of it answers that knows a founded ring".to_owned();
+        let why = "no server with a founded ring answers".to_owned();
         return Err(Refusal::RingSilent { cluster: name.clone(), why }.into());
     };
     let mut numbers = Vec::new();
@@ -65,7 +65,7 @@ pub fn ring(inventory: &Inventory, observed: &Observed, request: &RingRequest) -
         word => simple(word, &numbers, &mut changes),
     }
     if let Some(running) = running.filter(|_| request.word == RingWord::AbortMerge) {
-        plan.impact.push(format!("ends the operation of {}: {}", running.holder, running.what));
+        plan.impact.push(format!("aborts the operation of {}: {}", running.holder, running.what));
     }
     plan.steps = steps.numbered();
     check_legal(&plan, &facts, name)?;
@@ -74,7 +74,7 @@ pub fn ring(inventory: &Inventory, observed: &Observed, request: &RingRequest) -
     Ok(plan)
 }
 
-/// Tries the changes on what the ring is now, so that nobody is asked to confirm what the ring will refuse.
+/// Tries the changes on the observed ring: what it would refuse is refused before the operator confirms it.
 fn check_legal(plan: &Plan, facts: &RingFacts<'_>, cluster: &ClusterName) -> Result<(), Refused> {
     let mut state = MetaState::from(facts.view);
     for step in &plan.steps {
@@ -141,7 +141,7 @@ fn simple(word: RingWord, nodes: &[&Node], changes: &mut Changes<'_>) {
     changes.change(change, about);
 }
 
-/// Back to where it began: the merge ends, who was to come stays out, who was to leave stays in, the lock is free.
+/// Rolls back: ends the merge, keeps joining members out and leaving ones in, releases the lock.
 fn abort(facts: &RingFacts<'_>, changes: &mut Changes<'_>) {
     let view = facts.view;
     let (come, leave): (Vec<&Node>, Vec<&Node>) = view
@@ -151,12 +151,12 @@ fn abort(facts: &RingFacts<'_>, changes: &mut Changes<'_>) {
         .filter(|node| node.action != MemberAction::None)
         .partition(|node| node.action == MemberAction::Add);
     let is_merging = view.merge.is_some() || leave.iter().any(|node| is_pending(node));
-    // Without an operation to end, the ring's own rules say why there is nothing to abort.
+    // Without an operation, the ring's own rules explain why there is nothing to abort.
     if is_merging || (changes.operation.is_none() && come.is_empty()) {
         changes.change(MemberChange::AbortMerge, MemberChange::AbortMerge.word().into());
     }
     for node in come {
-        let about = format!("SERVICEOUT No.{} ({}): it had no data yet", node.number, node.address);
+        let about = format!("SERVICEOUT No.{} ({}): it has no data yet", node.number, node.address);
         changes.change(MemberChange::ServiceOut { node: node.node_id }, about);
     }
     if changes.operation.is_some() && view.is_merge_suspended {
@@ -172,13 +172,13 @@ fn impact(word: RingWord, facts: &RingFacts<'_>) -> Vec<String> {
     let is_automatic = view.is_automerge && !view.is_merge_suspended;
     let one = |text: &str| vec![text.to_owned()];
     match word {
-        RingWord::ServiceIn | RingWord::ServiceOut if is_automatic => one("the merge begins by itself"),
+        RingWord::ServiceIn | RingWord::ServiceOut if is_automatic => one("the merge starts automatically"),
         RingWord::ServiceIn | RingWord::ServiceOut => one("no data moves before MERGE"),
-        RingWord::Merge => one("data moves to its new places; the cluster serves all the time"),
-        RingWord::CompleteMerge => one("the new places take over; there is no way back"),
-        RingWord::AbortMerge => one("data stays where it is; what was copied is dropped"),
-        RingWord::SuspendMerge => one("no merge begins or completes by itself until nosuspendmerge"),
-        RingWord::NoSuspendMerge => one("what is pending merges now, where automerge is on"),
+        RingWord::Merge => one("data moves to its new replicas; the cluster keeps serving"),
+        RingWord::CompleteMerge => one("the new replicas take over; this cannot be undone"),
+        RingWord::AbortMerge => one("data stays where it is; copies are dropped"),
+        RingWord::SuspendMerge => one("no merge starts or completes automatically until nosuspendmerge"),
+        RingWord::NoSuspendMerge => one("pending changes merge now if automerge is on"),
     }
 }
 
@@ -187,7 +187,7 @@ fn undo(word: RingWord, name: &ClusterName) -> String {
         RingWord::ServiceIn => "serviceout",
         RingWord::ServiceOut => "servicein",
         RingWord::Merge => "abortmerge",
-        RingWord::CompleteMerge => return "none: change members again".into(),
+        RingWord::CompleteMerge => return "none; change members again".into(),
         RingWord::AbortMerge => "merge",
         RingWord::SuspendMerge => "nosuspendmerge",
         RingWord::NoSuspendMerge => "suspendmerge",

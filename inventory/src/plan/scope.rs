@@ -1,4 +1,4 @@
-//! Which nodes a command means, and which hosts must be asked before it can be planned.
+//! The nodes that a command targets, and the hosts to observe before planning.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use dkc_core::ids::{ClusterName, HostAddress, MemberNo, SlaveId};
 use super::{Refusal, Refused};
 use crate::model::{Inventory, NodeName};
 
-/// What a deploy goes to. Everything empty = all hosts; otherwise what any of them names.
+/// The targets of a deploy: the union of these names, or all hosts if all are empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     pub clusters: Vec<ClusterName>,
@@ -15,17 +15,17 @@ pub struct Selection {
     pub hosts: Vec<HostAddress>,
 }
 
-/// What a start, stop or restart acts on.
+/// The target of start, stop or restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// The servers of a cluster; no numbers = all of them.
+    /// The servers of a cluster; all if no numbers are given.
     Servers { cluster: ClusterName, numbers: Vec<MemberNo> },
-    /// These slaves; none named = all of them.
+    /// These slaves; all if none is given.
     Slaves { ids: Vec<SlaveId> },
 }
 
 impl Selection {
-    /// The nodes to be deployed, in order.
+    /// The nodes to deploy, in order.
     pub fn nodes(&self, inventory: &Inventory) -> Result<Vec<NodeName>, Refused> {
         self.check_names(inventory)?;
         let all = self.clusters.is_empty() && self.groups.is_empty() && self.hosts.is_empty();
@@ -58,7 +58,7 @@ impl Selection {
         Refused::unless_empty(refusals)
     }
 
-    /// The hosts that must be asked.
+    /// The hosts to observe.
     pub fn hosts(&self, inventory: &Inventory) -> Result<BTreeSet<HostAddress>, Refused> {
         Ok(hosts_of(inventory, &self.nodes(inventory)?))
     }
@@ -84,7 +84,7 @@ impl Target {
         }
     }
 
-    /// The hosts that must be asked: those of the nodes, and those of the slaves that use the cluster.
+    /// The hosts to observe: those of the nodes and of the cluster's slaves.
     pub fn hosts(&self, inventory: &Inventory) -> Result<BTreeSet<HostAddress>, Refused> {
         let mut nodes = self.nodes(inventory)?;
         if let Target::Servers { cluster, .. } = self {

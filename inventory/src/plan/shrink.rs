@@ -1,8 +1,8 @@
-//! `shrink`: who leaves, as `replace` needs it too. Nothing stops before its data has moved away, and who left never returns.
+//! The leaving members of `shrink` and `replace`. No node stops before its data has moved; removed members never return.
 
 use super::membership::Membership;
 use super::standing::is_up;
-use super::steps::{Phase, Place, Steps};
+use super::steps::{ObservedNode, Phase, Steps};
 use super::{Danger, HostAction, Plan};
 use crate::edit::plural;
 use crate::model::Server;
@@ -21,7 +21,7 @@ impl<'a> Membership<'a> {
     }
 
     pub(super) fn shrink_undo(&self) -> String {
-        format!("grow -n {} HOST:PORT (who left never returns)", self.request.cluster)
+        format!("grow -n {} HOST:PORT (removed servers never return)", self.request.cluster)
     }
 
     pub(super) fn to_take_out(&self) -> Vec<&'a Server> {
@@ -32,14 +32,14 @@ impl<'a> Membership<'a> {
         self.leaving.iter().filter(is_in).copied().collect()
     }
 
-    /// On hosts that answer; those that do not are said in the plan.
+    /// On hosts that answer; the plan lists the others.
     pub(super) fn stop_steps(&self, steps: &mut Steps) {
         for server in &self.leaving {
             let node = self.node_name(server.number);
             let host = server.address.host.clone();
             let Some(facts) = self.observed.facts(&host) else { continue };
             let view = facts.node(&node);
-            let place = Place { node, host, facts };
+            let place = ObservedNode { node, host, facts };
             if is_up(&view) {
                 steps.node(
                     Phase::Depart,
@@ -57,7 +57,7 @@ impl<'a> Membership<'a> {
         }
     }
 
-    /// Fewer servers than copies: what is left of the redundancy is the operator's to give up.
+    /// Fewer servers than replicas lose redundancy, which the operator must confirm.
     pub(super) fn judge_danger(&self, plan: &mut Plan) {
         let ring = &self.facts.view.ring;
         let after = self.in_service_after();
@@ -65,14 +65,14 @@ impl<'a> Membership<'a> {
             plan.danger = Danger::LosesData;
             plan.confirm = Some(format!("{}@g{}", self.request.cluster, plan.base));
             plan.impact.push(format!(
-                "{after} {} for {} replicas: every tablet loses a copy",
+                "{after} {} for {} replicas: every tablet loses a replica",
                 plural(after, "server"),
                 ring.replicas
             ));
         }
     }
 
-    /// What becomes of each that leaves.
+    /// The fate of each leaving member.
     pub(super) fn departure_words(&self) -> Vec<String> {
         let words = |server: &&Server| {
             let (node, host) = (self.node_name(server.number), &server.address.host);
@@ -81,7 +81,7 @@ impl<'a> Membership<'a> {
                     format!("{node} never returns; its directory on {host} stays, marked as removed")
                 }
                 _ => format!(
-                    "{host} does not answer: {node} is not stopped there; should it come back, it is refused for ever"
+                    "{host} does not answer: {node} is not stopped there; if it comes back, the ring refuses it"
                 ),
             }
         };

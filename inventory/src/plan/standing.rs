@@ -1,4 +1,4 @@
-//! How a cluster stands, as far as inventory and hosts say: whether its ring was founded, who runs, what it tolerates.
+//! A cluster's state from inventory and hosts: whether it is founded, its running members, the failures it tolerates.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::edit::plural;
 use crate::model::{Inventory, NodeName};
 use crate::observed::{NodeView, Observed, RunState};
 
-/// Does the ring stand, as far as anybody knows? The inventory may not have heard of it yet.
+/// Whether the ring is founded; the inventory may not have recorded it yet.
 pub(super) fn is_founded(inventory: &Inventory, observed: &Observed, cluster: &ClusterName) -> bool {
     let says_so = |node: &NodeName| {
         let status = observed.node(node).and_then(|view| view.status.as_ref());
@@ -19,12 +19,12 @@ pub(super) fn is_founded(inventory: &Inventory, observed: &Observed, cluster: &C
         || inventory.servers_of(cluster).iter().any(says_so)
 }
 
-/// Runs, or is started again and again by its manager.
+/// Running, or being restarted by its manager.
 pub(super) fn is_up(view: &NodeView) -> bool {
     view.run != RunState::Stopped
 }
 
-/// Members that run as their hosts say, or that another member hears.
+/// Members that run on their hosts or that another member sees up.
 pub(super) fn members_up(
     inventory: &Inventory,
     observed: &Observed,
@@ -50,7 +50,7 @@ fn is_heard(inventory: &Inventory, observed: &Observed, cluster: &ClusterName, n
     })
 }
 
-/// Server failures that every tablet survives: a minority of its replicas.
+/// Server failures that every tablet tolerates: a minority of its replicas.
 pub(crate) fn tolerated(replicas: u32) -> usize {
     (replicas.saturating_sub(1) / 2) as usize
 }

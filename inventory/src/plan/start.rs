@@ -1,5 +1,5 @@
-//! Start: whatever does not run is started, all at once; a ring that does not stand yet is founded when all of its
-//! founders answer. Starting what runs is no change.
+//! Start: starts stopped nodes, all at once, and founds the ring on the first start, which requires all founders. Running
+//! nodes are left alone.
 
 use dkc_core::config::layout;
 use dkc_core::ids::ClusterName;
@@ -7,7 +7,7 @@ use dkc_core::ids::ClusterName;
 use super::deploy::{has_held_data, ownership_refusal};
 use super::header::ring_version;
 use super::standing::{failures, is_founded, members_up, tolerated};
-use super::steps::{Phase, Place, Steps, places};
+use super::steps::{ObservedNode, Phase, Steps, places};
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Target};
 use crate::check::listeners;
 use crate::edit::{plural, record_founded};
@@ -45,7 +45,7 @@ pub fn start(inventory: &Inventory, observed: &Observed, request: &StartRequest)
     let too_few = too_few_words(inventory, observed, request, &places);
     for place in places.iter().filter(|place| !is_running(place)) {
         steps.node(Phase::Start, place, start_action(place));
-        // Without a quorum nobody becomes ready: there is nothing to wait for.
+        // Without a quorum no server becomes ready, so do not wait.
         if too_few.is_none() {
             steps.node(Phase::Ready, place, HostAction::WaitReady { dir: place.dir() });
         }
@@ -56,7 +56,7 @@ pub fn start(inventory: &Inventory, observed: &Observed, request: &StartRequest)
         plan.impact.push(founding_words(inventory, cluster));
     }
     if let Target::Servers { cluster, .. } = &request.target {
-        // A founding that was not written down (the shell was killed) is written down now.
+        // Records a founding that an earlier, killed shell did not record.
         plan.target = record_founded(inventory, cluster).inventory.generation;
     }
     plan.ring_version = ring_version(observed, &nodes);
@@ -67,8 +67,8 @@ pub fn start(inventory: &Inventory, observed: &Observed, request: &StartRequest)
     Ok(plan)
 }
 
-/// With nothing but silent hosts against it, the same command for the members that do answer.
-fn those_that_answer(refused: &Refused, places: &[Place<'_>]) -> Option<String> {
+/// If silent hosts are the only reasons, the same command for the members that answer.
+fn those_that_answer(refused: &Refused, places: &[ObservedNode<'_>]) -> Option<String> {
     let is_silence = |reason: &Refusal| matches!(reason, Refusal::Silent { .. });
     let members: Vec<String> = places
         .iter()
@@ -79,15 +79,16 @@ fn those_that_answer(refused: &Refused, places: &[Place<'_>]) -> Option<String> 
         .collect();
     let cluster = places.first()?.node.cluster();
     let is_possible = refused.reasons.iter().all(is_silence) && !members.is_empty();
-    is_possible.then(|| format!("or those that answer: start cluster -n {cluster} {}", members.join(" ")))
+    is_possible
+        .then(|| format!("or start the reachable ones: start cluster -n {cluster} {}", members.join(" ")))
 }
 
-/// A founded cluster of which too few members run after this start.
+/// Warns if too few members of a founded cluster run after this start.
 fn too_few_words(
     inventory: &Inventory,
     observed: &Observed,
     request: &StartRequest,
-    places: &[Place<'_>],
+    places: &[ObservedNode<'_>],
 ) -> Option<String> {
     let Target::Servers { cluster: name, .. } = &request.target else { return None };
     let cluster = inventory.clusters.get(name)?;
@@ -98,27 +99,27 @@ fn too_few_words(
     }));
     let servers = cluster.servers.len();
     let is_few = up.len() + tolerated(cluster.copies()) < servers;
-    (is_few && is_founded(inventory, observed, name)).then(|| {
-        format!(
-            "with {} of {servers} servers, some keys of {name} can be neither read nor written yet",
-            up.len()
-        )
-    })
+    (is_few && is_founded(inventory, observed, name))
+        .then(|| format!("with {} of {servers} servers, some keys of {name} remain unavailable", up.len()))
 }
 
-pub(super) fn is_running(place: &Place<'_>) -> bool {
+pub(super) fn is_running(place: &ObservedNode<'_>) -> bool {
     place.facts.node(&place.node).is_running()
 }
 
-pub(super) fn start_action(place: &Place<'_>) -> HostAction {
+pub(super) fn start_action(place: &ObservedNode<'_>) -> HostAction {
     HostAction::StartNode { dir: place.dir(), manager: place.facts.service }
 }
 
-/// Why a node that does not run cannot be started.
-pub(super) fn start_refusals(inventory: &Inventory, observed: &Observed, place: &Place<'_>) -> Vec<Refusal> {
+/// Why a stopped node cannot be started.
+pub(super) fn start_refusals(
+    inventory: &Inventory,
+    observed: &Observed,
+    place: &ObservedNode<'_>,
+) -> Vec<Refusal> {
     let (host, node) = (place.host.clone(), place.node.clone());
     let view = place.facts.node(&node);
-    let uuid = inventory.uuid_of(&node).expect("a place is made of a registered node");
+    let uuid = inventory.uuid_of(&node).expect("observed nodes are registered");
     if let Some(refusal) = ownership_refusal(&host, &place.dir(), &view, uuid) {
         return vec![refusal];
     }
@@ -142,13 +143,13 @@ fn is_installed(view: &NodeView) -> bool {
         && view.files.contains_key(layout::CONFIG)
 }
 
-fn differs(inventory: &Inventory, place: &Place<'_>) -> bool {
+fn differs(inventory: &Inventory, place: &ObservedNode<'_>) -> bool {
     let wanted = render::node_config(inventory, &place.node).map(|config| render::config_digest(&config));
     wanted.as_ref() != place.facts.node(&place.node).files.get(layout::CONFIG)
 }
 
-/// Ports on which this node will listen and somebody else does already; and a slave with none at all.
-pub(super) fn port_refusals(inventory: &Inventory, place: &Place<'_>) -> Vec<Refusal> {
+/// Refuses ports that another program uses, and a slave without pairs.
+pub(super) fn port_refusals(inventory: &Inventory, place: &ObservedNode<'_>) -> Vec<Refusal> {
     if let NodeName::Slave(_, id) = &place.node
         && inventory.slaves.get(id).is_some_and(|slave| slave.pairs.is_empty())
     {
@@ -161,7 +162,7 @@ pub(super) fn port_refusals(inventory: &Inventory, place: &Place<'_>) -> Vec<Ref
     listeners(inventory, &place.node).into_iter().filter_map(refusal).collect()
 }
 
-/// All founders must be among those that run or are started now.
+/// All founders must be running or started by this plan.
 fn founders_refusal(
     inventory: &Inventory,
     observed: &Observed,
@@ -180,7 +181,7 @@ fn founding_words(inventory: &Inventory, name: &ClusterName) -> String {
     let Some(cluster) = inventory.clusters.get(name) else { return String::new() };
     let (servers, copies) = (cluster.servers.len(), cluster.copies() as usize);
     format!(
-        "{name} is founded: {servers} {}, {} tablets, {copies} {} each; it then tolerates {}",
+        "founds {name}: {servers} {}, {} tablets, {copies} {} each; tolerates {}",
         plural(servers, "server"),
         cluster.tablets,
         plural(copies, "replica"),
@@ -188,17 +189,16 @@ fn founding_words(inventory: &Inventory, name: &ClusterName) -> String {
     )
 }
 
-fn drift_words(inventory: &Inventory, place: &Place<'_>) -> Option<String> {
+fn drift_words(inventory: &Inventory, place: &ObservedNode<'_>) -> Option<String> {
     let node = &place.node;
-    differs(inventory, place)
-        .then(|| format!("{node} starts with an older configuration than the inventory's: deploy"))
+    differs(inventory, place).then(|| format!("{node} starts with an outdated configuration; run deploy"))
 }
 
-fn slave_words(inventory: &Inventory, places: &[Place<'_>]) -> Option<String> {
+fn slave_words(inventory: &Inventory, places: &[ObservedNode<'_>]) -> Option<String> {
     let starts = places.iter().find(|place| !place.node.is_server() && !is_running(place))?;
     let cluster = starts.node.cluster();
     let is_founded = inventory.clusters.get(cluster).is_some_and(|c| c.founded);
-    (!is_founded).then(|| format!("{cluster} has not been started yet: until it is, applications get errors"))
+    (!is_founded).then(|| format!("{cluster} has not been started; applications get errors until it is"))
 }
 
 fn stop_words(target: &Target) -> String {

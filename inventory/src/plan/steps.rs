@@ -1,4 +1,4 @@
-//! Collecting steps and numbering them: by phase, then by host, in the order in which they were added.
+//! Collects steps and numbers them by phase, then host, then order of addition.
 
 use dkc_core::ids::HostAddress;
 
@@ -6,18 +6,18 @@ use super::{Action, Endpoint, HostAction, Refusal, RingAction, Step};
 use crate::model::{Inventory, NodeName};
 use crate::observed::{HostFacts, HostView, Observed};
 
-/// What is done when: a phase begins when the one before it has ended on all hosts. A plan has only those that it needs.
+/// The phases in order; a phase starts when the previous one has completed on all hosts. A plan has only those it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
-    /// Nobody else changes members from here on.
+    /// Acquires the ring's lock.
     TakeLock,
-    /// First the program on every host: one that cannot take it stops the plan before any node is touched.
+    /// Programs come first: a host that cannot take it stops the plan before any node is touched.
     PrepareHosts,
     InstallNodes,
-    /// The ring knows a newcomer before it starts.
+    /// Registers new members in the ring before they start.
     Register,
     HandOver,
-    /// Slaves before servers: applications then hear of it at once instead of waiting for servers that are gone.
+    /// Slaves stop before servers: applications see closed connections instead of timeouts.
     StopSlaves,
     RemoveSlaves,
     Stop,
@@ -28,11 +28,11 @@ pub(super) enum Phase {
     Found,
     Join,
     Merge,
-    /// Data has moved away from those who leave.
+    /// After data has moved away from leaving members.
     Depart,
     ConfigureSlaves,
     Finish,
-    /// One node after the other, from 0.
+    /// One node at a time, from 0.
     Turn(usize),
 }
 
@@ -46,18 +46,18 @@ impl Steps {
         self.list.push((phase, host.clone(), None, action.into()));
     }
 
-    pub fn node(&mut self, phase: Phase, place: &Place<'_>, action: HostAction) {
+    pub fn node(&mut self, phase: Phase, place: &ObservedNode<'_>, action: HostAction) {
         self.list.push((phase, place.host.clone(), Some(place.node.clone()), action.into()));
     }
 
-    /// Listed under the host of the first endpoint. Without any there is nobody to ask.
+    /// Listed under the host of the first endpoint; without endpoints the step is omitted.
     pub fn ring(&mut self, phase: Phase, endpoints: Vec<Endpoint>, action: RingAction) {
         if let Some(host) = endpoints.first().map(|endpoint| endpoint.host.clone()) {
             self.list.push((phase, host, None, Action::Ring { endpoints, action }));
         }
     }
 
-    /// Numbers count from 1; phases without a step leave no gap.
+    /// Numbers start at 1; empty phases leave no gap.
     pub fn numbered(mut self) -> Vec<Step> {
         self.list.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         let mut phase = 0;
@@ -74,31 +74,31 @@ impl Steps {
     }
 }
 
-/// A node with the host it is on and what that host said.
-pub(super) struct Place<'a> {
+/// A node with its host and that host's facts.
+pub(super) struct ObservedNode<'a> {
     pub node: NodeName,
     pub host: HostAddress,
     pub facts: &'a HostFacts,
 }
 
-impl Place<'_> {
+impl ObservedNode<'_> {
     pub fn dir(&self) -> String {
         crate::model::node_dir(&self.facts.root, &self.node)
     }
 }
 
-/// The places of nodes; a host that gave no facts gives one refusal instead.
+/// Pairs nodes with their hosts' facts; a silent host becomes a refusal.
 pub(super) fn places<'a>(
     inventory: &Inventory,
     observed: &'a Observed,
     nodes: &[NodeName],
     refusals: &mut Vec<Refusal>,
-) -> Vec<Place<'a>> {
+) -> Vec<ObservedNode<'a>> {
     let mut places = Vec::new();
     for node in nodes {
         let Some(host) = inventory.host_of(node) else { continue };
         match facts(observed, &host) {
-            Ok(facts) => places.push(Place { node: node.clone(), host, facts }),
+            Ok(facts) => places.push(ObservedNode { node: node.clone(), host, facts }),
             Err(refusal) if refusals.contains(&refusal) => {}
             Err(refusal) => refusals.push(refusal),
         }

@@ -1,11 +1,11 @@
-//! Stop: of slaves, of a whole cluster, or of some of its servers. A cluster that a running slave uses is not
-//! stopped, and a part of it only as long as the rest keeps its quorum.
+//! Stop: slaves, a whole cluster, or some of its servers. Refused for a cluster that a running slave uses, and for a part
+//! that would cost the rest its quorum.
 
 use dkc_core::ids::{ClusterName, MemberNo};
 
 use super::header::ring_version;
 use super::standing::{failures, is_founded, is_up, members_up, tolerated};
-use super::steps::{Phase, Place, Steps, facts, places};
+use super::steps::{ObservedNode, Phase, Steps, facts, places};
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Target};
 use crate::model::{Inventory, NodeName};
 use crate::observed::Observed;
@@ -14,9 +14,9 @@ use crate::observed::Observed;
 pub struct StopRequest {
     pub operation: Operation,
     pub target: Target,
-    /// Hosts that do not answer are left as they are (`--allow-silent`).
+    /// Skip hosts that do not answer (`--allow-silent`).
     pub allow_silent: bool,
-    /// Some servers are stopped although the rest loses its quorum (`--allow-no-quorum`).
+    /// Proceed although the remaining servers lose their quorum (`--allow-no-quorum`).
     pub allow_no_quorum: bool,
 }
 
@@ -28,7 +28,7 @@ pub fn stop(inventory: &Inventory, observed: &Observed, request: &StopRequest) -
         refusals.retain(|refusal| !matches!(refusal, Refusal::Silent { .. }));
     }
     let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
-    let running: Vec<&Place<'_>> =
+    let running: Vec<&ObservedNode<'_>> =
         places.iter().filter(|place| is_up(&place.facts.node(&place.node))).collect();
     let is_whole = match &request.target {
         Target::Servers { cluster, .. } => stops_all(inventory, observed, cluster, &nodes),
@@ -44,7 +44,7 @@ pub fn stop(inventory: &Inventory, observed: &Observed, request: &StopRequest) -
 
     let mut steps = Steps::default();
     for place in &running {
-        // Leadership is handed away only where somebody stays to take it.
+        // Transfer leaderships only if servers remain to take them.
         if place.node.is_server() && !is_whole && is_founded(inventory, observed, place.node.cluster()) {
             steps.node(Phase::HandOver, place, HostAction::PrepareStop { dir: place.dir() });
         }
@@ -63,7 +63,7 @@ pub fn stop(inventory: &Inventory, observed: &Observed, request: &StopRequest) -
     Ok(plan)
 }
 
-/// Is nobody left who runs?
+/// Whether no server remains running.
 fn stops_all(inventory: &Inventory, observed: &Observed, cluster: &ClusterName, nodes: &[NodeName]) -> bool {
     let stays = |node: &NodeName| {
         let NodeName::Server(_, number) = node else { return false };
@@ -72,7 +72,7 @@ fn stops_all(inventory: &Inventory, observed: &Observed, cluster: &ClusterName, 
     !inventory.servers_of(cluster).iter().any(stays)
 }
 
-/// Slaves that run and use the cluster; a slave's host that cannot be asked may run one.
+/// Running slaves of the cluster; a slave on a silent host counts as running.
 fn slave_refusals(
     inventory: &Inventory,
     observed: &Observed,
@@ -97,7 +97,7 @@ fn slave_refusals(
     refusals
 }
 
-/// What a partial stop leaves: refused below the quorum, otherwise said.
+/// The effect of a partial stop: refused below the quorum, otherwise reported.
 fn quorum(
     inventory: &Inventory,
     observed: &Observed,
@@ -114,7 +114,7 @@ fn quorum(
     let tolerates = tolerated(cluster.copies());
     if down <= tolerates {
         plan.impact.push(format!(
-            "{name} keeps serving; until the start it tolerates {} more",
+            "{name} keeps serving; it tolerates {} more until the servers are started",
             failures(tolerates - down)
         ));
         return None;
@@ -127,16 +127,14 @@ fn quorum(
     }
     plan.danger = Danger::LosesData;
     plan.confirm = Some(format!("{name}@g{}", inventory.generation));
-    plan.impact.push(format!(
-        "{name} loses its quorum: keys of some or all tablets can be neither read nor written"
-    ));
+    plan.impact.push(format!("{name} loses its quorum: some or all keys become unavailable"));
     None
 }
 
 fn impact(target: &Target, is_whole: bool) -> Vec<String> {
     match target {
         Target::Servers { cluster, .. } if is_whole => {
-            vec![format!("{cluster} stops serving; its data stays on disk")]
+            vec![format!("{cluster} becomes unavailable; its data stays on disk")]
         }
         Target::Servers { .. } => Vec::new(),
         Target::Slaves { .. } => vec!["applications on these hosts lose their listener".into()],

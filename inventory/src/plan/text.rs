@@ -1,4 +1,4 @@
-//! The plan as people read it before they say yes, and its digest.
+//! A plan's text for confirmation, and its digest.
 
 use std::fmt::Write as _;
 
@@ -21,12 +21,12 @@ impl Danger {
 }
 
 impl Plan {
-    /// SHA-256 over everything in the plan: two plans with one digest do the same to the same.
+    /// SHA-256 over the whole plan: equal digests mean equal effects.
     pub fn digest(&self) -> String {
         render::digest(&serde_json::to_string(self).expect("a plan is plain data"))
     }
 
-    /// Is this still the inventory and the ring that the plan was made for?
+    /// Checks that inventory and ring are unchanged since the plan was made.
     pub fn check_fresh(&self, now: Generation, ring_version: Option<RingVersion>) -> Result<(), Refused> {
         if now != self.base {
             return Err(Refusal::StaleGeneration { planned: self.base, now }.into());
@@ -45,9 +45,9 @@ impl Plan {
                 return format!("{}: nothing to do\n", self.command);
             }
             let names: Vec<String> = self.leaves.iter().map(|node| node.to_string()).collect();
-            let (names, them) = (names.join(", "), if names.len() == 1 { "it" } else { "them" });
+            let names = names.join(", ");
             return format!(
-                "{}: no host has anything to do; the ring does not know {names}, and the inventory forgets {them}\n",
+                "{}: no steps; {names} not in the ring, removed from the inventory\n",
                 self.command
             );
         }
@@ -76,10 +76,9 @@ impl Plan {
             true => format!("{} (stays)", self.base),
             false => format!("{} → {}", self.base, self.target),
         };
-        // A plan about slaves asks no server.
+        // Plans for slaves involve no server.
         let is_of_slaves = self.nodes().iter().all(|node| !node.is_server()) && !self.nodes().is_empty();
-        let unknown =
-            if is_of_slaves { "not asked, no server is touched" } else { "not founded or not running" };
+        let unknown = if is_of_slaves { "not involved" } else { "not founded or not running" };
         let ring = self.ring_version.map_or(unknown.into(), |v| format!("version {v}"));
         format!(
             "plan {}: {}\n  inventory: generation {generation}\n  ring:      {ring}\n  class:     {}\n",
@@ -114,8 +113,8 @@ impl ServiceManager {
     pub fn words(self) -> &'static str {
         match self {
             ServiceManager::SystemdSystem => "systemd",
-            ServiceManager::SystemdUser => "systemd of the user",
-            ServiceManager::Supervise => "supervised by dkcd",
+            ServiceManager::SystemdUser => "user systemd",
+            ServiceManager::Supervise => "dkcd's own supervisor",
         }
     }
 }

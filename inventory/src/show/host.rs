@@ -7,7 +7,7 @@ use crate::document::Document;
 use crate::edit::{EditError, unknown_host};
 use crate::model::{DEFAULT_SSH_PORT, Host, Inventory};
 
-/// All that are given must match; names must be registered.
+/// All given fields must match; names must be registered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostFilter {
     pub hosts: Vec<HostAddress>,
@@ -44,7 +44,7 @@ fn select<'a>(
     Ok(inventory.hosts.iter().filter(matches).collect())
 }
 
-/// What the PAXOS shell shows, then whatever is not as usual.
+/// The PAXOS shell's fields, then those that differ from the default.
 fn fields(address: &HostAddress, host: &Host) -> Vec<(String, Document)> {
     let mut fields = vec![
         field("hostname", Document::Quoted(address.to_string())),

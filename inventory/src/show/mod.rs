@@ -1,6 +1,5 @@
-//! What `show` and `list` say. `show` gives documents (YAML in the PAXOS shell's shape, or the same as JSON) and
-//! rows for a table; `list` gives names only. A filter that names something unknown is refused; one that merely
-//! matches nothing gives nothing.
+//! `show` and `list`. `show` returns documents (YAML in the PAXOS shell's format, or JSON) and table rows; `list` returns
+//! names only. A filter with an unknown name is refused; one that matches nothing returns nothing.
 
 mod cluster;
 mod host;
@@ -14,7 +13,7 @@ pub use slave::{PairFilter, SlaveFilter, list_pairs, list_slaves, show_pairs, sh
 
 use crate::document::Document;
 
-/// The answer to a `show`.
+/// The result of `show`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shown {
     pub documents: Vec<Document>,
@@ -23,7 +22,7 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// YAML documents, one after the other.
+    /// YAML documents.
     pub fn text(&self) -> String {
         self.documents.iter().map(Document::shown).collect()
     }
@@ -38,7 +37,7 @@ impl Shown {
     }
 }
 
-/// The word for a protocol, as it is typed.
+/// The protocol's name on the command line.
 pub fn protocol_word(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Memcache => "memcache",

@@ -46,7 +46,7 @@ pub fn show_slaves(inventory: &Inventory, filter: &SlaveFilter) -> Result<Shown,
     Ok(shown)
 }
 
-/// `ID LISTEN`, as `unregister pair` wants them.
+/// `ID LISTEN`, the arguments of `unregister pair`.
 pub fn list_pairs(inventory: &Inventory, filter: &PairFilter) -> Result<Vec<String>, EditError> {
     Ok(select_pairs(inventory, filter)?
         .into_iter()
@@ -109,8 +109,7 @@ fn select_pairs<'a>(
     Ok(pairs.filter(matches).collect())
 }
 
-/// The PAXOS shell's fields. A slave has a namespace for each pair; the one that all share stands where it shows
-/// one for the whole.
+/// The PAXOS shell's fields. Each pair has its own namespace; a namespace shared by all pairs is shown for the slave.
 fn fields(id: SlaveId, slave: &Slave) -> Vec<(String, Document)> {
     let mut spaces: Vec<String> = slave.pairs.iter().map(|pair| pair.namespace.to_string()).collect();
     spaces.sort();

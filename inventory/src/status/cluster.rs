@@ -1,4 +1,4 @@
-//! A cluster and its servers: what each is, and what that makes of the whole.
+//! Reports on a cluster and its servers.
 
 use dkc_core::control::{NodeStatus, RoleStatus, ServerStatus};
 use dkc_core::ids::{ClusterName, MemberNo};
@@ -9,33 +9,33 @@ use crate::model::{Inventory, NodeName, Server};
 use crate::observed::Observed;
 use crate::ring::leaderless;
 
-/// How a cluster is.
+/// A cluster's report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ClusterReport {
     /// Its name.
     pub name: String,
-    /// In one word.
+    /// Its state.
     pub status: State,
     /// Why the state is what it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// What happens now and what may still happen, in a few words.
+    /// Current activity and remaining tolerance, in a few words.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub what: String,
-    /// The newest that a server of it knows.
+    /// The newest ring version that a server knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ring_version: Option<u64>,
-    /// The ring as the best informed server knows it.
+    /// The best informed server's view of the ring.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ring: Option<RingReport>,
-    /// Further server failures that it would survive.
+    /// Further server failures that it tolerates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tolerates: Option<u32>,
     /// Its members.
     pub server: Vec<ServerReport>,
 }
 
-/// How a server is.
+/// A server's report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ServerReport {
     /// Its number in the cluster.
@@ -43,9 +43,9 @@ pub struct ServerReport {
     pub number: MemberNo,
     /// Its host.
     pub address: String,
-    /// In one word.
+    /// Its state.
     pub status: State,
-    /// Its node port.
+    /// Its port.
     pub port: u16,
     /// In the ring, in CHMPX's notation.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,16 +59,16 @@ pub struct ServerReport {
     /// Why the state is what it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// What will need a hand, although everything works now.
+    /// What will need attention, although everything works now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
-    /// All that its daemon said.
+    /// Its daemon's full status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub long: Option<Box<NodeStatus>>,
 }
 
 impl ClusterReport {
-    /// `None` when no cluster of this name is registered.
+    /// `None` if the cluster is not registered.
     pub fn of(inventory: &Inventory, observed: &Observed, name: &ClusterName) -> Option<ClusterReport> {
         let cluster = inventory.clusters.get(name)?;
         let report = |server| ServerReport::of(inventory, observed, name, server);
@@ -79,7 +79,7 @@ impl ClusterReport {
         let (status, why) = judge(&server, speaker.map(|(_, status)| status));
         let is_merging = ring.as_ref().is_some_and(|ring| ring.merge.is_some());
         let status = match status {
-            // A member that is down is told beside; that data moves is what one waits for.
+            // Members that are down are listed separately; the operator waits for the merge.
             State::Running | State::Degraded if is_merging => State::Merging,
             status => status,
         };
@@ -104,20 +104,20 @@ impl ClusterReport {
         })
     }
 
-    /// With only these members listed; the state stays that of the whole.
+    /// Lists only these members; the state remains that of the whole cluster.
     pub fn only(mut self, numbers: &[MemberNo]) -> Self {
         self.server.retain(|server| numbers.is_empty() || numbers.contains(&server.number));
         self
     }
 
-    /// Why, what happens now, and what may still happen.
+    /// The reason, current activity and remaining tolerance.
     pub fn words(&self) -> String {
         let why = self.why.iter().cloned();
         why.chain((!self.what.is_empty()).then(|| self.what.clone())).collect::<Vec<_>>().join("; ")
     }
 }
 
-/// Only of a cluster that serves: of another one, what it lacks is told.
+/// Only for a cluster that serves; otherwise the reason is reported.
 fn what(ring: Option<&RingReport>, tolerates: Option<u32>) -> String {
     let Some(count) = tolerates else { return String::new() };
     let failures = if count == 1 { "failure" } else { "failures" };
@@ -155,7 +155,7 @@ impl ServerReport {
         report
     }
 
-    /// What its daemon says as a server.
+    /// Its daemon's status as a server.
     pub fn said(&self) -> Option<&ServerStatus> {
         match &self.long.as_ref()?.role {
             RoleStatus::Server(server) => Some(server),
@@ -163,14 +163,14 @@ impl ServerReport {
         }
     }
 
-    /// The same, with its ring version, if it knows a founded ring.
+    /// The same if it knows a founded ring.
     fn founded(&self) -> Option<(u64, &ServerStatus)> {
         let said = self.said().filter(|said| said.is_founded)?;
         Some((self.long.as_ref()?.ring_version.0, said))
     }
 }
 
-/// The state of the whole from those of its servers and from what the best informed of them says.
+/// The cluster's state, from its servers' states and the best informed server's view.
 fn judge(servers: &[ServerReport], speaker: Option<&ServerStatus>) -> (State, Option<String>) {
     let count = |state: State| servers.iter().filter(|server| server.status == state).count();
     let of = servers.len();
@@ -182,16 +182,16 @@ fn judge(servers: &[ServerReport], speaker: Option<&ServerStatus>) -> (State, Op
                 (State::Unknown, Some(format!("{unknown} of {of} servers do not answer")))
             }
             (0, _, _) => (State::Error, first_reason(servers)),
-            _ => (State::Error, Some("its servers run, but the ring is not founded: start cluster".into())),
+            _ => (State::Error, Some("servers run, but the ring is not founded: start cluster".into())),
         };
     };
     let without = speaker.tablets_without_leader.len();
     if without > 0 || speaker.meta_leader.is_none() {
-        let why = format!("{}; {running} of {of} servers run", leaderless(without));
+        let why = format!("{}; {running} of {of} servers running", leaderless(without));
         return (State::Error, Some(why));
     }
     if running < of {
-        return (State::Degraded, Some(format!("{running} of {of} servers run")));
+        return (State::Degraded, Some(format!("{running} of {of} servers running")));
     }
     match servers.iter().find_map(|server| server.why.clone()) {
         Some(why) => (State::Degraded, Some(why)),

@@ -1,5 +1,5 @@
-//! How clusters, slaves and hosts are, as data: judged here from what hosts and daemons said, drawn by whoever draws it.
-//! *Invariant:* a state is only ever claimed from what was seen: silence is `unknown`, never `stopped`.
+//! The status of clusters, slaves and hosts as data, judged from observed facts; callers draw it. *Invariant:* states are
+//! never guessed: a host that does not answer is `unknown`, never `stopped`.
 
 mod cluster;
 mod ring;
@@ -19,21 +19,21 @@ pub use cluster::{ClusterReport, ServerReport};
 pub use ring::{OperationReport, RingReport};
 pub use slave::SlaveReport;
 
-/// The words of the ancestor, and those that it lacked. The largest of several decides about all.
+/// The ancestor's states and the ones it lacked, ordered by severity: the largest of several counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// It serves, and everything is there.
+    /// Serving, with all replicas.
     Running,
-    /// It serves, and data moves.
+    /// Serving while data moves.
     Merging,
-    /// It serves, and something is missing.
+    /// Serving, but replicas or servers are missing.
     Degraded,
-    /// Nobody answers who knows.
+    /// No answer.
     Unknown,
-    /// It does not run.
+    /// Not running.
     Stopped,
-    /// It does not serve, although it should.
+    /// Not serving although it should.
     Error,
 }
 
@@ -50,7 +50,7 @@ impl fmt::Display for State {
     }
 }
 
-/// One node: its state, the reason for it, and what its daemon said.
+/// One node: its state, the reason, and its daemon's status.
 struct NodeCondition {
     state: State,
     why: Option<String>,
@@ -74,7 +74,7 @@ impl NodeCondition {
             Some(HostView::Silent { message, .. }) => {
                 NodeCondition::new(State::Unknown, Some(message.clone()))
             }
-            None => NodeCondition::new(State::Unknown, Some("not asked".into())),
+            None => NodeCondition::new(State::Unknown, Some("not queried".into())),
         }
     }
 
@@ -85,9 +85,10 @@ impl NodeCondition {
             }
             (RunState::Stopped, _) => NodeCondition::new(State::Stopped, None),
             (RunState::Failing { message }, _) => NodeCondition::new(State::Error, Some(message.clone())),
-            (RunState::Running { pid }, None) => {
-                NodeCondition::new(State::Unknown, Some(format!("process {pid} runs but does not answer")))
-            }
+            (RunState::Running { pid }, None) => NodeCondition::new(
+                State::Unknown,
+                Some(format!("process {pid} is running but does not answer")),
+            ),
             (RunState::Running { .. }, Some(status)) => {
                 let (ends, ended) = certificate_end(view);
                 let why = trouble(status).or(ended);
@@ -113,7 +114,7 @@ fn trouble(status: &NodeStatus) -> Option<String> {
     }
 }
 
-/// The state of a node as its host sees it.
+/// A node's state from its host's view.
 pub fn state_of(view: &NodeView) -> State {
     NodeCondition::of_view(view).state
 }

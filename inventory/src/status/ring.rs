@@ -1,5 +1,5 @@
-//! What the ring says of itself, for the one screen of `status cluster`: each member's state in CHMPX's notation, the
-//! merge, the operation that runs and its holder, and whether every replica is there. Pure.
+//! The ring's report for `status cluster`: each member's state in CHMPX's notation, the merge, the running operation and its
+//! holder, and missing replicas. Pure.
 
 use dkc_core::ids::{ClusterName, MemberNo};
 use dkc_core::member::MemberState;
@@ -9,35 +9,35 @@ use crate::model::Inventory;
 use crate::observed::Observed;
 use crate::ring::{Progress, RingFacts};
 
-/// The ring as the best informed server knows it.
+/// The best informed server's view of the ring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RingReport {
-    /// Of the ring map.
+    /// Version of the ring map.
     pub version: u64,
-    /// Copies of each tablet that are wanted with the members there are.
+    /// Replicas that each tablet should have with the current members.
     pub replicas: usize,
-    /// All of them.
+    /// Number of tablets.
     pub tablets: usize,
-    /// Tablets with fewer copies on servers that run.
+    /// Tablets with too few running replicas.
     pub tablets_below_replicas: usize,
-    /// How far the merge is, if one runs.
+    /// Progress of the running merge, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merge: Option<Progress>,
-    /// SUSPENDMERGE was given.
+    /// SUSPENDMERGE is in effect.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_merge_suspended: bool,
-    /// Who changes members.
+    /// The running membership operation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operation: Option<OperationReport>,
     /// By number: `[SERVICE IN] [UP] [n/a] [Nothing] [NoSuspend]`.
     #[serde(skip)]
     pub states: Vec<(MemberNo, String)>,
-    /// Further server failures that it would survive.
+    /// Further server failures that it tolerates.
     #[serde(skip)]
     pub tolerates: Option<u32>,
 }
 
-/// A change of members that runs.
+/// A running membership operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OperationReport {
     /// `ann@admin1`
@@ -78,13 +78,13 @@ impl RingReport {
         self.states.iter().find(|(other, _)| *other == number).map(|(_, state)| state.as_str())
     }
 
-    /// What a person wants to know besides the state, each in a few words.
+    /// Details besides the state, a few words each.
     pub fn words(&self) -> Vec<String> {
         let mut words = Vec::new();
         words.extend(self.merge.as_ref().map(Progress::words));
         words.extend(self.operation.as_ref().map(|running| format!("{}: {}", running.holder, running.what)));
         if self.is_merge_suspended {
-            words.push("merging is suspended".into());
+            words.push("merges are suspended".into());
         }
         words.push(match self.tablets_below_replicas {
             0 => format!("every tablet has {} of {} replicas", self.replicas, self.replicas),

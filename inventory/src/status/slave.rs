@@ -1,4 +1,4 @@
-//! One slave: whether it runs, and whether it reaches its servers.
+//! One slave's report: whether it runs and reaches its servers.
 
 use dkc_core::control::{NodeStatus, RoleStatus, SlaveStatus};
 use dkc_core::ids::SlaveId;
@@ -8,31 +8,31 @@ use super::{NodeCondition, State};
 use crate::model::Inventory;
 use crate::observed::Observed;
 
-/// How a slave is.
+/// A slave's report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SlaveReport {
     /// Its id.
     pub id: SlaveId,
-    /// The cluster that it serves.
+    /// Its cluster.
     pub cluster: String,
     /// Its host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// In one word.
+    /// Its state.
     pub status: State,
     /// Why the state is what it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// What will need a hand, although everything works now.
+    /// What will need attention, although everything works now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
-    /// All that its daemon said.
+    /// Its daemon's full status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub long: Option<Box<NodeStatus>>,
 }
 
 impl SlaveReport {
-    /// `None` when no slave of this id is registered.
+    /// `None` if the slave is not registered.
     pub fn of(inventory: &Inventory, observed: &Observed, id: SlaveId) -> Option<SlaveReport> {
         let entry = inventory.slaves.get(&id)?;
         let node = inventory.slave_node(id)?;
@@ -52,16 +52,16 @@ impl SlaveReport {
     }
 }
 
-/// A slave serves as long as it has a server; without any its applications wait.
+/// A slave serves as long as it has a server connection; without any, applications wait.
 fn link_trouble(slave: &SlaveStatus) -> Option<String> {
     if slave.listeners.is_empty() {
-        return Some("it listens nowhere".into());
+        return Some("no listeners".into());
     }
     let lost: Vec<String> =
         slave.servers.iter().filter(|link| !link.is_connected).map(|link| link.number.to_string()).collect();
     match lost.len() {
         0 => None,
-        count if count == slave.servers.len() => Some("it is connected to no server".into()),
-        _ => Some(format!("it is not connected to server {}", lost.join(", "))),
+        count if count == slave.servers.len() => Some("not connected to any server".into()),
+        _ => Some(format!("not connected to server {}", lost.join(", "))),
     }
 }

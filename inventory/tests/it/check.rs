@@ -27,7 +27,7 @@ fn a_fit_host_gets_one_line_a_topic() {
         "10.77.0.11",
         "\
 10.77.0.11
-  ok   login        as dkc, by SSH
+  ok   login        as dkc, over SSH
   warn host key     not pinned
                     → trust update 10.77.0.11
   ok   architecture x86_64, Linux 6.1.0
@@ -36,7 +36,7 @@ fn a_fit_host_gets_one_line_a_topic() {
   ok   disk         50.0 GB free below /var/lib/dkc
   ok   service      systemd
   ok   port         8020: free for c0-0
-  ok   mesh         reaches all 2 servers
+  ok   mesh         can reach all 2 servers
 8 ok, 1 warn, 0 fail
 ",
     );
@@ -61,28 +61,28 @@ fn whatever_hinders_is_told_with_what_to_do() {
         "10.77.0.13 10.77.0.21",
         "\
 10.77.0.13
-  FAIL login        no answer in 5 s
+  FAIL login        no reply within 5 s
                     → check host 10.77.0.13
 10.77.0.21
-  ok   login        as dkc, by SSH
+  ok   login        as dkc, over SSH
   warn host key     not pinned
                     → trust update 10.77.0.21
-  FAIL architecture 10.77.0.21 is riscv64, but this program is for x86_64
-                    → deploy from a program built for riscv64
+  FAIL architecture 10.77.0.21 is riscv64, but this program was built for x86_64
+                    → deploy with a dkc built for riscv64
   warn clock        +900 ms from ours
-                    → set the clock of 10.77.0.21 (chrony or systemd-timesyncd)
-  FAIL directory    dkc may not write to /var/lib/dkc
+                    → synchronise the clock of 10.77.0.21 (chrony or systemd-timesyncd)
+  FAIL directory    dkc cannot write to /var/lib/dkc
                     → on 10.77.0.21: mkdir -p /var/lib/dkc && chown dkc /var/lib/dkc
   warn disk         1.0 GB free below /var/lib/dkc
                     → free space below /var/lib/dkc on 10.77.0.21
-  warn service      no usable systemd: dkcd supervises itself
-                    → nodes do not start by themselves after a reboot: start cluster does it
-  FAIL port         port 11211 is taken by another program (it listens on *:11211)
-                    → on 10.77.0.21: ss -ltnp 'sport = :11211' tells which program
+  warn service      no usable systemd: dkcd runs its own supervisor
+                    → nodes do not restart after a reboot; run start cluster
+  FAIL port         port 11211 is in use by another program (listening on *:11211)
+                    → on 10.77.0.21: ss -ltnp 'sport = :11211' shows the program
   FAIL mesh         cannot reach 10.77.0.11:8020
-                    → let 10.77.0.21 through to 10.77.0.11:8020, on which nothing listens yet (firewall, routing)
-  warn machine      is the same machine as 10.77.0.12
-                    → servers on one machine fail together (or the hosts were cloned with one machine-id)
+                    → allow connections from 10.77.0.21 to 10.77.0.11:8020, where nothing listens yet (firewall, routing)
+  warn machine      same machine as 10.77.0.12
+                    → servers on one machine fail together (or the hosts were cloned with the same machine-id)
 1 ok, 5 warn, 5 fail
 ",
     );
@@ -95,7 +95,7 @@ fn a_node_that_runs_may_listen_on_its_own_port() {
     let hosts = lab::hosts("10.77.0.11").into_iter().collect();
     let findings = check::check(&inventory, &observed, &hosts, "x86_64");
     let port = findings.iter().find(|finding| finding.topic == "port").unwrap();
-    assert_eq!((port.grade, port.what.as_str()), (Grade::Ok, "8020: c0-0 listens"));
+    assert_eq!((port.grade, port.what.as_str()), (Grade::Ok, "8020: c0-0 is listening"));
     assert_eq!(check::worst(&findings), Grade::Warn);
 }
 
@@ -114,12 +114,12 @@ fn a_certificate_is_told_from_thirty_days_before_its_end_on() {
         let report = ClusterReport::of(&inventory, &observed, &cluster).unwrap();
         assert_eq!((report.status, report.server[0].notice.as_deref()), status);
     };
-    check(Some(30), Grade::Ok, "its certificate ends in 30 days", (State::Running, None));
-    let soon = "its certificate ends in 29 days";
+    check(Some(30), Grade::Ok, "its certificate expires in 30 days", (State::Running, None));
+    let soon = "its certificate expires in 29 days";
     check(Some(29), Grade::Warn, soon, (State::Running, Some(soon)));
-    let today = "its certificate ends within a day";
+    let today = "its certificate expires within a day";
     check(Some(0), Grade::Warn, today, (State::Running, Some(today)));
-    let ended = "its certificate has ended: no new connection is possible";
+    let ended = "its certificate has expired: new connections fail";
     check(Some(-1), Grade::Fail, ended, (State::Degraded, None));
-    check(None, Grade::Fail, "has no certificate that can be read", (State::Running, None));
+    check(None, Grade::Fail, "has no readable certificate", (State::Running, None));
 }

@@ -47,7 +47,7 @@ fn a_clusters_unknown_hosts_are_registered_and_grouped() {
     assert_eq!(
         edited.lines,
         [
-            "each server is named twice (UDP and TCP, as in the PAXOS shell): taken once",
+            "each server is listed twice (UDP and TCP, as in the PAXOS shell); duplicates ignored",
             "host h0: registered with user dkc",
             "host h1: registered with user dkc",
             "host h2: registered with user dkc",
@@ -159,16 +159,16 @@ fn the_same_again_is_no_change_and_something_else_is_refused() {
                 ..Default::default()
             },
         ),
-        "Refused DKC-E0401: host 10.77.0.11 is already registered, with other values\n  \
+        "Refused DKC-E0401: host 10.77.0.11 is already registered with different values\n  \
          cause: user is dkc, not root\n  try: modify host … 10.77.0.11",
     );
     let same = cluster_request("c0", "10.77.0.11:8020 10.77.0.12:8020 10.77.0.13:8020");
     check(edit::register_cluster(&inventory, &same, &mut fresh), "cluster c0: already registered");
     check(
         edit::register_cluster(&inventory, &cluster_request("c0", "10.77.0.11:8020"), &mut fresh),
-        "Refused DKC-E0401: cluster c0 is already registered, with other values\n  \
-         cause: its servers are 10.77.0.11:8020 10.77.0.12:8020 10.77.0.13:8020\n  \
-         try: modify cluster -n c0 …     (all but its servers)",
+        "Refused DKC-E0401: cluster c0 is already registered with different values\n  \
+         cause: current servers: 10.77.0.11:8020 10.77.0.12:8020 10.77.0.13:8020\n  \
+         try: modify cluster -n c0 …     (except its servers)",
     );
     check(
         edit::register_pair(&inventory, &pair_request(0)),
@@ -177,8 +177,8 @@ fn the_same_again_is_no_change_and_something_else_is_refused() {
     let other = edit::RegisterPair { namespace: Some("sessions".parse().unwrap()), ..pair_request(0) };
     check(
         edit::register_pair(&inventory, &other),
-        "Refused DKC-E0401: pair 127.0.0.1:11211 of slave 0 is already registered, with other values\n  \
-         cause: its namespace is default\n  try: modify pair --id 0 --listen 127.0.0.1:11211 …",
+        "Refused DKC-E0401: pair 127.0.0.1:11211 of slave 0 is already registered with different values\n  \
+         cause: current namespace: default\n  try: modify pair --id 0 --listen 127.0.0.1:11211 …",
     );
 }
 
@@ -191,8 +191,8 @@ fn what_is_not_possible_is_refused() {
     };
     check(
         cluster("c1", "10.77.0.11:8020"),
-        "Refused DKC-E0403: address 10.77.0.11:8020 is already that of server 0 of c0\n  \
-         try: give another port\n  try: show cluster c0",
+        "Refused DKC-E0403: address 10.77.0.11:8020 already belongs to server 0 of c0\n  \
+         try: use another port\n  try: show cluster c0",
     );
     check(cluster("c1", "h1:1 h2:1 h1:1"), "Usage DKC-E0212: address h1:1 is given more than once");
     check(cluster("c1", ""), "Usage DKC-E0211: nothing to register: no server given");
@@ -201,21 +201,21 @@ fn what_is_not_possible_is_refused() {
     check(
         edit::register_cluster(&inventory, &many, &mut fresh),
         "host h1: registered with user dkc\nhost h2: registered with user dkc\n\
-         3 replicas are wanted: until there are as many servers, all servers have everything\n\
-         2 replicas: nothing is lost with one server, but its tablets stop until it is back",
+         3 replicas configured: until there are as many servers, every server has all data\n\
+         2 replicas: losing one server loses no data, but its tablets stop until it is back",
     );
     check(
         edit::register_slave(&inventory, &slave_request("c1", None), &mut fresh),
-        "UnknownName DKC-E0302: no cluster c1 is registered\n  try: did you mean c0?\n  try: list cluster",
+        "UnknownName DKC-E0302: cluster c1 is not registered\n  try: did you mean c0?\n  try: list cluster",
     );
     check(
         edit::register_slave(&inventory, &slave_request("c0", Some("10.77.0.22")), &mut fresh),
-        "UnknownName DKC-E0301: no host 10.77.0.22 is registered\n  \
+        "UnknownName DKC-E0301: host 10.77.0.22 is not registered\n  \
          try: did you mean 10.77.0.12, 10.77.0.21?\n  try: list host\n  try: register host 10.77.0.22",
     );
     check(
         edit::register_pair(&inventory, &pair_request(4)),
-        "UnknownName DKC-E0303: no slave 4 is registered\n  try: registered: 0",
+        "UnknownName DKC-E0303: slave 4 is not registered\n  try: registered: 0",
     );
 }
 
@@ -251,8 +251,8 @@ fn two_slaves_on_one_host_do_not_share_a_listener() {
         edit::register_slave(&inventory, &slave_request("c0", Some("10.77.0.21")), &mut fresh).unwrap();
     check(
         edit::register_pair(&second.inventory, &pair_request(1)),
-        "Refused DKC-E0404: 127.0.0.1:11211 is already listened on by slave 0 on the same host\n  \
-         try: give another port\n  try: show slave --id 0",
+        "Refused DKC-E0404: slave 0 on the same host already listens on 127.0.0.1:11211\n  \
+         try: use another port\n  try: show slave --id 0",
     );
     let here = edit::register_slave(&inventory, &slave_request("c0", None), &mut fresh).unwrap();
     assert!(edit::register_pair(&here.inventory, &pair_request(1)).is_ok());
@@ -279,7 +279,7 @@ fn what_is_in_use_stays() {
     check(
         edit::unregister_cluster(&deployed, &cluster(false)),
         "Refused DKC-E0408: cluster c0 is installed on its hosts\n  \
-         cause: its files would stay there, and what runs would go on running\n  \
+         cause: its files and running processes would stay there\n  \
          try: destroy cluster -n c0\n  try: or add --forget and clean up by hand",
     );
     assert!(edit::unregister_cluster(&deployed, &cluster(true)).is_ok());
@@ -336,8 +336,8 @@ fn a_founded_ring_keeps_its_shape_and_takes_parameters() {
     };
     check(
         edit::modify_cluster(&founded, &ModifyCluster { tablets: Some(16), ..request.clone() }),
-        "Refused DKC-E0407: the number of tablets of c0 cannot change any more\n  \
-         cause: the ring was founded with it, and every key has its place by it",
+        "Refused DKC-E0407: the number of tablets of c0 can no longer change\n  \
+         cause: it was fixed when the ring was founded",
     );
     let faster = edit::modify_cluster(&founded, &set("heartbeat_ms", 50)).unwrap().inventory;
     assert_eq!(faster.clusters[&request.name].effective().unwrap().heartbeat_ms, 50);
@@ -348,14 +348,15 @@ fn a_founded_ring_keeps_its_shape_and_takes_parameters() {
     assert_eq!(back.unwrap().inventory.clusters, founded.clusters);
     check(
         edit::modify_cluster(&founded, &set("heartbeat_ms", 1)),
-        "Usage DKC-E0210: a parameter is not valid: heartbeat_ms is a number from 10 to 5000, not 1",
+        "Usage DKC-E0210: invalid parameter: heartbeat_ms is a number from 10 to 5000, not 1",
     );
     assert!(
         told(edit::modify_cluster(&founded, &set("hartbeat", 1))).contains("'hartbeat' is not a parameter")
     );
     let unknown = ModifyCluster { unset: vec!["hartbeat".into()], ..request };
     assert!(
-        told(edit::modify_cluster(&founded, &unknown)).starts_with("Usage DKC-E0210: parameter 'hartbeat'")
+        told(edit::modify_cluster(&founded, &unknown))
+            .starts_with("Usage DKC-E0210: invalid parameter 'hartbeat'")
     );
 }
 

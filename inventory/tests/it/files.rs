@@ -40,7 +40,7 @@ fn the_examples_are_what_the_shell_writes() {
 fn shape_is_checked_with_line_and_column() {
     check("", "inv.yaml:1:1: the file is empty");
     check("hosts: {}\n", "inv.yaml:1:1: 'version: 1' is missing");
-    check("version: 2\nring: new\n", "inv.yaml:1:1: version 2 of the format is not known here, only 1");
+    check("version: 2\nring: new\n", "inv.yaml:1:1: unknown format version 2; this dkc supports 1");
     check(
         "version: 1\ngeneration: 3\ncolour: red\n",
         "inv.yaml:3:1: unknown field `colour`, expected one of `version`, `generation`, `hosts`, `clusters`, `slaves`",
@@ -87,28 +87,28 @@ fn sense_is_checked_with_the_line_it_is_about() {
     check_changed(
         "        node_id: 3\n",
         "        node_id: 9\n",
-        "inv.yaml:44:18: cluster c0: node id 9 is not a number below 4 that only one server has",
+        "inv.yaml:44:18: cluster c0: node id 9 is not unique and below 4",
     );
     check_changed(
         "      - No.: 2\n",
         "      - No.: 1\n",
-        "inv.yaml:44:18: cluster c0: server No. 1 stands twice",
+        "inv.yaml:44:18: cluster c0: duplicate server No. 1",
     );
     check_changed(
         "        address: 10.77.0.12:8020\n",
         "        address: 10.77.0.11:8020\n",
-        "inv.yaml:34:18: address 10.77.0.11:8020 stands twice: in c0 and in c0",
+        "inv.yaml:34:18: duplicate address 10.77.0.11:8020: in c0 and in c0",
     );
     check_changed(
         "replicas: 3",
         "replicas: 8",
-        "inv.yaml:26:3: cluster c0: replicas '8' is not valid: a number from 1 to 7",
+        "inv.yaml:26:3: cluster c0: invalid replicas '8': a number from 1 to 7",
     );
     check_changed(
         "listen: 127.0.0.1:11211",
         "listen: 0.0.0.0:11211",
-        "inv.yaml:48:3: slave 0: 0.0.0.0:11211 is not on this machine alone: whoever reaches a slave's port reads \
-         and writes everything: it may listen on loopback or a Unix socket only",
+        "inv.yaml:48:3: slave 0: 0.0.0.0:11211 is not a loopback address: a slave's port \
+         gives full access to the data, so it may only listen on loopback or a Unix socket",
     );
 }
 

@@ -102,7 +102,7 @@ pub fn facts_mut<'a>(observed: &'a mut Observed, word: &str) -> &'a mut HostFact
 }
 
 pub fn silence(observed: &mut Observed, word: &str) {
-    let view = HostView::Silent { kind: Silence::Unreachable, message: "no answer in 5 s".into() };
+    let view = HostView::Silent { kind: Silence::Unreachable, message: "no reply within 5 s".into() };
     observed.hosts.insert(host(word), view);
 }
 

@@ -170,24 +170,24 @@ ring:      version 1
 class:     disruptive
 phase 1 of 9
 10.77.0.11
-1. take the ring's lock, through c0-0
+1. acquire the ring's lock through c0-0
 phase 2 of 9
 10.77.0.14
-2. make /var/lib/dkc
+2. create /var/lib/dkc
 3. upload dkcd 0123456789abcdef to /var/lib/dkc/bin (30.0 MB)
 10.77.0.15
-4. make /var/lib/dkc
+4. create /var/lib/dkc
 5. upload dkcd 0123456789abcdef to /var/lib/dkc/bin (30.0 MB)
 phase 3 of 9
 10.77.0.14
-6. make /var/lib/dkc/c0-3
+6. create /var/lib/dkc/c0-3
 7. issue a server certificate into /var/lib/dkc/c0-3/tls
 8. write /var/lib/dkc/c0-3/node.yaml
 9. link /var/lib/dkc/c0-3/dkcd to 0123456789abcdef
 10. initialise /var/lib/dkc/c0-3/data
 11. check the configuration in /var/lib/dkc/c0-3
 10.77.0.15
-12. make /var/lib/dkc/c0-4
+12. create /var/lib/dkc/c0-4
 13. issue a server certificate into /var/lib/dkc/c0-4/tls
 14. write /var/lib/dkc/c0-4/node.yaml
 15. link /var/lib/dkc/c0-4/dkcd to 0123456789abcdef
@@ -199,9 +199,9 @@ phase 4 of 9
 19. register No.4 (10.77.0.15:8020) in the ring
 phase 5 of 9
 10.77.0.14
-20. start c0-3 (supervised by dkcd)
+20. start c0-3 (dkcd's own supervisor)
 10.77.0.15
-21. start c0-4 (supervised by dkcd)
+21. start c0-4 (dkcd's own supervisor)
 phase 6 of 9
 10.77.0.14
 22. wait until c0-3 has joined the ring
@@ -209,12 +209,12 @@ phase 6 of 9
 23. wait until c0-4 has joined the ring
 phase 7 of 9
 10.77.0.11
-24. make sure that 1 failure is still tolerated
-25. SUSPENDMERGE: all merge at once
+24. check that 1 failure is still tolerated
+25. SUSPENDMERGE: merge all members at once
 26. SERVICEIN No.3
 27. SERVICEIN No.4
 28. NOSUSPENDMERGE
-29. merge: data moves to its new places
+29. merge: move data to its new replicas
 phase 8 of 9
 10.77.0.21
 30. replace /var/lib/dkc/c0-slave0/node.yaml
@@ -222,12 +222,12 @@ phase 8 of 9
 phase 9 of 9
 10.77.0.11
 32. wait until every replica is complete and 1 failure is tolerated
-33. give the ring's lock back
+33. release the ring's lock
 impact: 3 of 6 tablets change, 6 replicas to copy: 12.0 MB, about 1 s at 33.6 MB/s (merge_bytes_per_s)
 impact: replicas: No.0 6 to 4, No.1 6 to 4, No.2 6 to 4, No.3 0 to 3, No.4 0 to 3
 impact: worst moment: steps 26–29 tolerate 1 further failure
 impact: c0 then has 5 servers and tolerates 1 failure
-undo:   before it is complete: ring abortmerge -n c0; after: shrink -n c0 --no 3 --no 4
+undo:   before completion: ring abortmerge -n c0; after: shrink -n c0 --no 3 --no 4
 ",
     );
 }
@@ -245,16 +245,16 @@ ring:      version 1
 class:     loses data or redundancy
 phase 1 of 5
 10.77.0.11
-1. take the ring's lock, through c0-0
+1. acquire the ring's lock through c0-0
 phase 2 of 5
 10.77.0.11
-2. make sure that 1 failure is still tolerated
+2. check that 1 failure is still tolerated
 3. SERVICEOUT No.1
-4. merge: data moves to its new places
-5. remove No.1 from the ring, for ever
+4. merge: move data to its new replicas
+5. remove No.1 from the ring permanently
 phase 3 of 5
 10.77.0.12
-6. stop c0-1 (supervised by dkcd)
+6. stop c0-1 (dkcd's own supervisor)
 7. mark /var/lib/dkc/c0-1 as removed; its data stays
 phase 4 of 5
 10.77.0.21
@@ -263,14 +263,14 @@ phase 4 of 5
 phase 5 of 5
 10.77.0.11
 10. wait until every replica is complete
-11. give the ring's lock back
-impact: 2 servers for 3 replicas: every tablet loses a copy
-impact: 6 of 6 tablets change, nothing has to be copied
+11. release the ring's lock
+impact: 2 servers for 3 replicas: every tablet loses a replica
+impact: 6 of 6 tablets change, nothing to copy
 impact: replicas: No.1 6 to 0
 impact: worst moment: steps 3–4 tolerate 0 further failures
-impact: c0 then has 2 servers and tolerates 0 failures; 3 replicas are wanted, so every server has everything
+impact: c0 then has 2 servers and tolerates 0 failures; 3 replicas configured, so every server has all data
 impact: c0-1 never returns; its directory on 10.77.0.12 stays, marked as removed
-undo:   before it is complete: ring abortmerge -n c0; after: grow -n c0 HOST:PORT (who left never returns)
+undo:   before completion: ring abortmerge -n c0; after: grow -n c0 HOST:PORT (removed servers never return)
 to confirm: c0@g6
 ",
     );
@@ -290,14 +290,14 @@ ring:      version 1
 class:     disruptive
 phase 1 of 9
 10.77.0.11
-1. take the ring's lock, through c0-0
+1. acquire the ring's lock through c0-0
 phase 2 of 9
 10.77.0.14
-2. make /var/lib/dkc
+2. create /var/lib/dkc
 3. upload dkcd 0123456789abcdef to /var/lib/dkc/bin (30.0 MB)
 phase 3 of 9
 10.77.0.14
-4. make /var/lib/dkc/c0-3
+4. create /var/lib/dkc/c0-3
 5. issue a server certificate into /var/lib/dkc/c0-3/tls
 6. write /var/lib/dkc/c0-3/node.yaml
 7. link /var/lib/dkc/c0-3/dkcd to 0123456789abcdef
@@ -308,19 +308,19 @@ phase 4 of 9
 10. register No.3 (10.77.0.14:8020) in the ring
 phase 5 of 9
 10.77.0.14
-11. start c0-3 (supervised by dkcd)
+11. start c0-3 (dkcd's own supervisor)
 phase 6 of 9
 10.77.0.14
 12. wait until c0-3 has joined the ring
 phase 7 of 9
 10.77.0.11
-13. make sure that every tablet still has its quorum
-14. SUSPENDMERGE: all merge at once
+13. check that every tablet has its quorum
+14. SUSPENDMERGE: merge all members at once
 15. SERVICEIN No.3
 16. SERVICEOUT No.2
 17. NOSUSPENDMERGE
-18. merge: data moves to its new places
-19. remove No.2 from the ring, for ever
+18. merge: move data to its new replicas
+19. remove No.2 from the ring permanently
 phase 8 of 9
 10.77.0.21
 20. replace /var/lib/dkc/c0-slave0/node.yaml
@@ -328,13 +328,13 @@ phase 8 of 9
 phase 9 of 9
 10.77.0.11
 22. wait until every replica is complete and 1 failure is tolerated
-23. give the ring's lock back
+23. release the ring's lock
 impact: 6 of 6 tablets change, 6 replicas to copy: 12.0 MB, about 1 s at 33.6 MB/s (merge_bytes_per_s)
 impact: replicas: No.2 6 to 0, No.3 0 to 6
 impact: worst moment: steps 15–18 tolerate 0 further failures
 impact: c0 then has 3 servers and tolerates 1 failure
-impact: 10.77.0.13 does not answer: c0-2 is not stopped there; should it come back, it is refused for ever
-undo:   before it is complete: ring abortmerge -n c0; after: grow -n c0 HOST:PORT (who left never returns)
+impact: 10.77.0.13 does not answer: c0-2 is not stopped there; if it comes back, the ring refuses it
+undo:   before completion: ring abortmerge -n c0; after: grow -n c0 HOST:PORT (removed servers never return)
 ",
     );
 }
@@ -361,7 +361,7 @@ ring:      version 4
 class:     disruptive
 phase 1 of 8
 10.77.0.11
-1. take the ring's lock, through c0-0
+1. acquire the ring's lock through c0-0
 phase 2 of 8
 phase 3 of 8
 phase 4 of 8
@@ -369,18 +369,18 @@ phase 5 of 8
 phase 6 of 8
 10.77.0.11
 12. SERVICEIN No.3
-13. merge: data moves to its new places
+13. merge: move data to its new replicas
 phase 7 of 8
 phase 8 of 8
 10.77.0.11
 16. wait until every replica is complete and 1 failure is tolerated
-17. give the ring's lock back
+17. release the ring's lock
 impact: 4 of 6 tablets change, 4 replicas to copy: 8.0 MB, about 1 s at 33.6 MB/s (merge_bytes_per_s)
 impact: replicas: No.0 6 to 4, No.1 6 to 5, No.2 6 to 5, No.3 0 to 4
 impact: worst moment: steps 12–13 tolerate 1 further failure
 impact: c0 then has 4 servers and tolerates 1 failure
-impact: goes on with the operation that runs
-undo:   before it is complete: ring abortmerge -n c0; after: shrink -n c0 --no 3
+impact: continues the running operation
+undo:   before completion: ring abortmerge -n c0; after: shrink -n c0 --no 3
 ",
     );
 }
@@ -390,10 +390,7 @@ fn who_was_registered_and_never_joined_can_be_taken_out_again() {
     let mut stage = Stage::three();
     stage.plan("10.77.0.14", &[]).unwrap();
     let plan = stage.plan("", &[3]).unwrap();
-    check(
-        &plan,
-        "grow: no host has anything to do; the ring does not know c0-3, and the inventory forgets it\n",
-    );
+    check(&plan, "grow: no steps; c0-3 not in the ring, removed from the inventory\n");
     assert_eq!(plan.leaves, [node(3)]);
 }
 
@@ -411,31 +408,30 @@ fn a_change_of_members_is_refused_where_data_or_quorum_would_be_lost() {
         assert_eq!(refused(stage.plan(come, leave)), want);
     };
     check(&mut Stage::three(), "", &[0, 1, 2], "Refused: c0 would be left without a server");
-    check(&mut Stage::three(), "", &[9], "UnknownName: no server No. 9 is registered");
+    check(&mut Stage::three(), "", &[9], "UnknownName: server No. 9 is not registered");
     let mut stopped = Stage::three().down(0).down(1).down(2);
-    let silent =
-        "Refused: the ring of c0 cannot be spoken to: no server of it answers that knows a founded ring";
+    let silent = "Refused: the ring of c0 is unreachable: no server with a founded ring answers";
     check(&mut stopped, "10.77.0.14", &[2], silent);
     check(
         &mut Stage::three().down(2),
         "10.77.0.14",
         &[],
-        "Refused: No.2 of c0 is down, so while data moves c0 would tolerate 0 failures",
+        "Refused: No.2 of c0 is down; c0 would tolerate 0 failures while data moves",
     );
     check(
         &mut Stage::three().down(2),
         "",
         &[1],
-        "Refused: c0 would lose its quorum: 6 tablets would have too few replicas that run\n\
-         No.2 of c0 is down, so while data moves c0 would tolerate 0 failures",
+        "Refused: c0 would lose its quorum: 6 tablets would have too few running replicas\n\
+         No.2 of c0 is down; c0 would tolerate 0 failures while data moves",
     );
     let mut stage = Stage::three();
     stage.begin("bob@admin2", "shrink c0 by No.1");
-    check(&mut stage, "10.77.0.14", &[], "Stale: bob@admin2 is doing 'shrink c0 by No.1' with c0");
+    check(&mut stage, "10.77.0.14", &[], "Stale: bob@admin2 is running 'shrink c0 by No.1' on c0");
     let mut stage = Stage::three();
     stage.change(MemberChange::ServiceOut { node: NodeId(3) });
     stage.change(MemberChange::Merge);
-    let want = "Refused: a merge runs in c0 already: a merge is Done (6 of 6 tablets have caught up)";
+    let want = "Refused: c0 is already merging: a merge is Done (6 of 6 tablets have caught up)";
     check(&mut stage, "10.77.0.14", &[], want);
 }
 
@@ -452,10 +448,10 @@ fn a_new_host_is_looked_at_like_one_of_a_deploy() {
     lab::facts_mut(&mut stage.observed, "10.77.0.14").listening.insert("0.0.0.0:8020".into());
     assert_eq!(
         refused(stage.plan("10.77.0.14", &[])),
-        "Refused: 10.77.0.14: port 8020 is taken by another program (it listens on 0.0.0.0:8020)"
+        "Refused: 10.77.0.14: port 8020 is in use by another program (listening on 0.0.0.0:8020)"
     );
     lab::silence(&mut stage.observed, "10.77.0.14");
-    assert_eq!(refused(stage.plan("10.77.0.14", &[])), "Unreachable: 10.77.0.14: no answer in 5 s");
+    assert_eq!(refused(stage.plan("10.77.0.14", &[])), "Unreachable: 10.77.0.14: no reply within 5 s");
 }
 
 fn words(plan: Result<Plan, Refused>) -> Vec<String> {
@@ -505,10 +501,10 @@ fn abortmerge_leads_back_to_where_it_began() {
     stage.begin("ann@admin1", "replace No.2 of c0 by 10.77.0.14:8020");
     stage.change(MemberChange::SuspendMerge);
     stage.change(MemberChange::ServiceOut { node: NodeId(3) });
-    let held = "Stale: ann@admin1 is doing 'replace No.2 of c0 by 10.77.0.14:8020' with c0";
+    let held = "Stale: ann@admin1 is running 'replace No.2 of c0 by 10.77.0.14:8020' on c0";
     assert_eq!(refused(stage.ring(RingWord::AbortMerge, &[], false)), held);
     assert_eq!(refused(stage.ring(RingWord::Merge, &[], true)), held);
-    let back = ["ABORTMERGE", "NOSUSPENDMERGE", "give the ring's lock back"];
+    let back = ["ABORTMERGE", "NOSUSPENDMERGE", "release the ring's lock"];
     assert_eq!(words(stage.ring(RingWord::AbortMerge, &[], true)), back);
 }
 
@@ -522,13 +518,13 @@ fn every_server_is_compared_as_all_the_others_see_it() {
     assert_eq!(
         told(&stage),
         "\
-c0, each server as all see it
+c0: each server as the others see it
   OK  No.0 10.77.0.11:8020
-        ring version 1, [SERVICE IN] [UP] [n/a] [Nothing] [NoSuspend], alike on 3 servers
+        ring version 1, [SERVICE IN] [UP] [n/a] [Nothing] [NoSuspend]; 3 servers agree
   OK  No.1 10.77.0.12:8020
-        ring version 1, [SERVICE IN] [UP] [n/a] [Nothing] [NoSuspend], alike on 3 servers
+        ring version 1, [SERVICE IN] [UP] [n/a] [Nothing] [NoSuspend]; 3 servers agree
   OK  No.2 10.77.0.13:8020
-        ring version 1, [SERVICE IN] [UP] [n/a] [Nothing] [NoSuspend], alike on 3 servers
+        ring version 1, [SERVICE IN] [UP] [n/a] [Nothing] [NoSuspend]; 3 servers agree
 "
     );
     stage.up = vec![0, 1];
@@ -538,13 +534,13 @@ c0, each server as all see it
     assert_eq!(
         told(&stage),
         "\
-c0, each server as all see it
+c0: each server as the others see it
   OK  No.0 10.77.0.11:8020
-        ring version 1, [SERVICE IN] [UP] [n/a] [Nothing] [NoSuspend], alike on 2 servers
+        ring version 1, [SERVICE IN] [UP] [n/a] [Nothing] [NoSuspend]; 2 servers agree
   NG  No.1 10.77.0.12:8020
         it has ring version 0, the newest is 1
   NG  No.2 10.77.0.13:8020
-        it does not answer, or knows no ring
+        it does not answer or does not know the ring
         No.0 sees it DOWN
         No.1 sees it DOWN
 "
@@ -597,14 +593,14 @@ fn destroy_also_removes_what_members_that_left_have_left_behind() {
     };
     let removed: Vec<String> = words(plan::destroy(&inventory, &observed, &request))
         .into_iter()
-        .filter(|words| words.contains("with all data"))
+        .filter(|words| words.contains("with all its data"))
         .collect();
     assert_eq!(
         removed,
         [
-            "remove the service and /var/lib/dkc/c0-slave0 with all data in it",
-            "remove the service and /var/lib/dkc/c0-0 with all data in it",
-            "remove the service and /var/lib/dkc/c0-1 with all data in it"
+            "remove the service and /var/lib/dkc/c0-slave0 with all its data",
+            "remove the service and /var/lib/dkc/c0-0 with all its data",
+            "remove the service and /var/lib/dkc/c0-1 with all its data"
         ]
     );
 }

@@ -61,15 +61,15 @@ plan op-0000002a: deploy
 
   phase 1 of 2
     10.77.0.11
-       1. make /var/lib/dkc
+       1. create /var/lib/dkc
        2. upload dkcd 0123456789abcdef to /var/lib/dkc/bin (30.0 MB)
     10.77.0.21
-       3. make /var/lib/dkc
+       3. create /var/lib/dkc
        4. upload dkcd 0123456789abcdef to /var/lib/dkc/bin (30.0 MB)
 
   phase 2 of 2
     10.77.0.11
-       5. make /var/lib/dkc/c0-0
+       5. create /var/lib/dkc/c0-0
        6. issue a server certificate into /var/lib/dkc/c0-0/tls
        7. write /var/lib/dkc/c0-0/node.yaml
             (new, 46 lines)
@@ -77,16 +77,16 @@ plan op-0000002a: deploy
        9. initialise /var/lib/dkc/c0-0/data
       10. check the configuration in /var/lib/dkc/c0-0
     10.77.0.21
-      11. make /var/lib/dkc/c0-slave0
+      11. create /var/lib/dkc/c0-slave0
       12. issue a slave certificate into /var/lib/dkc/c0-slave0/tls
       13. write /var/lib/dkc/c0-slave0/node.yaml
             (new, 45 lines)
       14. link /var/lib/dkc/c0-slave0/dkcd to 0123456789abcdef
       15. initialise /var/lib/dkc/c0-slave0/data
       16. check the configuration in /var/lib/dkc/c0-slave0
-      17. install dkcd@c0-slave0.service (systemd of the user)
+      17. install dkcd@c0-slave0.service (user systemd)
 
-  impact: nothing that runs is touched
+  impact: running nodes are not touched
   undo:   destroy slave --id 0; destroy cluster -n c0
 ",
     );
@@ -131,8 +131,8 @@ plan op-0000002a: deploy
                election_timeout_max_ms: 450
        2. check the configuration in /var/lib/dkc/c0-1
 
-  impact: restart needed (restart cluster -n c0 --rolling): until then, the old is in use by c0-1
-  undo:   change the inventory back, then: deploy
+  impact: restart needed (restart cluster -n c0 --rolling); until then the old version is used by c0-1
+  undo:   undo the inventory change, then deploy
 ",
     );
 }
@@ -160,7 +160,7 @@ fn a_missing_authority_is_made_by_a_step_before_anything_is_signed() {
     let request = DeployRequest { authorities: Default::default(), ..deploy_request() };
     let plan = plan::deploy(&inventory, &bare, &request).unwrap();
     let words: Vec<String> = plan.steps.iter().map(|step| step.action.words()).collect();
-    let made = "make the certificate authority of c0, on this machine beside the inventory";
+    let made = "create the certificate authority of c0, on this machine next to the inventory";
     assert_eq!(words.iter().filter(|word| *word == made).count(), 1, "{words:?}");
     let phase = |part: &str| plan.steps.iter().find(|s| s.action.words().contains(part)).unwrap().phase;
     assert!(phase(made) < phase("issue a server certificate"));
@@ -178,7 +178,8 @@ fn the_authority_of_a_founded_cluster_is_never_made_again() {
     check(&plan::deploy(&inventory, &observed, &request).unwrap(), "deploy: nothing to do\n");
     let node = NodeName::Server("c0".parse().unwrap(), MemberNo(2));
     lab::facts_mut(&mut observed, "10.77.0.13").nodes.get_mut(&node).unwrap().certificate_days = Some(29);
-    let refused = "Refused: the authority of c0 is not on this machine, so no certificate can be issued";
+    let refused =
+        "Refused: cannot issue certificates: the certificate authority of c0 is not on this machine";
     assert_eq!(lab::refused(plan::deploy(&inventory, &observed, &request)), refused);
     // An inventory that does not know yet that its cluster is founded: the servers say so.
     let older = three_servers();
@@ -215,11 +216,11 @@ plan op-0000002a: start cluster -n c0
 
   phase 1 of 3
     10.77.0.11
-       1. start c0-0 (supervised by dkcd)
+       1. start c0-0 (dkcd's own supervisor)
     10.77.0.12
-       2. start c0-1 (supervised by dkcd)
+       2. start c0-1 (dkcd's own supervisor)
     10.77.0.13
-       3. start c0-2 (supervised by dkcd)
+       3. start c0-2 (dkcd's own supervisor)
 
   phase 2 of 3
     10.77.0.11
@@ -231,9 +232,9 @@ plan op-0000002a: start cluster -n c0
 
   phase 3 of 3
     10.77.0.11
-       7. found the ring, through c0-0
+       7. found the ring through c0-0
 
-  impact: c0 is founded: 3 servers, 6 tablets, 3 replicas each; it then tolerates 1 failure
+  impact: founds c0: 3 servers, 6 tablets, 3 replicas each; tolerates 1 failure
   undo:   stop cluster -n c0
 ",
     );
@@ -256,10 +257,10 @@ fn a_slave_stops_and_the_cluster_after_it() {
         "\
 plan op-0000002a: stop slave --id 0
   inventory: generation 6 (stays)
-  ring:      not asked, no server is touched
+  ring:      not involved
   class:     disruptive
     10.77.0.21
-       1. stop c0-slave0 (supervised by dkcd)
+       1. stop c0-slave0 (dkcd's own supervisor)
 
   impact: applications on these hosts lose their listener
   undo:   start slave --id 0
@@ -274,13 +275,13 @@ plan op-0000002a: stop cluster -n c0
   ring:      version 7
   class:     disruptive
     10.77.0.11
-       1. stop c0-0 (supervised by dkcd)
+       1. stop c0-0 (dkcd's own supervisor)
     10.77.0.12
-       2. stop c0-1 (supervised by dkcd)
+       2. stop c0-1 (dkcd's own supervisor)
     10.77.0.13
-       3. stop c0-2 (supervised by dkcd)
+       3. stop c0-2 (dkcd's own supervisor)
 
-  impact: c0 stops serving; its data stays on disk
+  impact: c0 becomes unavailable; its data stays on disk
   undo:   start cluster -n c0
 ",
     );
@@ -300,13 +301,13 @@ plan op-0000002a: stop cluster -n c0 --no 1
 
   phase 1 of 2
     10.77.0.12
-       1. hand leadership away from c0-1
+       1. transfer leaderships away from c0-1
 
   phase 2 of 2
     10.77.0.12
-       2. stop c0-1 (supervised by dkcd)
+       2. stop c0-1 (dkcd's own supervisor)
 
-  impact: c0 keeps serving; until the start it tolerates 0 failures more
+  impact: c0 keeps serving; it tolerates 0 failures more until the servers are started
   undo:   start cluster -n c0
 ",
     );
@@ -331,20 +332,20 @@ plan op-0000002a: restart cluster -n c0 --rolling
 
   phase 1 of 2
     10.77.0.12
-       1. hand leadership away from c0-1
-       2. stop c0-1 (supervised by dkcd)
-       3. start c0-1 (supervised by dkcd)
+       1. transfer leaderships away from c0-1
+       2. stop c0-1 (dkcd's own supervisor)
+       3. start c0-1 (dkcd's own supervisor)
        4. wait until c0-1 is ready
 
   phase 2 of 2
     10.77.0.11
-       5. hand leadership away from c0-0
-       6. stop c0-0 (supervised by dkcd)
-       7. start c0-0 (supervised by dkcd)
+       5. transfer leaderships away from c0-0
+       6. stop c0-0 (dkcd's own supervisor)
+       7. start c0-0 (dkcd's own supervisor)
        8. wait until c0-0 is ready
 
-  impact: c0 serves all the time; while a server restarts, it tolerates 0 failures
-  undo:   none needed: a restart changes no data and no configuration
+  impact: c0 keeps serving; it tolerates 0 failures while a server restarts
+  undo:   not needed: a restart changes no data and no configuration
 ",
     );
 }
@@ -363,8 +364,8 @@ fn a_slave_restarts_in_place() {
     assert_eq!(
         words,
         [
-            "stop c0-slave0 (supervised by dkcd)",
-            "start c0-slave0 (supervised by dkcd)",
+            "stop c0-slave0 (dkcd's own supervisor)",
+            "start c0-slave0 (dkcd's own supervisor)",
             "wait until c0-slave0 is ready"
         ]
     );
@@ -392,23 +393,23 @@ plan op-0000002a: destroy cluster -n c0
 
   phase 1 of 5
     10.77.0.21
-       1. stop c0-slave0 (supervised by dkcd)
+       1. stop c0-slave0 (dkcd's own supervisor)
 
   phase 2 of 5
     10.77.0.21
-       2. remove the service and /var/lib/dkc/c0-slave0 with all data in it
+       2. remove the service and /var/lib/dkc/c0-slave0 with all its data
 
   phase 3 of 5
     10.77.0.11
-       3. stop c0-0 (supervised by dkcd)
+       3. stop c0-0 (dkcd's own supervisor)
     10.77.0.13
-       5. stop c0-2 (supervised by dkcd)
+       5. stop c0-2 (dkcd's own supervisor)
 
   phase 4 of 5
     10.77.0.11
-       6. remove the service and /var/lib/dkc/c0-0 with all data in it
+       6. remove the service and /var/lib/dkc/c0-0 with all its data
     10.77.0.13
-       8. remove the service and /var/lib/dkc/c0-2 with all data in it
+       8. remove the service and /var/lib/dkc/c0-2 with all its data
 
   phase 5 of 5
     10.77.0.11
@@ -419,9 +420,9 @@ plan op-0000002a: destroy cluster -n c0
     10.77.0.21
       12. remove /var/lib/dkc with its programs
 
-  impact: every key in c0 is lost for ever
-  impact: c0 stays registered: deploy and start make it anew, unregister cluster -n c0 forgets it
-  undo:   none: what is removed is gone
+  impact: all data in c0 is lost
+  impact: c0 stays registered; deploy and start create it again, unregister cluster -n c0 removes the entry
+  undo:   none
   to confirm: c0@g6"
     );
 }

@@ -32,25 +32,25 @@ fn other_uuid() -> NodeUuid {
 fn deploy_is_refused_where_the_host_is_not_fit() {
     check_deploy(
         |host| host.architecture = "aarch64".into(),
-        "Refused: 10.77.0.11 is aarch64, but this program is for x86_64",
+        "Refused: 10.77.0.11 is aarch64, but this program was built for x86_64",
     );
     check_deploy(
         |host| host.disk_free_bytes = 100 * 1024 * 1024,
-        "Refused: 10.77.0.11: /var/lib/dkc has 100 MiB free, 284 MiB are needed",
+        "Refused: 10.77.0.11: /var/lib/dkc has 100 MiB free, but needs 284 MiB",
     );
-    check_deploy(|host| host.clock_offset_ms = -45_000, "Refused: 10.77.0.11: its clock is 45 s behind");
+    check_deploy(|host| host.clock_offset_ms = -45_000, "Refused: 10.77.0.11: clock is 45 s behind");
     check_deploy(
         |host| host.root_is_foreign = true,
-        "Refused: 10.77.0.11: /var/lib/dkc holds files that are not dkc's",
+        "Refused: 10.77.0.11: /var/lib/dkc contains files that are not dkc's",
     );
     check_deploy(
         |host| host.root_is_writable = false,
-        "Refused: 10.77.0.11: dkc may not write to /var/lib/dkc",
+        "Refused: 10.77.0.11: dkc cannot write to /var/lib/dkc",
     );
     check_deploy(
         |host| host.root = format!("/{}", "x".repeat(90)),
         &format!(
-            "Refused: 10.77.0.11: the control socket's path /{}/c0-0/run/control.sock is longer than 107 bytes",
+            "Refused: 10.77.0.11: control socket path /{}/c0-0/run/control.sock exceeds 107 bytes",
             "x".repeat(90)
         ),
     );
@@ -61,7 +61,7 @@ fn deploy_never_writes_into_what_is_not_its_own() {
     let with = |view: NodeView| move |host: &mut HostFacts| drop(host.nodes.insert(node(0), view.clone()));
     check_deploy(
         with(NodeView { exists: true, marker: Some(other_uuid()), ..NodeView::default() }),
-        "Refused: 10.77.0.11: /var/lib/dkc/c0-0 is marked as the directory of another node \
+        "Refused: 10.77.0.11: /var/lib/dkc/c0-0 belongs to another node \
          (00000000-0000-0000-0000-000000000007)",
     );
     check_deploy(
@@ -70,12 +70,12 @@ fn deploy_never_writes_into_what_is_not_its_own() {
             files: [("node.yaml".into(), "x".into())].into(),
             ..NodeView::default()
         }),
-        "Refused: 10.77.0.11: /var/lib/dkc/c0-0 holds files, but no marker of dkc",
+        "Refused: 10.77.0.11: /var/lib/dkc/c0-0 contains files but no dkc marker",
     );
     let uuid = three_servers().uuid_of(&node(0));
     check_deploy(
         with(NodeView { exists: true, marker: uuid, identity: Some(other_uuid()), ..NodeView::default() }),
-        "Refused: 10.77.0.11: the data in /var/lib/dkc/c0-0 is that of another node \
+        "Refused: 10.77.0.11: the data in /var/lib/dkc/c0-0 belongs to another node \
          (00000000-0000-0000-0000-000000000007)",
     );
 }
@@ -88,13 +88,13 @@ fn all_reasons_of_all_hosts_are_told_at_once() {
     lab::facts_mut(&mut observed, "10.77.0.13").root_is_foreign = true;
     let told = plan::deploy(&inventory, &observed, &deploy_request()).unwrap_err();
     let problem = told.problem("deploy");
-    assert_eq!(problem.what, "deploy: 2 reasons against it");
+    assert_eq!(problem.what, "deploy: refused for 2 reasons");
     assert_eq!(
         problem.cause,
         [
-            "10.77.0.12: no answer in 5 s",
-            "10.77.0.13: /var/lib/dkc holds files that are not dkc's",
-            "dkc writes and removes only what carries its own marker"
+            "10.77.0.12: no reply within 5 s",
+            "10.77.0.13: /var/lib/dkc contains files that are not dkc's",
+            "dkc writes and removes only files under its own marker"
         ]
     );
     assert_eq!(
@@ -117,23 +117,23 @@ fn unknown_names_are_told_with_what_was_probably_meant() {
     };
     check(
         Selection { clusters: vec!["c1".parse().unwrap()], ..Selection::default() },
-        "deploy: no cluster c1 is registered",
+        "deploy: cluster c1 is not registered",
         &["did you mean c0?", "list cluster"],
     );
     check(
         Selection { groups: vec!["c9".into()], ..Selection::default() },
-        "deploy: no group c9 is registered",
+        "deploy: group c9 is not registered",
         &["known: c0"],
     );
     check(
         Selection { hosts: lab::hosts("10.77.0.31"), ..Selection::default() },
-        "deploy: no host 10.77.0.31 is registered",
+        "deploy: host 10.77.0.31 is not registered",
         &["did you mean 10.77.0.11, 10.77.0.21?", "list host"],
     );
-    assert_eq!(refused(slave(9).nodes(&inventory).map(|_| ())), "UnknownName: no slave 9 is registered");
+    assert_eq!(refused(slave(9).nodes(&inventory).map(|_| ())), "UnknownName: slave 9 is not registered");
     assert_eq!(
         refused(servers(&[0, 7]).nodes(&inventory).map(|_| ())),
-        "UnknownName: no server No. 7 is registered"
+        "UnknownName: server No. 7 is not registered"
     );
 }
 
@@ -145,7 +145,10 @@ fn a_member_that_lost_its_data_is_neither_deployed_nor_started() {
     let told = plan::deploy(&inventory, &observed, &deploy_request());
     let advice = told.as_ref().unwrap_err().problem("deploy").advice;
     assert_eq!(refused(told), want);
-    assert_eq!(advice, ["put the data back (was a disk not mounted on 10.77.0.11?), then retype"]);
+    assert_eq!(
+        advice,
+        ["restore the data (is a disk not mounted on 10.77.0.11?), then run the command again"]
+    );
     assert_eq!(refused(start(&inventory, &observed, servers(&[0]))), want);
 }
 
@@ -166,27 +169,27 @@ fn start_is_refused_where_it_could_not_succeed() {
     let (inventory, observed) = deployed();
     assert_eq!(
         refused(start(&inventory, &observed, servers(&[0, 1]))),
-        "Refused: c0 cannot be founded without all of its founders: c0-2 is not among those to start"
+        "Refused: founding c0 requires all its founders; not included: c0-2"
     );
     let mut busy = observed.clone();
     lab::facts_mut(&mut busy, "10.77.0.12").listening =
         ["0.0.0.0:8020".into(), "127.0.0.1:8020".into()].into();
     assert_eq!(
         refused(start(&inventory, &busy, servers(&[]))),
-        "Refused: 10.77.0.12: port 8020 is taken by another program (it listens on 0.0.0.0:8020)"
+        "Refused: 10.77.0.12: port 8020 is in use by another program (listening on 0.0.0.0:8020)"
     );
     let mut drifted = observed.clone();
     let view = lab::facts_mut(&mut drifted, "10.77.0.13").nodes.get_mut(&node(2)).unwrap();
     view.files.insert(layout::CONFIG.into(), "edited by hand".into());
     assert_eq!(
         refused(start(&inventory, &drifted, servers(&[]))),
-        "Refused: 10.77.0.13: the configuration of server 2 of c0 is not what the inventory says"
+        "Refused: 10.77.0.13: the configuration of server 2 of c0 differs from the inventory"
     );
     let mut silent = observed;
     lab::silence(&mut silent, "10.77.0.11");
     assert_eq!(
         refused(start(&inventory, &silent, servers(&[]))),
-        "Unreachable: 10.77.0.11: no answer in 5 s"
+        "Unreachable: 10.77.0.11: no reply within 5 s"
     );
 }
 
@@ -208,7 +211,7 @@ fn a_cluster_in_use_is_not_stopped() {
     assert_eq!(stop(&observed).unwrap_err().problem("stop").advice, ["stop slave --id 0"]);
     // Nobody knows what runs on a host that does not answer.
     lab::silence(&mut observed, "10.77.0.21");
-    assert_eq!(refused(stop(&observed)), "Unreachable: 10.77.0.21: no answer in 5 s");
+    assert_eq!(refused(stop(&observed)), "Unreachable: 10.77.0.21: no reply within 5 s");
     let request =
         plan::StopRequest { allow_silent: true, ..stop_request(servers(&[]), "stop cluster -n c0") };
     assert_eq!(plan::stop(&inventory, &observed, &request).unwrap().steps.len(), 3);
@@ -220,7 +223,7 @@ fn a_partial_stop_that_costs_the_quorum_is_refused() {
     let request = stop_request(servers(&[0, 1]), "stop cluster -n c0 --no 0 --no 1");
     assert_eq!(
         refused(plan::stop(&inventory, &observed, &request)),
-        "Refused: c0 would lose its quorum: 2 of 3 servers would be down, it tolerates 1"
+        "Refused: c0 would lose its quorum: 2 of 3 servers down, it tolerates 1"
     );
     let anyway = plan::StopRequest { allow_no_quorum: true, ..request };
     let plan = plan::stop(&inventory, &observed, &anyway).unwrap();
@@ -240,7 +243,7 @@ fn a_rolling_restart_with_a_server_down_is_refused() {
     };
     assert_eq!(
         refused(plan::restart(&inventory, &observed, &request)),
-        "Refused: c0 would lose its quorum: 2 of 3 servers would be down, it tolerates 1"
+        "Refused: c0 would lose its quorum: 2 of 3 servers down, it tolerates 1"
     );
 }
 
@@ -263,7 +266,7 @@ fn destroy_spares_what_is_used_or_not_ours() {
     view.marker = Some(other_uuid());
     assert_eq!(
         refused(plan::destroy(&inventory, &observed, &request(true))),
-        "Refused: 10.77.0.13: /var/lib/dkc/c0-2 is marked as the directory of another node \
+        "Refused: 10.77.0.13: /var/lib/dkc/c0-2 belongs to another node \
          (00000000-0000-0000-0000-000000000007)"
     );
 }
@@ -273,10 +276,7 @@ fn a_slave_without_a_pair_is_not_started() {
     let (inventory, observed) = deployed();
     let request = dkc_inventory::edit::UnregisterPair { id: SlaveId(0), listen: None };
     let inventory = dkc_inventory::edit::unregister_pair(&inventory, &request).unwrap().inventory;
-    assert_eq!(
-        refused(start(&inventory, &observed, slave(0))),
-        "Refused: slave 0 has no pair: it would listen nowhere"
-    );
+    assert_eq!(refused(start(&inventory, &observed, slave(0))), "Refused: slave 0 has no pair to listen on");
 }
 
 /// After a power cut with one machine dead for good, the others must be able to start.
@@ -288,7 +288,7 @@ fn the_members_that_answer_start_without_the_silent_one() {
     let problem = start(&inventory, &observed, servers(&[])).unwrap_err().problem("start cluster -n c0");
     assert_eq!(
         problem.advice,
-        ["check host 10.77.0.12", "or those that answer: start cluster -n c0 --no 0 --no 2"]
+        ["check host 10.77.0.12", "or start the reachable ones: start cluster -n c0 --no 0 --no 2"]
     );
     let words = |numbers: &[u32]| {
         let plan = start(&inventory, &observed, servers(numbers)).unwrap();
@@ -298,17 +298,14 @@ fn the_members_that_answer_start_without_the_silent_one() {
     assert_eq!(
         words(&[0, 2]),
         [
-            "start c0-0 (supervised by dkcd)",
-            "start c0-2 (supervised by dkcd)",
+            "start c0-0 (dkcd's own supervisor)",
+            "start c0-2 (dkcd's own supervisor)",
             "wait until c0-0 is ready",
             "wait until c0-2 is ready"
         ]
     );
     assert_eq!(
         words(&[0]),
-        [
-            "start c0-0 (supervised by dkcd)",
-            "with 1 of 3 servers, some keys of c0 can be neither read nor written yet"
-        ]
+        ["start c0-0 (dkcd's own supervisor)", "with 1 of 3 servers, some keys of c0 remain unavailable"]
     );
 }

@@ -26,7 +26,7 @@ fn a_slaves_configuration_is_complete() {
     assert_eq!(
         text,
         "\
-# Written by dkc deploy. Change it with dkc: what is written here is replaced.
+# Written by dkc deploy, which overwrites manual changes. Use dkc to change it.
 version: 1
 cluster: c0
 cluster_id: 10000000-0000-4000-8000-000000000001

@@ -1,5 +1,5 @@
-//! One step on one host: each action of a plan as a fixed script or a word to a daemon. *Invariant:* an action done
-//! twice changes nothing the second time, and nothing is removed or written that does not carry the right marker.
+//! One step on one host: each action is a fixed script or a request to a daemon. *Invariant:* actions are idempotent, and
+//! nothing is written or removed without the right marker.
 
 use std::path::Path;
 use std::time::Duration;
@@ -20,16 +20,16 @@ use crate::world::files::{NewFile, Replaces, Upload};
 use crate::world::program::Program;
 use crate::world::{Host, Input, STEP_LIMIT, Script, WorldError};
 
-/// A node replays its log before it answers; a power cut of a full cluster takes the longest.
+/// A node replays its log before it answers; after a power cut of a full cluster this takes longest.
 const READY_LIMIT: Duration = Duration::from_secs(120);
 /// Founding waits until every tablet has a leader.
 const FOUND_LIMIT: Duration = Duration::from_secs(60);
 const PREPARE_LIMIT: Duration = Duration::from_secs(30);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// A node that runs but has trouble with its disk: waiting rarely makes room.
+/// For a node whose disk is full or failing; waiting rarely helps.
 const TROUBLE_LIMIT: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(150);
-/// A starting node may be seen stopped this often (its supervisor has not written the pid yet); then it has ended.
+/// A starting node may look stopped this often before supervisor writes the pid; after that it has ended.
 const STOPPED_SEEN_MAX: u32 = 8;
 
 #[derive(Debug, thiserror::Error)]
@@ -40,48 +40,48 @@ pub enum StepError {
     Authority(#[from] AuthorityError),
     #[error(transparent)]
     Journal(JournalError),
-    #[error("the host is not in the inventory any more")]
+    #[error("the host is no longer in the inventory")]
     UnknownHost,
-    #[error("the node is not in the inventory any more")]
+    #[error("the node is no longer in the inventory")]
     UnknownNode,
-    #[error("{dir} on {host} is not ours: {reason}")]
+    #[error("{dir} on {host} does not belong to this node: {reason}")]
     NotOurs { host: HostAddress, dir: String, reason: String },
-    #[error("this program has the digest {own}, the plan wants {wanted}; retype the command")]
+    #[error("this program's digest is {own}, the plan requires {wanted}; run the command again")]
     OtherProgram { own: String, wanted: String },
     #[error("{0}")]
     Refused(String),
-    /// A node that did not come up: what it said last, and where the rest is.
+    /// A node that did not start: its last log lines, and where the log is.
     #[error("{reason}")]
     NotReady { reason: String, log_tail: Vec<String>, log_place: String },
-    /// The ring says no: which state it is in and what comes next.
+    /// The ring refused: its state and which command comes next.
     #[error("{0}")]
     Illegal(String),
-    /// Somebody else changes members of the ring.
+    /// Another operation is changing the ring's members.
     #[error("{0}")]
     Held(String),
     #[error("interrupted")]
     Interrupted,
 }
 
-/// Status of a script that found something that is not ours.
+/// Exit status of a script that found a foreign file or marker.
 const STATUS_NOT_OURS: i32 = 69;
 
-/// $1 root. The marker is written first of all, so that a half-made root is ours too.
+/// $1 root. The marker is written first, so a half-made root is marked too.
 const MAKE_ROOT: &str = r#"set -eu
 umask 022
 if [ ! -e "$1/.dkc-root" ] && [ -n "$(ls -A "$1" 2>/dev/null | grep -v -x "lost+found")" ]; then
-  echo "it holds files that are not dkc's" >&2; exit 69
+  echo "it contains files that are not dkc's" >&2; exit 69
 fi
 mkdir -p "$1"
-[ -e "$1/.dkc-root" ] || echo "made by dkc; what lies here is removed by dkc only" > "$1/.dkc-root"
+[ -e "$1/.dkc-root" ] || echo "managed by dkc" > "$1/.dkc-root"
 mkdir -p "$1/bin" "$1/receipts"
 sync"#;
 
-/// $1 directory, $2 uuid, $3 operation. Made beside and renamed: the directory appears with its marker or not at all.
+/// $1 directory, $2 uuid, $3 operation. Created under a temporary name and renamed: the directory appears with its marker or not at all.
 const MAKE_NODE: &str = r#"set -eu
 umask 077
 if [ -e "$1" ]; then
-  [ "$(head -n 1 "$1/.dkc-node" 2>/dev/null)" = "$2" ] || { echo "it carries another marker" >&2; exit 69; }
+  [ "$(head -n 1 "$1/.dkc-node" 2>/dev/null)" = "$2" ] || { echo "it has a different marker" >&2; exit 69; }
   mkdir -p "$1/tls" "$1/run" "$1/log"
   exit 0
 fi
@@ -95,7 +95,7 @@ mv "$part" "$1""#;
 /// $1 directory, $2 digest, $3 operation.
 const LINK: &str = r#"set -eu
 target="../bin/$2/dkc"
-[ -x "$1/$target" ] || { echo "$1/$target is not there" >&2; exit 1; }
+[ -x "$1/$target" ] || { echo "$1/$target is missing" >&2; exit 1; }
 rm -f "$1/dkcd.part-$3"
 ln -s "$target" "$1/dkcd.part-$3"
 mv -f "$1/dkcd.part-$3" "$1/dkcd"
@@ -104,34 +104,34 @@ sync "$1" 2>/dev/null || sync"#;
 const INITIALISE: &str = r#"exec "$1/dkcd" init --dir "$1" --uuid "$2""#;
 const CHECK_CONFIGURATION: &str = r#"exec "$1/dkcd" check-config --dir "$1""#;
 
-/// $1 directory, $2 uuid: only what carries the marker of this very node goes.
+/// $1 directory, $2 uuid: removes only a directory with this node's marker.
 const REMOVE_NODE: &str = r#"set -eu
 [ -e "$1" ] || exit 0
-[ "$(head -n 1 "$1/.dkc-node" 2>/dev/null)" = "$2" ] || { echo "it carries another marker" >&2; exit 69; }
+[ "$(head -n 1 "$1/.dkc-node" 2>/dev/null)" = "$2" ] || { echo "it has a different marker" >&2; exit 69; }
 rm -rf "$1/data" "$1/run" "$1/log" "$1/tls"
 rm -rf "$1""#;
 
 /// $1 directory, $2 uuid, $3 operation.
 const MARK_REMOVED: &str = r#"set -eu
 [ -e "$1" ] || exit 0
-[ "$(head -n 1 "$1/.dkc-node" 2>/dev/null)" = "$2" ] || { echo "it carries another marker" >&2; exit 69; }
+[ "$(head -n 1 "$1/.dkc-node" 2>/dev/null)" = "$2" ] || { echo "it has a different marker" >&2; exit 69; }
 umask 022
-echo "removed from its cluster by $3; it can never return, and nobody needs this directory" > "$1/REMOVED"
+echo "removed from its cluster by $3; it can never return, and this directory is no longer needed" > "$1/REMOVED"
 sync"#;
 
-/// $1 root. Nodes that are left keep it.
+/// $1 root. Refused while it contains nodes.
 const REMOVE_ROOT: &str = r#"set -eu
 [ -e "$1" ] || exit 0
-[ -e "$1/.dkc-root" ] || { echo "it carries no marker of dkc" >&2; exit 69; }
+[ -e "$1/.dkc-root" ] || { echo "it has no dkc marker" >&2; exit 69; }
 for left in "$1"/*/.dkc-node; do
-  [ ! -e "$left" ] || { echo "a node is left in it: ${left%/.dkc-node}" >&2; exit 69; }
+  [ ! -e "$left" ] || { echo "it still contains a node: ${left%/.dkc-node}" >&2; exit 69; }
 done
 rm -rf "$1/bin" "$1/receipts"
 rm -f "$1/.dkc-root"
 rmdir "$1" 2>/dev/null || true"#;
 
-/// $1 root, $2 name, $3 text. Old ones go, so that a host that is deployed to for years does not fill up.
-/// Where the disk is full there is no receipt: the step is done all the same.
+/// $1 root, $2 name, $3 text. Keeps the newest 300 receipts. If the disk is full the receipt is skipped; the step counts
+/// as done all the same.
 const RECEIPT: &str = r#"set -eu
 [ -d "$1" ] || exit 0
 umask 022
@@ -139,7 +139,7 @@ umask 022
 { echo "$3" > "$1/receipts/$2"; } 2>/dev/null || true
 ls -t "$1/receipts" | tail -n +301 | while read -r old; do rm -f "$1/receipts/$old"; done"#;
 
-/// A step and what it needs.
+/// A step and its context.
 pub struct HostStep<'a> {
     pub host: &'a Host,
     pub step: &'a Step,
@@ -200,7 +200,7 @@ impl HostStep<'_> {
         }
     }
 
-    /// Leaves on the host that this step is done: for whoever looks there, from whichever machine.
+    /// Leaves a receipt for this step on the host.
     pub async fn leave_receipt(&self) -> Result<(), StepError> {
         if matches!(self.action, HostAction::RemoveRoot { .. }) {
             return Ok(());
@@ -216,7 +216,7 @@ impl HostStep<'_> {
         Ok(())
     }
 
-    /// A script that refuses to touch what is not ours.
+    /// Runs a script that refuses to touch foreign files.
     async fn ours(
         &self,
         what: &'static str,
@@ -292,14 +292,14 @@ impl HostStep<'_> {
             Err(WorldError::Failed { status, stderr, .. }) => {
                 let (log_tail, log_place) = service::log(self.host, manager, dir, service::LAST_LINES).await;
                 let said = stderr.lines().last().unwrap_or_default().trim();
-                let reason = format!("it did not start (status {status}) {said}").trim_end().to_owned();
+                let reason = format!("failed to start (status {status}) {said}").trim_end().to_owned();
                 Err(StepError::NotReady { reason, log_tail, log_place })
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Polls until the daemon answers and is of use; ends early when its process has ended.
+    /// Polls until the daemon is ready; stops early if the process has ended.
     async fn wait_until(
         &self,
         dir: &str,
@@ -308,7 +308,7 @@ impl HostStep<'_> {
         let deadline = tokio::time::Instant::now() + READY_LIMIT;
         let mut stopped_seen = 0;
         let mut trouble_since = None;
-        let mut waits_for = "it does not answer on its control socket".to_owned();
+        let mut waits_for = "no answer on its control socket".to_owned();
         while tokio::time::Instant::now() < deadline {
             match self.status(dir).await {
                 Some(status) => {
@@ -333,7 +333,7 @@ impl HostStep<'_> {
                     service::NodeState::Running => stopped_seen = 0,
                 },
             }
-            (self.on_words)(&format!("wait until {} is ready: {waits_for}", last(dir)));
+            (self.on_words)(&format!("waiting for {}: {waits_for}", last(dir)));
             if self.interrupt.count() > 1 {
                 return Err(StepError::Interrupted);
             }
@@ -357,7 +357,7 @@ impl HostStep<'_> {
         accepted(control.ask(&ControlRequest::Found, FOUND_LIMIT).await?)
     }
 
-    /// A daemon that does not run has nothing to hand away.
+    /// A daemon that does not run has no leadership to transfer.
     async fn prepare_stop(&self, dir: &str) -> Result<(), StepError> {
         let Ok(mut control) = self.host.control(dir).await else { return Ok(()) };
         match control.ask(&ControlRequest::PrepareStop, PREPARE_LIMIT).await {
@@ -379,7 +379,7 @@ fn has_trouble(status: &NodeStatus) -> bool {
     matches!(&status.role, RoleStatus::Server(server) if server.trouble.is_some())
 }
 
-/// Why a node that answers is of no use yet.
+/// Why a node that answers is not ready yet.
 fn not_ready(status: &NodeStatus) -> Option<String> {
     match &status.role {
         RoleStatus::Server(server) => match &server.trouble {
@@ -387,19 +387,19 @@ fn not_ready(status: &NodeStatus) -> Option<String> {
             None if !server.is_founded || server.tablets_without_leader.is_empty() => None,
             None => Some(leaderless(server.tablets_without_leader.len())),
         },
-        RoleStatus::Slave(slave) if slave.listeners.is_empty() => Some("it does not listen yet".into()),
+        RoleStatus::Slave(slave) if slave.listeners.is_empty() => Some("it is not listening yet".into()),
         RoleStatus::Slave(_) => None,
     }
 }
 
-/// Why a new server is not in the ring yet, as it sees it itself.
+/// Why a new server is not in the ring yet, by its own view.
 fn not_joined(status: &NodeStatus, node_id: NodeId) -> Option<String> {
-    let RoleStatus::Server(server) = &status.role else { return Some("it is no server".into()) };
+    let RoleStatus::Server(server) = &status.role else { return Some("it is not a server".into()) };
     let is_member = server.members.iter().any(|member| member.node.node_id == node_id);
     match (&server.trouble, is_member) {
         (Some(trouble), _) => Some(trouble.clone()),
         (None, true) => None,
-        (None, false) => Some("the ring map has not arrived there yet".into()),
+        (None, false) => Some("it has not received the ring map yet".into()),
     }
 }
 

@@ -24,24 +24,24 @@ use crate::interrupt::Interrupt;
 use crate::ui::Progress;
 use crate::world::World;
 
-/// Hosts that work at the same time.
+/// Hosts that run steps concurrently.
 const WIDTH: usize = 16;
 
-/// Everything that carrying out needs.
+/// The context for carrying out a plan.
 pub struct Execution<'a> {
     pub plan: &'a Plan,
     pub inventory: &'a Inventory,
     pub world: &'a World,
     pub progress: &'a dyn Progress,
     pub interrupt: &'a Interrupt,
-    /// Where the authorities of the clusters are.
+    /// Directory of the certificate authorities.
     pub authority_dir: &'a Path,
 }
 
-/// How it went.
+/// The result.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Steps that are done, those of an earlier attempt included.
+    /// Completed steps, including those of earlier attempts.
     pub done: BTreeSet<u32>,
     pub failures: Vec<Failure>,
     pub was_interrupted: bool,
@@ -60,7 +60,7 @@ impl Report {
 }
 
 impl Execution<'_> {
-    /// Does what is not done yet. The journal says what is, and learns every step.
+    /// Runs the steps that the journal does not record as done, and records each.
     pub async fn run(&self, journal: Journal, done: BTreeSet<u32>) -> Report {
         let state = State {
             journal,
@@ -154,7 +154,7 @@ impl Execution<'_> {
         }
     }
 
-    /// One line for each host: that it is done, what failed, or that it was left waiting.
+    /// One line per host: done, failed, or not started.
     fn end_hosts(&self, report: &Report) {
         for host in self.hosts() {
             let all = self.steps_on(host).count();
@@ -173,7 +173,7 @@ impl Execution<'_> {
 struct State {
     journal: Journal,
     report: Mutex<Report>,
-    /// A step failed: nobody begins another one.
+    /// A step failed: no host starts another one.
     stop: AtomicBool,
 }
 
@@ -185,7 +185,7 @@ impl State {
             Ok(()) => drop(report.done.insert(step.number)),
             Err(error) => {
                 self.stop.store(true, Ordering::Relaxed);
-                // Ctrl-C is no failure of the step.
+                // Ctrl-C is not a failure of the step.
                 if !matches!(error, StepError::Interrupted) {
                     report.failures.push(Failure { step: step.clone(), error });
                 }
@@ -197,7 +197,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::Nobody;
+    use crate::world::NoAsker;
     use dkc_core::ids::{MemberNo, NodeUuid};
     use dkc_inventory::generation::Generation;
     use dkc_inventory::model::{Host, NodeName};
@@ -206,8 +206,8 @@ mod tests {
     use std::sync::Arc;
 
     #[derive(Default)]
-    struct Heard(Mutex<Vec<String>>);
-    impl Progress for Heard {
+    struct RecordedProgress(Mutex<Vec<String>>);
+    impl Progress for RecordedProgress {
         fn begin(&self, _: &str, _: u64) {}
         fn advance(&self, _: &str, _: u64, _: &str) {}
         fn end(&self, host: &str, text: &str, is_good: bool) {
@@ -215,7 +215,7 @@ mod tests {
         }
     }
 
-    struct Here {
+    struct LocalFixture {
         dir: tempfile::TempDir,
         root: String,
         node: String,
@@ -223,13 +223,13 @@ mod tests {
         operations: std::cell::Cell<u32>,
     }
 
-    impl Here {
-        fn new() -> Here {
+    impl LocalFixture {
+        fn new() -> LocalFixture {
             let dir = tempfile::tempdir().unwrap();
             let root = dir.path().join("root").display().to_string();
             let node = format!("{root}/c0-0");
             let uuid = "11111111-2222-4333-8444-555555555555".parse().unwrap();
-            Here { dir, root, node, uuid, operations: std::cell::Cell::new(0) }
+            LocalFixture { dir, root, node, uuid, operations: std::cell::Cell::new(0) }
         }
 
         fn plan(&self, actions: Vec<HostAction>) -> Plan {
@@ -264,8 +264,8 @@ mod tests {
             let local = Host { local: true, ..Host::with_defaults() };
             let hosts = [("127.0.0.1".parse().unwrap(), local)].into();
             let inventory = Inventory { hosts, ..Inventory::empty() };
-            let world = World::new(Arc::new(Nobody));
-            let heard = Heard::default();
+            let world = World::new(Arc::new(NoAsker));
+            let heard = RecordedProgress::default();
             let execution = Execution {
                 plan: &plan,
                 inventory: &inventory,
@@ -305,7 +305,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_node_is_made_twice_and_removed_and_nothing_is_left() {
-        let here = Here::new();
+        let here = LocalFixture::new();
         here.check(here.make(), (3, &[])).await;
         here.check(here.make(), (3, &[])).await;
         let receipts = std::fs::read_dir(format!("{}/receipts", here.root)).unwrap().count();
@@ -317,33 +317,39 @@ mod tests {
 
     #[tokio::test]
     async fn what_carries_another_marker_or_none_is_never_touched() {
-        let here = Here::new();
+        let here = LocalFixture::new();
         std::fs::create_dir(&here.root).unwrap();
         std::fs::write(format!("{}/thesis.txt", here.root), "years of work").unwrap();
-        let foreign = format!("{} on 127.0.0.1 is not ours: it holds files that are not dkc's", here.root);
+        let foreign = format!(
+            "{} on 127.0.0.1 does not belong to this node: it contains files that are not dkc's",
+            here.root
+        );
         here.check(here.make(), (0, &[&foreign])).await;
-        let unmarked = format!("{} on 127.0.0.1 is not ours: it carries no marker of dkc", here.root);
+        let unmarked =
+            format!("{} on 127.0.0.1 does not belong to this node: it has no dkc marker", here.root);
         here.check(vec![HostAction::RemoveRoot { root: here.root.clone() }], (0, &[&unmarked])).await;
         assert!(Path::new(&here.root).join("thesis.txt").exists());
 
-        let here = Here::new();
+        let here = LocalFixture::new();
         here.check(here.make(), (3, &[])).await;
         let other = "99999999-2222-4333-8444-555555555555".parse().unwrap();
-        let marked = format!("{} on 127.0.0.1 is not ours: it carries another marker", here.node);
+        let marked =
+            format!("{} on 127.0.0.1 does not belong to this node: it has a different marker", here.node);
         here.check(vec![here.remove(other)], (0, &[&marked])).await;
-        let left = format!("{} on 127.0.0.1 is not ours: a node is left in it: {}", here.root, here.node);
+        let left = format!(
+            "{} on 127.0.0.1 does not belong to this node: it still contains a node: {}",
+            here.root, here.node
+        );
         here.check(vec![HostAction::RemoveRoot { root: here.root.clone() }], (0, &[&left])).await;
     }
 
     #[tokio::test]
     async fn after_a_failure_no_further_step_begins() {
-        let here = Here::new();
+        let here = LocalFixture::new();
         let mut actions = here.make();
         actions.insert(2, HostAction::LinkProgram { dir: here.node.clone(), digest: "feed".into() });
-        let missing = format!(
-            "link program on 127.0.0.1 failed (status 1): {}/../bin/feed/dkc is not there",
-            here.node
-        );
+        let missing =
+            format!("link program on 127.0.0.1 failed (status 1): {}/../bin/feed/dkc is missing", here.node);
         here.check(actions, (2, &[&missing])).await;
         assert!(!Path::new(&here.node).join("node.yaml").exists());
     }

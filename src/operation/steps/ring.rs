@@ -1,6 +1,6 @@
-//! Steps that speak to the ring as a whole, through whichever of its servers answers. *Invariants:* each is
-//! idempotent, so a endpoint that fails in the middle of a sentence is no reason to stop: the next one is asked the same;
-//! what the ring refuses is told in its own words. Absent: any decision about who comes and who leaves.
+//! Steps on the ring as a whole, sent to any server that answers. *Invariants:* requests are idempotent, so a request whose
+//! endpoint fails is retried at the next one; refusals of the ring are reported verbatim. Absent: any decision about
+//! which members join or leave.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use super::StepError;
 use crate::interrupt::Interrupt;
 use crate::world::{World, WorldError};
 
-/// One change, through all endpoints again and again: longer than several elections and a host that times out.
+/// Limit of one change over all retries: longer than several elections and a host that times out.
 const CHANGE_LIMIT: Duration = Duration::from_secs(60);
-/// One answer. A change waits up to 10 s for a leader of the meta group.
+/// Timeout of one reply. A change waits up to 10 s for a leader of the meta group.
 const CHANGE_ANSWER_LIMIT: Duration = Duration::from_secs(15);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
-/// A merge in which nothing moves for so long is stuck: a member that it waits for is down.
+/// A merge without progress for this long is stuck: it waits for a member that is down.
 const MERGE_STILL_LIMIT: Duration = Duration::from_secs(300);
-/// After the last move leaders settle and followers catch up.
+/// Time for leaders to settle and followers to catch up after the last move.
 const HEALTHY_LIMIT: Duration = Duration::from_secs(90);
 const POLL_INTERVAL: Duration = Duration::from_millis(400);
 const ENDPOINT_PAUSE: Duration = Duration::from_millis(500);
@@ -36,7 +36,7 @@ pub struct RingSteps<'a> {
     pub on_words: &'a (dyn Fn(&str) + Send + Sync),
 }
 
-/// What the servers behind the endpoints said at one moment.
+/// The answers of all reachable endpoints at one moment.
 struct Answers(Vec<(Box<MetaView>, Box<NodeStatus>)>);
 
 impl Answers {
@@ -66,10 +66,10 @@ impl RingSteps<'_> {
         }
     }
 
-    /// Asks through one endpoint after the other until one brings the change through or the ring refuses it.
+    /// Tries one endpoint after another until the change is applied or the ring refuses it.
     async fn change(&self, request: &ControlRequest) -> Result<(), StepError> {
         let deadline = tokio::time::Instant::now() + CHANGE_LIMIT;
-        let mut last = "no server of it can be reached".to_owned();
+        let mut last = "none of its servers is reachable".to_owned();
         loop {
             for endpoint in self.endpoints {
                 match self.ask(endpoint, request, CHANGE_ANSWER_LIMIT).await {
@@ -85,9 +85,9 @@ impl RingSteps<'_> {
                 }
             }
             if tokio::time::Instant::now() > deadline {
-                return Err(StepError::Refused(format!("the ring cannot be changed: {last}")));
+                return Err(StepError::Refused(format!("cannot change the ring: {last}")));
             }
-            (self.on_words)(&format!("try again: {last}"));
+            (self.on_words)(&format!("retrying: {last}"));
             tokio::time::sleep(ENDPOINT_PAUSE).await;
         }
     }
@@ -104,7 +104,7 @@ impl RingSteps<'_> {
         host.control(&endpoint.dir).await?.ask(request, limit).await
     }
 
-    /// All endpoints side by side; those that do not answer are left out.
+    /// Queries all endpoints concurrently; omits those that do not answer.
     async fn look(&self) -> Answers {
         let each = self.endpoints.iter().map(|endpoint| async move {
             let status = match self.ask(endpoint, &ControlRequest::Status, ANSWER_LIMIT).await {
@@ -125,13 +125,13 @@ impl RingSteps<'_> {
         match tolerates {
             Some(now) if now >= failures => Ok(()),
             Some(now) => Err(StepError::Illegal(format!(
-                "it tolerates {now} failures now, the plan was made when it tolerated {failures}"
+                "the cluster tolerates {now} failures now; it tolerated {failures} when the plan was made"
             ))),
-            None => Err(StepError::Illegal("some tablet has too few replicas that run".into())),
+            None => Err(StepError::Illegal("a tablet has too few running replicas".into())),
         }
     }
 
-    /// Watches the merge to its end, and speaks MERGE and COMPMERGE where automerge does not.
+    /// Watches the merge until it completes, and sends MERGE and COMPMERGE where automerge does not.
     async fn merge(
         &self,
         operation: OperationId,
@@ -139,11 +139,11 @@ impl RingSteps<'_> {
         leave: &[NodeId],
     ) -> Result<(), StepError> {
         let mut has_merged = false;
-        let mut still = Still::new(MERGE_STILL_LIMIT);
+        let mut still = StallDetector::new(MERGE_STILL_LIMIT);
         loop {
             let answers = self.look().await;
             let Some(facts) = answers.facts() else {
-                still.check("no server of it answers")?;
+                still.check("none of its servers answers")?;
                 self.pause().await?;
                 continue;
             };
@@ -152,7 +152,7 @@ impl RingSteps<'_> {
                 && !is_at(view, come, leave)
             {
                 return Err(StepError::Illegal(
-                    "the operation was ended by somebody else (ring abortmerge?)".into(),
+                    "another operator ended the operation (ring abortmerge?)".into(),
                 ));
             }
             if is_at(view, come, leave) {
@@ -164,7 +164,7 @@ impl RingSteps<'_> {
             has_merged |= view.merge.is_some();
             if let Some(change) = next_word(view) {
                 match self.change(&ControlRequest::Change { operation: Some(operation), change }).await {
-                    // The view was older than the ring: look again.
+                    // The view was stale: look again.
                     Ok(()) | Err(StepError::Illegal(_)) => {}
                     Err(error) => return Err(error),
                 }
@@ -190,7 +190,7 @@ impl RingSteps<'_> {
         loop {
             let answers = self.look().await;
             let lacks = match answers.facts() {
-                None => "no server of it answers".to_owned(),
+                None => "none of its servers answers".to_owned(),
                 Some(facts) => match lacks(&facts, failures) {
                     None => return Ok(()),
                     Some(lacks) => lacks,
@@ -198,7 +198,7 @@ impl RingSteps<'_> {
             };
             if tokio::time::Instant::now() > deadline {
                 return Err(StepError::Refused(format!(
-                    "the ring is not complete after {} s: {lacks}",
+                    "the ring is still incomplete after {} s: {lacks}",
                     HEALTHY_LIMIT.as_secs()
                 )));
             }
@@ -207,7 +207,7 @@ impl RingSteps<'_> {
         }
     }
 
-    /// The merge goes on without us, so the first Ctrl-C is enough.
+    /// The merge continues without us, so the first Ctrl-C is enough.
     async fn pause(&self) -> Result<(), StepError> {
         tokio::select! {
             () = self.interrupt.pressed(1) => Err(StepError::Interrupted),
@@ -217,11 +217,11 @@ impl RingSteps<'_> {
 }
 
 fn gone(endpoint: &Endpoint) -> WorldError {
-    let reason = "the host is not in the inventory any more".to_owned();
+    let reason = "the host is no longer in the inventory".to_owned();
     WorldError::NoDaemon { host: endpoint.host.clone(), dir: endpoint.dir.clone(), reason }
 }
 
-/// Have all come who should, and left who should?
+/// Whether all members have joined and left as planned.
 fn is_at(view: &MetaView, come: &[NodeId], leave: &[NodeId]) -> bool {
     let has_come = |id: &NodeId| {
         let node = view.ring.node(*id);
@@ -231,7 +231,7 @@ fn is_at(view: &MetaView, come: &[NodeId], leave: &[NodeId]) -> bool {
     view.merge.is_none() && come.iter().all(has_come) && leave.iter().all(has_left)
 }
 
-/// What automerge will not say by itself.
+/// The command that automerge will not issue by itself.
 fn next_word(view: &MetaView) -> Option<MemberChange> {
     let is_automatic = view.is_automerge && !view.is_merge_suspended && !view.is_automerge_held;
     match &view.merge {
@@ -244,7 +244,7 @@ fn next_word(view: &MetaView) -> Option<MemberChange> {
 
 fn lacks(facts: &RingFacts<'_>, failures: u32) -> Option<String> {
     if facts.view.merge.is_some() {
-        return Some("a merge runs".into());
+        return Some("a merge is running".into());
     }
     if let Some(trouble) = facts.trouble() {
         return Some(trouble);
@@ -256,21 +256,21 @@ fn lacks(facts: &RingFacts<'_>, failures: u32) -> Option<String> {
     }
     match facts.tolerates() {
         Some(now) if now >= failures => None,
-        Some(now) => Some(format!("it tolerates {now} failures, not {failures} yet")),
-        None => Some("some tablet has too few replicas that run".into()),
+        Some(now) => Some(format!("it tolerates {now} of {failures} failures so far")),
+        None => Some("a tablet has too few running replicas".into()),
     }
 }
 
-/// Notices when nothing changes any more.
-struct Still {
+/// Detects a merge without progress.
+struct StallDetector {
     limit: Duration,
     last: String,
     since: tokio::time::Instant,
 }
 
-impl Still {
-    fn new(limit: Duration) -> Still {
-        Still { limit, last: String::new(), since: tokio::time::Instant::now() }
+impl StallDetector {
+    fn new(limit: Duration) -> StallDetector {
+        StallDetector { limit, last: String::new(), since: tokio::time::Instant::now() }
     }
 
     fn saw(&mut self, state: &str) {
@@ -283,7 +283,7 @@ impl Still {
     fn check(&self, waits_for: &str) -> Result<(), StepError> {
         match self.since.elapsed() > self.limit {
             true => Err(StepError::Refused(format!(
-                "nothing has moved for {} s ({waits_for}); when the cause is gone, resume",
+                "no progress for {} s ({waits_for}); fix the cause, then resume",
                 self.limit.as_secs()
             ))),
             false => Ok(()),

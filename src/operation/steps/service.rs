@@ -1,6 +1,5 @@
-//! What keeps a node running: systemd (of the system or of the user) or dkcd's own supervision, behind the same five
-//! words. *Invariant:* a node that was started comes back after a reboot where systemd is there, one that was stopped
-//! does not.
+//! Service managers behind one interface: systemd (system or user) or dkcd's own supervisor. *Invariant:* under systemd, a
+//! started node restarts after a reboot, a stopped one does not.
 
 use std::time::Duration;
 
@@ -9,12 +8,12 @@ use dkc_inventory::observed::ServiceManager;
 
 use crate::world::{Host, Input, STEP_LIMIT, Script, WorldError};
 
-/// A graceful stop hands leadership away and closes; the unit's own limit is 60 s.
+/// A graceful stop transfers leaderships first; the unit's own limit is 60 s.
 const STOP_LIMIT: Duration = Duration::from_secs(90);
-/// What is shown of a log when something went wrong.
+/// Log lines shown after a failure.
 pub const LAST_LINES: u32 = 12;
 
-/// `manage` speaks to the right systemd. $1 is always the manager's word.
+/// `manage` calls the right systemd. $1 is always the manager.
 macro_rules! with_systemd {
     ($script:literal) => {
         concat!(
@@ -63,7 +62,7 @@ const START: &str = with_systemd!(
     pid=$(head -n 1 "$1/run/dkcd.pid" 2>/dev/null)
     case $pid in *[!0-9]*|'') ;; *) [ -d "/proc/$pid" ] && exit 0;; esac
     mkdir -p "$1/log"
-    # The supervisor leaves this shell and its streams behind; what it said is kept where the disk has room.
+    # The supervisor detaches; its output is kept if the disk has room.
     said=$("$1/dkcd" supervise --dir "$1" </dev/null 2>&1) && exit 0
     status=$?
     { printf '%s\n' "$said" > "$1/log/start.log"; } 2>/dev/null
@@ -101,20 +100,20 @@ if [ "$manager" = system ]; then as_root rm -f "$file"; else rm -f "$file"; fi
 manage daemon-reload"#
 );
 
-/// $1 directory, $2 unit: `running`, or why not. Looks at whichever keeps this node, without being told.
+/// $1 directory, $2 unit: `running`, or why not. Finds out itself which manager the node has.
 const STATE: &str = r#"XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; export XDG_RUNTIME_DIR
 pid=$(head -n 1 "$1/run/dkcd.pid" 2>/dev/null)
 case $pid in *[!0-9]*|'') ;; *) [ -d "/proc/$pid" ] && { echo running; exit 0; };; esac
 if [ -e "/etc/systemd/system/$2" ]; then state=$(systemctl show -p ActiveState -p SubState -p Result "$2")
 elif [ -e "${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/$2" ]; then
   state=$(systemctl --user show -p ActiveState -p SubState -p Result "$2")
-elif [ -s "$1/run/gave-up" ]; then echo "its supervisor $(head -n 1 "$1/run/gave-up")"; exit 0
-else echo "its process has ended"; exit 0; fi
+elif [ -s "$1/run/gave-up" ]; then echo "supervisor $(head -n 1 "$1/run/gave-up")"; exit 0
+else echo "the process has ended"; exit 0; fi
 case $state in
-  *auto-restart*) echo "it keeps ending, systemd tries again";;
+  *auto-restart*) echo "it keeps crashing; systemd is restarting it";;
   *ActiveState=activating*|*ActiveState=active*) echo running;;
   *Result=*) echo "systemd: ${state##*Result=}" | head -n 1;;
-  *) echo "its process has ended";;
+  *) echo "the process has ended";;
 esac"#;
 
 /// $1 directory, $2 unit, $3 lines: first where the log is, then its end.
@@ -142,7 +141,7 @@ fn word(manager: ServiceManager) -> &'static str {
     }
 }
 
-/// The unit of the node whose directory this is: they share the node's name.
+/// The unit of the node in this directory: both carry the node's name.
 fn unit_of(dir: &str) -> String {
     format!("dkcd@{}.service", dir.rsplit('/').next().unwrap_or(dir))
 }
@@ -175,7 +174,7 @@ pub async fn stop(host: &Host, manager: ServiceManager, dir: &str) -> Result<(),
     run(host, "stop", STOP, &[word(manager), dir, &unit_of(dir)], STOP_LIMIT).await
 }
 
-/// Stops the node and takes its service away; its directory stays.
+/// Stops the node and removes its service; its directory stays.
 pub async fn remove(host: &Host, manager: ServiceManager, dir: &str) -> Result<(), WorldError> {
     stop(host, manager, dir).await?;
     run(host, "remove service", REMOVE, &[word(manager), dir, &unit_of(dir)], STEP_LIMIT).await
@@ -195,8 +194,8 @@ pub async fn state(host: &Host, dir: &str) -> Result<NodeState, WorldError> {
     Ok(if said == "running" { NodeState::Running } else { NodeState::Stopped(said) })
 }
 
-/// The last lines of a node's log and where the rest is. A log that cannot be read is empty: it is asked for when
-/// something else has failed already.
+/// The last lines of a node's log and where the log is. An unreadable log is empty: it is only read after another
+/// failure.
 pub async fn log(host: &Host, manager: ServiceManager, dir: &str, lines: u32) -> (Vec<String>, String) {
     let (tail, place) = log_anywhere(host, dir, lines).await;
     match (manager, tail.is_empty()) {

@@ -12,7 +12,7 @@ use nix::pty::{Winsize, openpty};
 use super::wait_for;
 
 /// How long a test waits for a text: several times what a loaded machine needs.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 pub struct Terminal {
     child: Child,
@@ -57,7 +57,7 @@ impl Terminal {
     /// Waits until `want` appears after everything that was expected before.
     #[track_caller]
     pub fn expect(&mut self, want: &str) -> &mut Terminal {
-        let deadline = std::time::Instant::now() + PATIENCE;
+        let deadline = std::time::Instant::now() + TIMEOUT;
         loop {
             let found = {
                 let screen = self.screen.lock().unwrap();
@@ -104,7 +104,7 @@ impl Terminal {
     pub fn ends(&mut self) -> i32 {
         let child = &mut self.child;
         let status =
-            wait_for("the program at the terminal to end", PATIENCE, || child.try_wait().expect("waiting"));
+            wait_for("the program at the terminal to end", TIMEOUT, || child.try_wait().expect("waiting"));
         status.code().unwrap_or(-1)
     }
 }

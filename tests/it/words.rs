@@ -1,0 +1,57 @@
+//! Wording: phrases that were replaced once do not come back into help, errors, plans or man pages. The list names the phrase
+//! and what to write instead; sources are searched as text, so it covers comments too.
+
+use std::path::{Path, PathBuf};
+
+/// A phrase and its replacement.
+const BANISHED: &[(&str, &str)] = &[
+    ("none is named and none is in use", "no cluster specified"),
+    ("it is so already", "already up to date"),
+    ("Limit of one answer", "timeout per host reply"),
+    ("Ask again and again", "refresh every TIME"),
+    ("reasons against it", "refused for N reasons"),
+    ("cannot be spoken to", "unreachable"),
+    ("stands twice", "duplicate"),
+    ("what is no answer", "invalid reply"),
+    ("makes no sense", "invalid reply"),
+    ("the way leads through", "connected via"),
+    ("for another hour", "for later"),
+    ("may be given several times", "repeatable"),
+    ("then retype", "then run the command again"),
+    ("by somebody else", "another operator, another process"),
+    ("nobody needs", "not needed"),
+    ("cannot change any more", "can no longer change"),
+    ("is not in the inventory any more", "is no longer in the inventory"),
+    ("data moves to its new places", "data moves to its new replicas"),
+    ("is lost for ever", "is lost"),
+    ("serves all the time", "keeps serving"),
+    ("The cluster (default: the one in use)", "Cluster name (default: the one chosen with use)"),
+];
+
+fn files_below(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).expect("a directory of the project") {
+        let path = entry.expect("an entry").path();
+        match path.is_dir() {
+            true => files_below(&path, found),
+            false => found.push(path),
+        }
+    }
+}
+
+#[test]
+fn banished_phrases_stay_out_of_help_errors_and_man_pages() {
+    let mut files = Vec::new();
+    ["src", "inventory/src", "man", "completions"]
+        .iter()
+        .for_each(|dir| files_below(Path::new(dir), &mut files));
+    files.push("README.md".into());
+    let mut found = Vec::new();
+    for file in &files {
+        // Man pages escape the hyphen.
+        let text = std::fs::read_to_string(file).expect("a text file").replace("\\-", "-");
+        for (phrase, instead) in BANISHED.iter().filter(|(phrase, _)| text.contains(phrase)) {
+            found.push(format!("{}: '{phrase}', write '{instead}'", file.display()));
+        }
+    }
+    assert!(files.len() > 100 && found.is_empty(), "{}", found.join("\n"));
+}
