@@ -1,11 +1,12 @@
 //! `data`: single operations on the keys of a cluster, for an operator who inspects or corrects them.
 //! `-` reads the value from standard input, which keeps it out of the process list.
 
-use std::io::Read;
+use std::io::Read as _;
 use std::time::Duration;
 
-use dkc_core::control::{Blob, ControlReply, ControlRequest, DataMode, DataOperation, DataReply};
+use dkc_core::control::{Blob, ControlReply, ControlRequest, DataRequest};
 use dkc_core::ids::{ClusterName, Namespace};
+use dkc_core::kv::{Command, Expiry, Key, Read, Record, Reply, StoreMode, Write};
 use dkc_inventory::model::{Inventory, node_dir};
 use dkc_inventory::plan::Target;
 use serde::Serialize;
@@ -124,14 +125,20 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     let mut server = Server::find(session, cluster, args.namespace).await?;
     match args.command {
         DataCommand::Keys { prefix, limit } => keys(session, &mut server, prefix, limit).await,
+        DataCommand::Count => {
+            let namespace = server.namespace.clone();
+            let reply = server.ask(DataRequest::Count { namespace }).await?;
+            print_outcome(session, "", reply)
+        }
         DataCommand::Rm { keys } => remove(session, &mut server, keys).await,
         DataCommand::Print { key, long, raw } => {
-            let reply = server.ask(DataOperation::Get { key: text(&key) }).await?;
+            let get = Command::Read(Read::Get { key: server.key(&key) });
+            let reply = server.ask(DataRequest::Command(get)).await?;
             print(session, &key, reply, PrintStyle { is_long: long, is_raw: raw })
         }
         other => {
-            let (words, operation) = operation(other)?;
-            let reply = server.ask(operation).await?;
+            let (words, command) = key_command(&server.namespace, other)?;
+            let reply = server.ask(DataRequest::Command(command)).await?;
             print_outcome(session, &words, reply)
         }
     }
@@ -170,9 +177,12 @@ impl Server {
         Err(no_server(&cluster, failures, is_stopped))
     }
 
-    async fn ask(&mut self, operation: DataOperation) -> Result<DataReply, CommandError> {
-        let request = ControlRequest::Data { namespace: self.namespace.clone(), operation };
-        match self.client.ask(&request, DATA_TIMEOUT).await {
+    fn key(&self, key: &str) -> Key {
+        Key { namespace: self.namespace.clone(), bytes: key.to_owned().into() }
+    }
+
+    async fn ask(&mut self, request: DataRequest) -> Result<Reply, CommandError> {
+        match self.client.ask(&ControlRequest::Data(request), DATA_TIMEOUT).await {
             Ok(ControlReply::Data(reply)) => Ok(reply),
             Ok(ControlReply::Error { message, is_outcome_unknown: true }) => {
                 Err(CommandError::new(&codes::OUTCOME_UNKNOWN, message)
@@ -218,40 +228,43 @@ async fn open(
     Ok(client)
 }
 
-fn text(word: &str) -> Blob {
-    Blob::from_bytes(word.as_bytes())
+fn expiry(time: Option<Duration>) -> Expiry {
+    time.map_or(Expiry::Never, |time| Expiry::After(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
 }
 
-fn milliseconds(time: Option<Duration>) -> Option<u64> {
-    time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
-}
-
-/// The request for a command, and the key to name in messages.
-fn operation(command: DataCommand) -> Result<(String, DataOperation), CommandError> {
+/// The key-value command, and the key to name in messages.
+fn key_command(namespace: &Namespace, command: DataCommand) -> Result<(String, Command), CommandError> {
+    let named = |key: &str| Key { namespace: namespace.clone(), bytes: key.to_owned().into() };
     Ok(match command {
         DataCommand::Set { key, value, expires, flags, add, replace, cas } => {
             let mode = match (add, replace, cas) {
-                (true, _, _) => DataMode::Add,
-                (_, true, _) => DataMode::Replace,
-                (_, _, Some(version)) => DataMode::Cas(version),
-                _ => DataMode::Set,
+                (true, _, _) => StoreMode::Add,
+                (_, true, _) => StoreMode::Replace,
+                (_, _, Some(version)) => StoreMode::Cas(version),
+                _ => StoreMode::Set,
             };
-            let value = if value == "-" { Blob::from_bytes(&standard_input()?) } else { text(&value) };
-            let expires_in_ms = milliseconds(expires);
-            (key.clone(), DataOperation::Set { key: text(&key), value, flags, expires_in_ms, mode })
+            let value = if value == "-" { standard_input()?.into() } else { value.into() };
+            let write = Write::Store { key: named(&key), mode, flags, expiry: expiry(expires), value };
+            (key, Command::Write(write))
         }
         DataCommand::Incr { key, by } => {
-            (key.clone(), DataOperation::Increment { key: text(&key), by, is_decrement: false })
+            let write = Write::Increment { key: named(&key), by, is_decrement: false };
+            (key, Command::Write(write))
         }
         DataCommand::Decr { key, by } => {
-            (key.clone(), DataOperation::Increment { key: text(&key), by, is_decrement: true })
+            let write = Write::Increment { key: named(&key), by, is_decrement: true };
+            (key, Command::Write(write))
         }
         DataCommand::Touch { key, expires } => {
-            (key.clone(), DataOperation::Touch { key: text(&key), expires_in_ms: milliseconds(expires) })
+            let write = Write::Touch { key: named(&key), expiry: expiry(expires) };
+            (key, Command::Write(write))
         }
-        DataCommand::Count => (String::new(), DataOperation::Count),
-        DataCommand::Print { key, .. } => (key.clone(), DataOperation::Get { key: text(&key) }),
-        DataCommand::Rm { .. } | DataCommand::Keys { .. } => return Err(CommandError::bug("handled before")),
+        DataCommand::Print { .. }
+        | DataCommand::Rm { .. }
+        | DataCommand::Keys { .. }
+        | DataCommand::Count => {
+            return Err(CommandError::bug("handled before"));
+        }
     })
 }
 
@@ -268,14 +281,14 @@ fn standard_input() -> Result<Vec<u8>, CommandError> {
 }
 
 /// Reports the outcome of a change.
-fn print_outcome(session: &Session, key: &str, reply: DataReply) -> Result<(), CommandError> {
+fn print_outcome(session: &Session, key: &str, reply: Reply) -> Result<(), CommandError> {
     let refused = |what: String| Err(CommandError::new(&codes::DATA_REFUSED, what).now("nothing changed"));
     let shown = quoted(key.as_bytes());
     match reply {
-        DataReply::Stored { version } => print_done(session, key, "stored", Some(version)),
-        DataReply::Touched => print_done(session, key, "touched", None),
-        DataReply::Removed => print_done(session, key, "removed", None),
-        DataReply::Number { value } => {
+        Reply::Stored { version } => print_done(session, key, "stored", Some(version)),
+        Reply::Touched => print_done(session, key, "touched", None),
+        Reply::Deleted => print_done(session, key, "removed", None),
+        Reply::Number { value, .. } => {
             let mut listing = Listing::new(&["key", "value"]);
             listing
                 .push(vec![key.into(), value.to_string()], serde_json::json!({ "key": key, "value": value }));
@@ -285,23 +298,21 @@ fn print_outcome(session: &Session, key: &str, reply: DataReply) -> Result<(), C
             }
             Ok(())
         }
-        DataReply::Count { records, bytes } => {
+        Reply::Count { records, bytes } => {
             let mut listing = Listing::new(&["records", "bytes"]);
             let row = vec![records.to_string(), bytes.to_string()];
             listing.push(row, serde_json::json!({ "records": records, "bytes": bytes }));
             session.show(Format::Table, &listing);
             Ok(())
         }
-        DataReply::NotFound => {
-            Err(CommandError::new(&codes::NO_KEY, format!("{shown} => value is not found"))
-                .now("nothing changed"))
-        }
-        DataReply::NotStored => {
+        Reply::NotFound => Err(CommandError::new(&codes::NO_KEY, format!("{shown} => value is not found"))
+            .now("nothing changed")),
+        Reply::NotStored => {
             refused(format!("{shown}: not stored: --add requires a missing key, --replace an existing one"))
         }
-        DataReply::Exists => refused(format!("the version of {shown} has changed")),
-        DataReply::NotANumber => refused(format!("the value of {shown} is not a number")),
-        DataReply::TooLarge => refused(format!("{shown}: key or value exceeds the cluster's size limit")),
+        Reply::Exists => refused(format!("the version of {shown} has changed")),
+        Reply::NotANumber => refused(format!("the value of {shown} is not a number")),
+        Reply::TooLarge => refused(format!("{shown}: key or value exceeds the cluster's size limit")),
         other => Err(CommandError::bug(format!("unexpected reply to a change: {other:?}"))),
     }
 }
@@ -335,10 +346,10 @@ struct PrintedRecord<'a> {
 }
 
 /// `"key" => "value"`; a missing key is printed in the same form and exits with 1.
-fn print(session: &Session, key: &str, reply: DataReply, style: PrintStyle) -> Result<(), CommandError> {
-    let DataReply::Value { value, flags, version, expires_at_ms, modified_at_ms } = reply else {
+fn print(session: &Session, key: &str, reply: Reply, style: PrintStyle) -> Result<(), CommandError> {
+    let Reply::Record(Record { value: bytes, flags, version, expires_at_ms, modified_at_ms }) = reply else {
         return match reply {
-            DataReply::NotFound => {
+            Reply::NotFound => {
                 if session.settings.output.is_none() && !style.is_raw {
                     session.ui.data_line(&format!("{} => value is not found", quoted(key.as_bytes())));
                 }
@@ -347,13 +358,13 @@ fn print(session: &Session, key: &str, reply: DataReply, style: PrintStyle) -> R
             other => print_outcome(session, key, other),
         };
     };
-    let bytes = value.to_bytes().map_err(|error| CommandError::bug(format!("a value: {error}")))?;
     if style.is_raw {
         session.ui.data_bytes(&bytes);
         return Ok(());
     }
     let mut listing =
         Listing::new(&["key", "value", "version", "flags", "expires at (ms)", "modified at (ms)"]);
+    let value = Blob::from_bytes(&bytes);
     let record = PrintedRecord { key, value: &value, version, flags, expires_at_ms, modified_at_ms };
     let expires = expires_at_ms.map(|at| at.to_string()).unwrap_or_default();
     let row = [
@@ -397,8 +408,9 @@ fn shown(bytes: &[u8]) -> String {
 async fn remove(session: &Session, server: &mut Server, keys: Vec<String>) -> Result<(), CommandError> {
     let mut missing = Vec::new();
     for key in keys {
-        match server.ask(DataOperation::Remove { key: text(&key) }).await? {
-            DataReply::NotFound => missing.push(quoted(key.as_bytes())),
+        let delete = Write::Delete { key: server.key(&key), version: None };
+        match server.ask(DataRequest::Command(Command::Write(delete))).await? {
+            Reply::NotFound => missing.push(quoted(key.as_bytes())),
             reply => print_outcome(session, &key, reply)?,
         }
     }
@@ -419,15 +431,15 @@ async fn keys(
     let mut listing = Listing::new(&["key"]);
     let (mut cursor, mut left) = (None, limit);
     while left > 0 {
-        let prefix = prefix.as_deref().map(text);
-        let operation = DataOperation::Keys { prefix, cursor: cursor.take(), limit: left.min(KEYS_PAGE) };
-        let DataReply::Keys { keys, next } = server.ask(operation).await? else {
+        let (namespace, prefix) = (server.namespace.clone(), prefix.clone().unwrap_or_default().into());
+        let request =
+            DataRequest::Keys { namespace, prefix, cursor: cursor.take(), limit: left.min(KEYS_PAGE) };
+        let Reply::Keys { keys, next } = server.ask(request).await? else {
             return Err(CommandError::bug("unexpected reply to a request for keys"));
         };
         left = left.saturating_sub(keys.len() as u32);
         for key in keys {
-            let bytes = key.to_bytes().map_err(|error| CommandError::bug(format!("a key: {error}")))?;
-            listing.push(vec![shown(&bytes)], key);
+            listing.push(vec![shown(&key)], Blob::from_bytes(&key));
         }
         match next {
             Some(next) => cursor = Some(next),

@@ -13,10 +13,10 @@ use dkc_core::config::{
     layout,
 };
 use dkc_core::control::{
-    Blob, ControlReply, ControlRequest, DataMode, DataOperation, DataReply, MetaView, NodeStatus, RoleStatus,
-    ServerStatus,
+    ControlReply, ControlRequest, DataRequest, MetaView, NodeStatus, RoleStatus, ServerStatus,
 };
 use dkc_core::ids::{ClusterId, MemberNo, NodeId, NodeUuid, SlaveId};
+use dkc_core::kv::{self, Expiry, Key, Read, Reply, StoreMode, Write};
 use dkc_core::meta::MemberChange;
 use dkc_core::ring::{ActionProgress, MemberAction, Node};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
@@ -349,33 +349,46 @@ impl Server {
         self.try_status().expect("a status")
     }
 
-    pub fn data(&self, operation: DataOperation) -> ControlReply {
-        self.ask(&ControlRequest::Data { namespace: Default::default(), operation })
+    pub fn data(&self, request: DataRequest) -> ControlReply {
+        self.ask(&ControlRequest::Data(request))
     }
 
     pub fn set(&self, key: &str, value: &str) -> ControlReply {
-        let (key, value) = (Blob::Text(key.into()), Blob::Text(value.into()));
-        self.data(DataOperation::Set { key, value, flags: 0, expires_in_ms: None, mode: DataMode::Set })
+        self.data(set(key, value))
     }
 
     pub fn get(&self, key: &str) -> Option<String> {
-        match self.data(DataOperation::Get { key: Blob::Text(key.into()) }) {
-            ControlReply::Data(DataReply::Value { value: Blob::Text(value), .. }) => Some(value),
-            ControlReply::Data(DataReply::NotFound) => None,
+        match self.data(get(key)) {
+            ControlReply::Data(Reply::Record(record)) => {
+                Some(String::from_utf8(record.value.to_vec()).expect("values of tests are text"))
+            }
+            ControlReply::Data(Reply::NotFound) => None,
             other => panic!("get {key}: {other:?}"),
         }
     }
 }
 
+fn named(key: &str) -> Key {
+    Key { namespace: Default::default(), bytes: key.to_owned().into() }
+}
+
+pub fn get(key: &str) -> DataRequest {
+    DataRequest::Command(kv::Command::Read(Read::Get { key: named(key) }))
+}
+
+fn set(key: &str, value: &str) -> DataRequest {
+    let (key, mode, expiry) = (named(key), StoreMode::Set, Expiry::Never);
+    let write = Write::Store { key, mode, flags: 0, expiry, value: value.to_owned().into() };
+    DataRequest::Command(kv::Command::Write(write))
+}
+
 /// Sets a key through a control socket; whether that was acknowledged.
 pub fn set_at(socket: &Path, key: &str, value: &str) -> bool {
-    let (key, value) = (Blob::Text(key.into()), Blob::Text(value.into()));
-    let operation = DataOperation::Set { key, value, flags: 0, expires_in_ms: None, mode: DataMode::Set };
-    let request = ControlRequest::Data { namespace: Default::default(), operation };
+    let request = ControlRequest::Data(set(key, value));
     let line = serde_json::to_string(&request).expect("a request is JSON");
     let answer = dkcd::control::ask(socket, &line, TIMEOUT);
     let reply = answer.ok().and_then(|answer| serde_json::from_str(&answer).ok());
-    matches!(reply, Some(ControlReply::Data(DataReply::Stored { .. })))
+    matches!(reply, Some(ControlReply::Data(Reply::Stored { .. })))
 }
 
 impl Drop for Server {

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dkc_core::config::layout;
-use dkc_core::control::{ControlReply, DataReply};
+use dkc_core::control::ControlReply;
 use dkc_core::ids::NodeId;
+use dkc_core::kv::Reply;
 use dkc_core::meta::MemberChange;
 
 use crate::lab::{Lab, Server, wait_for};
@@ -131,5 +132,5 @@ fn one_server_grows_to_three_and_five_and_shrinks_to_three_while_others_write() 
         ends_saying(server, TOLD, 2);
     }
     let reply = lab.servers[2].set("after", "all");
-    assert!(matches!(reply, ControlReply::Data(DataReply::Stored { .. })), "{reply:?}");
+    assert!(matches!(reply, ControlReply::Data(Reply::Stored { .. })), "{reply:?}");
 }

@@ -3,13 +3,15 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 
-use dkc_core::control::{Blob, ControlReply, ControlRequest, DataOperation, DataReply};
+use bytes::Bytes;
+use dkc_core::control::{ControlReply, ControlRequest, DataRequest};
+use dkc_core::kv::Reply;
 use nix::sys::signal::Signal;
 
-use crate::lab::{Lab, Server, wait_for};
+use crate::lab::{Lab, Server, get, wait_for};
 
 fn is_stored(reply: &ControlReply) -> bool {
-    matches!(reply, ControlReply::Data(DataReply::Stored { .. }))
+    matches!(reply, ControlReply::Data(Reply::Stored { .. }))
 }
 
 /// Writes keys `from..to` through the server; returns those that were acknowledged.
@@ -53,8 +55,8 @@ fn three_servers_are_founded_and_keep_what_they_are_given() {
         assert_eq!(found, Some(format!("value-{number}")));
     }
     assert_eq!(lab.servers[0].get("no such key"), None);
-    let count = lab.servers[0].data(DataOperation::Count);
-    assert!(matches!(count, ControlReply::Data(DataReply::Count { records: 60, .. })), "{count:?}");
+    let count = lab.servers[0].data(DataRequest::Count { namespace: Default::default() });
+    assert!(matches!(count, ControlReply::Data(Reply::Count { records: 60, .. })), "{count:?}");
     let status = lab.servers[2].status();
     assert!(status.is_founded && status.tolerates == 1 && status.members.iter().all(|member| member.is_up));
     assert_eq!(
@@ -86,9 +88,9 @@ fn keys_are_listed_page_by_page_with_their_prefix() {
     lab.servers[0].set("other", "x");
     let (mut cursor, mut keys) = (None, Vec::new());
     loop {
-        let prefix = Some(Blob::Text("key-".into()));
-        match lab.servers[0].data(DataOperation::Keys { prefix, cursor, limit: 7 }) {
-            ControlReply::Data(DataReply::Keys { keys: page, next }) => {
+        let (namespace, prefix) = (Default::default(), Bytes::from_static(b"key-"));
+        match lab.servers[0].data(DataRequest::Keys { namespace, prefix, cursor, limit: 7 }) {
+            ControlReply::Data(Reply::Keys { keys: page, next }) => {
                 keys.extend(page);
                 cursor = next;
             }
@@ -98,9 +100,9 @@ fn keys_are_listed_page_by_page_with_their_prefix() {
             break;
         }
     }
-    keys.sort_by_key(|key| key.to_bytes().ok());
-    let mut want: Vec<Blob> = (0..25).map(|number| Blob::Text(format!("key-{number}"))).collect();
-    want.sort_by_key(|key| key.to_bytes().ok());
+    keys.sort();
+    let mut want: Vec<Bytes> = (0..25).map(|number| format!("key-{number}").into()).collect();
+    want.sort();
     assert_eq!(keys, want);
 }
 
@@ -189,9 +191,7 @@ fn a_leader_that_was_paused_does_not_answer_from_the_past() {
     let other = &lab.servers[(at + 1) % 3];
     lab.servers[at].signal(Signal::SIGSTOP);
     // These lie in the paused process's sockets until it goes on.
-    let get = DataOperation::Get { key: Blob::Text("key".into()) };
-    let line = serde_json::to_string(&ControlRequest::Data { namespace: Default::default(), operation: get })
-        .expect("JSON");
+    let line = serde_json::to_string(&ControlRequest::Data(get("key"))).expect("JSON");
     let waiting: Vec<UnixStream> = (0..8)
         .map(|_| {
             let mut stream = UnixStream::connect(lab.servers[at].socket()).expect("the socket is there");
@@ -206,8 +206,7 @@ fn a_leader_that_was_paused_does_not_answer_from_the_past() {
         let mut answer = String::new();
         BufReader::new(stream).read_line(&mut answer).expect("an answer");
         let reply: ControlReply = serde_json::from_str(&answer).expect("JSON");
-        let is_new =
-            matches!(&reply, ControlReply::Data(DataReply::Value { value: Blob::Text(v), .. }) if v == "new");
+        let is_new = matches!(&reply, ControlReply::Data(Reply::Record(record)) if record.value == "new");
         assert!(is_new || matches!(reply, ControlReply::Error { .. }), "{reply:?}");
     }
 }

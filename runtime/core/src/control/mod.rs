@@ -3,18 +3,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{
-    ClusterId, ClusterName, MemberNo, Namespace, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId,
-};
+use crate::ids::{ClusterId, ClusterName, MemberNo, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId};
+use crate::kv::Reply;
 use crate::meta::{MemberChange, Merge, Operation, OperationId};
 use crate::ring::{Node, RingMap};
 
 mod blob;
+mod data;
 #[cfg(test)]
 mod tests;
 
 pub use crate::meta::MetaView;
 pub use blob::BadBase64;
+pub use data::DataRequest;
 
 /// Longest request line.
 pub const CONTROL_LINE_MAX_BYTES: usize = 96 * 1024 * 1024;
@@ -31,7 +32,7 @@ pub enum ControlRequest {
     /// Hand all leadership away, because this node will stop.
     PrepareStop,
     /// One key-value operation, routed to its leader. Bytes are given as text where they are UTF-8, else as base64.
-    Data { namespace: Namespace, operation: DataOperation },
+    Data(DataRequest),
     /// Prometheus text.
     Metrics,
     /// A CHMPX word with its parameters; answers `ControlReply::Text`.
@@ -57,56 +58,13 @@ pub enum Blob {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DataOperation {
-    Get {
-        key: Blob,
-    },
-    Set {
-        key: Blob,
-        value: Blob,
-        flags: u32,
-        expires_in_ms: Option<u64>,
-        mode: DataMode,
-    },
-    Remove {
-        key: Blob,
-    },
-    Increment {
-        key: Blob,
-        by: u64,
-        is_decrement: bool,
-    },
-    Touch {
-        key: Blob,
-        expires_in_ms: Option<u64>,
-    },
-    /// Keys in tablet order; `cursor` is what the last answer's `next` said.
-    Keys {
-        prefix: Option<Blob>,
-        cursor: Option<String>,
-        limit: u32,
-    },
-    Count,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DataMode {
-    Set,
-    Add,
-    Replace,
-    Append,
-    Prepend,
-    Cas(u64),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum ControlReply {
     Status(Box<NodeStatus>),
     Ring(Option<RingMap>),
     Ok,
-    Data(DataReply),
+    /// What a key-value operation came to.
+    #[serde(with = "data")]
+    Data(Reply),
     Text(String),
     /// `None` until the cluster is founded as far as this node knows.
     Meta(Option<Box<MetaView>>),
@@ -119,23 +77,6 @@ pub enum ControlReply {
         message: String,
         is_outcome_unknown: bool,
     },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DataReply {
-    Value { value: Blob, flags: u32, version: u64, expires_at_ms: Option<u64>, modified_at_ms: u64 },
-    NotFound,
-    Stored { version: u64 },
-    NotStored,
-    Exists,
-    Removed,
-    Touched,
-    Number { value: u64 },
-    NotANumber,
-    TooLarge,
-    Keys { keys: Vec<Blob>, next: Option<String> },
-    Count { records: u64, bytes: u64 },
 }
 
 /// A replica on its way from this node to another, while a merge runs.

@@ -1,5 +1,8 @@
+use bytes::Bytes;
+
 use super::*;
-use crate::ids::SlaveId;
+use crate::ids::{Namespace, SlaveId};
+use crate::kv::{Command, Expiry, Key, Read, Record, StoreMode, Write};
 use crate::ring::{ActionProgress, InRing, MemberAction};
 
 /// A value and the JSON that it is, for ever.
@@ -16,39 +19,87 @@ fn the_json_of_requests_never_changes() {
     check(ControlRequest::Status, r#"{"do":"status"}"#);
     check(ControlRequest::PrepareStop, r#"{"do":"prepare_stop"}"#);
     check(ControlRequest::Word { line: "VERSION".into() }, r#"{"do":"word","line":"VERSION"}"#);
-    let data = |operation| ControlRequest::Data { namespace: Namespace::default(), operation };
-    let text = |text: &str| Blob::Text(text.into());
+    let data = |command| ControlRequest::Data(DataRequest::Command(command));
+    let key = || Key { namespace: Namespace::default(), bytes: Bytes::from_static(b"k") };
     check(
-        data(DataOperation::Get { key: text("k") }),
+        data(Command::Read(Read::Get { key: key() })),
         r#"{"do":"data","namespace":"default","operation":{"get":{"key":{"text":"k"}}}}"#,
     );
+    let store = |mode, expiry| {
+        let value = Bytes::from_static(b"\xff\xfe");
+        data(Command::Write(Write::Store { key: key(), mode, flags: 0, expiry, value }))
+    };
     check(
-        data(DataOperation::Set {
-            key: text("k"),
-            value: Blob::Base64("//4=".into()),
-            flags: 0,
-            expires_in_ms: None,
-            mode: DataMode::Cas(7),
-        }),
+        store(StoreMode::Cas(7), Expiry::Never),
         concat!(
             r#"{"do":"data","namespace":"default","operation":{"set":{"key":{"text":"k"},"#,
             r#""value":{"base64":"//4="},"flags":0,"expires_in_ms":null,"mode":{"cas":7}}}}"#
         ),
     );
     check(
-        data(DataOperation::Keys { prefix: None, cursor: None, limit: 10 }),
+        data(Command::Write(Write::Delete { key: key(), version: None })),
+        r#"{"do":"data","namespace":"default","operation":{"remove":{"key":{"text":"k"}}}}"#,
+    );
+    check(
+        data(Command::Write(Write::Touch { key: key(), expiry: Expiry::After(5) })),
+        concat!(
+            r#"{"do":"data","namespace":"default","#,
+            r#""operation":{"touch":{"key":{"text":"k"},"expires_in_ms":5}}}"#
+        ),
+    );
+    let (namespace, prefix) = (Namespace::default(), Bytes::new());
+    check(
+        ControlRequest::Data(DataRequest::Keys { namespace, prefix, cursor: None, limit: 10 }),
         concat!(
             r#"{"do":"data","namespace":"default","#,
             r#""operation":{"keys":{"prefix":null,"cursor":null,"limit":10}}}"#
         ),
     );
+    check(
+        ControlRequest::Data(DataRequest::Count { namespace: Namespace::default() }),
+        r#"{"do":"data","namespace":"default","operation":"count"}"#,
+    );
+    for silent in [
+        store(StoreMode::AppendIf(7), Expiry::Never),
+        store(StoreMode::Set, Expiry::At(7)),
+        data(Command::Write(Write::Delete { key: key(), version: Some(1) })),
+        data(Command::Write(Write::Flush { namespace: Namespace::default(), after_ms: 0 })),
+    ] {
+        let error = serde_json::to_string(&silent).unwrap_err().to_string();
+        assert!(error.starts_with("the control socket has no word for"), "{error}");
+    }
+    let bad = r#"{"do":"data","namespace":"default","operation":{"get":{"key":{"base64":"/"}}}}"#;
+    assert!(serde_json::from_str::<ControlRequest>(bad).unwrap_err().to_string().contains("base64"));
 }
 
 #[test]
 fn the_json_of_replies_never_changes() {
     check(ControlReply::Ok, r#""ok""#);
     check(ControlReply::Text("SUCCEED".into()), r#"{"text":"SUCCEED"}"#);
-    check(ControlReply::Data(DataReply::Stored { version: 3 }), r#"{"data":{"stored":{"version":3}}}"#);
+    check(ControlReply::Data(Reply::Stored { version: 3 }), r#"{"data":{"stored":{"version":3}}}"#);
+    check(ControlReply::Data(Reply::Deleted), r#"{"data":"removed"}"#);
+    check(ControlReply::Data(Reply::Number { value: 9, version: 0 }), r#"{"data":{"number":{"value":9}}}"#);
+    check(
+        ControlReply::Data(Reply::Keys {
+            keys: vec![Bytes::from_static(b"k")],
+            next: Some(Bytes::from_static(b"3:6b")),
+        }),
+        r#"{"data":{"keys":{"keys":[{"text":"k"}],"next":"3:6b"}}}"#,
+    );
+    let record = Record {
+        value: Bytes::from_static(b"v"),
+        flags: 1,
+        version: 2,
+        expires_at_ms: None,
+        modified_at_ms: 3,
+    };
+    check(
+        ControlReply::Data(Reply::Record(record)),
+        concat!(
+            r#"{"data":{"value":{"value":{"text":"v"},"flags":1,"version":2,"#,
+            r#""expires_at_ms":null,"modified_at_ms":3}}}"#
+        ),
+    );
     check(
         ControlReply::Error { message: "no".into(), is_outcome_unknown: false },
         r#"{"error":{"message":"no","is_outcome_unknown":false}}"#,

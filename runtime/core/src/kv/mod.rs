@@ -7,10 +7,8 @@ pub mod codec;
 pub mod number;
 mod reader;
 
-use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-
 use crate::ids::Namespace;
+use bytes::Bytes;
 
 pub use number::Delta;
 
@@ -24,14 +22,14 @@ pub const VALUE_MAX_BYTES_DEFAULT: usize = 1024 * 1024;
 pub const VALUE_MAX_BYTES_LIMIT: usize = 64 * 1024 * 1024;
 
 /// A key inside a namespace.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     pub namespace: Namespace,
     pub bytes: Bytes,
 }
 
 /// When a record ceases to be. Decided by the replicated clock of its tablet only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
     Never,
     /// Milliseconds since the Unix epoch.
@@ -41,7 +39,7 @@ pub enum Expiry {
 }
 
 /// The condition and manner of a store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreMode {
     Set,
     /// Only if the key is absent.
@@ -61,7 +59,7 @@ pub enum StoreMode {
 }
 
 /// A command that changes nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Read {
     Get {
         key: Key,
@@ -79,7 +77,7 @@ pub enum Read {
 }
 
 /// A command that goes through the log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Write {
     Store {
         key: Key,
@@ -122,7 +120,7 @@ pub enum Write {
 }
 
 /// How a number is counted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adjustment {
     pub delta: Delta,
     /// What is stored where there is no record; without it, that is `NotFound`.
@@ -134,13 +132,13 @@ pub struct Adjustment {
 }
 
 /// A record that counting creates.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Initial {
     pub value: Bytes,
     pub expiry: Expiry,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     Read(Read),
     Write(Write),
@@ -216,7 +214,7 @@ impl Write {
 }
 
 /// A record as a reader sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     pub value: Bytes,
     pub flags: u32,
@@ -228,7 +226,7 @@ pub struct Record {
 }
 
 /// The answer to a command that was carried out (or definitely refused) by the tablet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
     Record(Record),
     NotFound,

@@ -29,7 +29,7 @@ impl Handler for ServerControl {
                     self.server.transfer_all_leadership().await;
                     ControlReply::Ok
                 }
-                ControlRequest::Data { namespace, operation } => self.data(namespace, operation).await,
+                ControlRequest::Data(request) => self.data(request).await,
                 ControlRequest::Metrics => ControlReply::Text(self.server.metrics_text()),
                 ControlRequest::Word { line } => self.word(&line).await,
                 ControlRequest::Meta => self.server.meta_view(),
