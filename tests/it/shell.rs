@@ -111,9 +111,9 @@ fn lines_that_are_no_lines_are_refused_and_nothing_of_them_runs() {
     let stage = Stage::empty();
     let long = [b"register host a".to_vec(), vec![b'a'; 2 * 1024 * 1024]].concat();
     let table: [(&[u8], &str); 3] = [
-        (b"register host \xff\xfe\n", "not UTF-8"),
+        (b"register host \xff\xfe\n", "not valid UTF-8"),
         (&long, "longer than 1048576 bytes"),
-        (b"register host 'a\n", "a quote is open"),
+        (b"register host 'a\n", "inside a quote"),
     ];
     for (input, want) in table {
         let output = run(&stage, &[], input);

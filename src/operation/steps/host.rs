@@ -133,7 +133,7 @@ rmdir "$1" 2>/dev/null || true"#;
 /// $1 root, $2 name, $3 text. Keeps the newest 300 receipts. If the disk is full the receipt is skipped; the step counts
 /// as done all the same.
 const RECEIPT: &str = r#"set -eu
-[ -d "$1" ] || exit 0
+[ -e "$1/.dkc-root" ] || exit 0
 umask 022
 [ -d "$1/receipts" ] || mkdir -p "$1/receipts" 2>/dev/null || exit 0
 { echo "$3" > "$1/receipts/$2"; } 2>/dev/null || true
