@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use dkc_core::config::Setting;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
@@ -53,6 +54,14 @@ impl From<u16> for Document {
 impl From<bool> for Document {
     fn from(value: bool) -> Self {
         Document::Bool(value)
+    }
+}
+impl From<Setting> for Document {
+    fn from(setting: Setting) -> Self {
+        match setting {
+            Setting::Number(number) => Document::Number(number.into()),
+            Setting::Text(text) => Document::Text(text),
+        }
     }
 }
 impl From<serde_yaml::Value> for Document {

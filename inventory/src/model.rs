@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use dkc_core::config::{Pair, Parameters, ServerEntry};
+use dkc_core::config::{Pair, Parameters, ServerEntry, Setting};
 use dkc_core::ids::{ClusterId, ClusterName, HostAddress, MemberNo, NodeAddress, NodeId, NodeUuid, SlaveId};
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +73,7 @@ pub struct Cluster {
     pub next_node_id: NodeId,
     /// Parameters set by the operator; all others have their defaults.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub parameters: BTreeMap<String, serde_yaml::Value>,
+    pub parameters: BTreeMap<String, Setting>,
     /// Set once `start cluster` has founded the ring.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub founded: bool,

@@ -6,6 +6,7 @@
 pub mod chance;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod control;
 #[cfg(not(feature = "simulation"))]
 pub mod crash;
@@ -16,6 +17,7 @@ pub mod log;
 #[cfg(feature = "simulation")]
 #[path = "simulation/log.rs"]
 pub mod log;
+pub mod logging;
 pub mod net;
 pub mod notify;
 pub mod raft;

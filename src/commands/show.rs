@@ -154,22 +154,23 @@ fn parameters(inventory: &Inventory, name: &ClusterName) -> Result<Listing, Comm
     let cluster = inventory.clusters.get(name).ok_or_else(|| CommandError::bug("a cluster went away"))?;
     let effective =
         cluster.effective().map_err(|e| CommandError::bug(format!("parameters of {name}: {e}")))?;
-    let mut listing = Listing::new(&["parameter", "value", "unit", "allowed", "set", "meaning"]);
+    let mut listing = Listing::new(&["parameter", "value", "unit", "allowed", "change", "set", "meaning"]);
     for parameter in PARAMETERS {
-        let value = effective.value_of(parameter.name).unwrap_or_default();
+        let value = parameter.value_in(&effective);
         let is_set = cluster.parameters.contains_key(parameter.name);
-        let text = serde_yaml::to_string(&value).unwrap_or_default().trim().to_owned();
         let row = vec![
             parameter.name.to_owned(),
-            text,
+            value.to_string(),
             parameter.unit.to_owned(),
             parameter.range.to_string(),
+            parameter.change.to_string(),
             if is_set { "yes".into() } else { String::new() },
             parameter.explanation.to_owned(),
         ];
         let document = serde_json::json!({
             "parameter": parameter.name,
-            "value": serde_json::to_value(&value).unwrap_or_default(),
+            "value": value,
+            "change": parameter.change.to_string(),
             "is_set": is_set,
         });
         listing.push(row, document);

@@ -5,10 +5,12 @@
 mod bad_input;
 mod faults;
 mod grow;
+mod here;
 mod jump;
 mod logins;
 mod operation;
 mod prompt;
+mod reload;
 mod replace;
 mod ring;
 mod shell;

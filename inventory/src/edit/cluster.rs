@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dkc_core::config::{PARAMETERS, Parameter, Parameters};
+use dkc_core::config::{PARAMETERS, Parameter, Parameters, Setting};
 use dkc_core::ids::{ClusterId, ClusterName, MemberNo, NodeAddress, NodeId, NodeUuid};
 
 use super::error::plural;
@@ -35,7 +35,7 @@ pub struct RegisterCluster {
     pub servers: Vec<NodeAddress>,
     pub replicas: Option<u32>,
     pub tablets: Option<u16>,
-    pub parameters: BTreeMap<String, serde_yaml::Value>,
+    pub parameters: BTreeMap<String, Setting>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -43,7 +43,7 @@ pub struct ModifyCluster {
     pub name: ClusterName,
     pub replicas: Option<u32>,
     pub tablets: Option<u16>,
-    pub set: BTreeMap<String, serde_yaml::Value>,
+    pub set: BTreeMap<String, Setting>,
     /// Parameters to reset to their defaults.
     pub unset: Vec<String>,
 }
@@ -151,7 +151,7 @@ pub(crate) fn check_shape(replicas: u32, tablets: u16) -> Result<(), EditError> 
     Ok(())
 }
 
-pub(crate) fn check_parameters(parameters: &BTreeMap<String, serde_yaml::Value>) -> Result<(), EditError> {
+pub(crate) fn check_parameters(parameters: &BTreeMap<String, Setting>) -> Result<(), EditError> {
     let bad = |rule| EditError::BadValue { what: "parameter".into(), rule };
     Parameters::with_overrides(parameters).map(|_| ()).map_err(bad)
 }

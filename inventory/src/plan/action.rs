@@ -103,6 +103,11 @@ pub enum HostAction {
         /// The node's directory.
         dir: String,
     },
+    /// The running daemon reads its configuration again; what needs a restart it refuses.
+    ReloadNode {
+        /// The node's directory.
+        dir: String,
+    },
     /// Only for hosts with systemd.
     InstallService {
         /// The node's directory.
@@ -274,6 +279,7 @@ impl HostAction {
             | LinkProgram { dir, .. }
             | InitialiseData { dir, .. }
             | CheckConfiguration { dir }
+            | ReloadNode { dir }
             | InstallService { dir, .. }
             | StartNode { dir, .. }
             | WaitReady { dir }
@@ -323,6 +329,7 @@ impl HostAction {
             LinkProgram { dir, digest } => format!("link {dir}/dkcd to {digest}"),
             InitialiseData { dir, .. } => format!("initialise {dir}/data"),
             CheckConfiguration { dir } => format!("check the configuration in {dir}"),
+            ReloadNode { dir } => format!("reload the configuration of {}", last(dir)),
             InstallService { unit, manager, .. } => format!("install {unit} ({})", manager.words()),
             StartNode { dir, manager } => format!("start {} ({})", last(dir), manager.words()),
             WaitReady { dir } => format!("wait until {} is ready", last(dir)),

@@ -1,9 +1,10 @@
-//! Deploy: brings hosts to the state in the inventory. It changes only what differs and restarts nothing: running nodes keep
-//! their old version, and the plan says so.
+//! Deploy: what is installed on the hosts becomes what the inventory says. Only what differs is done, and nothing is
+//! restarted: whoever runs is told to reload when that is enough; else it goes on with what it has read, and the plan says
+//! so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dkc_core::config::{NodeConfig, Role, layout};
+use dkc_core::config::{ConfigChange, NodeConfig, Role, layout};
 use dkc_core::ids::{ClusterName, HostAddress};
 
 use super::authority::Authorities;
@@ -64,12 +65,13 @@ pub fn deploy(inventory: &Inventory, observed: &Observed, request: &DeployReques
     }
     for place in &places {
         node_steps(&mut steps, inventory, request, &authorities, place);
+        reload_step(&mut steps, inventory, place);
     }
     let mut plan = Plan::new(inventory, &request.operation, Danger::Reversible);
     plan.ring_version = ring_version(observed, &nodes);
     plan.target = record_deployed(inventory, &nodes).inventory.generation;
     plan.steps = steps.numbered();
-    plan.impact = impact(&plan, &places);
+    plan.impact = impact(inventory, &plan, &places);
     plan.undo = undo(&places);
     Ok(plan)
 }
@@ -263,6 +265,21 @@ pub(super) fn config_step(dir: &str, config: &NodeConfig, view: &NodeView) -> Op
     })
 }
 
+/// What a running node would have to take over; `None` when it does not run or does not say what it goes by.
+fn change_in_use(inventory: &Inventory, place: &ObservedNode<'_>) -> Option<ConfigChange> {
+    let view = place.facts.node(&place.node);
+    let text = view.status.as_ref().filter(|_| view.is_running())?.config_in_use.as_deref()?;
+    // Another release may know other parameters: then only a restart is certain to help.
+    let in_use = NodeConfig::parse(text, layout::CONFIG).ok()?;
+    Some(in_use.change_to(&render::node_config(inventory, &place.node)?))
+}
+
+fn reload_step(steps: &mut Steps, inventory: &Inventory, place: &ObservedNode<'_>) {
+    if change_in_use(inventory, place).is_some_and(|change| change.is_reload()) {
+        steps.node(Phase::Reload, place, HostAction::ReloadNode { dir: place.dir() });
+    }
+}
+
 fn service_step(
     place: &ObservedNode<'_>,
     dir: &str,
@@ -283,29 +300,12 @@ fn service_step(
     })
 }
 
-/// The nodes that keep running with the old version, and how to restart them.
-fn impact(plan: &Plan, places: &[ObservedNode<'_>]) -> Vec<String> {
-    let changed: BTreeSet<&NodeName> = plan
-        .steps
-        .iter()
-        .filter(|step| {
-            matches!(
-                step.action.on_host(),
-                Some(
-                    HostAction::WriteFile { .. }
-                        | HostAction::LinkProgram { .. }
-                        | HostAction::InstallService { .. }
-                )
-            )
-        })
-        .filter_map(|step| step.node.as_ref())
-        .collect();
-    let is_affected = |place: &&ObservedNode<'_>| {
-        changed.contains(&place.node) && place.facts.node(&place.node).is_running()
-    };
-    let mut lines = Vec::new();
+/// Who takes the new over while it runs, and who runs on with the old and how it gets the new.
+fn impact(inventory: &Inventory, plan: &Plan, places: &[ObservedNode<'_>]) -> Vec<String> {
+    let mut lines = reloads(inventory, plan, places);
+    let running = places.iter().filter(|place| place.facts.node(&place.node).is_running());
     let mut by_command: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for place in places.iter().filter(is_affected) {
+    for place in running.filter(|place| needs_restart(plan, &place.node)) {
         let command = match &place.node {
             NodeName::Server(cluster, _) => format!("restart cluster -n {cluster} --rolling"),
             NodeName::Slave(_, id) => format!("restart slave --id {id}"),
@@ -322,6 +322,38 @@ fn impact(plan: &Plan, places: &[ObservedNode<'_>]) -> Vec<String> {
         lines.push("running nodes are not touched".into());
     }
     lines
+}
+
+fn reloads(inventory: &Inventory, plan: &Plan, places: &[ObservedNode<'_>]) -> Vec<String> {
+    let mut by_parameters: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for place in places.iter().filter(|place| is_reloaded(plan, &place.node)) {
+        if let Some(change) = change_in_use(inventory, place) {
+            by_parameters.entry(change.dynamic.join(", ")).or_default().push(place.node.to_string());
+        }
+    }
+    let line = |(parameters, nodes): (String, Vec<String>)| {
+        format!("reload, no restart: {parameters} on {}", nodes.join(", "))
+    };
+    by_parameters.into_iter().map(line).collect()
+}
+
+fn actions_of<'a>(plan: &'a Plan, node: &NodeName) -> impl Iterator<Item = &'a HostAction> {
+    let steps = plan.steps.iter().filter(move |step| step.node.as_ref() == Some(node));
+    steps.filter_map(|step| step.action.on_host())
+}
+
+fn is_reloaded(plan: &Plan, node: &NodeName) -> bool {
+    actions_of(plan, node).any(|action| matches!(action, HostAction::ReloadNode { .. }))
+}
+
+/// Something is written that only a start reads.
+fn needs_restart(plan: &Plan, node: &NodeName) -> bool {
+    let is_reloaded = is_reloaded(plan, node);
+    actions_of(plan, node).any(|action| match action {
+        HostAction::LinkProgram { .. } | HostAction::InstallService { .. } => true,
+        HostAction::WriteFile { .. } => !is_reloaded,
+        _ => false,
+    })
 }
 
 fn undo(places: &[ObservedNode<'_>]) -> String {

@@ -14,6 +14,8 @@ pub(super) enum Phase {
     /// Programs come first: a host that cannot take it stops the plan before any node is touched.
     PrepareHosts,
     InstallNodes,
+    /// Starts when every node of the plan has its new configuration.
+    Reload,
     /// Registers new members in the ring before they start.
     Register,
     HandOver,

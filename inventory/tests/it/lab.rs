@@ -182,6 +182,7 @@ pub fn server_status(inventory: &Inventory, node: &NodeName, up: &[u32], leader:
         ring_version: RingVersion(7),
         memory_bytes: 1,
         connections: 1,
+        config_in_use: None,
     }
 }
 

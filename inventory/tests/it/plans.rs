@@ -137,6 +137,78 @@ plan op-0000002a: deploy
     );
 }
 
+/// What every running node says that it goes by.
+fn all_go_by_their_files(inventory: &Inventory, observed: &mut Observed) {
+    for node in inventory.node_names() {
+        let host = inventory.host_of(&node).unwrap();
+        let view = lab::facts_mut(observed, host.as_str()).nodes.get_mut(&node).unwrap();
+        let text = view.config_text.clone();
+        if let Some(status) = &mut view.status {
+            status.config_in_use = text;
+        }
+    }
+}
+
+#[test]
+fn what_can_change_in_a_running_node_is_reloaded_and_what_cannot_needs_a_restart() {
+    let (deployed, mut observed) = running();
+    all_go_by_their_files(&deployed, &mut observed);
+    let check = |set: &[(&str, u64)], want: &[&str]| {
+        let change = ModifyCluster {
+            name: "c0".parse().unwrap(),
+            replicas: None,
+            tablets: None,
+            set: set.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect(),
+            unset: Vec::new(),
+        };
+        let inventory = edit::modify_cluster(&deployed, &change).unwrap().inventory;
+        let request = DeployRequest {
+            selection: Selection { hosts: lab::hosts("10.77.0.12 10.77.0.13"), ..Selection::default() },
+            config_only: true,
+            ..deploy_request()
+        };
+        let plan = plan::deploy(&inventory, &observed, &request).unwrap();
+        let reload = |step: &plan::Step| {
+            let words = step.action.words();
+            words.starts_with("reload").then(|| format!("phase {}: {words}", step.phase))
+        };
+        let said: Vec<String> =
+            plan.impact.iter().cloned().chain(plan.steps.iter().filter_map(reload)).collect();
+        assert_eq!(said, want, "{set:?}");
+    };
+    let old_in_use =
+        "restart needed (restart cluster -n c0 --rolling); until then the old version is used by c0-1, c0-2";
+    let reloads = ["phase 2: reload the configuration of c0-1", "phase 2: reload the configuration of c0-2"];
+    check(
+        &[("merge_incoming_max", 3), ("merge_bytes_per_s", 1 << 20)],
+        &["reload, no restart: merge_bytes_per_s, merge_incoming_max on c0-1, c0-2", reloads[0], reloads[1]],
+    );
+    check(&[("heartbeat_ms", 50)], &[old_in_use]);
+    check(&[("heartbeat_ms", 50), ("merge_incoming_max", 3)], &[old_in_use]);
+}
+
+#[test]
+fn a_reload_that_an_earlier_deploy_did_not_come_to_is_made_up_for() {
+    let (inventory, mut observed) = running();
+    all_go_by_their_files(&inventory, &mut observed);
+    let node = NodeName::Server("c0".parse().unwrap(), MemberNo(1));
+    let view = lab::facts_mut(&mut observed, "10.77.0.12").nodes.get_mut(&node).unwrap();
+    let in_use = |view: &dkc_inventory::observed::NodeView| {
+        view.status.as_ref().and_then(|status| status.config_in_use.clone()).unwrap()
+    };
+    let older = in_use(view).replace("merge_incoming_max: 2", "merge_incoming_max: 1");
+    view.status.as_mut().unwrap().config_in_use = Some(older.clone());
+    let words = |observed: &Observed| -> Vec<String> {
+        let plan = plan::deploy(&inventory, observed, &deploy_request()).unwrap();
+        plan.steps.iter().map(|step| step.action.words()).collect()
+    };
+    assert_eq!(words(&observed), ["reload the configuration of c0-1"]);
+    // A daemon of another release: nobody knows what it would make of the file.
+    let view = lab::facts_mut(&mut observed, "10.77.0.12").nodes.get_mut(&node).unwrap();
+    view.status.as_mut().unwrap().config_in_use = Some(format!("{older}  unheard_of: 1\n"));
+    assert_eq!(words(&observed), Vec::<String>::new());
+}
+
 #[test]
 fn a_certificate_that_ends_soon_is_issued_anew() {
     let (inventory, mut observed) = deployed();

@@ -98,6 +98,12 @@ fn on_node(view: &mut NodeView, action: &HostAction, has_program: impl Fn(&str) 
         | HostAction::PrepareStop { .. } => {
             assert!(view.exists);
         }
+        HostAction::ReloadNode { .. } => {
+            assert!(matches!(view.run, RunState::Running { .. }));
+            if let Some(status) = &mut view.status {
+                status.config_in_use.clone_from(&view.config_text);
+            }
+        }
         HostAction::FoundCluster { .. } => assert!(matches!(view.run, RunState::Running { .. })),
         HostAction::InstallService { text, .. } => {
             view.files.insert(UNIT_FILE.into(), render::digest(text));

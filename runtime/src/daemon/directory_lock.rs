@@ -2,12 +2,20 @@
 //! go of when the process ends, however it ends.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+
+/// Instead of the number once the holder lets go in order: its process may be seen for a moment longer, and whoever only
+/// reads the file must not take that for a running node.
+const LET_GO: &[u8] = b"-\n";
+/// Between taking the lock and writing the number, or writing that it is let go and letting go, a holder has no number.
+const LOOK: Duration = Duration::from_millis(1);
+const LOOKS_MAX: u32 = 1000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
@@ -19,7 +27,17 @@ pub enum LockError {
 
 /// Held as long as this lives.
 pub struct DirectoryLock {
-    _file: Flock<File>,
+    file: Flock<File>,
+}
+
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // Without it the number stays, as after a crash: readers then ask whether the process is there.
+        let rewound = self.file.seek(io::SeekFrom::Start(0));
+        let _ = rewound
+            .and_then(|_| self.file.write_all(LET_GO))
+            .and_then(|()| self.file.set_len(LET_GO.len() as u64));
+    }
 }
 
 impl DirectoryLock {
@@ -41,21 +59,31 @@ impl DirectoryLock {
         // In place: on a full disk a file that was made empty could not be written again.
         let line = format!("{}\n", std::process::id());
         file.write_all(line.as_bytes()).and_then(|()| file.set_len(line.len() as u64)).map_err(fail)?;
-        Ok(DirectoryLock { _file: file })
+        Ok(DirectoryLock { file })
     }
 
     /// The process that holds the lock at the moment.
     pub fn holder(path: &Path) -> io::Result<Option<u32>> {
-        let file = match OpenOptions::new().read(true).open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(_) => Ok(None),
-            Err((_, Errno::EWOULDBLOCK)) => read_pid(path).map(Some),
-            Err((_, errno)) => Err(errno.into()),
+        for _ in 0..LOOKS_MAX {
+            match look(path) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => std::thread::sleep(LOOK),
+                looked => return looked,
+            }
         }
+        look(path)
+    }
+}
+
+fn look(path: &Path) -> io::Result<Option<u32>> {
+    let file = match OpenOptions::new().read(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(_) => Ok(None),
+        Err((_, Errno::EWOULDBLOCK)) => read_pid(path).map(Some),
+        Err((_, errno)) => Err(errno.into()),
     }
 }
 
@@ -80,6 +108,11 @@ mod tests {
         assert_eq!(DirectoryLock::holder(&path).expect("readable"), Some(mine));
         drop(lock);
         assert_eq!(DirectoryLock::holder(&path).expect("readable"), None);
+        assert_eq!(
+            std::fs::read_to_string(&path).expect("readable"),
+            "-\n",
+            "who has let go is not looked for"
+        );
         std::fs::write(&path, "12345678901\n").expect("written");
         let _lock = DirectoryLock::take(&path).expect("free");
         assert_eq!(DirectoryLock::holder(&path).expect("readable"), Some(mine));

@@ -21,4 +21,4 @@ mod start;
 mod status;
 
 pub use directory_lock::{DirectoryLock, LockError};
-pub use start::{Parts, Running, StartError, check_config, initialise, open_disk, run};
+pub use start::{Parts, Running, StartError, initialise, open_disk, run};

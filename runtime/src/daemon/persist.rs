@@ -4,18 +4,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::server::Server;
 use crate::fatal;
 
 /// More than so many segments' worth in the log makes every group purge all it can, however few its entries:
 /// values may be large.
 const LOG_PRESSED_SEGMENTS: u64 = 2;
+/// How often it is looked whether the interval has become another.
+const INTERVAL_LOOK: Duration = Duration::from_secs(5);
 
 impl Server {
     pub async fn keep_persisted(self: Arc<Self>) {
-        let interval = Duration::from_millis(self.parameters().persist_interval_ms);
         loop {
-            tokio::time::sleep(interval).await;
+            self.wait_to_persist().await;
             let store = self.store.clone();
             match crate::task::spawn_blocking(move || store.persist()).await {
                 Ok(Ok(())) => self.purge().await,
@@ -25,6 +28,19 @@ impl Server {
                 // The runtime is being shut down.
                 Err(_) => return,
             }
+        }
+    }
+
+    /// A shorter interval that is reloaded meanwhile counts at once.
+    async fn wait_to_persist(&self) {
+        let since = Instant::now();
+        loop {
+            let until = since + Duration::from_millis(self.parameters().persist_interval_ms);
+            let now = Instant::now();
+            if now >= until {
+                return;
+            }
+            tokio::time::sleep_until(until.min(now + INTERVAL_LOOK)).await;
         }
     }
 

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::proposal_codec::decode_proposed;
+use crate::config::InUse;
 use crate::log::SharedLog;
 use crate::raft::{Group, GroupContext, NotProposed, Transport};
 use crate::storage::Storage;
@@ -46,7 +47,9 @@ pub struct Counters {
 
 pub struct Server {
     pub directory: PathBuf,
+    /// As it was when the node started; all but the dynamic parameters is so still.
     pub config: NodeConfig,
+    pub in_use: InUse,
     pub role: ServerRole,
     pub node: NodeId,
     pub started: Instant,
@@ -59,6 +62,7 @@ pub struct Server {
     pub ring: watch::Sender<Option<Arc<RingMap>>>,
     pub counters: Counters,
     pub connections: Arc<AtomicU32>,
+    pub connections_max: Arc<AtomicU32>,
     /// Peers that said that they are about to stop: no leadership is handed to them until this moment.
     pub draining: Mutex<BTreeMap<NodeId, Instant>>,
     pub is_stopping: AtomicBool,
@@ -68,8 +72,9 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn parameters(&self) -> &Parameters {
-        &self.config.parameters
+    /// Those in use at this moment.
+    pub fn parameters(&self) -> Parameters {
+        self.in_use.config().parameters.clone()
     }
 
     pub fn group(&self, id: GroupId) -> Option<Arc<Group>> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dkc_core::config::{BadConfig, NodeConfig, Role, ServerRole, layout};
+use dkc_core::config::{NodeConfig, Role, ServerRole, layout};
 use dkc_core::ids::NodeUuid;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::directory_lock::{DirectoryLock, LockError};
 use super::follow_meta::{OpenError, targets};
 use super::server::{Server, make_hello};
+use crate::config::{ConfigError, InUse};
 use crate::control::{self, ControlError};
 use crate::fatal;
 use crate::log::{LogError, LogOptions, SharedLog};
@@ -35,10 +36,8 @@ const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("{}: {source}; is this a node's directory?", path.display())]
-    NoConfig { path: PathBuf, source: io::Error },
     #[error(transparent)]
-    Config(#[from] BadConfig),
+    Config(#[from] ConfigError),
     #[error("{}: this directory has no data yet; `dkcd init --dir DIR --uuid UUID` makes it, once", path.display())]
     NoIdentity { path: PathBuf },
     #[error("{}: the data belongs to node {found}, the configuration is for node {wanted}; nothing was touched", path.display())]
@@ -69,12 +68,9 @@ impl StartError {
     pub fn exit_status(&self) -> i32 {
         use StartError::*;
         match self {
-            NoConfig { .. }
-            | Config(_)
-            | NoIdentity { .. }
-            | OtherIdentity { .. }
-            | Removed { .. }
-            | Tls(_) => fatal::EXIT_CONFIG,
+            Config(_) | NoIdentity { .. } | OtherIdentity { .. } | Removed { .. } | Tls(_) => {
+                fatal::EXIT_CONFIG
+            }
             Slave(SlaveError::NotASlave | SlaveError::Protocol { .. } | SlaveError::Tls(_)) => {
                 fatal::EXIT_CONFIG
             }
@@ -87,14 +83,6 @@ impl StartError {
             File { .. } | Log(_) | Storage(_) | Open(_) => fatal::EXIT_DISK,
         }
     }
-}
-
-/// Reads and checks the configuration of the node in `directory`.
-pub fn check_config(directory: &Path) -> Result<NodeConfig, StartError> {
-    let path = directory.join(layout::CONFIG);
-    let text = std::fs::read_to_string(&path)
-        .map_err(|source| StartError::NoConfig { path: path.clone(), source })?;
-    Ok(NodeConfig::parse(&text, &path.display().to_string())?)
 }
 
 /// Makes the data directory of a new node. The same UUID again changes nothing; another one is refused.
@@ -312,6 +300,8 @@ async fn open_server(
     };
     let meta_group = Server::open_meta(&context, &store, &log).await?;
     let server = Arc::new(Server {
+        in_use: InUse::new(&directory, config.clone()),
+        connections_max: listener.connections_max(),
         directory,
         role,
         node,

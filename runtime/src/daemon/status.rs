@@ -23,6 +23,7 @@ impl Server {
             ring_version: self.ring_version(),
             memory_bytes: resident_bytes(),
             connections: self.connections.load(Ordering::Relaxed),
+            config_in_use: self.in_use.text(),
         }
     }
 

@@ -34,7 +34,7 @@ pub trait Admit: Send + Sync + 'static {
 pub struct Listener {
     socket: Socket,
     tls: Arc<Tls>,
-    connections_max: u32,
+    connections_max: Arc<AtomicU32>,
     connections: Arc<AtomicU32>,
 }
 
@@ -45,6 +45,7 @@ impl Listener {
         connections_max: u32,
     ) -> std::io::Result<Listener> {
         let socket = Socket::bind(address).await?;
+        let connections_max = Arc::new(AtomicU32::new(connections_max));
         Ok(Listener { socket, tls, connections_max, connections: Arc::default() })
     }
 
@@ -55,6 +56,11 @@ impl Listener {
     /// Connections that stand at the moment; stays valid while the listener serves.
     pub fn connections(&self) -> Arc<AtomicU32> {
         self.connections.clone()
+    }
+
+    /// Most connections at once; another number counts for those that come after it was set.
+    pub fn connections_max(&self) -> Arc<AtomicU32> {
+        self.connections_max.clone()
     }
 
     /// Accepts until dropped. `serve` gets each admitted connection, in a task of its own; the connection ends
@@ -79,7 +85,7 @@ impl Listener {
             let handshake = Handshake {
                 tls: self.tls.clone(),
                 connections: self.connections.clone(),
-                connections_max: self.connections_max,
+                connections_max: self.connections_max.load(Ordering::Relaxed),
             };
             let (admit, serve) = (admit.clone(), serve.clone());
             crate::task::spawn(async move {

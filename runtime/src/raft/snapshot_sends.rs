@@ -2,6 +2,7 @@
 //! network to the service while replicas move.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 pub struct SnapshotSends(Arc<Inner>);
 
 struct Inner {
-    bytes_per_s: u64,
+    bytes_per_s: AtomicU64,
     /// Until then what was sent takes up the allowance.
     free_at: Mutex<Instant>,
     under_way: Mutex<BTreeMap<(GroupId, NodeId), Progress>>,
@@ -34,10 +35,15 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl SnapshotSends {
     pub fn new(bytes_per_s: u64) -> SnapshotSends {
         SnapshotSends(Arc::new(Inner {
-            bytes_per_s: bytes_per_s.max(1),
+            bytes_per_s: AtomicU64::new(bytes_per_s.max(1)),
             free_at: Mutex::new(Instant::now()),
             under_way: Mutex::default(),
         }))
+    }
+
+    /// For the next chunks; what was allowed already keeps its time.
+    pub fn set_bytes_per_s(&self, bytes_per_s: u64) {
+        self.0.bytes_per_s.store(bytes_per_s.max(1), Ordering::Relaxed);
     }
 
     /// Counts a snapshot as under way until the guard goes.
@@ -49,9 +55,10 @@ impl SnapshotSends {
 
     /// When so many bytes may go, if all that was allowed before goes in its time.
     fn allow(&self, bytes: usize, now: Instant) -> Instant {
+        let bytes_per_s = self.0.bytes_per_s.load(Ordering::Relaxed);
         let mut free_at = locked(&self.0.free_at);
         let from = (*free_at).max(now);
-        *free_at = from + Duration::from_secs_f64(bytes as f64 / self.0.bytes_per_s as f64);
+        *free_at = from + Duration::from_secs_f64(bytes as f64 / bytes_per_s as f64);
         from
     }
 
@@ -107,6 +114,9 @@ mod tests {
         // Time in which nothing was sent is not saved up.
         let later = now + Duration::from_secs(60);
         assert_eq!([at_ms(500, later), at_ms(500, later)], [60_000, 60_500]);
+        sending.set_bytes_per_s(100);
+        let slower = later + Duration::from_secs(60);
+        assert_eq!([at_ms(500, slower), at_ms(500, slower)], [120_000, 125_000]);
     }
 
     #[tokio::test]

@@ -95,7 +95,7 @@ pub(crate) struct Shared {
     peers: Peers,
     cluster: dkc_core::ids::ClusterId,
     servers: Vec<ServerEntry>,
-    deadline: Duration,
+    deadline_ms: AtomicU64,
     view: RwLock<Option<Arc<View>>>,
     /// Sessions and leaders outlive a ring map.
     tablets: Mutex<Tablets>,
@@ -141,7 +141,7 @@ impl Router {
             peers: Peers::new(options.tls, options.alpn, Arc::new(hello)),
             cluster: identity.cluster,
             servers: options.servers,
-            deadline: options.deadline,
+            deadline_ms: AtomicU64::new(options.deadline.as_millis() as u64),
             view: RwLock::default(),
             tablets: Mutex::default(),
             ring: tokio::sync::watch::Sender::new(None),
@@ -209,17 +209,23 @@ impl Router {
     /// The tablets there are. Waits for a ring map if none is known yet.
     pub async fn tablets(&self) -> Result<Vec<TabletId>, RouteError> {
         let mut ring = self.shared.ring.subscribe();
-        let known = tokio::time::timeout(self.shared.deadline, ring.wait_for(Option::is_some)).await;
+        let deadline = self.shared.deadline();
+        let known = tokio::time::timeout(deadline, ring.wait_for(Option::is_some)).await;
         match known {
             Ok(Ok(ring)) => {
                 let ring = ring.as_ref().expect("waited for it");
                 Ok(ring.tablets.iter().map(|place| place.tablet).collect())
             }
             _ => Err(RouteError::Unreachable {
-                after_ms: self.shared.deadline.as_millis() as u64,
+                after_ms: deadline.as_millis() as u64,
                 why: self.shared.no_ring(),
             }),
         }
+    }
+
+    /// For operations that begin from now on.
+    pub fn set_deadline(&self, deadline: Duration) {
+        self.shared.deadline_ms.store(deadline.as_millis() as u64, Ordering::Relaxed);
     }
 
     /// Takes a ring map if it is newer than the one known; true if it was.
@@ -257,6 +263,10 @@ fn only(mut results: Vec<Result<Reply, RouteError>>) -> Result<Reply, RouteError
 }
 
 impl Shared {
+    fn deadline(&self) -> Duration {
+        Duration::from_millis(self.deadline_ms.load(Ordering::Relaxed))
+    }
+
     fn view(&self) -> Option<Arc<View>> {
         self.view.read().expect("lock is never poisoned: panic aborts").clone()
     }

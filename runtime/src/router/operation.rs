@@ -79,7 +79,7 @@ enum Next {
 impl Operation {
     /// Sends a call for the first time.
     pub fn begin(shared: &Arc<Shared>, call: Call, began: Instant, batch: Arc<Batch>, index: usize) {
-        let deadline = began + shared.deadline;
+        let deadline = began + shared.deadline();
         let request = Request {
             ring_version: RingVersion(0),
             epoch: 0,

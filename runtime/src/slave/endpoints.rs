@@ -1,6 +1,7 @@
 //! Which protocol is spoken on which pair of a slave. The only place that knows every protocol there is.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Instant;
 
 use dkc_core::config::{self, Pair};
@@ -23,7 +24,7 @@ pub(super) struct Shared {
     pub memory: Arc<Memory>,
     pub timeouts: Arc<Timeouts>,
     pub value_max_bytes: usize,
-    pub connections_max: u32,
+    pub connections_max: Arc<AtomicU32>,
     pub started: Instant,
 }
 
@@ -64,7 +65,7 @@ async fn listen<P: Protocol>(pair: &Pair, shared: &Shared) -> Result<Endpoint, S
         statistics: statistics.clone(),
         started: shared.started,
     });
-    let listener = Listener::open(&pair.listen, service, shared.connections_max).await;
+    let listener = Listener::open(&pair.listen, service, shared.connections_max.clone()).await;
     let listener = listener.map_err(|source| SlaveError::Listen { listen: pair.listen.clone(), source })?;
     Ok(Endpoint { run: Box::new(move |stop| Box::pin(listener.run(stop))), statistics })
 }

@@ -1,10 +1,15 @@
 //! What a slave answers on its control socket.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use dkc_core::config::Parameters;
 use dkc_core::control::{ControlReply, ControlRequest, NodeStatus, RoleStatus, SlaveStatus};
 use dkc_core::ids::RingVersion;
 use futures::future::BoxFuture;
 
 use super::Slave;
+use super::timeouts::Limits;
 use crate::control::{Handler, refusal};
 
 impl Handler for Slave {
@@ -15,6 +20,7 @@ impl Handler for Slave {
                 ControlRequest::Ring => ControlReply::Ring(self.ring().map(|ring| (*ring).clone())),
                 // A slave leads nothing; that it stops answering new applications comes with the signal.
                 ControlRequest::PrepareStop => ControlReply::Ok,
+                ControlRequest::Reload => self.reload().await,
                 ControlRequest::Metrics => ControlReply::Text(self.metrics()),
                 ControlRequest::Word { line } => self.word(&line),
                 ControlRequest::Found => refusal("a slave cannot found a cluster; ask a server"),
@@ -37,6 +43,18 @@ impl Slave {
         self.router.ring().borrow().clone()
     }
 
+    /// Takes over parameters that can change at any time: each part that keeps a copy is given it here.
+    async fn reload(&self) -> ControlReply {
+        let (router, timeouts) = (self.router.clone(), self.timeouts.clone());
+        let connections_max = self.connections_max.clone();
+        let apply = move |parameters: &Parameters| {
+            router.set_deadline(Duration::from_millis(parameters.request_deadline_ms));
+            timeouts.set_limits(Limits::of(parameters));
+            connections_max.store(parameters.connections_max, Ordering::Relaxed);
+        };
+        self.in_use.answer(apply).await
+    }
+
     fn status(&self) -> NodeStatus {
         NodeStatus {
             release: env!("CARGO_PKG_VERSION").into(),
@@ -49,6 +67,7 @@ impl Slave {
             ring_version: self.ring().map_or(RingVersion(0), |ring| ring.version),
             memory_bytes: resident_bytes(),
             connections: self.traffic.connections(),
+            config_in_use: self.in_use.text(),
         }
     }
 

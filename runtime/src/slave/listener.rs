@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -32,14 +33,14 @@ enum Accepted {
 pub(super) struct Listener<P: Protocol> {
     socket: Socket,
     service: Arc<Service<P>>,
-    connections_max: u32,
+    connections_max: Arc<AtomicU32>,
 }
 
 impl<P: Protocol> Listener<P> {
     pub async fn open(
         listen: &str,
         service: Arc<Service<P>>,
-        connections_max: u32,
+        connections_max: Arc<AtomicU32>,
     ) -> io::Result<Listener<P>> {
         let socket = match listen.starts_with('/') {
             true => open_unix(Path::new(listen))?,
@@ -78,7 +79,7 @@ impl<P: Protocol> Listener<P> {
 
     /// Serves one connection, or refuses it when there are too many.
     fn connection(&self, accepted: Accepted, noted: Arc<Noted>) -> impl Future<Output = ()> + Send + use<P> {
-        let (service, connections_max) = (self.service.clone(), self.connections_max);
+        let (service, connections_max) = (self.service.clone(), self.connections_max.load(Ordering::Relaxed));
         async move {
             let ended = match accepted {
                 Accepted::Tcp(stream) => match stream.set_nodelay(true) {

@@ -21,12 +21,14 @@ mod timeouts;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use dkc_core::config::{NodeConfig, Role, SlaveRole, layout};
 use dkc_core::ids::NodeId;
 use tokio::sync::watch;
 
+use crate::config::InUse;
 use crate::control::{self, ControlError};
 use crate::net::{Alpn, Identity, NodeRole, Tls, TlsError};
 use crate::router::{Router, RouterOptions};
@@ -58,11 +60,15 @@ pub enum SlaveError {
 /// What the parts of a slave share.
 pub(crate) struct Slave {
     pub directory: PathBuf,
+    /// As it was when the slave started; all but the dynamic parameters is so still.
     pub config: NodeConfig,
+    pub in_use: InUse,
     pub role: SlaveRole,
     pub router: Router,
     pub traffic: Arc<Traffic>,
     pub memory: Arc<Memory>,
+    pub timeouts: Arc<Timeouts>,
+    pub connections_max: Arc<AtomicU32>,
     /// The counts of each pair's protocol.
     pub statistics: Vec<Arc<dyn endpoints::Counts>>,
     pub started: Instant,
@@ -104,18 +110,16 @@ pub async fn run(
     });
     let traffic = Arc::new(Traffic::default());
     let memory = Memory::new(config.parameters.slave_memory_bytes as usize);
-    let limits = Limits {
-        idle: Duration::from_millis(config.parameters.client_idle_timeout_ms),
-        stall: Duration::from_millis(config.parameters.client_stall_timeout_ms),
-    };
+    let limits = Limits::of(&config.parameters);
     let timeouts = Arc::new(Timeouts::new(limits, memory.clone(), traffic.clone()));
+    let connections_max = Arc::new(AtomicU32::new(config.parameters.connections_max));
     let shared = Shared {
         router: router.clone(),
         traffic: traffic.clone(),
         memory: memory.clone(),
         timeouts: timeouts.clone(),
         value_max_bytes: config.parameters.value_max_bytes as usize,
-        connections_max: config.parameters.connections_max,
+        connections_max: connections_max.clone(),
         started: Instant::now(),
     };
     let endpoints = open_all(&role, &shared).await?;
@@ -124,8 +128,19 @@ pub async fn run(
     let directory = directory.to_owned();
     let statistics = endpoints.iter().map(|endpoint| endpoint.statistics.clone()).collect();
     let started_at = shared.started;
-    let slave = Slave { directory, config, role, router, traffic, memory, statistics, started: started_at };
-    let slave = Arc::new(slave);
+    let slave = Arc::new(Slave {
+        in_use: InUse::new(&directory, config.clone()),
+        directory,
+        config,
+        role,
+        router,
+        traffic,
+        memory,
+        timeouts: timeouts.clone(),
+        connections_max,
+        statistics,
+        started: started_at,
+    });
 
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(tls.keep_fresh());

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use dkc_core::config::Parameters;
 use tokio::task::AbortHandle;
 
 use super::memory::Memory;
@@ -38,6 +39,27 @@ pub(crate) struct Limits {
     pub stall: Duration,
 }
 
+impl Limits {
+    pub fn of(parameters: &Parameters) -> Limits {
+        Limits {
+            idle: Duration::from_millis(parameters.client_idle_timeout_ms),
+            stall: Duration::from_millis(parameters.client_stall_timeout_ms),
+        }
+    }
+
+    fn is_over(&self, waiting: u8, looks: u32, is_short: bool) -> bool {
+        // A wait that began just before a look has lasted less than its looks say.
+        let looks_of = |limit: Duration| limit.as_secs().min(u64::from(u32::MAX - 1)) as u32 + 1;
+        let stall = looks_of(self.stall);
+        let stall = if is_short { stall.min(SHORT_MAX_LOOKS) } else { stall };
+        match waiting {
+            waiting if waiting == Waiting::Request as u8 => looks > looks_of(self.idle),
+            waiting if waiting == Waiting::Nothing as u8 => false,
+            _ => looks > stall,
+        }
+    }
+}
+
 /// What one connection waits for, and since which look.
 #[derive(Debug, Default)]
 pub(crate) struct Noted(AtomicU64);
@@ -51,7 +73,7 @@ impl Noted {
 
 /// Of one slave.
 pub(crate) struct Timeouts {
-    limits: Limits,
+    limits: Mutex<Limits>,
     memory: Arc<Memory>,
     traffic: Arc<Traffic>,
     looks: AtomicU32,
@@ -60,7 +82,18 @@ pub(crate) struct Timeouts {
 
 impl Timeouts {
     pub fn new(limits: Limits, memory: Arc<Memory>, traffic: Arc<Traffic>) -> Timeouts {
-        Timeouts { limits, memory, traffic, looks: AtomicU32::new(0), connections: Mutex::default() }
+        Timeouts {
+            limits: Mutex::new(limits),
+            memory,
+            traffic,
+            looks: AtomicU32::new(0),
+            connections: Mutex::default(),
+        }
+    }
+
+    /// For all connections from the next look on, whenever they began to wait.
+    pub fn set_limits(&self, limits: Limits) {
+        *self.limits.lock().expect("lock is never poisoned: panic aborts") = limits;
     }
 
     /// The connection waits from now on; for the same thing as before, it goes on waiting.
@@ -88,29 +121,18 @@ impl Timeouts {
     fn look(&self) {
         let now = self.looks.fetch_add(1, Ordering::Relaxed) + 1;
         let is_short = self.memory.is_short();
+        let limits = *self.limits.lock().expect("lock is never poisoned: panic aborts");
         let mut connections = self.connections.lock().expect("lock is never poisoned: panic aborts");
         connections.retain(|(noted, task)| {
             let is_open = Arc::strong_count(noted) > 1;
             let (waiting, since) = noted.get();
-            if is_open && self.is_over(waiting, now.saturating_sub(since), is_short) {
+            if is_open && limits.is_over(waiting, now.saturating_sub(since), is_short) {
                 add(&self.traffic.counters.timed_out_connections, 1);
                 tracing::debug!(waiting, "closed a client connection: timeout");
                 task.abort();
             }
             is_open
         });
-    }
-
-    fn is_over(&self, waiting: u8, looks: u32, is_short: bool) -> bool {
-        // A wait that began just before a look has lasted less than its looks say.
-        let looks_of = |limit: Duration| limit.as_secs().min(u64::from(u32::MAX - 1)) as u32 + 1;
-        let stall = looks_of(self.limits.stall);
-        let stall = if is_short { stall.min(SHORT_MAX_LOOKS) } else { stall };
-        match waiting {
-            waiting if waiting == Waiting::Request as u8 => looks > looks_of(self.limits.idle),
-            waiting if waiting == Waiting::Nothing as u8 => false,
-            _ => looks > stall,
-        }
     }
 }
 
@@ -120,9 +142,8 @@ mod tests {
 
     fn check(waiting: Waiting, seconds: u32, is_short: bool, want: bool) {
         let limits = Limits { idle: Duration::from_secs(100), stall: Duration::from_secs(10) };
-        let timeouts = Timeouts::new(limits, Memory::new(1 << 20), Arc::default());
         assert_eq!(
-            timeouts.is_over(waiting as u8, seconds, is_short),
+            limits.is_over(waiting as u8, seconds, is_short),
             want,
             "{waiting:?} for {seconds} s, memory short: {is_short}"
         );
@@ -154,6 +175,11 @@ mod tests {
             timeouts.note(&noted, Waiting::Rest);
         }
         assert!(!task.is_finished());
+        let limits = Limits { stall: Duration::from_secs(11), ..limits };
+        timeouts.set_limits(limits);
+        timeouts.look();
+        tokio::task::yield_now().await;
+        assert!(!task.is_finished(), "another limit counts for waits that began before");
         timeouts.look();
         assert!(task.await.unwrap_err().is_cancelled());
         drop(noted);

@@ -316,6 +316,15 @@ impl Server {
             .unwrap_or_else(|| panic!("server {} gave no answer\n{}", self.entry.number, self.log()))
     }
 
+    /// Changes the file that the node reads when it starts or reloads.
+    pub fn reconfigure(&self, change: impl FnOnce(&mut Parameters)) {
+        let path = self.directory.join(layout::CONFIG);
+        let text = fs::read_to_string(&path).expect("a configuration");
+        let mut config = NodeConfig::parse(&text, "node.yaml").expect("a good one");
+        change(&mut config.parameters);
+        fs::write(path, config.to_yaml()).expect("the configuration is written");
+    }
+
     pub fn try_node_status(&self) -> Option<NodeStatus> {
         match self.try_ask(&ControlRequest::Status)? {
             ControlReply::Status(status) => Some(*status),

@@ -4,6 +4,7 @@
 mod lab;
 mod membership;
 mod refusals;
+mod reload;
 mod service;
 mod slave;
 mod supervision;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use dkc_core::config::Setting;
 use dkc_core::ids::ClusterName;
 use dkc_inventory::edit::{self, ModifyCluster};
-use serde_yaml::Value;
 
 use crate::error::{CommandError, codes};
 use crate::session::Session;
@@ -27,16 +27,16 @@ pub fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
 }
 
 /// Parses `KEY=VALUE` words into a map. A value is a number if it parses as one, else text.
-pub fn parse_parameters(words: &[String]) -> Result<BTreeMap<String, Value>, CommandError> {
+pub fn parse_parameters(words: &[String]) -> Result<BTreeMap<String, Setting>, CommandError> {
     words.iter().map(|word| parse_parameter(word)).collect()
 }
 
-fn parse_parameter(word: &str) -> Result<(String, Value), CommandError> {
+fn parse_parameter(word: &str) -> Result<(String, Setting), CommandError> {
     let (key, value) = word.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
         CommandError::new(&codes::USAGE, format!("'{word}' is not KEY=VALUE"))
             .next("for example: log_level=debug")
     })?;
-    let value = value.parse::<u64>().map_or_else(|_| Value::from(value), Value::from);
+    let Ok(value) = value.parse();
     Ok((key.to_owned(), value))
 }
 
@@ -48,8 +48,8 @@ mod tests {
     fn a_parameter_is_a_number_or_text() {
         let parsed = |word: &str| parse_parameter(word).map(|(key, value)| format!("{key} {value:?}")).ok();
         assert_eq!(parsed("heartbeat_ms=75").as_deref(), Some("heartbeat_ms Number(75)"));
-        assert_eq!(parsed("log_level=debug").as_deref(), Some("log_level String(\"debug\")"));
-        assert_eq!(parsed("log_level=a=b").as_deref(), Some("log_level String(\"a=b\")"));
+        assert_eq!(parsed("log_level=debug").as_deref(), Some("log_level Text(\"debug\")"));
+        assert_eq!(parsed("log_level=a=b").as_deref(), Some("log_level Text(\"a=b\")"));
         assert_eq!(parsed("=5"), None);
         assert_eq!(parsed("log_level"), None);
     }

@@ -176,6 +176,7 @@ impl HostStep<'_> {
             HostAction::CheckConfiguration { dir } => {
                 self.must("check configuration", CHECK_CONFIGURATION, &[dir]).await
             }
+            HostAction::ReloadNode { dir } => self.reload(dir).await,
             HostAction::InstallService { manager, unit, text, .. } => {
                 Ok(service::install(self.host, *manager, unit, text, operation).await?)
             }
@@ -355,6 +356,16 @@ impl HostStep<'_> {
     async fn found(&self, dir: &str) -> Result<(), StepError> {
         let mut control = self.host.control(dir).await?;
         accepted(control.ask(&ControlRequest::Found, FOUND_LIMIT).await?)
+    }
+
+    /// A daemon that has ended meanwhile reads the file when it starts.
+    async fn reload(&self, dir: &str) -> Result<(), StepError> {
+        let Ok(mut control) = self.host.control(dir).await else { return Ok(()) };
+        match control.ask(&ControlRequest::Reload, ANSWER_LIMIT).await {
+            Ok(reply) => accepted(reply),
+            Err(WorldError::NoDaemon { .. }) if self.status(dir).await.is_none() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A daemon that does not run has no leadership to transfer.

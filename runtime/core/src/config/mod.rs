@@ -5,13 +5,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{ClusterId, ClusterName, MemberNo, Namespace, NodeAddress, NodeId, NodeUuid, SlaveId};
 
+mod change;
 mod parameters;
 mod parse;
+mod setting;
 #[cfg(test)]
 mod tests;
 
-pub use parameters::{Change, PARAMETERS, Parameter, Range};
+pub use change::ConfigChange;
+pub use parameters::{Change, LogFormat, PARAMETERS, Parameter, Parameters, Range, ReadPolicy, Switch};
 pub use parse::BadConfig;
+pub use setting::Setting;
 
 /// The version of the file's format.
 pub const NODE_CONFIG_VERSION: u32 = 1;
@@ -85,90 +89,6 @@ pub struct ServerEntry {
     pub address: NodeAddress,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
-}
-
-/// How reads are made linearizable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReadPolicy {
-    /// The leader's lease: fast, assumes that clocks run at nearly the same rate.
-    Lease,
-    /// A round of heartbeats for every batch of reads.
-    Index,
-}
-
-/// Every parameter of a node. `Default` is the documented default; units stand last in the names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Parameters {
-    pub heartbeat_ms: u64,
-    pub election_timeout_min_ms: u64,
-    pub election_timeout_max_ms: u64,
-    pub read: ReadPolicy,
-    /// How long a slave tries before it tells the application that it failed.
-    pub request_deadline_ms: u64,
-    pub value_max_bytes: u64,
-    pub connections_max: u32,
-    /// What all connections of applications of one slave may use together.
-    pub slave_memory_bytes: u64,
-    /// How long an application may say nothing.
-    pub client_idle_timeout_ms: u64,
-    /// How long an application may take over the rest of a request, or over its answers.
-    pub client_stall_timeout_ms: u64,
-    /// Writes that may wait in one tablet's queue before `Busy` is answered.
-    pub tablet_queue_max: u32,
-    pub log_segment_bytes: u64,
-    pub cache_bytes: u64,
-    /// Longest time between two persists of the state, after which the log may be purged.
-    pub persist_interval_ms: u64,
-    /// Whether MERGE and COMPMERGE follow by themselves after SERVICEIN and SERVICEOUT.
-    pub automerge: Switch,
-    /// Most bytes in a second that this node sends to replicas that catch up by snapshot.
-    pub merge_bytes_per_s: u64,
-    /// Tablets that catch up at once on any one node.
-    pub merge_incoming_max: u32,
-    pub log_level: String,
-    pub log_format: LogFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Switch {
-    On,
-    Off,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
-impl Default for Parameters {
-    fn default() -> Self {
-        Parameters {
-            heartbeat_ms: 75,
-            election_timeout_min_ms: 250,
-            election_timeout_max_ms: 450,
-            read: ReadPolicy::Lease,
-            request_deadline_ms: 10_000,
-            value_max_bytes: crate::kv::VALUE_MAX_BYTES_DEFAULT as u64,
-            connections_max: 4096,
-            slave_memory_bytes: 256 * 1024 * 1024,
-            client_idle_timeout_ms: 24 * 3_600_000,
-            client_stall_timeout_ms: 60_000,
-            tablet_queue_max: 16_384,
-            log_segment_bytes: 64 * 1024 * 1024,
-            cache_bytes: 16 * 1024 * 1024,
-            persist_interval_ms: 5_000,
-            automerge: Switch::On,
-            merge_bytes_per_s: 32 * 1024 * 1024,
-            merge_incoming_max: 2,
-            log_level: "info".into(),
-            log_format: LogFormat::Text,
-        }
-    }
 }
 
 /// Where things of a node lie, relative to its directory `<root>/<cluster>-<no>` (`-slave<id>` for a slave).

@@ -1,39 +1,50 @@
-//! The table of parameters: name, unit, range, whether a change needs a restart, and one line of explanation. The
-//! documentation, `show config` and the check of overrides all read this one table.
+//! The one table of parameters: name, type, default, unit, range, whether a change needs a restart, and words. The
+//! type `Parameters`, its defaults, `show config`, the checks of what is typed and of `node.yaml`, and what a running
+//! node takes over all come from it.
 
 use std::collections::BTreeMap;
 
-use serde_yaml::Value;
+use serde::{Deserialize, Serialize};
 
-use super::Parameters;
-use crate::kv::VALUE_MAX_BYTES_LIMIT;
+use super::setting::{Kind, Setting, choice};
+use crate::kv::{VALUE_MAX_BYTES_DEFAULT, VALUE_MAX_BYTES_LIMIT};
 
 /// An election may begin only after several heartbeats were missed, or one late packet replaces a leader.
 const HEARTBEATS_PER_ELECTION_MIN: u64 = 3;
 /// What a log segment needs besides the largest value: its header, and the record's key, session and header.
 const SEGMENT_ROOM_BYTES: u64 = 1024 * 1024;
 
-/// One row of the table. The default stands in `Parameters::default` alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One row of the table.
 pub struct Parameter {
+    /// As it is typed, and as it stands in files.
     pub name: &'static str,
     /// Empty where it has none.
     pub unit: &'static str,
+    /// Which values are allowed.
     pub range: Range,
+    /// When a changed value takes effect.
     pub change: Change,
+    /// One or two sentences for people.
     pub explanation: &'static str,
+    get: fn(&Parameters) -> Setting,
+    set: fn(&mut Parameters, &Setting) -> bool,
 }
 
 /// Which values are allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Range {
+    /// A whole number, both ends included.
     Number {
+        /// The smallest.
         min: u64,
+        /// The largest.
         max: u64,
     },
+    /// One of these words.
     Words(&'static [&'static str]),
     /// Printable text of at most so many bytes.
     Text {
+        /// More is refused.
         max_bytes: usize,
     },
 }
@@ -41,184 +52,158 @@ pub enum Range {
 /// When a changed value takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
+    /// A running node takes it over when it reloads its configuration.
     Dynamic,
+    /// The next start of the node takes it over.
     RestartNeeded,
 }
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-const fn number(
-    name: &'static str,
-    unit: &'static str,
-    (min, max): (u64, u64),
-    change: Change,
-    explanation: &'static str,
-) -> Parameter {
-    Parameter { name, unit, range: Range::Number { min, max }, change, explanation }
+choice! {
+    /// How reads are made linearizable.
+    ReadPolicy {
+        /// The leader's lease: fast, assumes that clocks run at nearly the same rate.
+        Lease = "lease",
+        /// A round of heartbeats for every batch of reads.
+        Index = "index",
+    }
 }
 
-/// Every parameter, in the order of `Parameters`.
-pub const PARAMETERS: [Parameter; 19] = [
-    number(
-        "heartbeat_ms",
-        "ms",
-        (10, 5_000),
-        Change::RestartNeeded,
-        "Time between two heartbeats of a leader; a dead leader is noticed after several of them.",
-    ),
-    number(
-        "election_timeout_min_ms",
-        "ms",
-        (50, 60_000),
-        Change::RestartNeeded,
-        "Shortest silence of a leader after which a follower stands for election; at least 3 heartbeats.",
-    ),
-    number(
-        "election_timeout_max_ms",
-        "ms",
-        (50, 60_000),
-        Change::RestartNeeded,
+choice! {
+    /// Whether something is done.
+    Switch {
+        /// It is done.
+        On = "on",
+        /// It is not done.
+        Off = "off",
+    }
+}
+
+choice! {
+    /// How an event is logged.
+    LogFormat {
+        /// A line for people.
+        Text = "text",
+        /// A JSON object, on one line.
+        Json = "json",
+    }
+}
+
+const fn number(min: u64, max: u64) -> Range {
+    Range::Number { min, max }
+}
+
+macro_rules! parameters {
+    ($($name:ident: $type:ty = $default:expr, $unit:literal, $range:expr, $change:ident, $explanation:literal;)+) => {
+        /// Every parameter of a node. Units stand last in the names.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct Parameters { $(#[doc = $explanation] pub $name: $type,)+ }
+
+        impl Default for Parameters {
+            fn default() -> Parameters {
+                Parameters { $($name: $default,)+ }
+            }
+        }
+
+        /// Every parameter, in the order of `Parameters`.
+        pub static PARAMETERS: &[Parameter] = &[$(Parameter {
+            name: stringify!($name),
+            unit: $unit,
+            range: $range,
+            change: Change::$change,
+            explanation: $explanation,
+            get: |parameters| parameters.$name.to_setting(),
+            set: |parameters, setting| {
+                Kind::from_setting(setting).map(|value| parameters.$name = value).is_some()
+            },
+        },)+];
+    };
+}
+
+parameters! {
+    heartbeat_ms: u64 = 75, "ms", number(10, 5_000), RestartNeeded,
+        "Time between two heartbeats of a leader; a dead leader is noticed after several of them.";
+    election_timeout_min_ms: u64 = 250, "ms", number(50, 60_000), RestartNeeded,
+        "Shortest silence of a leader after which a follower stands for election; at least 3 heartbeats.";
+    election_timeout_max_ms: u64 = 450, "ms", number(50, 60_000), RestartNeeded,
         "Longest such silence; more than the shortest, so that followers do not stand at the same moment. One rolling \
-         restart may not bring it below nine tenths of the election_timeout_min_ms from before.",
-    ),
-    Parameter {
-        name: "read",
-        unit: "",
-        range: Range::Words(&["lease", "index"]),
-        change: Change::RestartNeeded,
-        explanation: "How reads are made linearizable: by the leader's lease (fast, trusts the rate of clocks) or by \
-                      asking a majority (index).",
-    },
-    number(
-        "request_deadline_ms",
-        "ms",
-        (100, 600_000),
-        Change::RestartNeeded,
-        "How long a slave tries before it tells the application that it failed.",
-    ),
-    number(
-        "value_max_bytes",
-        "bytes",
-        (KIB, VALUE_MAX_BYTES_LIMIT as u64),
-        Change::RestartNeeded,
-        "Largest value that is stored.",
-    ),
-    number(
-        "connections_max",
-        "connections",
-        (16, 1_000_000),
-        Change::RestartNeeded,
-        "Most connections that are open at once; more are refused.",
-    ),
-    number(
-        "slave_memory_bytes",
-        "bytes",
-        (16 * MIB, 1024 * 1024 * MIB),
-        Change::RestartNeeded,
+         restart may not bring it below nine tenths of the election_timeout_min_ms from before.";
+    read: ReadPolicy = ReadPolicy::Lease, "", Range::Words(ReadPolicy::WORDS), RestartNeeded,
+        "How reads are made linearizable: by the leader's lease (fast, trusts the rate of clocks) or by asking a \
+         majority (index).";
+    request_deadline_ms: u64 = 10_000, "ms", number(100, 600_000), Dynamic,
+        "How long a slave tries before it tells the application that it failed.";
+    value_max_bytes: u64 = VALUE_MAX_BYTES_DEFAULT as u64, "bytes", number(KIB, VALUE_MAX_BYTES_LIMIT as u64), RestartNeeded,
+        "Largest value that is stored.";
+    connections_max: u32 = 4096, "connections", number(16, 1_000_000), Dynamic,
+        "Most connections that are open at once; more are refused.";
+    slave_memory_bytes: u64 = 256 * MIB, "bytes", number(16 * MIB, 1024 * 1024 * MIB), RestartNeeded,
         "Memory for all connections of applications to one slave together; a quarter is kept for new connections and \
-         small requests.",
-    ),
-    number(
-        "client_idle_timeout_ms",
-        "ms",
-        (1_000, 366 * 24 * 3_600_000),
-        Change::RestartNeeded,
-        "How long an application may be silent before its connection is closed.",
-    ),
-    number(
-        "client_stall_timeout_ms",
-        "ms",
-        (1_000, 3_600_000),
-        Change::RestartNeeded,
+         small requests.";
+    client_idle_timeout_ms: u64 = 24 * 3_600_000, "ms", number(1_000, 366 * 24 * 3_600_000), Dynamic,
+        "How long an application may be silent before its connection is closed.";
+    client_stall_timeout_ms: u64 = 60_000, "ms", number(1_000, 3_600_000), Dynamic,
         "How long an application may take to finish a request or to read its answers; three seconds while others wait \
-         for memory.",
-    ),
-    number(
-        "tablet_queue_max",
-        "writes",
-        (16, 1_000_000),
-        Change::RestartNeeded,
-        "Writes that may wait in the queue of one tablet before Busy is answered.",
-    ),
-    number(
-        "log_segment_bytes",
-        "bytes",
-        (2 * MIB, 1024 * MIB),
-        Change::RestartNeeded,
-        "Size of one file of the replication log; must hold the largest value.",
-    ),
-    number(
-        "cache_bytes",
-        "bytes",
-        (MIB, 1024 * 1024 * MIB),
-        Change::RestartNeeded,
-        "Memory for blocks of stored state that were read lately.",
-    ),
-    number(
-        "persist_interval_ms",
-        "ms",
-        (100, 600_000),
-        Change::RestartNeeded,
-        "Longest time between two persists of the state; the log is kept at least that long.",
-    ),
-    Parameter {
-        name: "automerge",
-        unit: "",
-        range: Range::Words(&["on", "off"]),
-        change: Change::RestartNeeded,
-        explanation: "Whether MERGE and COMPMERGE follow by themselves after SERVICEIN and SERVICEOUT.",
-    },
-    number(
-        "merge_bytes_per_s",
-        "bytes/s",
-        (64 * KIB, 1024 * 1024 * MIB),
-        Change::RestartNeeded,
-        "Most that one node sends to replicas that catch up by snapshot, so that a merge leaves room for the service.",
-    ),
-    number(
-        "merge_incoming_max",
-        "tablets",
-        (1, 64),
-        Change::RestartNeeded,
-        "Tablets that catch up at once on any one node.",
-    ),
-    Parameter {
-        name: "log_level",
-        unit: "",
-        range: Range::Text { max_bytes: 200 },
-        change: Change::RestartNeeded,
-        explanation: "What is logged: error, warn, info, debug or trace, also by part as in `info,dkcd::raft=debug`.",
-    },
-    Parameter {
-        name: "log_format",
-        unit: "",
-        range: Range::Words(&["text", "json"]),
-        change: Change::RestartNeeded,
-        explanation: "One line of text, or one JSON object, for each event.",
-    },
-];
+         for memory.";
+    tablet_queue_max: u32 = 16_384, "writes", number(16, 1_000_000), RestartNeeded,
+        "Writes that may wait in the queue of one tablet before Busy is answered.";
+    log_segment_bytes: u64 = 64 * MIB, "bytes", number(2 * MIB, 1024 * MIB), RestartNeeded,
+        "Size of one file of the replication log; must hold the largest value.";
+    cache_bytes: u64 = 16 * MIB, "bytes", number(MIB, 1024 * 1024 * MIB), RestartNeeded,
+        "Memory for blocks of stored state that were read lately.";
+    persist_interval_ms: u64 = 5_000, "ms", number(100, 600_000), Dynamic,
+        "Longest time between two persists of the state; the log is kept at least that long.";
+    automerge: Switch = Switch::On, "", Range::Words(Switch::WORDS), Dynamic,
+        "Whether MERGE and COMPMERGE follow by themselves after SERVICEIN and SERVICEOUT.";
+    merge_bytes_per_s: u64 = 32 * MIB, "bytes/s", number(64 * KIB, 1024 * 1024 * MIB), Dynamic,
+        "Most that one node sends to replicas that catch up by snapshot, so that a merge leaves room for the service.";
+    merge_incoming_max: u32 = 2, "tablets", number(1, 64), Dynamic,
+        "Tablets that catch up at once on any one node.";
+    log_level: String = "info".to_owned(), "", Range::Text { max_bytes: 200 }, Dynamic,
+        "What is logged: error, warn, info, debug or trace, also by part as in `info,dkcd::raft=debug`.";
+    log_format: LogFormat = LogFormat::Text, "", Range::Words(LogFormat::WORDS), RestartNeeded,
+        "One line of text, or one JSON object, for each event.";
+}
 
 impl Parameter {
+    /// The parameter of this name.
     pub fn named(name: &str) -> Option<&'static Parameter> {
         PARAMETERS.iter().find(|parameter| parameter.name == name)
     }
 
     /// The documented default.
-    pub fn default_value(&self) -> Value {
-        Parameters::default().value_of(self.name).unwrap_or(Value::Null)
+    pub fn default_value(&self) -> Setting {
+        self.value_in(&Parameters::default())
+    }
+
+    /// Its value in these parameters.
+    pub fn value_in(&self, parameters: &Parameters) -> Setting {
+        (self.get)(parameters)
     }
 
     /// Says what is wrong with a value.
-    pub fn check(&self, value: &Value) -> Result<(), String> {
-        let is_good = match self.range {
-            Range::Number { min, max } => value.as_u64().is_some_and(|n| (min..=max).contains(&n)),
-            Range::Words(words) => value.as_str().is_some_and(|word| words.contains(&word)),
-            Range::Text { max_bytes } => value.as_str().is_some_and(|text| {
+    pub fn check(&self, value: &Setting) -> Result<(), String> {
+        let is_good = match (self.range, value) {
+            (Range::Number { min, max }, Setting::Number(number)) => (min..=max).contains(number),
+            (Range::Words(words), Setting::Text(word)) => words.contains(&word.as_str()),
+            (Range::Text { max_bytes }, Setting::Text(text)) => {
                 !text.is_empty() && text.len() <= max_bytes && !text.chars().any(char::is_control)
-            }),
+            }
+            _ => false,
         };
-        if is_good { Ok(()) } else { Err(format!("{} is {}, not {}", self.name, self.range, shown(value))) }
+        if is_good { Ok(()) } else { Err(self.refusal(value)) }
+    }
+
+    fn refusal(&self, value: &Setting) -> String {
+        format!("{} is {}, not {value}", self.name, self.range)
+    }
+
+    fn set(&self, parameters: &mut Parameters, value: &Setting) -> Result<(), String> {
+        self.check(value)?;
+        if (self.set)(parameters, value) { Ok(()) } else { Err(self.refusal(value)) }
     }
 }
 
@@ -231,6 +216,7 @@ impl std::fmt::Display for Range {
         }
     }
 }
+
 impl std::fmt::Display for Change {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
@@ -242,40 +228,25 @@ impl std::fmt::Display for Change {
 
 impl Parameters {
     /// The defaults with some values replaced. Every name and value is checked, and that the whole fits together.
-    pub fn with_overrides(overrides: &BTreeMap<String, Value>) -> Result<Parameters, String> {
-        let mut values = Parameters::default().to_values();
+    pub fn with_overrides(overrides: &BTreeMap<String, Setting>) -> Result<Parameters, String> {
+        let mut parameters = Parameters::default();
         for (name, value) in overrides {
-            let parameter = Parameter::named(name).ok_or_else(|| unknown(name))?;
-            parameter.check(value)?;
-            values.insert(name.clone(), value.clone());
+            Parameter::named(name).ok_or_else(|| unknown(name))?.set(&mut parameters, value)?;
         }
-        let mapping: serde_yaml::Mapping =
-            values.into_iter().map(|(name, v)| (Value::String(name), v)).collect();
-        let parameters: Parameters =
-            serde_yaml::from_value(Value::Mapping(mapping)).map_err(|error| error.to_string())?;
         parameters.check().map_err(|(_, why)| why)?;
         Ok(parameters)
     }
 
-    /// Name and value of every parameter, by name.
-    pub fn to_values(&self) -> BTreeMap<String, Value> {
-        let value = serde_yaml::to_value(self).expect("parameters are numbers and words");
-        let mapping = value.as_mapping().cloned().unwrap_or_default();
-        mapping.into_iter().filter_map(|(name, value)| Some((name.as_str()?.to_owned(), value))).collect()
-    }
-
-    /// The value of one parameter.
-    pub fn value_of(&self, name: &str) -> Option<Value> {
-        self.to_values().remove(name)
-    }
-
     /// Says which parameter is wrong, and why: each by its range, then all together.
     pub fn check(&self) -> Result<(), (&'static str, String)> {
-        let values = self.to_values();
-        for parameter in &PARAMETERS {
-            let value = values.get(parameter.name).unwrap_or(&Value::Null);
-            parameter.check(value).map_err(|why| (parameter.name, why))?;
+        for parameter in PARAMETERS {
+            parameter.check(&parameter.value_in(self)).map_err(|why| (parameter.name, why))?;
         }
+        self.check_elections()?;
+        self.check_segments()
+    }
+
+    fn check_elections(&self) -> Result<(), (&'static str, String)> {
         let shortest = self.heartbeat_ms * HEARTBEATS_PER_ELECTION_MIN;
         if self.election_timeout_min_ms < shortest {
             let why = format!(
@@ -293,6 +264,10 @@ impl Parameters {
             );
             return Err(("election_timeout_max_ms", why));
         }
+        Ok(())
+    }
+
+    fn check_segments(&self) -> Result<(), (&'static str, String)> {
         let segment_min_bytes = self.value_max_bytes + SEGMENT_ROOM_BYTES;
         if self.log_segment_bytes < segment_min_bytes {
             let why = format!(
@@ -309,15 +284,4 @@ impl Parameters {
 fn unknown(name: &str) -> String {
     let names: Vec<&str> = PARAMETERS.iter().map(|parameter| parameter.name).collect();
     format!("'{name}' is not a parameter; there are: {}", names.join(", "))
-}
-
-/// A value as a person wrote it, cut short.
-fn shown(value: &Value) -> String {
-    let text = serde_yaml::to_string(value).unwrap_or_default();
-    let text = text.trim_end();
-    let line = text.lines().next().unwrap_or_default();
-    if line.len() < text.len() || line.chars().count() > 60 {
-        return format!("{}…", line.chars().take(60).collect::<String>());
-    }
-    line.to_owned()
 }

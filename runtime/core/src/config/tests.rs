@@ -214,7 +214,7 @@ fn more_replicas_than_servers_is_only_a_warning() {
 #[test]
 fn overrides_are_checked_by_name_and_value() {
     let check = |name: &str, value: &str, want: &str| {
-        let value: serde_yaml::Value = serde_yaml::from_str(value).unwrap();
+        let value: Setting = value.parse().unwrap();
         let got = Parameters::with_overrides(&BTreeMap::from([(name.to_owned(), value)]));
         assert_eq!(got.map(|_| "good".to_owned()).unwrap_or_else(|why| why), want, "{name}");
     };
@@ -225,8 +225,15 @@ fn overrides_are_checked_by_name_and_value() {
     check("heartbeat_ms", "-5", "heartbeat_ms is a number from 10 to 5000, not -5");
     check("heartbeat_ms", "fast", "heartbeat_ms is a number from 10 to 5000, not fast");
     check("read", "guess", "read is lease or index, not guess");
-    check("log_level", "''", "log_level is a line of 1 to 200 bytes, not ''");
-    check("value_max_bytes", "[1, 2]", "value_max_bytes is a number from 1024 to 67108864, not - 1…");
+    check("log_level", "", "log_level is a line of 1 to 200 bytes, not ''");
+    check("log_level", "a\tb", "log_level is a line of 1 to 200 bytes, not a\\tb");
+    check("log_level", "5", "log_level is a line of 1 to 200 bytes, not 5");
+    check("automerge", "1", "automerge is on or off, not 1");
+    check("connections_max", "4294967297", "connections_max is a number from 16 to 1000000, not 4294967297");
+    check("value_max_bytes", "[1, 2]", "value_max_bytes is a number from 1024 to 67108864, not [1, 2]");
+    let long = "x".repeat(61);
+    let cut = format!("read is lease or index, not {}…", &long[..60]);
+    check("read", &long, &cut);
     check(
         "heartbeat",
         "5",
@@ -251,4 +258,58 @@ fn the_table_names_every_parameter_and_its_default_is_allowed() {
         assert!(parameter.name.ends_with(parameter.unit) || !["ms", "bytes"].contains(&parameter.unit));
         assert!(parameter.explanation.ends_with('.'));
     }
+}
+
+#[test]
+fn a_setting_is_a_number_or_a_word_and_is_read_back_as_it_was() {
+    let check = |yaml: &str, want: Result<Setting, &str>| {
+        let got: Result<Setting, String> = serde_yaml::from_str(yaml).map_err(|error| error.to_string());
+        assert_eq!(got, want.map_err(str::to_owned), "{yaml}");
+        if let Ok(setting) = got {
+            assert_eq!(
+                serde_yaml::from_str::<Setting>(&serde_yaml::to_string(&setting).unwrap()).unwrap(),
+                setting
+            );
+        }
+    };
+    check("75", Ok(Setting::Number(75)));
+    check("'75'", Ok(Setting::Text("75".into())));
+    check("on", Ok(Setting::Text("on".into())));
+    check("-5", Err("invalid type: integer `-5`, expected a number or a word"));
+    check("true", Err("invalid type: boolean `true`, expected a number or a word"));
+    check("[1]", Err("invalid type: sequence, expected a number or a word"));
+    for parameter in PARAMETERS {
+        let default = BTreeMap::from([(parameter.name.to_owned(), parameter.default_value())]);
+        assert_eq!(Parameters::with_overrides(&default), Ok(Parameters::default()), "{}", parameter.name);
+    }
+}
+
+#[test]
+fn a_changed_configuration_says_what_a_reload_takes_over_and_what_needs_a_restart() {
+    let check = |old: &str, new: &str, dynamic: &[&str], restart_needed: &[&str]| {
+        let change = parse(SERVER).unwrap().change_to(&parse(&SERVER.replacen(old, new, 1)).unwrap());
+        assert_eq!(
+            (change.dynamic.as_slice(), change.restart_needed.as_slice()),
+            (dynamic, restart_needed),
+            "{new}"
+        );
+        assert_eq!(change.is_reload(), restart_needed.is_empty() && !dynamic.is_empty());
+    };
+    check("cluster: c0", "cluster: c0", &[], &[]);
+    check("automerge: on", "automerge: off", &["automerge"], &[]);
+    check(
+        "merge_incoming_max: 2\n  log_level: info",
+        "merge_incoming_max: 3\n  log_level: debug",
+        &["merge_incoming_max", "log_level"],
+        &[],
+    );
+    check("heartbeat_ms: 75", "heartbeat_ms: 70", &[], &["heartbeat_ms"]);
+    check("zone: east", "zone: west", &[], &["role"]);
+    check("address: 10.77.0.12:8020", "address: 10.77.0.12:8021", &[], &["servers"]);
+    check(
+        "cache_bytes: 16777216\n  persist_interval_ms: 5000",
+        "cache_bytes: 26777216\n  persist_interval_ms: 500",
+        &["persist_interval_ms"],
+        &["cache_bytes"],
+    );
 }

@@ -31,6 +31,9 @@ pub enum ControlRequest {
     Found,
     /// Hand all leadership away, because this node will stop.
     PrepareStop,
+    /// Read `node.yaml` again and take over the parameters that can change in a running node. Refused, and nothing is
+    /// changed, when the file is bad or when something else in it differs from what is in use.
+    Reload,
     /// One key-value operation, routed to its leader. Bytes are given as text where they are UTF-8, else as base64.
     Data(DataRequest),
     /// Prometheus text.
@@ -62,6 +65,11 @@ pub enum ControlReply {
     Status(Box<NodeStatus>),
     Ring(Option<RingMap>),
     Ok,
+    /// The parameters whose values were taken over; none when all were in use already.
+    Reloaded {
+        /// Their names.
+        changed: Vec<String>,
+    },
     /// What a key-value operation came to.
     #[serde(with = "data")]
     Data(Reply),
@@ -105,6 +113,10 @@ pub struct NodeStatus {
     /// Resident memory of the process.
     pub memory_bytes: u64,
     pub connections: u32,
+    /// The text of the configuration in use: that of the last start, with what was reloaded since. Text, so that another
+    /// release with other parameters can be asked for its status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_in_use: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

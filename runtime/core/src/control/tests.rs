@@ -18,6 +18,7 @@ where
 fn the_json_of_requests_never_changes() {
     check(ControlRequest::Status, r#"{"do":"status"}"#);
     check(ControlRequest::PrepareStop, r#"{"do":"prepare_stop"}"#);
+    check(ControlRequest::Reload, r#"{"do":"reload"}"#);
     check(ControlRequest::Word { line: "VERSION".into() }, r#"{"do":"word","line":"VERSION"}"#);
     let data = |command| ControlRequest::Data(DataRequest::Command(command));
     let key = || Key { namespace: Namespace::default(), bytes: Bytes::from_static(b"k") };
@@ -75,6 +76,10 @@ fn the_json_of_requests_never_changes() {
 #[test]
 fn the_json_of_replies_never_changes() {
     check(ControlReply::Ok, r#""ok""#);
+    check(
+        ControlReply::Reloaded { changed: vec!["log_level".into()] },
+        r#"{"reloaded":{"changed":["log_level"]}}"#,
+    );
     check(ControlReply::Text("SUCCEED".into()), r#"{"text":"SUCCEED"}"#);
     check(ControlReply::Data(Reply::Stored { version: 3 }), r#"{"data":{"stored":{"version":3}}}"#);
     check(ControlReply::Data(Reply::Deleted), r#"{"data":"removed"}"#);

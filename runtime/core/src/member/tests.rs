@@ -30,6 +30,7 @@ fn status(role: RoleStatus) -> NodeStatus {
         ring_version: RingVersion(7),
         memory_bytes: 1000,
         connections: 5,
+        config_in_use: None,
     }
 }
 

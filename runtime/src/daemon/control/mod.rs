@@ -2,6 +2,7 @@
 
 mod kv;
 mod membership;
+mod reload;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ impl Handler for ServerControl {
                     self.server.transfer_all_leadership().await;
                     ControlReply::Ok
                 }
+                ControlRequest::Reload => self.reload().await,
                 ControlRequest::Data(request) => self.data(request).await,
                 ControlRequest::Metrics => ControlReply::Text(self.server.metrics_text()),
                 ControlRequest::Word { line } => self.word(&line).await,

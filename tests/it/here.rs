@@ -1,0 +1,76 @@
+//! A cluster of servers on this very machine, made with the same commands that a person types. Nothing of it is left
+//! when the handle is dropped.
+
+use std::net::TcpListener;
+use std::process::Output;
+
+use crate::support::terminal::Terminal;
+use crate::transcripts::Stage;
+
+/// An inventory whose nodes run on this machine, below the stage's directory.
+pub struct Here {
+    pub stage: Stage,
+    ports: Vec<u16>,
+}
+
+impl Here {
+    /// One host and a cluster `c0` of so many servers on it, not deployed yet.
+    pub fn registered(servers: usize) -> Here {
+        let stage = Stage::empty();
+        let listeners: Vec<TcpListener> =
+            (0..servers).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+        let ports: Vec<u16> = listeners.iter().map(|l| l.local_addr().expect("its address").port()).collect();
+        let here = Here { stage, ports };
+        here.ok(&format!("register host --local --data-dir {} 127.0.0.1", here.data()));
+        let members: Vec<String> = here.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        here.ok(&format!("register cluster -n c0 --replicas 1 --tablets 2 {}", members.join(" ")));
+        // No systemd of this machine is touched.
+        std::fs::write(here.stage.inventory().join(".supervised"), "").expect("written");
+        here
+    }
+
+    pub fn data(&self) -> String {
+        self.stage.state().join("data").display().to_string()
+    }
+
+    pub fn prompt(&self) -> Terminal {
+        let inventory = self.stage.inventory().display().to_string();
+        let state = self.stage.state().display().to_string();
+        let environment =
+            [("DKC_INVENTORY", inventory.as_str()), ("XDG_STATE_HOME", &state), ("NO_COLOR", "1")];
+        let mut terminal = Terminal::start(&[env!("CARGO_BIN_EXE_dkc")], &environment);
+        terminal.expect("(dkc");
+        terminal
+    }
+
+    pub fn run(&self, line: &str) -> Output {
+        let words = shlex::split(line).expect("words");
+        self.stage.program().args(words).output().expect("the program runs")
+    }
+
+    /// What it said, after it ended as wanted.
+    #[track_caller]
+    pub fn exits(&self, line: &str, status: i32) -> String {
+        let output = self.run(line);
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(status), "{line}\n{said}");
+        said
+    }
+
+    #[track_caller]
+    pub fn ok(&self, line: &str) -> String {
+        self.exits(line, 0)
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.run("stop cluster -n c0 --yes --confirm c0");
+        let program = format!("{}/c0-0/dkcd", self.data());
+        for number in 0..self.ports.len() {
+            let dir = format!("{}/c0-{number}", self.data());
+            let _ = std::process::Command::new(&program).args(["stop", "--dir", &dir]).output();
+        }
+    }
+}
