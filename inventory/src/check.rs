@@ -152,7 +152,11 @@ fn directory(inventory: &Inventory, address: &HostAddress, facts: &HostFacts) ->
         let user = facts.user.clone();
         return vec![Finding::of(address, "directory", &Refusal::RootNotWritable { host, root, user })];
     }
-    let mut findings = vec![finding(address, Grade::Ok, "directory", root)];
+    let mut findings = vec![match &facts.root_exposure {
+        None => finding(address, Grade::Ok, "directory", root),
+        Some(why) => finding(address, Grade::Fail, "directory", format!("{root} is not safe: {why}"))
+            .advise(format!("on {address}: chown {} {root} && chmod go-w {root}", facts.user)),
+    }];
     for node in inventory.nodes_on(address) {
         let dir = node_dir(&facts.root, &node);
         let path = format!("{dir}/{}", dkc_core::config::layout::CONTROL_SOCKET);
@@ -187,6 +191,9 @@ fn service(address: &HostAddress, facts: &HostFacts) -> Finding {
     match facts.service {
         ServiceManager::SystemdSystem => ok("systemd"),
         ServiceManager::SystemdUser => ok("user systemd, with linger"),
+        ServiceManager::Cron => {
+            ok("no usable systemd: dkcd runs its own supervisor, which cron starts after a reboot")
+        }
         ServiceManager::Supervise => {
             finding(address, Grade::Warn, "service", "no usable systemd: dkcd runs its own supervisor")
                 .advise("nodes do not restart after a reboot; run start cluster")

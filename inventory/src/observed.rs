@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dkc_core::config::layout;
 use dkc_core::control::{MetaView, NodeStatus};
 use dkc_core::ids::{HostAddress, NodeUuid};
 use serde::{Deserialize, Serialize};
@@ -50,13 +51,16 @@ pub struct HostFacts {
     /// The root contains foreign files (not empty, no marker).
     pub root_is_foreign: bool,
     pub root_is_writable: bool,
+    /// Why somebody else could put other files in the place of ours: owner or mode of the root.
+    #[serde(default)]
+    pub root_exposure: Option<String>,
     pub disk_free_bytes: u64,
     /// The host's clock minus ours, half the round trip subtracted.
     pub clock_offset_ms: i64,
     pub service: ServiceManager,
-    /// Digests (first 16 hex digits of SHA-256) of programs under `bin/`.
-    pub programs: BTreeSet<String>,
-    /// TCP ports in use, with the `ADDRESS:PORT` of each listener.
+    /// Programs under `bin/`: the first 16 hex digits of their SHA-256, and how many bytes are there.
+    pub programs: BTreeMap<String, u64>,
+    /// TCP ports somebody listens on, with `ADDRESS:PORT` as the host says.
     pub listening: BTreeSet<String>,
     pub nodes: BTreeMap<NodeName, NodeView>,
     /// For each tested `HOST:PORT`, whether this host could connect.
@@ -71,7 +75,9 @@ pub enum ServiceManager {
     SystemdSystem,
     /// The login user's systemd, with linger.
     SystemdUser,
-    /// No usable systemd: `dkcd supervise`.
+    /// No usable systemd: `dkcd supervise`, which the user's crontab begins again after a reboot.
+    Cron,
+    /// Neither systemd nor cron: `dkcd supervise`, until the host is booted anew.
     Supervise,
 }
 
@@ -84,6 +90,9 @@ pub struct NodeView {
     pub exists: bool,
     /// The UUID in the marker file.
     pub marker: Option<NodeUuid>,
+    /// The marker and the key, where a power cut has left them empty.
+    #[serde(default)]
+    pub torn: BTreeSet<String>,
     /// The UUID in `data/identity`.
     pub identity: Option<NodeUuid>,
     /// The program that the link points to.
@@ -96,7 +105,10 @@ pub struct NodeView {
     /// Days until the certificate expires.
     pub certificate_days: Option<i64>,
     pub run: RunState,
-    /// The daemon's own status, if it answers.
+    /// How often whoever keeps it has started its daemon again, since it was started.
+    #[serde(default)]
+    pub restarts: u64,
+    /// What the daemon itself says, when it answers.
     pub status: Option<Box<NodeStatus>>,
     /// A running server's view of members and merges.
     #[serde(default)]
@@ -111,7 +123,11 @@ pub enum RunState {
     Running {
         pid: u32,
     },
-    /// The supervisor gave up or keeps restarting it.
+    /// The daemon serves, but its supervisor has ended: nobody would start it again.
+    Orphaned {
+        pid: u32,
+    },
+    /// The supervisor has given up or keeps restarting it.
     Failing {
         message: String,
     },
@@ -159,7 +175,21 @@ impl NodeView {
         self.identity.is_none() && self.files.is_empty() && self.program.is_none()
     }
 
+    /// The directory of this node, whose marker a power cut has left empty, and nothing in it speaks against that.
+    pub fn is_torn_directory_of(&self, uuid: NodeUuid) -> bool {
+        let says_otherwise =
+            |text: &String| !text.trim_matches(['\0', '\n']).is_empty() && !text.contains(&uuid.to_string());
+        self.torn.contains(layout::NODE_MARKER)
+            && self.identity.is_none_or(|identity| identity == uuid)
+            && !self.config_text.as_ref().is_some_and(says_otherwise)
+    }
+
     pub fn is_running(&self) -> bool {
+        matches!(self.run, RunState::Running { .. } | RunState::Orphaned { .. })
+    }
+
+    /// Runs, and whoever keeps it would start it again.
+    pub fn is_kept(&self) -> bool {
         matches!(self.run, RunState::Running { .. })
     }
 }

@@ -102,7 +102,7 @@ pub fn unit_text(
     pairs: &[Pair],
 ) -> Option<String> {
     let install = match manager {
-        ServiceManager::Supervise => return None,
+        ServiceManager::Cron | ServiceManager::Supervise => return None,
         ServiceManager::SystemdSystem => "multi-user.target",
         ServiceManager::SystemdUser => "default.target",
     };
@@ -130,8 +130,8 @@ pub fn unit_text(
          ExecStart={dir}/{link} run --dir {dir}\n\
          Restart=on-failure\n\
          RestartSec={RESTART_DELAY_S}\n\
-         # A refused configuration (78) and a broken invariant (70) do not get better by trying again.\n\
-         RestartPreventExitStatus=78 70\n\
+         # A refused configuration does not get better by trying again, nor does a node that was removed.\n\
+         RestartPreventExitStatus=78\n\
          WatchdogSec={WATCHDOG_S}\n\
          TimeoutStartSec={START_MAX_S}\n\
          TimeoutStopSec={STOP_MAX_S}\n\

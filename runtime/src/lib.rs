@@ -3,6 +3,10 @@
 
 #![cfg_attr(feature = "simulation", allow(dead_code, reason = "certificates and files have no use there"))]
 
+// Simulated identities are told, not proved. The profile `simulation` keeps assertions, which no release build does.
+#[cfg(all(feature = "simulation", not(debug_assertions)))]
+compile_error!("the feature `simulation` is for tests: it can be in no release build");
+
 pub mod chance;
 pub mod cli;
 pub mod clock;

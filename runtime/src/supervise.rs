@@ -1,6 +1,7 @@
-//! Own supervision for hosts without systemd: a process in a session of its own that keeps the daemon running, writes
-//! its log with rotation, and gives up, saying why, when the daemon fails again and again. A disk that fails is tried for
-//! ever, as by systemd: a full one becomes free again.
+//! Own supervision for hosts without systemd: a process in a session of its own that keeps the daemon running and writes
+//! its log with rotation. *Invariant:* it ends only when it is told to, or when the daemon's exit status says that its
+//! configuration is refused or that it was removed from its cluster; after everything else it tries again, as systemd does.
+//! A daemon whose supervisor died is ended in good order and started anew by the next one: its log would go nowhere.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,13 +25,12 @@ use crate::fatal;
 /// The log file is set aside at this size; the last ones are kept.
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const LOG_FILES_MAX: u32 = 4;
-/// Pause before the daemon is started again: the first, and the longest.
-const PAUSE_MIN: Duration = Duration::from_millis(500);
+/// Pause before the daemon is started again: the first, and the longest. A cluster all of whose servers were killed is
+/// to be whole again within three seconds, so the first is short.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// A daemon that ran this long had started well.
-const RAN_WELL: Duration = Duration::from_secs(60);
-/// Failures in a row after which starting again is pointless.
-const FAILURES_MAX: u32 = 8;
+/// A daemon that ran this long had started well, and is started again after the shortest pause.
+const RAN_WELL: Duration = Duration::from_secs(3);
 /// An orderly stop of the daemon; after that it is killed, which loses nothing that was acknowledged.
 const STOP_MAX: Duration = Duration::from_secs(20);
 /// `stop` waits for the supervisor, which waits for the daemon.
@@ -37,6 +38,8 @@ const STOP_WAIT_MAX: Duration = Duration::from_secs(30);
 /// `supervise` waits for the word that the background process holds its lock.
 const BEGIN_MARK: &str = "supervising";
 const LOOK: Duration = Duration::from_millis(25);
+/// Without a word the daemon is looked at this often: it may have handed its output on to a process that lives longer.
+const LOOK_RARELY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SuperviseError {
@@ -46,8 +49,8 @@ pub enum SuperviseError {
     Step { step: &'static str, source: io::Error },
     #[error("the supervisor did not begin: {0}")]
     NotBegun(String),
-    #[error("gave up after {failures} failures in a row: {why}")]
-    GaveUp { failures: u32, why: String },
+    #[error("ended, because starting the daemon again is of no use: {why}")]
+    GaveUp { why: String },
     #[error("process {pid} did not end within {} s", STOP_WAIT_MAX.as_secs())]
     DidNotEnd { pid: u32 },
 }
@@ -95,11 +98,15 @@ pub fn run(directory: &Path) -> Result<(), SuperviseError> {
         nix::unistd::setsid().map_err(|errno| step("cannot begin a session")(errno.into()))?;
     }
     let _lock = DirectoryLock::take(&directory.join(layout::PID_FILE))?;
+    end_orphan(directory)?;
     let gave_up = directory.join(layout::GAVE_UP);
     remove_if_there(&gave_up).map_err(step("cannot remove the old reason for giving up"))?;
+    remove_if_there(&directory.join(layout::RESTARTS))
+        .map_err(step("cannot remove the old count of restarts"))?;
     let log = Log::open(&directory.join(layout::LOG_FILE)).map_err(step("cannot open the log file"))?;
     let is_told_to_stop = Arc::new(AtomicBool::new(false));
-    watch_signals(is_told_to_stop.clone()).map_err(step("cannot watch for signals"))?;
+    let (wake, woken) = channel();
+    watch_signals(is_told_to_stop.clone(), wake.clone()).map_err(step("cannot watch for signals"))?;
     if is_detached {
         println!("{BEGIN_MARK}");
         let null = File::options().write(true).open("/dev/null").map_err(step("cannot open /dev/null"))?;
@@ -107,7 +114,9 @@ pub fn run(directory: &Path) -> Result<(), SuperviseError> {
         nix::unistd::dup2_stdout(&null).map_err(|errno| step("cannot let go of stdout")(errno.into()))?;
         nix::unistd::dup2_stderr(&null).map_err(|errno| step("cannot let go of stderr")(errno.into()))?;
     }
-    let result = keep_running(directory, log, &is_told_to_stop);
+    let mut supervisor =
+        Supervisor { directory, is_told_to_stop: &is_told_to_stop, wake, woken, restarts: 0 };
+    let result = supervisor.keep_running(log);
     if let Err(error) = &result {
         fs::write(&gave_up, format!("{error}\n")).map_err(step("cannot write why it gave up"))?;
     }
@@ -122,7 +131,7 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
 }
 
 /// A thread that only waits for SIGTERM or SIGINT.
-fn watch_signals(is_told_to_stop: Arc<AtomicBool>) -> io::Result<()> {
+fn watch_signals(is_told_to_stop: Arc<AtomicBool>, wake: Sender<()>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     thread::Builder::new().name("signals".into()).spawn(move || {
         runtime.block_on(async {
@@ -136,43 +145,117 @@ fn watch_signals(is_told_to_stop: Arc<AtomicBool>) -> io::Result<()> {
                 }
             }
             is_told_to_stop.store(true, Ordering::Relaxed);
+            // Nobody listens when the supervisor ends at this moment.
+            let _ = wake.send(());
         });
     })?;
     Ok(())
 }
 
-fn keep_running(directory: &Path, mut log: Log, is_told_to_stop: &AtomicBool) -> Result<(), SuperviseError> {
-    let (mut failures, mut pause) = (0, PAUSE_MIN);
-    loop {
-        let began = Instant::now();
-        let mut child = start_daemon(directory)?;
-        let output = child.stderr.take();
-        let writer = thread::spawn(move || {
-            let last_line = output.map(|output| log.take_all(output)).unwrap_or_default();
-            (log, last_line)
-        });
-        let status = wait_for(&mut child, is_told_to_stop).map_err(step("cannot wait for the daemon"))?;
-        let (returned, last_line) = writer.join().unwrap_or_else(|_| std::process::abort());
-        log = returned;
-        if is_told_to_stop.load(Ordering::Relaxed) || status.success() {
-            return Ok(());
+/// A daemon that an earlier supervisor left behind: it serves, but nobody would start it again or write its log.
+fn end_orphan(directory: &Path) -> Result<(), SuperviseError> {
+    end_holder(&directory.join(layout::DAEMON_LOCK), Instant::now() + STOP_WAIT_MAX)
+}
+
+struct Supervisor<'a> {
+    directory: &'a Path,
+    is_told_to_stop: &'a AtomicBool,
+    /// A word comes when the daemon has closed its output or a signal has arrived.
+    wake: Sender<()>,
+    woken: Receiver<()>,
+    restarts: u64,
+}
+
+impl Supervisor<'_> {
+    fn keep_running(&mut self, mut log: Log) -> Result<(), SuperviseError> {
+        let mut pauses = Pauses(PAUSE_MIN);
+        loop {
+            let began = Instant::now();
+            let mut child = start_daemon(self.directory)?;
+            let (output, wake) = (child.stderr.take(), self.wake.clone());
+            let writer = thread::spawn(move || {
+                let last_line = output.map(|output| log.take_all(output)).unwrap_or_default();
+                let _ = wake.send(());
+                (log, last_line)
+            });
+            let status = self.wait_for(&mut child).map_err(step("cannot wait for the daemon"))?;
+            let (returned, last_line) = writer.join().unwrap_or_else(|_| std::process::abort());
+            log = returned;
+            if self.is_told_to_stop() || status.success() {
+                return Ok(());
+            }
+            let why = format!("{status}: {last_line}");
+            log.line(&format!("supervisor: the daemon ended with {why}"));
+            if is_final(status) {
+                return Err(SuperviseError::GaveUp { why });
+            }
+            self.note_restart(&why);
+            self.pause(pauses.after(began.elapsed()));
+            if self.is_told_to_stop() {
+                return Ok(());
+            }
         }
-        if began.elapsed() >= RAN_WELL {
-            (failures, pause) = (0, PAUSE_MIN);
+    }
+
+    fn is_told_to_stop(&self) -> bool {
+        self.is_told_to_stop.load(Ordering::Relaxed)
+    }
+
+    /// For `status`. Appears whole or not at all; a disk without room for it must not end the supervisor.
+    fn note_restart(&mut self, why: &str) {
+        self.restarts += 1;
+        let path = self.directory.join(layout::RESTARTS);
+        let unfinished = path.with_extension("tmp");
+        let text = format!("{} {why}\n", self.restarts);
+        let _ = fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, &path));
+    }
+
+    /// Waits for the daemon; passes on an order to stop, and kills a daemon that does not follow it.
+    fn wait_for(&self, child: &mut Child) -> io::Result<ExitStatus> {
+        let mut told: Option<Instant> = None;
+        let mut look = LOOK_RARELY;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            if self.is_told_to_stop() {
+                match told {
+                    None => {
+                        // The process may have ended by itself in this moment.
+                        let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
+                        told = Some(Instant::now());
+                    }
+                    Some(since) if since.elapsed() >= STOP_MAX => child.kill()?,
+                    Some(_) => {}
+                }
+            }
+            // A word says that the end is near: what it closes first, a process closes a moment before it has ended.
+            if self.woken.recv_timeout(look).is_ok() {
+                look = LOOK;
+            }
         }
-        failures += 1;
-        let why = format!("{status}: {last_line}");
-        log.line(&format!("supervisor: the daemon ended with {why}"));
-        let is_pointless = matches!(status.code(), Some(fatal::EXIT_CONFIG | fatal::EXIT_BUG));
-        let may_pass = status.code() == Some(fatal::EXIT_DISK);
-        if (failures >= FAILURES_MAX && !may_pass) || is_pointless {
-            return Err(SuperviseError::GaveUp { failures, why });
+    }
+
+    fn pause(&self, pause: Duration) {
+        let until = Instant::now() + pause;
+        while !self.is_told_to_stop() && Instant::now() < until {
+            let _ = self.woken.recv_timeout(until - Instant::now());
         }
-        pause_unless(is_told_to_stop, pause);
-        pause = (pause * 2).min(PAUSE_MAX);
-        if is_told_to_stop.load(Ordering::Relaxed) {
-            return Ok(());
-        }
+    }
+}
+
+/// Ends for which starting again is of no use: the configuration was refused, or the node was removed.
+fn is_final(status: ExitStatus) -> bool {
+    status.code() == Some(fatal::EXIT_CONFIG)
+}
+
+/// The pause before the next start: twice the one before as long as the daemon does not start well.
+struct Pauses(Duration);
+impl Pauses {
+    fn after(&mut self, ran: Duration) -> Duration {
+        let pause = if ran >= RAN_WELL { PAUSE_MIN } else { self.0 };
+        self.0 = (pause * 2).min(PAUSE_MAX);
+        pause
     }
 }
 
@@ -183,50 +266,26 @@ fn start_daemon(directory: &Path) -> Result<Child, SuperviseError> {
     command.spawn().map_err(step("cannot start the daemon"))
 }
 
-/// Waits for the daemon; passes on an order to stop, and kills a daemon that does not follow it.
-fn wait_for(child: &mut Child, is_told_to_stop: &AtomicBool) -> io::Result<ExitStatus> {
-    let mut told: Option<Instant> = None;
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        if is_told_to_stop.load(Ordering::Relaxed) {
-            match told {
-                None => {
-                    // The process may have ended by itself in this moment.
-                    let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
-                    told = Some(Instant::now());
-                }
-                Some(since) if since.elapsed() >= STOP_MAX => child.kill()?,
-                Some(_) => {}
-            }
-        }
-        thread::sleep(if told.is_some() { LOOK } else { LOOK * 8 });
-    }
-}
-
-fn pause_unless(is_told_to_stop: &AtomicBool, pause: Duration) {
-    let began = Instant::now();
-    while began.elapsed() < pause && !is_told_to_stop.load(Ordering::Relaxed) {
-        thread::sleep(LOOK);
-    }
-}
-
 /// Ends the supervisor, or a daemon that runs without one, and waits until nothing holds the directory.
 pub fn stop(directory: &Path) -> Result<(), SuperviseError> {
     let until = Instant::now() + STOP_WAIT_MAX;
-    for name in [layout::PID_FILE, layout::DAEMON_LOCK] {
-        let path = directory.join(name);
-        let holder = || DirectoryLock::holder(&path).map_err(step("cannot look who holds the directory"));
-        let Some(pid) = holder()? else { continue };
-        // The process may have ended by itself in this moment.
-        let _ = kill(Pid::from_raw(pid as i32), Signal::SIGTERM);
-        while holder()?.is_some() {
-            if Instant::now() >= until {
-                return Err(SuperviseError::DidNotEnd { pid });
-            }
-            thread::sleep(LOOK);
+    [layout::PID_FILE, layout::DAEMON_LOCK]
+        .iter()
+        .try_for_each(|name| end_holder(&directory.join(name), until))
+}
+
+/// Asks whoever holds this lock to end, and waits for it. The lock is believed, not the process table: a process that
+/// has ended holds nothing, even where nobody has collected it yet.
+fn end_holder(lock: &Path, until: Instant) -> Result<(), SuperviseError> {
+    let holder = || DirectoryLock::holder(lock).map_err(step("cannot look who holds the directory"));
+    let Some(pid) = holder()? else { return Ok(()) };
+    // The process may have ended by itself in this moment.
+    let _ = kill(Pid::from_raw(pid as i32), Signal::SIGTERM);
+    while holder()?.is_some() {
+        if Instant::now() >= until {
+            return Err(SuperviseError::DidNotEnd { pid });
         }
+        thread::sleep(LOOK);
     }
     Ok(())
 }
@@ -291,6 +350,28 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::ExitStatusExt;
+
+    #[test]
+    fn only_a_refused_configuration_or_a_removal_is_the_end() {
+        let check =
+            |status: i32, want: bool| assert_eq!(is_final(ExitStatus::from_raw(status)), want, "{status}");
+        check(fatal::EXIT_CONFIG << 8, true);
+        for code in [1, 101, fatal::EXIT_BUG, fatal::EXIT_DISK] {
+            check(code << 8, false);
+        }
+        check(Signal::SIGKILL as i32, false);
+        check(Signal::SIGABRT as i32, false);
+    }
+
+    #[test]
+    fn pauses_grow_up_to_half_a_minute_and_begin_anew_after_a_good_start() {
+        let mut pauses = Pauses(PAUSE_MIN);
+        let failed: Vec<u128> = (0..11).map(|_| pauses.after(Duration::ZERO).as_millis()).collect();
+        assert_eq!(failed, [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000]);
+        assert_eq!(pauses.after(RAN_WELL), PAUSE_MIN);
+        assert_eq!(pauses.after(Duration::ZERO), PAUSE_MIN * 2);
+    }
 
     #[test]
     fn the_log_is_set_aside_at_its_size_and_only_the_last_files_are_kept() {

@@ -49,10 +49,11 @@ impl Reader {
             "root" => facts.root = value.into(),
             "marker" => facts.root_has_marker = true,
             "foreign" => facts.root_is_foreign = true,
+            "exposed" => facts.root_exposure = Some(value.into()),
             "writable" => facts.root_is_writable = true,
             "free_kb" => facts.disk_free_bytes = value.parse::<u64>().unwrap_or(0).saturating_mul(1024),
             "service" => facts.service = service(value),
-            "program" => drop(facts.programs.insert(value.into())),
+            "program" => facts.programs.extend(program_with_bytes(value)),
             "listen" => facts.listening.extend(listening(value)),
             "node" => {
                 self.end_node();
@@ -93,6 +94,9 @@ struct NodeLines {
     config: Vec<String>,
     certificate: Vec<String>,
     pid: Option<u32>,
+    /// The daemon itself, which a supervisor or systemd watches over, or nobody.
+    daemon: Option<u32>,
+    restarts: Option<(u64, String)>,
     gave_up: Option<String>,
     unit: BTreeMap<String, String>,
 }
@@ -104,6 +108,7 @@ impl NodeLines {
             "exists" => self.view.exists = true,
             "node_marker" => self.view.marker = value.trim().parse().ok(),
             "identity" => self.view.identity = value.trim().parse().ok(),
+            "torn" => drop(self.view.torn.insert(value.into())),
             "link" => self.view.program = program_of_link(value),
             "file" => {
                 if let Some((digest, name)) = value.split_once(' ') {
@@ -113,6 +118,8 @@ impl NodeLines {
             "config" => self.config.push(value.into()),
             "certificate" => self.certificate.push(value.into()),
             "pid" => self.pid = value.parse().ok(),
+            "daemon" => self.daemon = value.parse().ok(),
+            "restarts" => self.restarts = restarts(value),
             "gave_up" => self.gave_up = Some(value.into()),
             "unit" => {
                 if let Some((name, value)) = value.split_once('=') {
@@ -130,6 +137,11 @@ impl NodeLines {
         self.view.config_text = (!self.config.is_empty()).then(|| whole(&self.config));
         self.view.certificate_days = authority::days_left(&whole(&self.certificate));
         self.view.run = self.run();
+        self.view.restarts = match self.unit.get("NRestarts") {
+            Some(count) => count.parse().unwrap_or(0),
+            // What an earlier supervisor counted is over.
+            None => self.restarts.as_ref().filter(|_| self.pid.is_some()).map_or(0, |(count, _)| *count),
+        };
         self.view
     }
 
@@ -148,11 +160,20 @@ impl NodeLines {
                 Some(pid) => RunState::Running { pid },
                 None => RunState::Stopped,
             },
-            _ => match (self.pid, &self.gave_up) {
-                (Some(pid), _) => RunState::Running { pid },
-                (None, Some(why)) => RunState::Failing { message: format!("supervisor {why}") },
-                (None, None) => RunState::Stopped,
-            },
+            _ => self.supervised(),
+        }
+    }
+
+    fn supervised(&self) -> RunState {
+        match (self.pid, self.daemon, &self.restarts, &self.gave_up) {
+            (Some(_), None, Some((count, why)), _) => {
+                RunState::Failing { message: format!("it keeps crashing ({why}), restarted {count} times") }
+            }
+            (Some(pid), ..) => RunState::Running { pid },
+            // What systemd keeps has no supervisor of ours.
+            (None, Some(pid), ..) if self.unit.is_empty() => RunState::Orphaned { pid },
+            (None, _, _, Some(why)) => RunState::Failing { message: format!("supervisor {why}") },
+            (None, ..) => RunState::Stopped,
         }
     }
 }
@@ -168,6 +189,7 @@ fn nothing_known() -> HostFacts {
         root_has_marker: false,
         root_is_foreign: false,
         root_is_writable: false,
+        root_exposure: None,
         disk_free_bytes: 0,
         clock_offset_ms: 0,
         service: ServiceManager::Supervise,
@@ -182,8 +204,21 @@ fn service(word: &str) -> ServiceManager {
     match word {
         "system" => ServiceManager::SystemdSystem,
         "user" => ServiceManager::SystemdUser,
+        "cron" => ServiceManager::Cron,
         _ => ServiceManager::Supervise,
     }
+}
+
+/// `feed 1024`
+fn program_with_bytes(value: &str) -> Option<(String, u64)> {
+    let (digest, bytes) = value.split_once(' ')?;
+    Some((digest.to_owned(), bytes.trim().parse().ok()?))
+}
+
+/// `3 signal: 9 (SIGKILL): …`
+fn restarts(line: &str) -> Option<(u64, String)> {
+    let (count, why) = line.split_once(' ')?;
+    Some((count.parse().ok()?, why.trim_end_matches([':', ' ']).to_owned()))
 }
 
 /// `../bin/<digest>/dkc` names the program by the folder it lies in.
@@ -213,7 +248,7 @@ mod tests {
     use super::*;
 
     const HOST: &str = "architecture\tx86_64\nkernel\tLinux 6.1\nlibc\tldd (Debian GLIBC 2.36) 2.36\nmachine\tabc\n\
-        user\tdkc\nroot\t/var/lib/dkc\nmarker\tyes\nwritable\tyes\nfree_kb\t1024\nservice\tuser\nprogram\tfeed\n\
+        user\tdkc\nroot\t/var/lib/dkc\nmarker\tyes\nwritable\tyes\nfree_kb\t1024\nservice\tuser\nprogram\tfeed 1024\n\
         listen\t0100007F:1F54\nlisten\t00000000000000000000000000000000:0016\n";
 
     fn facts(rest: &str) -> HostFacts {
@@ -232,6 +267,7 @@ mod tests {
         assert_eq!(facts.service, ServiceManager::SystemdUser);
         assert!(facts.root_has_marker && facts.root_is_writable && !facts.root_is_foreign);
         assert_eq!(Vec::from_iter(&facts.listening), ["127.0.0.1:8020", "[::]:22"]);
+        assert_eq!(facts.programs, [("feed".to_owned(), 1024)].into());
         let reaches: Vec<_> = facts.reaches.iter().map(|(to, yes)| (to.as_str(), *yes)).collect();
         assert_eq!(reaches, [("10.0.0.2:8020", true), ("10.0.0.3:8020", false)]);
     }
@@ -242,8 +278,9 @@ mod tests {
         let facts = facts(&format!(
             "node\tc0-0\nexists\tyes\nnode_marker\t{uuid}\nidentity\t{uuid}\nlink\t../bin/feed/dkc\n\
              file\tabcd node.yaml\nconfig\tversion: 1\nconfig\t\nconfig\trole: x\npid\t77\nlog\tone\nlog\ttwo\n\
-             node\tc0-1\n"
+             node\tc0-1\ntorn\t.dkc-node\n"
         ));
+        assert_eq!(facts.nodes[&node("c0", 1)].torn, [".dkc-node".to_owned()].into());
         let view = &facts.nodes[&node("c0", 0)];
         assert_eq!(view.marker, uuid.parse().ok());
         assert_eq!(view.identity, view.marker);
@@ -251,7 +288,7 @@ mod tests {
         assert_eq!(view.config_text.as_deref(), Some("version: 1\n\nrole: x\n"));
         assert_eq!(view.run, RunState::Running { pid: 77 });
         assert_eq!(view.log_tail, ["one", "two"]);
-        assert_eq!(facts.nodes[&node("c0", 1)], NodeView::default());
+        assert!(view.torn.is_empty());
     }
 
     #[test]
@@ -280,8 +317,12 @@ mod tests {
         };
         check("", RunState::Stopped);
         check("pid\t7\n", RunState::Running { pid: 7 });
-        let message = "supervisor gave up after 8 failures".to_owned();
-        check("gave_up\tgave up after 8 failures\n", RunState::Failing { message });
+        check("pid\t7\ndaemon\t8\nrestarts\t2 signal: 9 (SIGKILL): \n", RunState::Running { pid: 7 });
+        check("daemon\t8\n", RunState::Orphaned { pid: 8 });
+        let message = "it keeps crashing (signal: 9 (SIGKILL)), restarted 2 times".to_owned();
+        check("pid\t7\nrestarts\t2 signal: 9 (SIGKILL): \n", RunState::Failing { message });
+        let message = "supervisor ended, because".to_owned();
+        check("gave_up\tended, because\n", RunState::Failing { message });
     }
 
     #[test]

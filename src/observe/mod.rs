@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use dkc_core::control::{ControlReply, ControlRequest, RoleStatus};
 use dkc_core::ids::HostAddress;
 use dkc_inventory::model::{Inventory, NodeName, node_dir};
-use dkc_inventory::observed::{HostFacts, HostView, NodeView, Observed, RunState, Silence};
+use dkc_inventory::observed::{HostFacts, HostView, NodeView, Observed, Silence};
 use futures::StreamExt;
 
 use crate::world::{Host, Input, Script, World, WorldError};
@@ -21,7 +21,8 @@ pub const WIDTH: usize = 16;
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
 const CLOCK_LIMIT: Duration = Duration::from_secs(5);
 
-const PROBE: &str = concat!(include_str!("root.sh"), include_str!("probe.sh"));
+const PROBE: &str =
+    concat!(include_str!("../world/alive.sh"), include_str!("root.sh"), include_str!("probe.sh"));
 /// Nanoseconds since 1970; where `date` has no %N, seconds and a warning's worth of precision.
 const CLOCK: &str = r#"n=$(date +%s%N); case $n in *N) echo "$(date +%s)500000000";; *) echo "$n";; esac"#;
 
@@ -32,13 +33,21 @@ pub struct Scope {
     pub wants_reaches: bool,
     /// Do not use this machine's systemd (playground).
     pub is_supervised: bool,
-    /// Timeout of a daemon's reply.
+    /// Also find out what would keep a node that is installed now, which may mean to try sudo.
+    pub wants_manager: bool,
+    /// Limit of a daemon's own answer.
     pub limit: Duration,
 }
 
 impl Scope {
     pub fn of(hosts: impl IntoIterator<Item = HostAddress>, limit: Duration) -> Self {
-        Scope { hosts: hosts.into_iter().collect(), wants_reaches: false, is_supervised: false, limit }
+        Scope {
+            hosts: hosts.into_iter().collect(),
+            wants_reaches: false,
+            is_supervised: false,
+            wants_manager: true,
+            limit,
+        }
     }
 }
 
@@ -108,7 +117,11 @@ async fn facts_of(
     let mut nodes = inventory.nodes_on(address);
     let removed = inventory.clusters.keys().flat_map(|cluster| inventory.removed_of(cluster));
     nodes.extend(removed.filter(|node| inventory.host_of(node).as_ref() == Some(address)));
-    let service = if scope.is_supervised { "supervise" } else { "any" };
+    let service = match (scope.is_supervised, scope.wants_manager) {
+        (true, _) => "supervise",
+        (false, true) => "any",
+        (false, false) => "kept",
+    };
     let count = nodes.len().to_string();
     let names: Vec<String> = nodes.iter().map(NodeName::to_string).collect();
     let nothing = BTreeSet::new();
@@ -179,7 +192,7 @@ fn now_ns() -> i128 {
 /// Queries each running daemon concurrently: one that hangs must not delay the others.
 async fn ask_daemons(host: &Host, facts: &mut HostFacts, limit: Duration) {
     let root = facts.root.clone();
-    let running = facts.nodes.iter_mut().filter(|(_, view)| matches!(view.run, RunState::Running { .. }));
+    let running = facts.nodes.iter_mut().filter(|(_, view)| view.is_running());
     futures::future::join_all(running.map(|(name, view)| {
         let dir = node_dir(&root, name);
         async move { ask_daemon(host, &dir, view, limit).await }

@@ -1,5 +1,6 @@
 # Asked of every host: facts, one a line, a word and a value with a tab between them. It changes nothing.
-# After root.sh. $1 the root or "-", $2 "supervise" when systemd shall be left alone, $3 how many nodes follow, then the nodes,
+# After root.sh. $1 the root or "-", $2 "supervise" when systemd shall be left alone, "kept" when only who keeps the nodes that
+# are there matters (without trying sudo, which leaves a line in a log when it is refused), else "any"; $3 how many nodes follow, then the nodes,
 # then HOST:PORT words to try to reach.
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/sbin:/sbin
@@ -23,6 +24,10 @@ if [ ! -e "$root/.dkc-root" ] && [ -n "$(ls -A "$root" 2>/dev/null | grep -v -x 
 at=$root
 while [ ! -e "$at" ] && [ "$at" != / ] && [ -n "$at" ]; do at=${at%/*}; [ -n "$at" ] || at=/; done
 [ -d "$at" ] && [ -w "$at" ] && say writable yes
+# Whoever else may write there can put a program of his own in the place of ours. The sticky bit is not enough.
+[ -d "$root" ] && ls -ldnL "$root" 2>/dev/null | awk -v me="$(id -u)" '
+  $3 != me && $3 != 0 { print "exposed\tit belongs to user " $3; next }
+  substr($1, 6, 1) == "w" || substr($1, 9, 1) == "w" { print "exposed\tothers may write there (" substr($1, 1, 10) ")" }'
 say free_kb "$(df -Pk "$at" 2>/dev/null | awk 'NR==2 {print $4}')"
 
 user_dir=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}
@@ -38,18 +43,33 @@ for name in "$@"; do
   [ "$left" -gt 0 ] || break
   left=$((left - 1))
   if [ -e "/etc/systemd/system/dkcd@$name.service" ]; then kept=system
-  elif [ -z "$kept" ] && [ -e "$user_units/dkcd@$name.service" ]; then kept=user; fi
+  elif [ -z "$kept" ] && [ -e "$user_units/dkcd@$name.service" ]; then kept=user
+  elif [ -z "$kept" ] && [ "$service" = kept ] && [ -e "$root/$name/dkcd" ]; then kept=own; fi
 done
 if [ "$service" != supervise ] && [ -d /run/systemd/system ]; then
   if [ -n "$kept" ]; then service=$kept
   elif [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null; then service=system
   elif XDG_RUNTIME_DIR=$user_dir systemctl --user show-environment >/dev/null 2>&1 && may_linger; then service=user
-  else service=supervise; fi
-else service=supervise; fi
+  else service=own; fi
+elif [ "$service" != supervise ]; then service=own; fi
+# Somebody must carry out the crontab, and the user must be allowed to have one.
+cron_runs() {
+  for file in /proc/[0-9]*/comm; do
+    { read -r comm < "$file"; } 2>/dev/null && case $comm in cron|crond|cronie|fcron|busybox-cron) return 0;; esac
+  done
+  return 1
+}
+may_have_crontab() {
+  command -v crontab >/dev/null 2>&1 || return 1
+  said=$(crontab -l 2>&1 >/dev/null </dev/null) || case $said in *'no crontab'*|*"can't open"*) ;; *) return 1;; esac
+}
+if [ "$service" = own ]; then
+  if cron_runs && may_have_crontab; then service=cron; else service=supervise; fi
+fi
 say service "$service"
 
 for program in "$root"/bin/*/dkc; do
-  [ -x "$program" ] && { d=${program%/dkc}; say program "${d##*/}"; }
+  [ -x "$program" ] && { d=${program%/dkc}; say program "${d##*/} $(wc -c < "$program")"; }
 done
 for table in tcp tcp6; do
   [ -r "/proc/net/$table" ] && awk '$4 == "0A" {print "listen\t" $2}' "/proc/net/$table"
@@ -64,6 +84,10 @@ node() {
   [ -d "$dir" ] || return
   say exists yes
   say node_marker "$(head -n 1 "$dir/.dkc-node" 2>/dev/null)"
+  # What a power cut left empty; zeros are what some file systems make of it.
+  for file in .dkc-node tls/node.key; do
+    [ -f "$dir/$file" ] && [ -z "$(head -c 64 "$dir/$file" | tr -d '\0\n ')" ] && say torn "$file"
+  done
   say identity "$(head -n 1 "$dir/data/identity" 2>/dev/null)"
   say link "$(readlink "$dir/dkcd" 2>/dev/null)"
   case $service in
@@ -77,8 +101,11 @@ node() {
   [ -n "$unit" ] && [ -f "$unit" ] && say "file" "$(digest < "$unit") unit"
   [ -f "$dir/node.yaml" ] && sed 's/^/config	/' "$dir/node.yaml"
   [ -f "$dir/tls/node.pem" ] && sed 's/^/certificate	/' "$dir/tls/node.pem"
-  pid=$(head -n 1 "$dir/run/dkcd.pid" 2>/dev/null)
-  case $pid in *[!0-9]*|'') ;; *) [ -d "/proc/$pid" ] && say pid "$pid";; esac
+  pid=$(holder "$dir" dkcd.pid)
+  [ -n "$pid" ] && say pid "$pid"
+  pid=$(holder "$dir" daemon.lock)
+  [ -n "$pid" ] && say daemon "$pid"
+  [ -f "$dir/run/restarts" ] && say restarts "$(head -n 1 "$dir/run/restarts")"
   [ -f "$dir/run/gave-up" ] && say gave_up "$(head -n 1 "$dir/run/gave-up")"
   if [ -n "$unit" ] && [ -f "$unit" ]; then
     ask_systemd show -p ActiveState -p SubState -p MainPID -p Result -p NRestarts "dkcd@$name.service" 2>/dev/null |

@@ -48,7 +48,7 @@ settle "${1%/*}""#
 
 /// $1 path, $2 digest: prints whether the program is present, otherwise how to unpack it.
 const HAS_PROGRAM: &str = with_digest!(
-    r#"if [ -x "$1" ] && [ "$(digest < "$1")" = "$2" ]; then echo present
+    r#"if [ -x "$1" ] && [ "$(digest < "$1")" = "$2" ]; then settle "$1"; settle "${1%/*}"; echo present
 elif command -v gzip >/dev/null 2>&1; then echo gzip -dc
 else echo cat; fi"#
 );
@@ -70,7 +70,9 @@ if [ "$got" != "$4" ]; then rm -f "$part"; echo "digest mismatch after transfer"
 chmod 755 "$part"
 settle "$part"
 mv -f "$part" "$1/$2"
-settle "$1""#
+settle "$1"
+# The folder is new as well: its name lies in the one above.
+settle "${1%/*}""#
 );
 
 /// The expected content before a write.

@@ -13,7 +13,7 @@ pub mod ssh;
 
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -249,14 +249,22 @@ impl World {
         }
         let name = format!("dkc-{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
         let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let fits =
-            |dir: &PathBuf| dir.is_dir() && dir.as_os_str().len() + name.len() + 8 <= SOCKET_PATH_MAX_BYTES;
+        let fits = |dir: &PathBuf| {
+            is_private(dir) && dir.as_os_str().len() + name.len() + 8 <= SOCKET_PATH_MAX_BYTES
+        };
         let dir = runtime.filter(fits).unwrap_or_else(|| PathBuf::from("/tmp")).join(name);
         let made = DirBuilder::new().mode(0o700).create(&dir);
         made.map_err(|source| WorldError::Here { what: format!("make {}", dir.display()), source })?;
         *present = Some(dir.clone());
         Ok(dir)
     }
+}
+
+/// A directory of this user's, into which nobody else can put or rename anything.
+fn is_private(dir: &std::path::Path) -> bool {
+    std::fs::metadata(dir).is_ok_and(|found| {
+        found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o022 == 0
+    })
 }
 
 impl Host {
@@ -275,5 +283,26 @@ impl Drop for World {
             ssh::end_masters_in(&dir);
             let _ = std::fs::remove_dir_all(dir);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::is_private;
+
+    #[test]
+    fn masters_never_lie_where_somebody_else_can_put_things() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |mode: u32, want: bool| {
+            std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(is_private(dir.path()), want, "{mode:o}");
+        };
+        check(0o700, true);
+        check(0o755, true);
+        check(0o770, false);
+        check(0o707, false);
+        assert!(!is_private(&dir.path().join("missing")));
     }
 }

@@ -99,8 +99,9 @@ async fn log_in(place: &ConnectionFiles, login: &Arc<Login>, port: u16) -> Resul
     let helper = tokio::spawn(askpass::serve(listener, login.clone()));
     let log_path = place.path(".log");
     let log = std::fs::File::create(&log_path).map_err(here)?;
-    let has_jump_host = goes_through_another_host(login, port).await;
-    let mut command = master_command(&place.path(""), &ask, login, port, has_jump_host).map_err(here)?;
+    let own = own_configuration(login, port).await;
+    let has_jump_host = own.has_jump_host;
+    let mut command = master_command(&place.path(""), &ask, login, port, &own).map_err(here)?;
     command
         .stdin(ProcessStdio::null())
         .stdout(ProcessStdio::null())
@@ -114,7 +115,7 @@ async fn log_in(place: &ConnectionFiles, login: &Arc<Login>, port: u16) -> Resul
     let said = std::fs::read_to_string(&log_path).unwrap_or_default();
     let _ = std::fs::remove_file(&log_path);
     match status {
-        Some(true) => verify(&place.path(""), login).await,
+        Some(true) => verify(&place.path(""), login, key_was_checked(login.verdict())).await,
         Some(false) => Err(why_refused(login, &said, has_jump_host)),
         None => Err(silent(login, Silence::Timeout, no_answer(LOGIN_LIMIT))),
     }
@@ -150,8 +151,17 @@ async fn end_group(child: &mut tokio::process::Child) {
     let _ = child.kill().await;
 }
 
-/// Whether the operator's ssh configuration uses a jump host or proxy command for this host.
-async fn goes_through_another_host(login: &Login, port: u16) -> bool {
+/// What the operator's own configuration and version of ssh mean for the way to this host.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct OwnConfiguration {
+    /// It leads through a jump host or a command.
+    has_jump_host: bool,
+    /// This ssh can let Kerberos stand for the host key, which some distributions patch in. Where it cannot, the option that
+    /// forbids it would be an error.
+    knows_gssapi_key_exchange: bool,
+}
+
+async fn own_configuration(login: &Login, port: u16) -> OwnConfiguration {
     let mut command = tokio::process::Command::new("ssh");
     command.args(["-G", "-l", &login.user]);
     if port != DEFAULT_SSH_PORT {
@@ -159,14 +169,29 @@ async fn goes_through_another_host(login: &Login, port: u16) -> bool {
     }
     command.arg("--").arg(login.address.as_str()).stdin(ProcessStdio::null()).kill_on_drop(true);
     match tokio::time::timeout(MASTER_LIMIT, command.output()).await {
-        Ok(Ok(output)) => names_a_jump_host(&String::from_utf8_lossy(&output.stdout)),
-        _ => false,
+        Ok(Ok(output)) => OwnConfiguration::parse(&String::from_utf8_lossy(&output.stdout)),
+        _ => OwnConfiguration::default(),
     }
 }
 
-fn names_a_jump_host(configuration: &str) -> bool {
-    let mut settings = configuration.lines().filter_map(|line| line.split_once(' '));
-    settings.any(|(name, value)| matches!(name, "proxyjump" | "proxycommand") && value != "none")
+impl OwnConfiguration {
+    fn parse(configuration: &str) -> OwnConfiguration {
+        let mut own = OwnConfiguration::default();
+        for (name, value) in configuration.lines().filter_map(|line| line.split_once(' ')) {
+            match name {
+                "proxyjump" | "proxycommand" => own.has_jump_host |= value != "none",
+                "gssapikeyexchange" => own.knows_gssapi_key_exchange = true,
+                _ => {}
+            }
+        }
+        own
+    }
+}
+
+/// A connection is only used when its host key was shown to us and is the pinned one. Options forbid every other way that is
+/// known to us; this holds for those that are not.
+fn key_was_checked(verdict: Option<KeyVerdict>) -> bool {
+    verdict == Some(KeyVerdict::Trusted)
 }
 
 /// Mandatory options come first: ssh uses the first value it sees.
@@ -175,7 +200,7 @@ fn master_command(
     ask: &Path,
     login: &Login,
     port: u16,
-    has_jump_host: bool,
+    own: &OwnConfiguration,
 ) -> std::io::Result<tokio::process::Command> {
     let program = own_program()?;
     let mut command = tokio::process::Command::new("ssh");
@@ -186,7 +211,10 @@ fn master_command(
     for option in fixed_options(login.is_interactive()) {
         command.args(["-o", &option]);
     }
-    command.args(["-o", &connect_timeout(has_jump_host)]);
+    if own.knows_gssapi_key_exchange {
+        command.args(["-o", "GSSAPIKeyExchange=no"]);
+    }
+    command.args(["-o", &connect_timeout(own.has_jump_host)]);
     command.args(["-o", &format!("KnownHostsCommand={}", askpass::known_hosts_command(&program))]);
     command.env(askpass::SOCKET_VARIABLE, ask).env_remove("DISPLAY");
     // Even without a terminal: the ssh of a jump host ignores BatchMode and would prompt on the terminal.
@@ -216,12 +244,16 @@ fn fixed_options(is_interactive: bool) -> Vec<String> {
         "UpdateHostKeys=no".into(),
         "VerifyHostKeyDNS=no".into(),
         "CheckHostIP=no".into(),
+        "NoHostAuthenticationForLocalhost=no".into(),
+        "FingerprintHash=sha256".into(),
+        "GSSAPIDelegateCredentials=no".into(),
         "NumberOfPasswordPrompts=1".into(),
         "PreferredAuthentications=gssapi-with-mic,hostbased,publickey,password,keyboard-interactive".into(),
         "ServerAliveInterval=5".into(),
         "ServerAliveCountMax=3".into(),
         "ForwardAgent=no".into(),
         "ForwardX11=no".into(),
+        "Tunnel=no".into(),
         "ClearAllForwardings=yes".into(),
         "PermitLocalCommand=no".into(),
         "RemoteCommand=none".into(),
@@ -236,13 +268,18 @@ fn own_program() -> std::io::Result<PathBuf> {
     Ok(if path.exists() { path } else { PathBuf::from(format!("/proc/{}/exe", std::process::id())) })
 }
 
-/// ssh may exit with 0 without a working socket; only `-O check` proves that the master is up.
-async fn verify(master: &Path, login: &Login) -> Result<(), WorldError> {
-    if control_master(master, "check", &login.address).await {
+/// ssh may exit with 0 without a working socket; only `-O check` proves that the master stands.
+async fn verify(master: &Path, login: &Login, key_was_checked: bool) -> Result<(), WorldError> {
+    if key_was_checked && control_master(master, "check", &login.address).await {
         return Ok(());
     }
     control_master(master, "exit", &login.address).await;
-    Err(silent(login, Silence::Other, "ssh logged in but its control master is missing".into()))
+    if !key_was_checked {
+        let message = "ssh logged in without showing the host key, because of a setting in its configuration; \
+                       the connection was closed unused";
+        return Err(silent(login, Silence::Other, message.into()));
+    }
+    Err(silent(login, Silence::Other, "ssh logged in but left no control master".into()))
 }
 
 /// ssh requires an address but with `-O` it only uses the socket.
@@ -503,11 +540,31 @@ mod tests {
 
     #[test]
     fn a_jump_host_is_seen_in_the_operators_configuration() {
-        let check = |configuration: &str, want: bool| assert_eq!(names_a_jump_host(configuration), want);
+        let check = |configuration: &str, want: bool| {
+            assert_eq!(OwnConfiguration::parse(configuration).has_jump_host, want)
+        };
         check("user dkc\nproxyjump dkc@10.0.0.1\nport 22\n", true);
         check("proxycommand nc -X connect %h %p\n", true);
         check("proxycommand none\n", false);
         check("user dkc\nproxyusefdpass no\n", false);
+    }
+
+    #[test]
+    fn an_option_that_this_ssh_does_not_know_is_left_out() {
+        let check = |configuration: &str, want: bool| {
+            assert_eq!(OwnConfiguration::parse(configuration).knows_gssapi_key_exchange, want)
+        };
+        check("user dkc\ngssapikeyexchange yes\n", true);
+        check("user dkc\ngssapiauthentication yes\n", false);
+    }
+
+    #[test]
+    fn only_a_key_that_was_shown_and_is_the_pinned_one_opens_a_connection() {
+        let check = |verdict: Option<KeyVerdict>, want: bool| assert_eq!(key_was_checked(verdict), want);
+        check(Some(KeyVerdict::Trusted), true);
+        check(Some(KeyVerdict::Changed("SHA256:b".into())), false);
+        check(Some(KeyVerdict::Unknown("SHA256:b".into())), false);
+        check(None, false);
     }
 
     #[test]
@@ -548,8 +605,14 @@ mod tests {
         }
         let prompts = Arc::new(super::super::login::LoginPrompts::new(Arc::new(NoAsker)));
         let login = Login::new("10.0.0.1".parse().unwrap(), &host, prompts);
-        let command =
-            master_command(Path::new("/run/d/0"), Path::new("/run/d/0.ask"), &login, 2222, false).unwrap();
+        let command = master_command(
+            Path::new("/run/d/0"),
+            Path::new("/run/d/0.ask"),
+            &login,
+            2222,
+            &OwnConfiguration::default(),
+        )
+        .unwrap();
         let command = command.as_std();
         let arguments: Vec<String> =
             command.get_args().map(|word| word.to_string_lossy().into_owned()).collect();

@@ -68,3 +68,22 @@ fn a_host_that_does_not_answer_costs_its_limit_once() {
     lab.run(&["thaw", "h2"]).ok();
     checked.exits(7).says("10.77.0.12").says("10.77.0.99");
 }
+
+#[test]
+fn the_operators_own_configuration_cannot_lead_past_the_pinned_key() {
+    let lab = Lab::up(1, &[]);
+    let hostile = "Host *\\n  NoHostAuthenticationForLocalhost yes\\n  GSSAPIAuthentication yes\\n  \
+                   GSSAPIDelegateCredentials yes\\n  FingerprintHash md5\\n  StrictHostKeyChecking no\\n  \
+                   ForwardAgent yes\\n  ForwardX11 yes\\n  Tunnel yes\\n  KnownHostsCommand /bin/echo %%H %%t %%K\\n  \
+                   UserKnownHostsFile /root/all\\n  VerifyHostKeyDNS yes\\n";
+    lab.sh("admin", &format!("printf '{hostile}' > /root/.ssh/config")).ok();
+    lab.dkc("register host --accept-new 10.77.0.11").ok();
+    lab.dkc("exec 10.77.0.11 -- hostname").ok().says("h1");
+    lab.run(&["newkey", "h1"]).ok();
+    lab.dkc("exec 10.77.0.11 -- hostname").exits(7).says("host key has changed");
+    // A loopback address, which some configurations trust without a look.
+    let forward = "ssh -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -f -N -L 127.0.0.1:2222:127.0.0.1:22 dkc@10.77.0.11";
+    lab.sh("admin", &format!("{forward} >/dev/null 2>&1")).ok();
+    lab.dkc("register host --port 2222 127.0.0.1").ok();
+    lab.dkc("exec 127.0.0.1 -- hostname").exits(7).says("is not trusted yet");
+}

@@ -47,7 +47,7 @@ impl<'a> Authorities<'a> {
             // What a lost authority has signed stays in use where nothing could replace it.
             None => present.is_some() && self.founded.contains(place.node.cluster()),
         };
-        ends_soon || !fits
+        ends_soon || !fits || view.torn.contains(layout::TLS_KEY)
     }
 
     /// One for each founded cluster whose authority is gone although somebody needs a certificate.

@@ -134,7 +134,7 @@ fn needed_bytes<'a>(
     facts: &HostFacts,
     places: impl Iterator<Item = &'a ObservedNode<'a>>,
 ) -> u64 {
-    let program = match facts.programs.contains(&request.program.digest) {
+    let program = match has_program(facts, &request.program) {
         true => 0,
         false => request.program.bytes,
     };
@@ -181,7 +181,8 @@ pub(crate) fn ownership_refusal(
 ) -> Option<Refusal> {
     let (host, dir) = (host.clone(), dir.to_owned());
     match (view.exists, view.marker, view.identity) {
-        // A deploy that was killed after creating the directory leaves an empty one.
+        // An empty one is what a deploy leaves that was killed right after it made the directory.
+        (true, None, _) if view.is_torn_directory_of(uuid) => None,
         (true, None, _) if !view.looks_empty() => Some(Refusal::UnmarkedNode { host, dir }),
         (true, Some(marker), _) if marker != uuid => Some(Refusal::ForeignNode { host, dir, marker }),
         (_, _, Some(identity)) if identity != uuid => Some(Refusal::ForeignData { host, dir, identity }),
@@ -197,6 +198,11 @@ pub(super) fn has_held_data(inventory: &Inventory, node: &NodeName) -> bool {
     is_founded && server.is_some_and(|server| server.is_founder || server.deployed.is_some())
 }
 
+/// There, and whole: a power cut may have left less of it.
+fn has_program(facts: &HostFacts, program: &Program) -> bool {
+    facts.programs.get(&program.digest) == Some(&program.bytes)
+}
+
 pub(super) fn program_steps(steps: &mut Steps, request: &DeployRequest, places: &[ObservedNode<'_>]) {
     let hosts: BTreeMap<&HostAddress, &HostFacts> = places.iter().map(|p| (&p.host, p.facts)).collect();
     let Program { digest, bytes, .. } = &request.program;
@@ -205,7 +211,7 @@ pub(super) fn program_steps(steps: &mut Steps, request: &DeployRequest, places: 
         if !facts.root_has_marker {
             steps.host(Phase::PrepareHosts, host, HostAction::MakeRoot { root: root.clone() });
         }
-        if !facts.programs.contains(digest) {
+        if !has_program(facts, &request.program) {
             steps.host(
                 Phase::PrepareHosts,
                 host,

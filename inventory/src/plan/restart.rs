@@ -5,7 +5,7 @@ use dkc_core::ids::{ClusterName, NodeId};
 
 use super::header::ring_version;
 use super::standing::{is_up, members_up, tolerated};
-use super::start::{is_running, start_action, start_refusals};
+use super::start::{is_kept, is_running, start_action, start_refusals};
 use super::steps::{ObservedNode, Phase, Steps, places};
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Target};
 use crate::model::{Inventory, NodeName};
@@ -29,7 +29,7 @@ pub fn restart(
     let nodes = request.target.nodes(inventory)?;
     let mut refusals = Vec::new();
     let mut places = places(inventory, observed, &nodes, &mut refusals);
-    for place in places.iter().filter(|place| !is_running(place)) {
+    for place in places.iter().filter(|place| !is_kept(place)) {
         refusals.extend(start_refusals(inventory, observed, place));
     }
     let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);

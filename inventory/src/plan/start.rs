@@ -25,7 +25,7 @@ pub fn start(inventory: &Inventory, observed: &Observed, request: &StartRequest)
     let nodes = request.target.nodes(inventory)?;
     let mut refusals = Vec::new();
     let places = places(inventory, observed, &nodes, &mut refusals);
-    for place in places.iter().filter(|place| !is_running(place)) {
+    for place in places.iter().filter(|place| !is_kept(place)) {
         refusals.extend(start_refusals(inventory, observed, place));
     }
     let unfounded = match &request.target {
@@ -43,7 +43,11 @@ pub fn start(inventory: &Inventory, observed: &Observed, request: &StartRequest)
     let mut steps = Steps::default();
     let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
     let too_few = too_few_words(inventory, observed, request, &places);
-    for place in places.iter().filter(|place| !is_running(place)) {
+    for place in places.iter().filter(|place| !is_kept(place)) {
+        // A daemon without a supervisor is ended by the one that takes it over.
+        if is_running(place) && place.node.is_server() {
+            steps.node(Phase::HandOver, place, HostAction::PrepareStop { dir: place.dir() });
+        }
         steps.node(Phase::Start, place, start_action(place));
         // Without a quorum no server becomes ready, so do not wait.
         if too_few.is_none() {
@@ -103,6 +107,10 @@ fn too_few_words(
         .then(|| format!("with {} of {servers} servers, some keys of {name} remain unavailable", up.len()))
 }
 
+pub(super) fn is_kept(place: &ObservedNode<'_>) -> bool {
+    place.facts.node(&place.node).is_kept()
+}
+
 pub(super) fn is_running(place: &ObservedNode<'_>) -> bool {
     place.facts.node(&place.node).is_running()
 }
@@ -154,6 +162,10 @@ pub(super) fn port_refusals(inventory: &Inventory, place: &ObservedNode<'_>) -> 
         && inventory.slaves.get(id).is_some_and(|slave| slave.pairs.is_empty())
     {
         return vec![Refusal::NoPair { id: id.to_string() }];
+    }
+    // Its own daemon, which lost its supervisor.
+    if is_running(place) {
+        return Vec::new();
     }
     let refusal = |(address, port): (String, u16)| {
         let by = place.facts.listener_on(&address, port)?.to_owned();

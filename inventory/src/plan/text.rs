@@ -114,6 +114,7 @@ impl ServiceManager {
         match self {
             ServiceManager::SystemdSystem => "systemd",
             ServiceManager::SystemdUser => "user systemd",
+            ServiceManager::Cron => "dkcd's own supervisor, started by cron after a reboot",
             ServiceManager::Supervise => "dkcd's own supervisor",
         }
     }

@@ -4,7 +4,7 @@ use dkc_core::control::{NodeStatus, RoleStatus, ServerStatus};
 use dkc_core::ids::{ClusterName, MemberNo};
 use serde::Serialize;
 
-use super::{NodeCondition, RingReport, State};
+use super::{NodeCondition, RingReport, State, is_zero};
 use crate::model::{Inventory, NodeName, Server};
 use crate::observed::Observed;
 use crate::ring::leaderless;
@@ -62,7 +62,10 @@ pub struct ServerReport {
     /// What will need attention, although everything works now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
-    /// Its daemon's full status.
+    /// How often its daemon ended by itself and was started again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub restarts: u64,
+    /// All that its daemon said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub long: Option<Box<NodeStatus>>,
 }
@@ -134,7 +137,8 @@ impl ServerReport {
         server: &Server,
     ) -> ServerReport {
         let node = NodeName::Server(cluster.clone(), server.number);
-        let NodeCondition { state, why, notice, said } = NodeCondition::of(inventory, observed, &node);
+        let NodeCondition { state, why, notice, said, restarts } =
+            NodeCondition::of(inventory, observed, &node);
         let mut report = ServerReport {
             number: server.number,
             address: server.address.host.to_string(),
@@ -145,6 +149,7 @@ impl ServerReport {
             replicas: None,
             why,
             notice,
+            restarts,
             long: said,
         };
         let load = report.said().map(|said| {
@@ -219,6 +224,7 @@ mod tests {
             replicas: None,
             why: None,
             notice: None,
+            restarts: 0,
             long: None,
         }
     }

@@ -57,18 +57,19 @@ struct NodeCondition {
     /// What will need a hand, although everything works now.
     notice: Option<String>,
     said: Option<Box<NodeStatus>>,
+    restarts: u64,
 }
 
 impl NodeCondition {
     fn new(state: State, why: Option<String>) -> NodeCondition {
-        NodeCondition { state, why, notice: None, said: None }
+        NodeCondition { state, why, notice: None, said: None, restarts: 0 }
     }
 
     fn of(inventory: &Inventory, observed: &Observed, node: &NodeName) -> NodeCondition {
         let view = inventory.host_of(node).and_then(|host| observed.hosts.get(&host));
         match view {
             Some(HostView::Facts(facts)) => match facts.nodes.get(node) {
-                Some(view) => NodeCondition::of_view(view),
+                Some(view) => NodeCondition { restarts: view.restarts, ..NodeCondition::of_view(view) },
                 None => NodeCondition::new(State::Stopped, Some("not installed".into())),
             },
             Some(HostView::Silent { message, .. }) => {
@@ -85,14 +86,28 @@ impl NodeCondition {
             }
             (RunState::Stopped, _) => NodeCondition::new(State::Stopped, None),
             (RunState::Failing { message }, _) => NodeCondition::new(State::Error, Some(message.clone())),
-            (RunState::Running { pid }, None) => NodeCondition::new(
-                State::Unknown,
-                Some(format!("process {pid} is running but does not answer")),
-            ),
+            (RunState::Orphaned { .. }, Some(status)) => NodeCondition {
+                state: State::Running,
+                why: Some(
+                    "its supervisor has ended, and nobody would start it again: start takes it over".into(),
+                ),
+                notice: None,
+                said: Some(status.clone()),
+                restarts: 0,
+            },
+            (RunState::Running { pid } | RunState::Orphaned { pid }, None) => {
+                NodeCondition::new(State::Unknown, Some(format!("process {pid} runs but does not answer")))
+            }
             (RunState::Running { .. }, Some(status)) => {
                 let (ends, ended) = certificate_end(view);
                 let why = trouble(status).or(ended);
-                NodeCondition { state: State::Running, why, notice: ends, said: Some(status.clone()) }
+                NodeCondition {
+                    state: State::Running,
+                    why,
+                    notice: ends,
+                    said: Some(status.clone()),
+                    restarts: 0,
+                }
             }
         }
     }
@@ -105,6 +120,10 @@ fn certificate_end(view: &NodeView) -> (Option<String>, Option<String>) {
         Some(days) if days < CERTIFICATE_RENEW_DAYS => (Some(certificate_words(Some(days))), None),
         _ => (None, None),
     }
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn trouble(status: &NodeStatus) -> Option<String> {

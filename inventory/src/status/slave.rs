@@ -4,7 +4,7 @@ use dkc_core::control::{NodeStatus, RoleStatus, SlaveStatus};
 use dkc_core::ids::SlaveId;
 use serde::Serialize;
 
-use super::{NodeCondition, State};
+use super::{NodeCondition, State, is_zero};
 use crate::model::Inventory;
 use crate::observed::Observed;
 
@@ -26,7 +26,10 @@ pub struct SlaveReport {
     /// What will need attention, although everything works now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notice: Option<String>,
-    /// Its daemon's full status.
+    /// How often its daemon ended by itself and was started again.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub restarts: u64,
+    /// All that its daemon said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub long: Option<Box<NodeStatus>>,
 }
@@ -36,7 +39,8 @@ impl SlaveReport {
     pub fn of(inventory: &Inventory, observed: &Observed, id: SlaveId) -> Option<SlaveReport> {
         let entry = inventory.slaves.get(&id)?;
         let node = inventory.slave_node(id)?;
-        let NodeCondition { state, why, notice, said } = NodeCondition::of(inventory, observed, &node);
+        let NodeCondition { state, why, notice, said, restarts } =
+            NodeCondition::of(inventory, observed, &node);
         let links = said.as_ref().and_then(|status| match &status.role {
             RoleStatus::Slave(slave) => link_trouble(slave),
             RoleStatus::Server(_) => None,
@@ -48,7 +52,16 @@ impl SlaveReport {
             (state, _) => (state, why),
         };
         let address = inventory.host_of(&node).map(|host| host.to_string());
-        Some(SlaveReport { id, cluster: entry.cluster.to_string(), address, status, why, notice, long: said })
+        Some(SlaveReport {
+            id,
+            cluster: entry.cluster.to_string(),
+            address,
+            status,
+            why,
+            notice,
+            restarts,
+            long: said,
+        })
     }
 }
 

@@ -123,3 +123,13 @@ fn a_certificate_is_told_from_thirty_days_before_its_end_on() {
     check(Some(-1), Grade::Fail, ended, (State::Degraded, None));
     check(None, Grade::Fail, "has no readable certificate", (State::Running, None));
 }
+
+#[test]
+fn a_root_that_others_may_write_to_is_no_place_for_a_program() {
+    let mut observed = lab::bare_hosts(&three_servers());
+    let facts = lab::facts_mut(&mut observed, "10.77.0.11");
+    facts.root_exposure = Some("others may write there (drwxrwxrwt)".into());
+    let text = text_of(&observed, "10.77.0.11");
+    assert!(text.contains("FAIL directory    /var/lib/dkc is not safe: others may write there"), "{text}");
+    assert!(text.contains("chmod go-w /var/lib/dkc"), "{text}");
+}

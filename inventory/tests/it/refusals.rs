@@ -248,6 +248,40 @@ fn a_rolling_restart_with_a_server_down_is_refused() {
 }
 
 #[test]
+fn only_a_directory_whose_own_marker_is_torn_is_mended() {
+    let (inventory, observed) = running();
+    let uuid = inventory.uuid_of(&node(0)).unwrap();
+    let check = |change: &dyn Fn(&mut NodeView), want: bool| {
+        let mut view =
+            NodeView { exists: true, torn: [".dkc-node".to_owned()].into(), ..NodeView::default() };
+        change(&mut view);
+        assert_eq!(view.is_torn_directory_of(uuid), want, "{view:?}");
+    };
+    let other: dkc_core::ids::NodeUuid = "11111111-2222-4333-8444-555555555555".parse().unwrap();
+    check(&|_| {}, true);
+    check(&|view| view.identity = Some(uuid), true);
+    check(&|view| view.config_text = Some("\n".into()), true);
+    check(&|view| view.config_text = Some(format!("node_uuid: {uuid}\n")), true);
+    check(&|view| view.identity = Some(other), false);
+    check(&|view| view.config_text = Some(format!("node_uuid: {other}\n")), false);
+    check(&|view| view.torn.clear(), false);
+    assert!(observed.node(&node(0)).unwrap().torn.is_empty());
+}
+
+#[test]
+fn a_daemon_without_its_supervisor_is_taken_over_by_start() {
+    let (inventory, mut observed) = running();
+    let facts = lab::facts_mut(&mut observed, "10.77.0.11");
+    facts.listening = ["*:8020".into()].into();
+    facts.nodes.get_mut(&node(0)).unwrap().run = RunState::Orphaned { pid: 7 };
+    let request = plan::StartRequest { operation: operation("start cluster -n c0"), target: servers(&[]) };
+    let plan = plan::start(&inventory, &observed, &request).unwrap();
+    let words: Vec<String> = plan.steps.iter().map(|step| step.action.words()).collect();
+    assert_eq!(words.len(), 3, "{words:?}");
+    assert!(plan.steps.iter().all(|step| step.node == Some(node(0))));
+}
+
+#[test]
 fn destroy_spares_what_is_used_or_not_ours() {
     let (inventory, mut observed) = running();
     let request = |with_slaves| DestroyRequest {

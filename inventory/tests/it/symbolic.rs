@@ -47,8 +47,8 @@ fn carry_out(facts: &mut HostFacts, step: &Step) {
     match step.action.on_host().expect("the ring is not simulated here") {
         HostAction::MakeRoot { .. } => facts.root_has_marker = true,
         HostAction::MakeAuthority { .. } => {}
-        HostAction::UploadProgram { digest, .. } => {
-            facts.programs.insert(digest.clone());
+        HostAction::UploadProgram { digest, bytes, .. } => {
+            facts.programs.insert(digest.clone(), *bytes);
         }
         HostAction::RemoveRoot { .. } => {
             assert!(facts.root_has_marker && facts.nodes.values().all(|view| !view.exists));
@@ -59,7 +59,7 @@ fn carry_out(facts: &mut HostFacts, step: &Step) {
             let node: &NodeName = step.node.as_ref().expect("a step of a node names it");
             let programs = facts.programs.clone();
             let view = facts.nodes.entry(node.clone()).or_default();
-            on_node(view, action, |digest| programs.contains(digest));
+            on_node(view, action, |digest| programs.contains_key(digest));
         }
     }
 }

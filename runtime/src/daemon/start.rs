@@ -102,16 +102,24 @@ pub fn initialise(directory: &Path, uuid: NodeUuid) -> Result<bool, StartError> 
         std::fs::write(&unfinished, format!("{uuid}\n"))?;
         std::fs::File::open(&unfinished)?.sync_all()?;
         std::fs::rename(&unfinished, &path)?;
-        std::fs::File::open(&folder)?.sync_all()
+        std::fs::File::open(&folder)?.sync_all()?;
+        std::fs::File::open(directory)?.sync_all()
     };
     write().map_err(fail)?;
     Ok(true)
+}
+
+/// An identity that a power cut left empty, before there was any data: a node starts only with a whole one.
+fn is_torn(directory: &Path, identity: &str) -> bool {
+    let has_data = [layout::RAFT_LOG_DIR, layout::STATE_DIR].iter().any(|name| directory.join(name).exists());
+    identity.trim_matches(['\0', '\n', ' ']).is_empty() && !has_data
 }
 
 fn check_identity(directory: &Path, wanted: NodeUuid) -> Result<(), StartError> {
     let path = directory.join(layout::IDENTITY);
     match std::fs::read_to_string(&path) {
         Ok(text) if text.trim() == wanted.to_string() => Ok(()),
+        Ok(text) if is_torn(directory, &text) => Err(StartError::NoIdentity { path }),
         Ok(text) => {
             let found = text.trim().chars().take(80).collect();
             Err(StartError::OtherIdentity { path, found, wanted })

@@ -45,6 +45,49 @@ fn a_supervised_daemon_is_started_again_and_stops_when_told() {
     assert_eq!(server.dkcd(&["stop"]), (0, String::new()), "stopping what does not run is no failure");
 }
 
+fn kill(pid: i32) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)
+        .expect("killed");
+}
+
+/// The daemon that answers is this node's, and none of these.
+fn wait_for_another(server: &Server, than: &[i32]) -> i32 {
+    wait_for("another daemon runs", || {
+        server.try_node_status().is_some_and(|status| !than.contains(&(status.pid as i32)))
+    });
+    pid(server, layout::DAEMON_LOCK)
+}
+
+#[test]
+fn whichever_half_is_killed_the_node_is_taken_over_and_stops_when_told() {
+    let lab = Lab::new(1, 1, |_| {});
+    let server = &lab.servers[0];
+    let _end = Supervised(server);
+    assert_eq!(server.dkcd(&["supervise"]), (0, String::new()));
+    let mut daemons = vec![wait_for_another(server, &[])];
+    for round in 1..=2 {
+        // The supervisor alone: its daemon serves on, until the next supervisor takes its place.
+        kill(pid(server, layout::PID_FILE));
+        assert!(server.try_node_status().is_some_and(|status| daemons.contains(&(status.pid as i32))));
+        assert_eq!(server.dkcd(&["supervise"]), (0, String::new()), "round {round}");
+        daemons.push(wait_for_another(server, &daemons));
+        // The daemon alone: it is counted, for status.
+        kill(daemons[daemons.len() - 1]);
+        daemons.push(wait_for_another(server, &daemons));
+        let said = fs::read_to_string(server.directory.join(layout::RESTARTS)).expect("a count");
+        assert!(said.starts_with("1 signal: 9"), "{said}");
+        // Both.
+        kill(pid(server, layout::PID_FILE));
+        kill(daemons[daemons.len() - 1]);
+        assert_eq!(server.dkcd(&["supervise"]), (0, String::new()), "round {round}");
+        daemons.push(wait_for_another(server, &daemons));
+        assert!(!server.directory.join(layout::RESTARTS).exists(), "a new supervisor counts anew");
+    }
+    kill(pid(server, layout::PID_FILE));
+    assert_eq!(server.dkcd(&["stop"]), (0, String::new()));
+    assert!(server.try_node_status().is_none(), "an orphan is stopped as well");
+}
+
 #[test]
 fn a_daemon_that_cannot_start_is_given_up_with_the_reason() {
     let lab = Lab::new(1, 1, |_| {});

@@ -42,7 +42,7 @@ pub fn server_row(server: &ServerReport) -> Vec<String> {
         records.map(|count| count.to_string()).unwrap_or_default(),
         memory(server.long.as_deref()),
         uptime(server.long.as_deref()),
-        what(&server.why, &server.notice),
+        what(&server.why, &server.notice, server.restarts),
     ]
 }
 
@@ -52,13 +52,18 @@ pub fn slave_row(slave: &SlaveReport) -> Vec<String> {
     row.resize(COLUMNS.len() - 3, String::new());
     row.push(memory(slave.long.as_deref()));
     row.push(uptime(slave.long.as_deref()));
-    row.push(what(&slave.why, &slave.notice));
+    row.push(what(&slave.why, &slave.notice, slave.restarts));
     row
 }
 
-/// What is, then what is to come.
-fn what(why: &Option<String>, notice: &Option<String>) -> String {
-    why.iter().chain(notice).cloned().collect::<Vec<_>>().join("; ")
+/// What is, then what is to come, then what was: a node that is well now may have ended often before.
+fn what(why: &Option<String>, notice: &Option<String>, restarts: u64) -> String {
+    let times = match restarts {
+        0 => None,
+        1 => Some("started again once".to_owned()),
+        count => Some(format!("started again {count} times")),
+    };
+    why.iter().chain(notice).chain(&times).cloned().collect::<Vec<_>>().join("; ")
 }
 
 fn memory(said: Option<&NodeStatus>) -> String {

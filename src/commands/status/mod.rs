@@ -13,6 +13,7 @@ use dkc_inventory::status::{ClusterReport, SlaveReport, State};
 
 use crate::cli::Noun;
 use crate::error::{CommandError, Exit};
+use crate::observe::Scope;
 use crate::operation;
 use crate::selector::Selected;
 use crate::session::Session;
@@ -90,18 +91,23 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
 pub async fn verdict(session: &mut Session, name: &ClusterName) -> Result<String, CommandError> {
     let target = Target::Servers { cluster: name.clone(), numbers: Vec::new() };
     let hosts = target.hosts(&session.inventory()?).map_err(operation::refused("status"))?;
-    let (inventory, observed) = operation::observe(session, hosts).await?;
+    let (inventory, observed) = operation::observe_scope(session, scope(session, hosts)).await?;
     let Some(report) = ClusterReport::of(&inventory, &observed, name) else { return Ok(String::new()) };
     let servers = report.server.len();
     let servers = if servers == 1 { "1 server".into() } else { format!("{servers} servers") };
     Ok(format!("{name}: {}, {servers}; {}", report.status, report.words()))
 }
 
+/// Who keeps a node is of use here, not who could: sudo is not tried at every look.
+fn scope(session: &Session, hosts: impl IntoIterator<Item = HostAddress>) -> Scope {
+    Scope { wants_manager: false, ..Scope::of(hosts, session.timeout()) }
+}
+
 async fn once(session: &mut Session, args: &Args) -> Result<(), CommandError> {
     let inventory = session.inventory()?;
     let wanted = wanted(&inventory, args)?;
     let asked = hosts_of(&inventory, &wanted);
-    let (inventory, observed) = operation::observe(session, asked).await?;
+    let (inventory, observed) = operation::observe_scope(session, scope(session, asked)).await?;
     let clusters: Vec<_> = wanted
         .clusters
         .iter()

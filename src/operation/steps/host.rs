@@ -77,12 +77,19 @@ mkdir -p "$1"
 mkdir -p "$1/bin" "$1/receipts"
 sync"#;
 
-/// $1 directory, $2 uuid, $3 operation. Created under a temporary name and renamed: the directory appears with its marker or not at all.
+/// $1 directory, $2 uuid, $3 operation. Made beside and renamed: the directory appears with its marker or not at all.
+/// A marker that a power cut left empty is ours; nobody else makes a file of that name.
 const MAKE_NODE: &str = r#"set -eu
 umask 077
 if [ -e "$1" ]; then
-  [ "$(head -n 1 "$1/.dkc-node" 2>/dev/null)" = "$2" ] || { echo "it has a different marker" >&2; exit 69; }
+  marker=$(tr -d '\0' 2>/dev/null < "$1/.dkc-node" | head -n 1)
+  if [ -f "$1/.dkc-node" ] && [ -z "$marker" ]; then
+    echo "$2" > "$1/.dkc-node.part-$3"
+    sync
+    mv -f "$1/.dkc-node.part-$3" "$1/.dkc-node"
+  elif [ "$marker" != "$2" ]; then echo "it has a different marker" >&2; exit 69; fi
   mkdir -p "$1/tls" "$1/run" "$1/log"
+  sync
   exit 0
 fi
 part="$1.part-$3"
@@ -90,7 +97,8 @@ rm -rf "$part"
 mkdir -p "$part/tls" "$part/run" "$part/log"
 echo "$2" > "$part/.dkc-node"
 sync
-mv "$part" "$1""#;
+mv "$part" "$1"
+sync"#;
 
 /// $1 directory, $2 digest, $3 operation.
 const LINK: &str = r#"set -eu
@@ -109,7 +117,10 @@ const REMOVE_NODE: &str = r#"set -eu
 [ -e "$1" ] || exit 0
 [ "$(head -n 1 "$1/.dkc-node" 2>/dev/null)" = "$2" ] || { echo "it has a different marker" >&2; exit 69; }
 rm -rf "$1/data" "$1/run" "$1/log" "$1/tls"
-rm -rf "$1""#;
+# The marker goes last, also for a power cut: what is left without it nobody could remove.
+sync
+rm -rf "$1"
+sync"#;
 
 /// $1 directory, $2 uuid, $3 operation.
 const MARK_REMOVED: &str = r#"set -eu
@@ -136,7 +147,7 @@ const RECEIPT: &str = r#"set -eu
 [ -e "$1/.dkc-root" ] || exit 0
 umask 022
 [ -d "$1/receipts" ] || mkdir -p "$1/receipts" 2>/dev/null || exit 0
-{ echo "$3" > "$1/receipts/$2"; } 2>/dev/null || true
+{ echo "$3" > "$1/receipts/$2" && { sync "$1/receipts/$2" "$1/receipts" || sync; }; } 2>/dev/null || true
 ls -t "$1/receipts" | tail -n +301 | while read -r old; do rm -f "$1/receipts/$old"; done"#;
 
 /// A step and its context.

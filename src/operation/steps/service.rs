@@ -1,5 +1,6 @@
-//! Service managers behind one interface: systemd (system or user) or dkcd's own supervisor. *Invariant:* under systemd, a
-//! started node restarts after a reboot, a stopped one does not.
+//! What keeps a node running: systemd (of the system or of the user) or dkcd's own supervision, behind the same five
+//! words. *Invariant:* a node that was started comes back after a reboot where systemd or cron is there, one that was
+//! stopped does not.
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ pub const LAST_LINES: u32 = 12;
 macro_rules! with_systemd {
     ($script:literal) => {
         concat!(
+            include_str!("../../world/alive.sh"),
             r#"XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; export XDG_RUNTIME_DIR
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 manage() {
@@ -30,6 +32,22 @@ unit_dir() {
     system) echo /etc/systemd/system;;
     user) echo "${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user";;
   esac
+}
+# Lines of the user's crontab that begin the node in directory $1: with $2 it gets one, else it has none afterwards.
+# One at a time on a host: whoever reads the crontab and writes it back undoes what another wrote in between.
+begin_at_reboot() {
+  command -v crontab >/dev/null 2>&1 || return 0
+  (
+    command -v flock >/dev/null 2>&1 && { exec 9< "${1%/*}" && flock 9; }
+    # To cron, a percent sign that nothing protects is the end of the line.
+    line=$(printf "@reboot '%s/dkcd' supervise --dir '%s'" "$1" "$1" | sed 's/%/\\%/g')
+    before=$(crontab -l 2>/dev/null)
+    after=$(printf '%s\n' "$before" | grep -vxF -e "$line")
+    [ -z "${2:-}" ] || after="$after${after:+
+}$line"
+    if [ "$before" = "$after" ]; then exit 0; fi
+    if [ -z "$after" ]; then crontab -r; else printf '%s\n' "$after" | crontab -; fi
+  )
 }
 manager=$1; shift
 "#,
@@ -52,15 +70,16 @@ else
   install -m 644 "$part" "$dir/$1"
   loginctl enable-linger
 fi
-manage daemon-reload"#
+manage daemon-reload
+sync"#
 );
 
 /// $2 directory, $3 unit.
 const START: &str = with_systemd!(
     r#"case $manager in
-  supervise)
-    pid=$(head -n 1 "$1/run/dkcd.pid" 2>/dev/null)
-    case $pid in *[!0-9]*|'') ;; *) [ -d "/proc/$pid" ] && exit 0;; esac
+  cron|supervise)
+    [ "$manager" = supervise ] || begin_at_reboot "$1" yes
+    [ -z "$(holder "$1" dkcd.pid)" ] || exit 0
     mkdir -p "$1/log"
     # The supervisor detaches; its output is kept if the disk has room.
     said=$("$1/dkcd" supervise --dir "$1" </dev/null 2>&1) && exit 0
@@ -71,17 +90,16 @@ const START: &str = with_systemd!(
   *)
     manage reset-failed "$2" 2>/dev/null
     manage enable "$2" 2>/dev/null
+    sync
     manage start --no-block "$2";;
 esac"#
 );
 
 const STOP: &str = with_systemd!(
     r#"case $manager in
-  supervise)
+  cron|supervise)
+    begin_at_reboot "$1"
     [ -x "$1/dkcd" ] || exit 0
-    pid=$(head -n 1 "$1/run/dkcd.pid" 2>/dev/null)
-    case $pid in *[!0-9]*|'') exit 0;; esac
-    [ -d "/proc/$pid" ] || exit 0
     exec "$1/dkcd" stop --dir "$1";;
   *)
     [ -e "$(unit_dir)/$2" ] || exit 0
@@ -93,17 +111,22 @@ esac"#
 );
 
 const REMOVE: &str = with_systemd!(
-    r#"[ "$manager" = supervise ] && exit 0
+    r#"case $manager in cron|supervise) exit 0;; esac
 file=$(unit_dir)/$2
 [ -e "$file" ] || exit 0
 if [ "$manager" = system ]; then as_root rm -f "$file"; else rm -f "$file"; fi
 manage daemon-reload"#
 );
 
-/// $1 directory, $2 unit: `running`, or why not. Finds out itself which manager the node has.
-const STATE: &str = r#"XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; export XDG_RUNTIME_DIR
-pid=$(head -n 1 "$1/run/dkcd.pid" 2>/dev/null)
-case $pid in *[!0-9]*|'') ;; *) [ -d "/proc/$pid" ] && { echo running; exit 0; };; esac
+/// $1 directory, $2 unit: `running`, or why not. Looks at whichever keeps this node, without being told.
+const STATE: &str = concat!(
+    include_str!("../../world/alive.sh"),
+    r#"XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; export XDG_RUNTIME_DIR
+if [ -n "$(holder "$1" dkcd.pid)" ]; then
+  if [ -n "$(holder "$1" daemon.lock)" ] || [ ! -s "$1/run/restarts" ]; then echo running
+  else echo "it keeps crashing: $(head -n 1 "$1/run/restarts" | cut -d' ' -f2-)"; fi
+  exit 0
+fi
 if [ -e "/etc/systemd/system/$2" ]; then state=$(systemctl show -p ActiveState -p SubState -p Result "$2")
 elif [ -e "${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/$2" ]; then
   state=$(systemctl --user show -p ActiveState -p SubState -p Result "$2")
@@ -114,7 +137,8 @@ case $state in
   *ActiveState=activating*|*ActiveState=active*) echo running;;
   *Result=*) echo "systemd: ${state##*Result=}" | head -n 1;;
   *) echo "the process has ended";;
-esac"#;
+esac"#
+);
 
 /// $1 directory, $2 unit, $3 lines: first where the log is, then its end.
 const LOG: &str = r#"XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; export XDG_RUNTIME_DIR
@@ -137,6 +161,7 @@ fn word(manager: ServiceManager) -> &'static str {
     match manager {
         ServiceManager::SystemdSystem => "system",
         ServiceManager::SystemdUser => "user",
+        ServiceManager::Cron => "cron",
         ServiceManager::Supervise => "supervise",
     }
 }
@@ -199,7 +224,9 @@ pub async fn state(host: &Host, dir: &str) -> Result<NodeState, WorldError> {
 pub async fn log(host: &Host, manager: ServiceManager, dir: &str, lines: u32) -> (Vec<String>, String) {
     let (tail, place) = log_anywhere(host, dir, lines).await;
     match (manager, tail.is_empty()) {
-        (ServiceManager::Supervise, true) => (tail, format!("{dir}/{}", layout::LOG_FILE)),
+        (ServiceManager::Cron | ServiceManager::Supervise, true) => {
+            (tail, format!("{dir}/{}", layout::LOG_FILE))
+        }
         _ => (tail, place),
     }
 }

@@ -26,19 +26,32 @@ impl Lab {
         Lab::up_with_disk(count, systemd, "640M")
     }
 
+    /// `count` hosts whose pid 1 never collects a process that has ended.
+    #[track_caller]
+    pub fn up_careless(count: usize) -> Lab {
+        let all: Vec<String> = (1..=count).map(|n| n.to_string()).collect();
+        Lab::up_with(count, &["--careless", &all.join(",")])
+    }
+
     #[track_caller]
     pub fn up_with_disk(count: usize, systemd: &[usize], disk: &str) -> Lab {
+        let systemd: Vec<String> = systemd.iter().map(|n| n.to_string()).collect();
+        let systemd = systemd.join(",");
+        let mut words = vec!["--disk", disk];
+        if !systemd.is_empty() {
+            words.extend(["--systemd", &systemd]);
+        }
+        Lab::up_with(count, &words)
+    }
+
+    #[track_caller]
+    fn up_with(count: usize, options: &[&str]) -> Lab {
         let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let name = format!("t{}", std::process::id());
         let lab = Lab { name, home: PathBuf::from(env!("CARGO_MANIFEST_DIR")), _turn: turn };
         lab.run(&["down"]).ok();
-        let systemd: Vec<String> = systemd.iter().map(|n| n.to_string()).collect();
-        let (count, systemd) = (count.to_string(), systemd.join(","));
-        let mut words = vec!["up", &count, "--disk", disk];
-        if !systemd.is_empty() {
-            words.extend(["--systemd", &systemd]);
-        }
-        lab.run(&words).ok();
+        let count = count.to_string();
+        lab.run(&[&["up", &count], options].concat()).ok();
         lab
     }
 

@@ -120,8 +120,10 @@ pub mod layout {
     pub const PID_FILE: &str = "run/dkcd.pid";
     /// Held by the daemon while it runs; holds its process number.
     pub const DAEMON_LOCK: &str = "run/daemon.lock";
-    /// Why the supervisor gave up restarting the daemon; absent while all is well.
+    /// Why the supervisor does not start the daemon again; absent while all is well.
     pub const GAVE_UP: &str = "run/gave-up";
+    /// How often the supervisor has started the daemon again since it runs, and why the last time: `3 signal: 9 …`.
+    pub const RESTARTS: &str = "run/restarts";
     pub const LOG_DIR: &str = "log";
     pub const LOG_FILE: &str = "log/dkcd.log";
     /// One file for each finished step of an operation: `receipts/<operation>-<step>`.
