@@ -55,7 +55,7 @@ pub async fn run(session: &mut Session, source: Source) -> Exit {
     let bytes = match source.read() {
         Ok(bytes) => bytes,
         Err(error) => {
-            session.ui.error(&error);
+            session.report(&error);
             return error.exit;
         }
     };
@@ -65,7 +65,7 @@ pub async fn run(session: &mut Session, source: Source) -> Exit {
             Ok(words) => words,
             Err(error) => {
                 session.ui.say(&place);
-                session.ui.error(&error);
+                session.report(&error);
                 return error.exit;
             }
         };

@@ -35,6 +35,9 @@ pub struct Settings {
     /// With --dry-run: exit 10 when changes are pending
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub exit_code: bool,
+    /// Show everything: every step of a plan, all that is known of a node
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub long: bool,
     /// Timeout per host reply, such as 5s or 500ms
     #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration, help_heading = EVERYWHERE)]
     pub timeout: Option<Duration>,
@@ -50,6 +53,7 @@ impl Settings {
             confirm: line.confirm.clone().or_else(|| self.confirm.clone()),
             dry_run: line.dry_run || self.dry_run,
             exit_code: line.exit_code || self.exit_code,
+            long: line.long || self.long,
             timeout: line.timeout.or(self.timeout),
         }
     }
@@ -163,7 +167,7 @@ pub enum Noun {
 /// A cluster, or some of its servers.
 #[derive(Debug, Clone, Args)]
 pub struct ClusterTarget {
-    /// Cluster name (default: the one chosen with use)
+    /// Cluster name (default: the one chosen with use, or the only one)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
@@ -200,6 +204,27 @@ pub fn parse_line(words: &[String]) -> Result<Line, clap::Error> {
 pub fn parse_program(arguments: Vec<std::ffi::OsString>) -> Result<Program, clap::Error> {
     let mut matches = program().try_get_matches_from(arguments)?;
     Program::from_arg_matches_mut(&mut matches)
+}
+
+/// The format that words ask for which may not be understood otherwise: a refusal of them is told in it, too.
+pub fn asked_output(words: &[String]) -> Option<Format> {
+    let mut words = words.iter().map(String::as_str).take_while(|word| *word != "--");
+    let mut asked = None;
+    while let Some(word) = words.next() {
+        let named = match word {
+            "-o" | "--output" => words.next(),
+            word => word.strip_prefix("--output=").or(word.strip_prefix("-o")),
+        };
+        let format = named.map(|name| name.strip_prefix('=').unwrap_or(name));
+        asked = format.and_then(|name| Format::from_str(name, false).ok()).or(asked);
+    }
+    asked
+}
+
+/// The command in arguments that the OS shell gave, without the program's name.
+pub fn parse_command(words: &[String]) -> Option<Command> {
+    let arguments = std::iter::once("dkc").chain(words.iter().map(String::as_str));
+    parse_program(arguments.map(Into::into).collect()).ok()?.command
 }
 
 /// `5s`, `500ms`, `2m`, or a bare number of seconds.

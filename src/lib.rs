@@ -13,6 +13,7 @@ mod generate;
 pub mod interrupt;
 pub mod observe;
 pub mod operation;
+mod redact;
 mod repl;
 mod runner;
 mod selector;
@@ -63,16 +64,17 @@ fn run(arguments: Vec<OsString>) -> Exit {
     let interrupt = Interrupt::default();
     let no_color = arguments.iter().any(|argument| argument == "--no-color");
     let ui = Ui::new(interrupt.clone(), no_color);
-    let line = runner::redacted(&arguments[1..]);
     let words: Vec<String> = arguments[1..].iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let output = cli::asked_output(&words);
     let program = match cli::parse_program(arguments) {
         Ok(program) => program,
-        Err(error) => return runner::report_parse(&ui, error, &words),
+        Err(error) => return runner::report_parse(&ui, error, &words, output),
     };
+    let line = redact::redacted(words, program.command.as_ref(), cli::parse_command);
     match start(program, line, ui.clone(), interrupt) {
         Ok(exit) => exit,
         Err(error) => {
-            ui.error(&error);
+            ui.error(&error, output);
             error.exit
         }
     }

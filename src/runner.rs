@@ -3,7 +3,6 @@
 //! *Invariant:* whatever a command does, its error is printed once, here; and a command that changes something
 //! leaves a line in the audit log, also when it was refused.
 
-use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -12,8 +11,9 @@ use crate::cli::Command;
 use crate::commands::{Kind, dispatch};
 use crate::error::{CommandError, Exit, codes};
 use crate::interrupt::Interrupt;
+use crate::redact;
 use crate::session::Session;
-use crate::ui::Ui;
+use crate::ui::{Format, Ui};
 use dkc_inventory::generation::Generation;
 
 /// After the second Ctrl-C a command has this long to report the state before it is abandoned.
@@ -23,14 +23,17 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub async fn run_words(session: &mut Session, words: Vec<String>) -> Option<Exit> {
     let line = match crate::cli::parse_line(&words) {
         Ok(line) => line,
-        Err(error) => return Some(report_parse(&session.ui, error, &words)),
+        Err(error) => {
+            let output = crate::cli::asked_output(&words).or(session.defaults.output);
+            return Some(report_parse(&session.ui, error, &words, output));
+        }
     };
     if matches!(line.command, Command::Quit(_)) {
         return None;
     }
     session.settings = session.defaults.overlaid(&line.settings);
-    let typed: Vec<OsString> = words.into_iter().map(OsString::from).collect();
-    let exit = run_command(session, line.command, redacted(&typed)).await;
+    let kept = redact::line(&words);
+    let exit = run_command(session, line.command, kept).await;
     session.settings = session.defaults.clone();
     Some(exit)
 }
@@ -44,7 +47,7 @@ pub async fn run_command(session: &mut Session, command: Command, line: String) 
     let before = if is_recorded { generation(session) } else { Generation::NONE };
     let result = interruptible(session, kind, command).await;
     if let Err(error) = &result {
-        session.ui.error(error);
+        session.report(error);
     }
     if is_recorded {
         record(session, &line, &result, before);
@@ -113,14 +116,14 @@ fn record(session: &Session, line: &str, result: &Result<(), CommandError>, befo
     }
 }
 
-/// Prints the parser's output: help as data, anything else as a usage error.
-pub fn report_parse(ui: &Ui, error: clap::Error, words: &[String]) -> Exit {
+/// Prints what the parser has to say of these words: help as data, anything else as a usage error.
+pub fn report_parse(ui: &Ui, error: clap::Error, words: &[String], output: Option<Format>) -> Exit {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         ui.data(&error.render().to_string());
         return Exit::Done;
     }
     let error = usage_error(&error, words);
-    ui.error(&error);
+    ui.error(&error, output);
     error.exit
 }
 
@@ -198,29 +201,6 @@ fn unknown_word(error: &clap::Error, word: &str) -> CommandError {
     }
 }
 
-/// The words as one line for the record, each quoted where it must be. Values of keys are redacted: they are the
-/// operator's data.
-pub fn redacted(words: &[OsString]) -> String {
-    let mut words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    if let Some(data) = words.iter().position(|word| word == "data")
-        && words.get(data + 1).is_some_and(|word| word == "set")
-        && words.len() > data + 3
-        && let Some(last) = words.iter().rposition(|word| !word.starts_with('-'))
-    {
-        words[last] = "…".into();
-    }
-    let quoted = |word: &String| match word.as_str() {
-        word if !word.is_empty() && word.chars().all(is_plain) => word.to_owned(),
-        word => shlex::try_quote(word).unwrap_or_default().into_owned(),
-    };
-    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
-}
-
-/// Characters without a special meaning in any shell.
-fn is_plain(c: char) -> bool {
-    c.is_alphanumeric() || "_-./:@=,+%…".contains(c)
-}
-
 /// Ctrl-C counts from now on instead of ending the process. SIGTERM is the same as two of them.
 pub fn listen_to_signals(interrupt: Interrupt) {
     use tokio::signal::unix::{SignalKind, signal};
@@ -238,21 +218,4 @@ pub fn listen_to_signals(interrupt: Interrupt) {
             }
         }
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(words: &[&str], want: &str) {
-        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
-        assert_eq!(redacted(&words), want);
-    }
-
-    #[test]
-    fn the_record_of_a_line_has_no_values_of_keys() {
-        check(&["data", "set", "-n", "c0", "key", "secret"], "data set -n c0 key …");
-        check(&["data", "print", "-n", "c0", "key"], "data print -n c0 key");
-        check(&["exec", "@a b", "--", "ls"], "exec '@a b' -- ls");
-    }
 }

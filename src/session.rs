@@ -6,6 +6,7 @@ use std::time::Duration;
 use dkc_core::ids::ClusterName;
 use dkc_inventory::edit::{EditError, Edited};
 use dkc_inventory::model::Inventory;
+use dkc_inventory::plan::{Detail, Plan};
 
 use crate::cli::Settings;
 use crate::error::{CommandError, Exit, codes};
@@ -101,7 +102,12 @@ impl Session {
         Ok(())
     }
 
-    /// Prints data in the line's format, or in `usual` if none was requested.
+    /// Prints an error in the form that this line asks for.
+    pub fn report(&self, error: &CommandError) {
+        self.ui.error(error, self.settings.output);
+    }
+
+    /// Prints data in the format of this line, or in `usual` when none was asked for.
     pub fn show(&self, usual: Format, listing: &Listing) {
         self.ui.show(self.settings.output.unwrap_or(usual), listing);
         self.say_nothing_found(listing.rows.is_empty() && listing.documents.is_empty());
@@ -119,12 +125,29 @@ impl Session {
         self.settings.timeout.unwrap_or(TIMEOUT_DEFAULT)
     }
 
-    /// The target cluster: the one named, else the one chosen with `use`.
+    /// The cluster that a command means: the one named, else the one in use, else the only one. What loses data takes a name
+    /// only.
     pub fn cluster_name(&self, named: Option<&ClusterName>) -> Result<ClusterName, CommandError> {
-        named.or(self.current_cluster.as_ref()).cloned().ok_or_else(|| {
-            CommandError::new(&codes::NO_CLUSTER_NAMED, "no cluster specified")
-                .next("add -n NAME, or set a default: use cluster NAME")
-        })
+        if let Some(name) = named.or(self.current_cluster.as_ref()) {
+            return Ok(name.clone());
+        }
+        let registered: Vec<ClusterName> = self.inventory()?.clusters.into_keys().collect();
+        let which = |what: &str| CommandError::new(&codes::NO_CLUSTER_NAMED, what);
+        match registered.as_slice() {
+            [only] => Ok(only.clone()),
+            [] => Err(which("no cluster is registered").next("register cluster -n NAME HOST…")),
+            several => {
+                let names: Vec<&str> = several.iter().map(|name| name.as_str()).collect();
+                Err(which("no cluster specified")
+                    .cause(format!("registered are {}", names.join(", ")))
+                    .next("add -n NAME, or set a default: use cluster NAME"))
+            }
+        }
+    }
+
+    /// A plan as this line shows it.
+    pub fn plan_text(&self, plan: &Plan) -> String {
+        plan.text_in(if self.settings.long { Detail::Full } else { Detail::Grouped })
     }
 
     /// Asks for confirmation of reversible or disruptive operations. `--yes` confirms; without a terminal only `--yes`

@@ -22,7 +22,7 @@ use crate::ui::{Format, Listing};
     after_help = "EXAMPLES\n  bench -n c0\n  bench -n c0 --clients 64 --pipeline 16 --reads 90 --seconds 10\n  bench --address 127.0.0.1:11211\n  bench --address redis://127.0.0.1:6379      a peer, with the same loader"
 )]
 pub struct Args {
-    /// Cluster, through one of its slaves on this machine (default: the one chosen with use)
+    /// Cluster, through one of its slaves on this machine (default: the one chosen with use, or the only one)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,

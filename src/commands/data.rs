@@ -15,7 +15,7 @@ use crate::error::{CommandError, Exit, codes};
 use crate::observe;
 use crate::operation;
 use crate::session::Session;
-use crate::ui::{Format, Listing};
+use crate::ui::{Format, Listing, in_one_line};
 use crate::world::{ControlClient, WorldError};
 
 /// Longer than a server's request deadline, so that its answer arrives even when it gave up.
@@ -33,7 +33,7 @@ const KEYS_PAGE: u32 = 1000;
 pub struct Args {
     #[command(subcommand)]
     pub command: DataCommand,
-    /// Cluster name (default: the one chosen with use)
+    /// Cluster name (default: the one chosen with use, or the only one)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"], global = true,
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
@@ -73,7 +73,7 @@ pub enum DataCommand {
         /// Include version, flags and expiry
         #[arg(long)]
         long: bool,
-        /// Print the raw bytes of the value only
+        /// Print the raw bytes of the value only (control characters are escaped on a terminal)
         #[arg(long, conflicts_with = "long")]
         raw: bool,
     },
@@ -369,7 +369,7 @@ fn print(session: &Session, key: &str, reply: Reply, style: PrintStyle) -> Resul
     let expires = expires_at_ms.map(|at| at.to_string()).unwrap_or_default();
     let row = [
         key.into(),
-        shown(&bytes),
+        in_one_line(&bytes),
         version.to_string(),
         flags.to_string(),
         expires,
@@ -388,21 +388,7 @@ fn print(session: &Session, key: &str, reply: Reply, style: PrintStyle) -> Resul
 
 /// In quotes, with control characters escaped.
 fn quoted(bytes: &[u8]) -> String {
-    format!("\"{}\"", shown(bytes).replace('"', "\\\""))
-}
-
-fn shown(bytes: &[u8]) -> String {
-    let mut out = String::new();
-    for chunk in bytes.utf8_chunks() {
-        for letter in chunk.valid().chars() {
-            match letter.is_control() || letter == '\\' {
-                true => out.extend(letter.escape_default()),
-                false => out.push(letter),
-            }
-        }
-        chunk.invalid().iter().for_each(|byte| out.push_str(&format!("\\x{byte:02x}")));
-    }
-    out
+    format!("\"{}\"", in_one_line(bytes).replace('"', "\\\""))
 }
 
 async fn remove(session: &Session, server: &mut Server, keys: Vec<String>) -> Result<(), CommandError> {
@@ -439,7 +425,7 @@ async fn keys(
         };
         left = left.saturating_sub(keys.len() as u32);
         for key in keys {
-            listing.push(vec![shown(&key)], Blob::from_bytes(&key));
+            listing.push(vec![in_one_line(&key)], Blob::from_bytes(&key));
         }
         match next {
             Some(next) => cursor = Some(next),

@@ -44,6 +44,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     let inventory = session.inventory()?;
     let hosts = Selected::parse(&inventory, &args.selectors)?.all_hosts(&inventory);
     session.world.expect(inventory.hosts.iter().filter(|(address, _)| hosts.contains(*address)));
+    session.world.meet(inventory.hosts.iter().filter(|(address, _)| hosts.contains(*address))).await;
     let limit = session.settings.timeout.unwrap_or(EXEC_TIMEOUT);
     let asked = hosts.iter().map(|host| run_on(&session.world, &inventory, host, &args.program, limit));
     let answers = futures::stream::iter(asked).buffered(WIDTH).collect::<Vec<_>>().await;

@@ -16,7 +16,7 @@ use crate::session::Session;
     after_help = "EXAMPLES\n  grow -n c0 10.77.0.14:8020\n  grow -n c0 10.77.0.14 10.77.0.15 --dry-run\n  grow -n c0 10.77.0.14 --stage"
 )]
 pub struct Args {
-    /// Cluster name (default: the one chosen with use)
+    /// Cluster name (default: the one chosen with use, or the only one)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,

@@ -17,13 +17,16 @@ pub enum Args {
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let mut listing = Listing::new(&["who", "from", "process", "since", "what"]);
     let Some(owner) = session.store.lock_owner()? else {
-        session.ui.say("the lock is free");
+        match (args, session.settings.output) {
+            (Args::Show, Some(format)) => session.ui.show(format, &listing),
+            _ => session.ui.say("the lock is free"),
+        }
         return Ok(());
     };
     match args {
         Args::Show => {
-            let mut listing = Listing::new(&["who", "from", "process", "since", "what"]);
             let row = [&owner.who, &owner.from, &owner.process.to_string(), &owner.since, &owner.what];
             listing.push(row.map(|cell| cell.to_owned()).to_vec(), &owner);
             session.show(Format::Table, &listing);

@@ -16,7 +16,7 @@ use crate::world::{World, WorldError};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES\n  logs -n c0\n  logs -n c0 --no 1 --lines 200\n  logs --id 0")]
 pub struct Args {
-    /// Cluster name (default: the one chosen with use)
+    /// Cluster name (default: the one chosen with use, or the only one)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
@@ -50,6 +50,8 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     let inventory = session.inventory()?;
     let nodes = target.nodes(&inventory).map_err(operation::refused("logs"))?;
     session.world.expect(inventory.hosts.iter());
+    let hosts: Vec<_> = nodes.iter().filter_map(|node| inventory.host_of(node)).collect();
+    session.world.meet(inventory.hosts.iter().filter(|(address, _)| hosts.contains(*address))).await;
     let asked = nodes.iter().map(|node| read(&session.world, &inventory, node, args.lines));
     let logs = futures::future::join_all(asked).await;
     operation::pin_learned(session)?;

@@ -112,7 +112,7 @@ async fn show(session: &mut Session, target: &TargetArgs) -> Result<(), CommandE
     if let Some(listing) = rings(&prepared, &cluster, &staged) {
         session.show(Format::Table, &listing);
     }
-    session.ui.say(prepared.plan.text().trim_end());
+    session.ui.say(session.plan_text(&prepared.plan).trim_end());
     session.ui.say(&format!("apply it with: plan apply {} -n {cluster}", staged.version));
     Ok(())
 }

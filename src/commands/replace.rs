@@ -17,7 +17,7 @@ use crate::session::Session;
     after_help = "EXAMPLES\n  replace -n c0 --no 2 --address 10.77.0.14:8020\n  replace -n c0 --no 2 --address 10.77.0.14 --dry-run"
 )]
 pub struct Args {
-    /// Cluster name (default: the one chosen with use)
+    /// Cluster name (default: the one chosen with use, or the only one)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,

@@ -28,7 +28,7 @@ use crate::world::{World, WorldError};
 pub struct Args {
     /// Query or change
     pub word: Word,
-    /// Cluster name (default: the one chosen with use)
+    /// Cluster name (default: the one chosen with use, or the only one)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,

@@ -2,6 +2,8 @@
 
 use crate::error::{CommandError, codes};
 use crate::session::Session;
+use crate::ui::Listing;
+use serde::Serialize;
 
 /// Change a setting for this session, or show all
 #[derive(Debug, clap::Args)]
@@ -20,6 +22,12 @@ pub enum Key {
     Output,
     /// Timeout per host reply
     Timeout,
+}
+
+#[derive(Serialize)]
+struct Setting {
+    setting: &'static str,
+    value: String,
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
@@ -48,7 +56,16 @@ fn show(session: &Session) {
     let output = session.defaults.output.and_then(|format| {
         clap::ValueEnum::to_possible_value(&format).map(|value| value.get_name().to_owned())
     });
-    session.ui.data_line(&format!("output: {}", output.unwrap_or_else(|| "default".into())));
-    let timeout = session.defaults.timeout.unwrap_or(crate::session::TIMEOUT_DEFAULT);
-    session.ui.data_line(&format!("timeout: {timeout:?}"));
+    let output = output.unwrap_or_else(|| "default".into());
+    let timeout = format!("{:?}", session.defaults.timeout.unwrap_or(crate::session::TIMEOUT_DEFAULT));
+    let mut listing = Listing::new(&["setting", "value"]);
+    for (setting, value) in [("output", output), ("timeout", timeout)] {
+        listing.push(vec![setting.into(), value.clone()], Setting { setting, value });
+    }
+    match session.settings.output {
+        Some(format) => session.ui.show(format, &listing),
+        None => {
+            listing.rows.iter().for_each(|row| session.ui.data_line(&format!("{}: {}", row[0], row[1])));
+        }
+    }
 }

@@ -90,7 +90,7 @@ pub struct PairWords {
 
 #[derive(Debug, clap::Args)]
 pub struct ConfigWords {
-    /// Cluster name (default: the one chosen with use)
+    /// Cluster name (default: the one chosen with use, or the only one)
     #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"], add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
 }

@@ -50,7 +50,7 @@ pub enum Args {
     },
     /// Reset a cluster's parameters to their defaults
     Config {
-        /// Cluster name (default: the one chosen with use)
+        /// Cluster name (default: the one chosen with use, or the only one)
         #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"],
             add = crate::complete::clusters())]
         name: Option<ClusterName>,

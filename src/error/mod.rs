@@ -141,6 +141,19 @@ impl CommandError {
         self
     }
 
+    /// The same for programs: one line of JSON.
+    pub fn json(&self) -> String {
+        let document = serde_json::json!({
+            "id": self.code.to_string(),
+            "what": self.what,
+            "cause": self.cause,
+            "now": self.now,
+            "try": self.next,
+            "exit": self.exit.number(),
+        });
+        document.to_string()
+    }
+
     pub fn exit(mut self, exit: Exit) -> CommandError {
         self.exit = exit;
         self

@@ -2,6 +2,7 @@
 //! one that does not answer costs its timeout once and is reported as silent, not as an error.
 
 mod facts;
+mod lost;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use dkc_core::ids::HostAddress;
 use dkc_inventory::model::{Inventory, NodeName, node_dir};
 use dkc_inventory::observed::{HostFacts, HostView, NodeView, Observed, Silence};
 use futures::StreamExt;
+
+use lost::Lost;
 
 use crate::world::{Host, Input, Script, World, WorldError};
 
@@ -37,7 +40,14 @@ pub struct Scope {
     pub wants_manager: bool,
     /// Limit of a daemon's own answer.
     pub limit: Duration,
+    /// Do not wait longer than this for whom the ring has DOWN. `None`: wait as for everybody.
+    pub down_limit: Option<Duration>,
+    /// Told of each host as it answers.
+    pub on_view: Option<OnView>,
 }
+
+/// Takes each host's answer as it comes.
+pub type OnView = Arc<dyn Fn(&HostAddress, &HostView) + Send + Sync>;
 
 impl Scope {
     pub fn of(hosts: impl IntoIterator<Item = HostAddress>, limit: Duration) -> Self {
@@ -47,6 +57,8 @@ impl Scope {
             is_supervised: false,
             wants_manager: true,
             limit,
+            down_limit: None,
+            on_view: None,
         }
     }
 }
@@ -54,12 +66,31 @@ impl Scope {
 /// Observes every host of the scope. The result has exactly those hosts.
 pub async fn observe(world: &World, inventory: &Inventory, scope: &Scope) -> Observed {
     let known: Vec<_> = scope.hosts.iter().filter_map(|a| Some((a, inventory.hosts.get(a)?))).collect();
-    world.expect(known.into_iter());
+    world.expect(known.iter().copied());
+    world.meet(known.into_iter()).await;
     let reaches = if scope.wants_reaches { ports_to_reach(inventory) } else { BTreeMap::new() };
     let reaches = Arc::new(reaches);
+    let lost = &scope.down_limit.map(Lost::new);
     let questions = scope.hosts.iter().map(|address| {
         let reaches = reaches.clone();
-        async move { (address.clone(), ask_host(world, inventory, scope, address, &reaches).await) }
+        async move {
+            let asking = ask_host(world, inventory, scope, address, &reaches);
+            let view = match lost {
+                None => asking.await,
+                Some(lost) => tokio::select! {
+                    biased;
+                    view = asking => view,
+                    view = lost.given_up(world, address) => view,
+                },
+            };
+            if let (Some(lost), HostView::Facts(facts)) = (lost, &view) {
+                lost.learn(facts);
+            }
+            if let Some(on_view) = &scope.on_view {
+                on_view(address, &view);
+            }
+            (address.clone(), view)
+        }
     });
     let hosts = futures::stream::iter(questions).buffer_unordered(WIDTH).collect::<Vec<_>>().await;
     Observed { hosts: hosts.into_iter().collect() }

@@ -23,7 +23,7 @@ pub async fn carry_out(session: &mut Session, plan: Plan, record: Record) -> Res
         return if is_pending { Err(CommandError::silent(Exit::Pending)) } else { Ok(()) };
     }
     if session.shows_plans {
-        session.ui.say(plan.text().trim_end());
+        session.ui.say(session.plan_text(&plan).trim_end());
     }
     if !plan.is_empty() {
         confirm(session, &plan)?;
@@ -41,7 +41,7 @@ pub async fn carry_out(session: &mut Session, plan: Plan, record: Record) -> Res
         let journal = Journal::create(&session.store.journal_dir(), &plan).map_err(journal_error)?;
         let report = execute(session, &inventory, &plan, journal, BTreeSet::new()).await;
         if !session.shows_plans && !report.is_complete(&plan) {
-            session.ui.say(plan.text().trim_end());
+            session.ui.say(session.plan_text(&plan).trim_end());
         }
         judge(&plan, &report)?;
     }
@@ -64,7 +64,7 @@ pub async fn resume(session: &mut Session, operation: &str) -> Result<(), Comman
         }
     } else {
         plan.check_resumable(session.inventory()?.generation).map_err(super::refused(&refused))?;
-        session.ui.say(plan.text().trim_end());
+        session.ui.say(session.plan_text(&plan).trim_end());
         session.ui.say(&format!("{} of {} steps done, {left} left", done.len(), plan.steps.len()));
         if session.settings.dry_run {
             return Ok(());

@@ -13,7 +13,7 @@ pub fn show_dry(session: &Session, plan: &Plan) {
             serde_json::to_string(plan).map(|text| text + "\n").unwrap_or_default()
         }
         Some(Format::Yaml) => serde_yaml::to_string(plan).unwrap_or_default(),
-        _ => plan.text(),
+        _ => session.plan_text(plan),
     };
     session.ui.data(&text);
 }

@@ -11,7 +11,8 @@ use reader::{Reader, Typed};
 
 use crate::batch::{Statement, statements};
 use crate::error::{CommandError, Exit, codes};
-use crate::runner::{redacted, run_words};
+use crate::redact;
+use crate::runner::run_words;
 use crate::session::Session;
 use crate::ui::Answer;
 
@@ -24,7 +25,7 @@ pub async fn interact(session: &mut Session) -> Exit {
     let reader = match Reader::start(session.store.dir(), session.ui.has_color()) {
         Ok(reader) => reader,
         Err(error) => {
-            session.ui.error(&error);
+            session.report(&error);
             return error.exit;
         }
     };
@@ -52,12 +53,10 @@ pub async fn interact(session: &mut Session) -> Exit {
             Typed::Unreadable(cause) if bad_lines < BAD_LINES_MAX => {
                 bad_lines += 1;
                 let error = CommandError::new(&codes::BAD_LINE, "cannot read the line").cause(cause);
-                session.ui.error(&error.now("the line was not executed"));
+                session.report(&error.now("the line was not executed"));
             }
             Typed::Unreadable(cause) => {
-                session
-                    .ui
-                    .error(&CommandError::new(&codes::BAD_LINE, "cannot read the terminal").cause(cause));
+                session.report(&CommandError::new(&codes::BAD_LINE, "cannot read the terminal").cause(cause));
                 return Exit::Failed;
             }
             Typed::End => return Exit::Done,
@@ -75,7 +74,7 @@ fn greet(session: &Session) {
             )
         }
         Ok(_) => {}
-        Err(error) => session.ui.error(&error),
+        Err(error) => session.report(&error),
     }
 }
 
@@ -101,13 +100,12 @@ async fn run_text(session: &mut Session, text: &str) -> std::ops::ControlFlow<()
         let words = match statement.words.and_then(expand::expand) {
             Ok(expanded) => {
                 if expanded.is_changed || !is_alone {
-                    let typed: Vec<_> = expanded.words.iter().map(Into::into).collect();
-                    session.ui.say(&format!("{}{}", prompt(session), redacted(&typed)));
+                    session.ui.say(&format!("{}{}", prompt(session), redact::line(&expanded.words)));
                 }
                 expanded.words
             }
             Err(error) => {
-                session.ui.error(&error);
+                session.report(&error);
                 return Continue(());
             }
         };
@@ -125,7 +123,7 @@ fn agreed_to(session: &Session, found: &[Statement]) -> bool {
     session.ui.say(&format!("{} commands:", found.len()));
     for statement in found {
         let line = match &statement.words {
-            Ok(words) => redacted(&words.iter().map(Into::into).collect::<Vec<_>>()),
+            Ok(words) => redact::line(words),
             Err(error) => error.what.clone(),
         };
         session.ui.say(&format!("  {line}"));

@@ -1,19 +1,25 @@
 //! The only module that prints. Data goes to standard output, messages to standard error: pipes carry data only.
 //!
-//! *Invariant:* output contains colour or cursor codes only if that stream is a terminal. A closed standard output is
-//! not an error: further output is dropped and the command continues.
+//! *Invariant:* nothing written here contains colour or cursor codes unless that stream is a terminal, and then only ours: what
+//! comes from hosts, files and stored values is escaped (`escape`). A pipe gets it as it is. A closed
+//! standard output is not an error: what would be written is dropped and the command goes on to its end.
 
 mod ask;
+mod escape;
 mod listing;
 mod progress;
+mod waiting;
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use ask::Answer;
+pub use escape::in_one_line;
 pub use listing::{Format, Listing};
 pub use progress::Progress;
+pub use waiting::Waiting;
 
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;
@@ -59,7 +65,7 @@ impl Ui {
         self.inner.has_color
     }
 
-    /// Writes data to standard output verbatim.
+    /// Writes data to standard output: as it is, but for what would disturb a terminal.
     pub fn data(&self, text: &str) {
         self.data_bytes(text.as_bytes());
     }
@@ -71,6 +77,13 @@ impl Ui {
 
     /// Writes data that need not be text, such as a stored value.
     pub fn data_bytes(&self, bytes: &[u8]) {
+        match self.inner.is_stdout_terminal {
+            true => self.write(escape::bytes_for_terminal(bytes).as_bytes()),
+            false => self.write(bytes),
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) {
         if self.inner.is_stdout_closed.load(Ordering::Relaxed) {
             return;
         }
@@ -84,7 +97,7 @@ impl Ui {
     /// Clears the terminal before a refresh. Without a terminal, refreshes are appended.
     pub fn redraw(&self) {
         if self.inner.is_stdout_terminal {
-            self.data("\x1b[H\x1b[2J\x1b[3J");
+            self.write(b"\x1b[H\x1b[2J\x1b[3J");
         }
     }
 
@@ -95,17 +108,20 @@ impl Ui {
 
     /// Prints a warning.
     pub fn warn(&self, text: &str) {
-        self.talk(&format!("{} {}\n", self.paint("33;1", "warning:"), text.trim_end()));
+        self.write_error(&format!("{} {}\n", self.paint("33;1", "warning:"), self.quiet(text.trim_end())));
     }
 
-    /// Prints an error in the common format.
-    pub fn error(&self, error: &CommandError) {
+    /// Prints an error in the one form that errors have, or as one line of JSON where JSON was asked for.
+    pub fn error(&self, error: &CommandError, format: Option<Format>) {
         if error.is_silent {
             return;
         }
+        if matches!(format, Some(Format::Json | Format::Jsonl)) {
+            return self.talk(&format!("{}\n", error.json()));
+        }
         let text = error.to_string();
         let (head, rest) = text.split_once(':').unwrap_or((&text, ""));
-        self.talk(&format!("{}:{rest}\n", self.paint("31;1", head)));
+        self.write_error(&format!("{}:{}\n", self.paint("31;1", &self.quiet(head)), self.quiet(rest)));
     }
 
     /// Prints a listing in a format.
@@ -118,8 +134,17 @@ impl Ui {
         if self.inner.has_color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
+    /// The text as standard error may have it.
+    fn quiet<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.inner.is_stderr_terminal { escape::for_terminal(text) } else { Cow::Borrowed(text) }
+    }
+
     fn talk(&self, text: &str) {
-        // A closed standard error cannot be reported anywhere.
+        self.write_error(&self.quiet(text));
+    }
+
+    fn write_error(&self, text: &str) {
+        // Nobody is left to tell when standard error is closed.
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
     }
 }

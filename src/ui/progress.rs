@@ -66,7 +66,7 @@ impl Bars {
 
     fn line(&self, text: &str) {
         if self.multi.println(text).is_err() {
-            self.ui.say(text);
+            self.ui.write_error(&format!("{text}\n"));
         }
     }
 }
@@ -92,7 +92,7 @@ impl Progress for Bars {
     fn advance(&self, host: &str, done: u64, text: &str) {
         if let Some(bar) = self.bar(host) {
             bar.set_position(done);
-            bar.set_message(text.to_owned());
+            bar.set_message(self.ui.quiet(text).replace(['\n', '\t'], " "));
         }
     }
 
@@ -140,7 +140,7 @@ impl Progress for Lines {
     }
 
     fn end(&self, host: &str, text: &str, is_good: bool) {
-        self.ui.say(&end_line(&self.ui, host, text, is_good));
+        self.ui.write_error(&(end_line(&self.ui, host, text, is_good) + "\n"));
     }
 }
 
@@ -171,5 +171,5 @@ impl Progress for Events {
 
 fn end_line(ui: &Ui, host: &str, text: &str, is_good: bool) -> String {
     let mark = if is_good { ui.paint("32", "ok") } else { ui.paint("31", "FAILED") };
-    format!("{host}: {mark} {text}").trim_end().to_owned()
+    format!("{host}: {mark} {}", ui.quiet(text)).trim_end().to_owned()
 }

@@ -82,6 +82,8 @@ struct Known {
     /// Keys accepted in this session; they count as pinned.
     accepted_keys: BTreeMap<HostAddress, String>,
     learned_keys: BTreeMap<HostAddress, String>,
+    /// Keys that were declined in the question about all of them.
+    declined_keys: BTreeSet<HostAddress>,
 }
 
 impl LoginPrompts {
@@ -95,6 +97,44 @@ impl LoginPrompts {
 
     pub fn take_learned_keys(&self) -> BTreeMap<HostAddress, String> {
         std::mem::take(&mut self.known().learned_keys)
+    }
+
+    pub fn is_interactive(&self) -> bool {
+        self.asker.is_terminal()
+    }
+
+    /// From a question until its answer has proved right or wrong.
+    pub fn is_somebody_asked(&self) -> bool {
+        self.asking.try_lock().is_err()
+    }
+
+    pub fn has_accepted(&self, address: &HostAddress) -> bool {
+        self.known().accepted_keys.contains_key(address)
+    }
+
+    /// Whoever was declined before may be asked about again.
+    pub fn begin_meeting(&self) {
+        self.known().declined_keys.clear();
+    }
+
+    /// One question about the keys of several hosts.
+    pub async fn ask_about_keys(&self, shown: &BTreeMap<HostAddress, String>) {
+        let _one_at_a_time = self.asking.lock().await;
+        let lines: String =
+            shown.iter().map(|(address, fingerprint)| format!("  {address}  {fingerprint}\n")).collect();
+        let question = format!(
+            "{} hosts show keys that are not pinned yet:\n{lines}Trust all of them from now on?",
+            shown.len()
+        );
+        if self.ask(question, false).await {
+            shown.iter().for_each(|(address, fingerprint)| self.accept_key(address, fingerprint));
+        } else {
+            self.known().declined_keys.extend(shown.keys().cloned());
+        }
+    }
+
+    fn has_declined(&self, address: &HostAddress) -> bool {
+        self.known().declined_keys.contains(address)
     }
 
     fn accept_key(&self, address: &HostAddress, fingerprint: &str) {
@@ -262,7 +302,7 @@ impl Login {
     }
 
     async fn person_trusts(&self, kind: &str, fingerprint: &str) -> bool {
-        if !self.is_interactive() {
+        if !self.is_interactive() || self.desk.has_declined(&self.address) {
             return false;
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);

@@ -8,6 +8,7 @@ pub mod control;
 pub mod files;
 pub mod local;
 pub mod login;
+mod meet;
 pub mod program;
 pub mod ssh;
 
@@ -223,7 +224,12 @@ impl World {
             .await
     }
 
-    /// Newly accepted keys; the caller pins them in the inventory.
+    /// A person is being asked something: nobody may be given up for being slow.
+    pub fn is_somebody_asked(&self) -> bool {
+        self.desk.is_somebody_asked()
+    }
+
+    /// Keys that were seen and accepted for the first time: the caller pins them in the inventory.
     pub fn take_learned_keys(&self) -> BTreeMap<HostAddress, String> {
         self.prompts.take_learned_keys()
     }

@@ -77,6 +77,50 @@ fn each_outcome_has_its_exit_status() {
     }
 }
 
+/// A refusal for programs: one line of JSON on standard error, in whichever way the format was asked for.
+#[test]
+fn with_json_every_refusal_is_an_object() {
+    let stage = registered();
+    let check = |line: &str, input: &str, id: &str, exit: i32| {
+        let words = shlex::split(line).expect("words");
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let output = run(&stage, &words, input.as_bytes());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let object =
+            said.lines().find(|line| line.starts_with('{')).unwrap_or_else(|| panic!("{line}: {said}"));
+        for member in [&format!("\"id\":\"{id}\""), "\"cause\":[", "\"now\":", "\"try\":", "\"what\":\""] {
+            assert!(object.contains(member), "{line}: {member} is not in {object}");
+        }
+        assert_eq!(output.status.code(), Some(exit), "{line}: {said}");
+        assert!(!said.contains("error["), "{line}: {said}");
+    };
+    check("show cluster c9 -o json", "", "DKC-E0302", 3);
+    check("-o json unregister cluster -n c0", "", "DKC-E0402", 4);
+    check("sho host --output=json", "", "DKC-E0102", 2);
+    check("register host -ojsonl", "", "DKC-E0101", 2);
+    check("-f - -o json", "show cluster c9\n", "DKC-E0302", 3);
+    check("", "set output json\nshow cluster c9\n", "DKC-E0302", 3);
+    check("-o json -f /nonexistent", "", "DKC-E0106", 1);
+    let text = |words: &[&str]| String::from_utf8_lossy(&run(&stage, words, b"").stdout).into_owned();
+    assert_eq!(text(&["lock", "show", "-o", "json"]), "[]\n");
+    let settings = text(&["set", "-o", "jsonl", "--timeout", "7s"]);
+    assert!(settings.starts_with("{\"setting\":\"output\",\"value\":\"default\"}\n"), "{settings}");
+}
+
+/// With one cluster registered that one is meant, but by what loses data.
+#[test]
+fn the_only_cluster_needs_no_name_unless_data_is_lost() {
+    let stage = registered();
+    check_exit(&stage, "register config heartbeat_ms=60", 0);
+    check_exit(&stage, "destroy cluster", 2);
+    check_exit(&stage, "shrink --no 1", 2);
+    check_exit(&stage, "unregister cluster", 2);
+    check_exit(&stage, "register cluster -n c1 10.0.0.4", 0);
+    let output = run(&stage, &["register", "config", "heartbeat_ms=70"], b"");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("registered are c0, c1") && output.status.code() == Some(2), "{said}");
+}
+
 #[test]
 fn a_batch_stops_at_the_first_failure_and_names_its_line() {
     let stage = Stage::empty();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::support::lab::Lab;
 use crate::support::ring::{self, founded};
+use crate::support::terminal::Terminal;
 use crate::support::wait_for;
 
 /// The session of the documentation, at a terminal, with one host under systemd and three without.
@@ -11,33 +12,55 @@ use crate::support::wait_for;
 fn a_person_types_the_whole_session() {
     let lab = Lab::up(4, &[1]);
     let mut shell = lab.terminal(&[]);
-    let mut ask = |line: &str, wants: &[&str]| {
+    let ask = |shell: &mut Terminal, line: &str, wants: &[&str]| {
         shell.prompt().line(line);
         for want in wants {
             match *want {
-                "y" => shell.line("y"),
+                "y" | "n" => shell.line(want),
                 want => shell.expect(want),
             };
         }
     };
-    ask("register host --user dkc --accept-new 10.77.0.11 10.77.0.12 10.77.0.13 10.77.0.14", &[]);
-    ask("show host 10.77.0.11", &["hostname: \"10.77.0.11\"", "user: \"dkc\""]);
-    ask("register cluster --name c0 10.77.0.11:8020 10.77.0.12:8020 10.77.0.13:8020", &[]);
-    ask("show cluster", &["name: c0", "No.: 0", "No.: 2"]);
-    ask("register slave --cluster c0 --host 10.77.0.14", &[]);
-    ask("register pair --id 0 --listen 127.0.0.1:11211", &[]);
-    ask("check", &["0 fail"]);
-    ask("deploy", &["[y/N]", "y"]);
-    ask("start cluster --name c0", &["[y/N]", "y"]);
-    ask("status cluster --short", &["c0: running"]);
-    ask("start slave --id 0", &["[y/N]", "y"]);
-    ask("data set -n c0 test-key test-value", &[]);
-    ask("data print -n c0 test-key", &["\"test-key\" => \"test-value\""]);
-    ask("stop cluster --name c0", &["slave 0 still uses c0"]);
-    ask("stop slave --id 0", &["[y/N]", "y"]);
-    ask("stop cluster --name c0", &["[y/N]", "y"]);
-    ask("status cluster --short", &["c0: stopped"]);
-    ask("quit", &[]);
+    let seen = |shell: &mut Terminal, begin: &str| {
+        let screen = shell.screen();
+        assert!(
+            screen.lines().any(|line| line.starts_with(begin)),
+            "no line {begin}… on the screen:\n{screen}"
+        );
+    };
+    ask(&mut shell, "register host --user dkc --accept-new 10.77.0.11 10.77.0.12 10.77.0.13 10.77.0.14", &[]);
+    ask(&mut shell, "show host 10.77.0.11", &["hostname: \"10.77.0.11\"", "user: \"dkc\""]);
+    ask(&mut shell, "register cluster --name c0 10.77.0.11:8020 10.77.0.12:8020 10.77.0.13:8020", &[]);
+    ask(&mut shell, "show cluster", &["name: c0", "No.: 0", "No.: 2"]);
+    ask(&mut shell, "register slave --cluster c0 --host 10.77.0.14", &[]);
+    ask(&mut shell, "register pair --id 0 --listen 127.0.0.1:11211", &[]);
+    ask(&mut shell, "check", &["0 fail"]);
+    ask(&mut shell, "deploy", &["[y/N]", "y"]);
+    // The next prompt is there, so the progress has ended: how every host ended stays to be read.
+    ask(&mut shell, "set", &["timeout: 5s"]);
+    for host in 11..=14 {
+        seen(&mut shell, &format!("10.77.0.{host}: ok"));
+    }
+    // What others wrote moves no cursor: output of programs, and a file that was changed on its host.
+    let escape = "\\u{1b}[2J";
+    ask(&mut shell, r"exec 10.77.0.11 -- printf 'a\033[2Jb\n'", &[&format!("10.77.0.11: a{escape}b")]);
+    let failing = r#"exec 10.77.0.11 -- sh -c 'printf "a\033[2Jerr\n" >&2'"#;
+    ask(&mut shell, failing, &[&format!("10.77.0.11: a{escape}err")]);
+    lab.sh("h1", r"printf '# \033[2J\n' >>/home/dkc/.local/share/dkc/c0-0/node.yaml").ok();
+    ask(&mut shell, "deploy", &[&format!("-# {escape}"), "[y/N]", "n", "not confirmed"]);
+    ask(&mut shell, "deploy", &["[y/N]", "y", "10.77.0.11: ok"]);
+    ask(&mut shell, "start cluster --name c0", &["[y/N]", "y"]);
+    ask(&mut shell, "status cluster --short", &["c0: running"]);
+    ask(&mut shell, "start slave --id 0", &["[y/N]", "y"]);
+    ask(&mut shell, "set", &["timeout: 5s"]);
+    seen(&mut shell, "10.77.0.14: ok");
+    ask(&mut shell, "data set -n c0 test-key test-value", &[]);
+    ask(&mut shell, "data print -n c0 test-key", &["\"test-key\" => \"test-value\""]);
+    ask(&mut shell, "stop cluster --name c0", &["slave 0 still uses c0"]);
+    ask(&mut shell, "stop slave --id 0", &["[y/N]", "y"]);
+    ask(&mut shell, "stop cluster --name c0", &["[y/N]", "y"]);
+    ask(&mut shell, "status cluster --short", &["c0: stopped"]);
+    ask(&mut shell, "quit", &[]);
     assert_eq!(shell.ends(), 0);
 }
 

@@ -40,6 +40,7 @@ pub use ring::{RingRequest, RingWord, ring};
 pub use scope::{Selection, Target};
 pub use start::{StartRequest, start};
 pub use stop::{StopRequest, stop};
+pub use text::Detail;
 
 use crate::generation::Generation;
 use crate::model::NodeName;

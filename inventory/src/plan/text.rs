@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use dkc_core::ids::RingVersion;
+use dkc_core::ids::{HostAddress, RingVersion};
 
-use super::{Danger, HostAction, Plan, Refusal, Refused, Step};
+use super::{Action, Danger, HostAction, Plan, Refusal, Refused, Step};
 use crate::generation::Generation;
 use crate::observed::ServiceManager;
 use crate::render;
@@ -18,6 +18,22 @@ impl Danger {
             Danger::LosesData => "loses data or redundancy",
         }
     }
+}
+
+/// From this many hosts on, what is the same on all of them is said once.
+const HOSTS_TOGETHER_MIN: usize = 5;
+/// Hosts of such a group that are named.
+const HOSTS_NAMED_MAX: usize = 3;
+/// Stands for each host's own node where the rest is the same.
+const ANY_NODE: &str = "<node>";
+
+/// How much of a plan is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Identical steps on many hosts are one line.
+    Grouped,
+    /// Every step with its number.
+    Full,
 }
 
 impl Plan {
@@ -39,7 +55,12 @@ impl Plan {
         }
     }
 
+    /// Every step with its number.
     pub fn text(&self) -> String {
+        self.text_in(Detail::Full)
+    }
+
+    pub fn text_in(&self, detail: Detail) -> String {
         if self.is_empty() {
             if self.leaves.is_empty() {
                 return format!("{}: nothing to do\n", self.command);
@@ -56,7 +77,11 @@ impl Plan {
             if self.phases() > 1 {
                 let _ = writeln!(out, "\n  phase {phase} of {}", self.phases());
             }
-            write_phase(&mut out, self.steps.iter().filter(|step| step.phase == phase));
+            let steps = self.steps.iter().filter(|step| step.phase == phase);
+            match detail {
+                Detail::Full => write_phase(&mut out, steps),
+                Detail::Grouped => write_grouped(&mut out, steps),
+            }
         }
         if !self.impact.is_empty() {
             out.push('\n');
@@ -101,11 +126,53 @@ fn write_phase<'a>(out: &mut String, steps: impl Iterator<Item = &'a Step>) {
             host = Some(&step.host);
         }
         let _ = writeln!(out, "    {:>4}. {}", step.number, step.action.words());
-        if let Some(HostAction::WriteFile { diff, .. }) = step.action.on_host() {
-            diff.lines().for_each(|line| {
-                let _ = writeln!(out, "            {line}");
-            });
+        write_diff(out, &step.action);
+    }
+}
+
+fn write_diff(out: &mut String, action: &Action) {
+    if let Some(HostAction::WriteFile { diff, .. }) = action.on_host() {
+        diff.lines().for_each(|line| {
+            let _ = writeln!(out, "            {line}");
+        });
+    }
+}
+
+/// Hosts on which the same is done stand together, in the place of the first of them, when they are many.
+fn write_grouped<'a>(out: &mut String, steps: impl Iterator<Item = &'a Step>) {
+    let mut groups: Vec<(Vec<String>, Vec<&HostAddress>)> = Vec::new();
+    let steps: Vec<&Step> = steps.collect();
+    for of_host in steps.chunk_by(|a, b| a.host == b.host) {
+        let done: Vec<String> = of_host.iter().map(|step| words_of_any(step)).collect();
+        match groups.iter_mut().find(|(same, _)| *same == done) {
+            Some((_, hosts)) => hosts.push(&of_host[0].host),
+            None => groups.push((done, vec![&of_host[0].host])),
         }
+    }
+    for (done, hosts) in groups {
+        match hosts.len() >= HOSTS_TOGETHER_MIN {
+            true => write_group(out, &done, &hosts),
+            false => write_phase(out, steps.iter().filter(|step| hosts.contains(&&step.host)).copied()),
+        }
+    }
+}
+
+fn write_group(out: &mut String, done: &[String], hosts: &[&HostAddress]) {
+    let named: Vec<&str> = hosts.iter().take(HOSTS_NAMED_MAX).map(|host| host.as_str()).collect();
+    let last = hosts.last().map(|host| host.as_str()).unwrap_or_default();
+    let _ = writeln!(out, "    {} … {last}     (each step: --long)", named.join(", "));
+    for words in done {
+        let _ = write!(out, "          on {} hosts: {words}", hosts.len());
+    }
+}
+
+/// What a step does and the diff that it shows, in words that are the same for each host's own node.
+fn words_of_any(step: &Step) -> String {
+    let mut words = format!("{}\n", step.action.words());
+    write_diff(&mut words, &step.action);
+    match &step.node {
+        Some(node) => words.replace(&node.to_string(), ANY_NODE),
+        None => words,
     }
 }
 

@@ -5,8 +5,8 @@ use dkc_inventory::edit::{self, ModifyCluster};
 use dkc_inventory::model::{Inventory, NodeName};
 use dkc_inventory::observed::{Observed, ServiceManager};
 use dkc_inventory::plan::{
-    self, DeployRequest, DestroyRequest, DestroyTarget, Plan, RestartRequest, Selection, StartRequest,
-    StopRequest, Target,
+    self, DeployRequest, DestroyRequest, DestroyTarget, Detail, Plan, RestartRequest, Selection,
+    StartRequest, StopRequest, Target,
 };
 
 use crate::lab::{self, deploy_request, operation, servers, slave, three_servers};
@@ -90,6 +90,39 @@ plan op-0000002a: deploy
   undo:   destroy slave --id 0; destroy cluster -n c0
 ",
     );
+}
+
+#[test]
+fn what_is_the_same_on_many_hosts_is_said_once() {
+    let (mut fresh, empty) = (lab::counter(), Inventory::empty());
+    let servers: Vec<String> = (11..=60).map(|last| format!("10.77.0.{last}")).collect();
+    let request = lab::cluster_request("c0", &servers.join(" "));
+    let inventory = edit::register_cluster(&empty, &request, &mut fresh).unwrap().inventory;
+    let mut observed = lab::bare_hosts(&inventory);
+    lab::facts_mut(&mut observed, "10.77.0.12").root_has_marker = true;
+    let plan = plan::deploy(&inventory, &observed, &deploy_request()).unwrap();
+    let text = plan.text_in(Detail::Grouped);
+    let want = "\
+  phase 1 of 2
+    10.77.0.11, 10.77.0.13, 10.77.0.14 … 10.77.0.60     (each step: --long)
+          on 49 hosts: make /var/lib/dkc
+          on 49 hosts: upload dkcd 0123456789abcdef to /var/lib/dkc/bin (30.0 MB)
+    10.77.0.12
+       3. upload dkcd 0123456789abcdef to /var/lib/dkc/bin (30.0 MB)
+
+  phase 2 of 2
+    10.77.0.11, 10.77.0.12, 10.77.0.13 … 10.77.0.60     (each step: --long)
+          on 50 hosts: make /var/lib/dkc/<node>
+          on 50 hosts: issue a server certificate into /var/lib/dkc/<node>/tls
+          on 50 hosts: write /var/lib/dkc/<node>/node.yaml
+            (new, 234 lines)
+";
+    assert!(text.contains(want), "{text}");
+    assert!(text.lines().count() < 30 && plan.text().lines().count() > 400, "{text}");
+    // Where hosts are few each has its own lines.
+    let (inventory, observed) = (three_servers(), lab::bare_hosts(&three_servers()));
+    let few = plan::deploy(&inventory, &observed, &deploy_request()).unwrap();
+    assert_eq!(few.text_in(Detail::Grouped), few.text());
 }
 
 #[test]

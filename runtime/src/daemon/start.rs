@@ -267,6 +267,7 @@ impl Running {
         let mut tasks = JoinSet::new();
         let serving = server.clone();
         let serve = move |connection| super::node_port::serve(serving.clone(), connection);
+        tasks.spawn(of_this_node(super::node_port::learn_member_sources(server.clone(), listener.members())));
         tasks.spawn(of_this_node(listener.run(server.clone(), serve)));
         tasks.spawn(of_this_node(server.clone().follow_meta()));
         tasks.spawn(of_this_node(server.clone().drive_merges()));

@@ -3,6 +3,7 @@
 //! seen by a caller.
 //!
 //! *Invariant:* frames leave in the order of `send`, and arrive in that order.
+//! *Invariant:* whoever receives a large frame says while it comes that it does, so that a slow way is not taken for a dead peer.
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use dkc_core::ids::GroupId;
@@ -19,6 +21,7 @@ use dkc_core::wire::{
 use futures::task::AtomicWaker;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::NetError;
 use super::stream::Stream;
@@ -33,6 +36,8 @@ pub const QUEUE_MAX_BYTES: usize = 2 * FRAME_MAX_BYTES;
 const READ_BYTES: usize = 64 * 1024;
 /// Least room for one read.
 const READ_MIN_BYTES: usize = 8 * 1024;
+/// How often the other side hears that a large frame is coming in: well below what it takes for silence.
+const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_millis(500);
 /// Largest buffer kept for the next write.
 const SPARE_MAX_BYTES: usize = 1024 * 1024;
 
@@ -143,7 +148,7 @@ impl Sender {
         self.shared.queue().closed.clone()
     }
 
-    /// Frames received so far, pings included: a sign of life.
+    /// Reads so far that brought something: a sign of life.
     pub fn received_count(&self) -> u64 {
         self.shared.received_count.load(Ordering::Relaxed)
     }
@@ -173,6 +178,8 @@ pub struct FrameReader {
     buffer: BytesMut,
     decoder: FrameDecoder,
     sender: Sender,
+    /// When the other side was last told that a large frame is coming in.
+    told_at: Instant,
 }
 
 impl Drop for FrameReader {
@@ -190,7 +197,19 @@ impl FrameReader {
             if !frames.is_empty() {
                 return Ok(frames);
             }
+            self.tell_of_large_frame();
             self.read_more().await?;
+        }
+    }
+
+    /// The other side's own pings wait behind the frame that it sends.
+    fn tell_of_large_frame(&mut self) {
+        if self.buffer.is_empty() {
+            self.told_at = Instant::now();
+        } else if self.told_at.elapsed() >= SIGN_OF_LIFE_INTERVAL {
+            self.told_at = Instant::now();
+            // A failed send shows at the next read.
+            let _ = self.sender.send(Kind::Pong, 0, GroupId::META, &[]);
         }
     }
 
@@ -211,18 +230,13 @@ impl FrameReader {
 
     fn decode(&mut self) -> Result<Vec<Frame>, BadFrame> {
         let mut frames = Vec::new();
-        let mut count = 0;
         while let Some(frame) = self.decoder.decode(&mut self.buffer)? {
-            count += 1;
             match frame.kind {
                 // A failed send shows at the next read.
                 Kind::Ping => drop(self.sender.send(Kind::Pong, frame.id, frame.group, &[])),
                 Kind::Pong => {}
                 _ => frames.push(frame),
             }
-        }
-        if count > 0 {
-            self.sender.shared.received_count.fetch_add(count, Ordering::Relaxed);
         }
         Ok(frames)
     }
@@ -234,7 +248,10 @@ impl FrameReader {
         }
         match poll_fn(|context| self.poll_read(context)).await {
             Ok(0) => Err(self.end("the other side closed the connection".into())),
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.sender.shared.received_count.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
             Err(error) => Err(self.end(explain(&error))),
         }
     }
@@ -276,7 +293,8 @@ pub(crate) fn open(stream: Stream) -> (FrameReader, Sender) {
     crate::task::spawn(write_all_queued(write, shared.clone()));
     let sender = Sender { shared };
     let decoder = FrameDecoder::new(FRAME_MAX_BYTES_BEFORE_HELLO);
-    (FrameReader { read, buffer: BytesMut::new(), decoder, sender: sender.clone() }, sender)
+    let told_at = Instant::now();
+    (FrameReader { read, buffer: BytesMut::new(), decoder, sender: sender.clone(), told_at }, sender)
 }
 
 async fn write_all_queued(mut write: WriteHalf<Stream>, shared: Arc<Shared>) {

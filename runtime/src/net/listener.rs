@@ -1,25 +1,25 @@
 //! The side that accepts. Before a stranger has shown a certificate and said Hello it can hold one of a bounded
-//! number of places for a bounded time, and cannot make the node set aside more than a small frame.
+//! number of places for a bounded time (`handshakes`), and cannot make the node set aside more than a small frame.
+//! Afterwards it counts by who it is and where it comes from (`places`).
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use dkc_core::ids::{GroupId, NodeAddress};
 use dkc_core::wire::{BadFrame, Hello, Kind, Refusal, WIRE_VERSION};
-use tokio::sync::Semaphore;
 
 use super::connection::{self, Connection, FrameReader, HelloError, Sender};
+use super::handshakes::{Handshakes, MemberSources};
+use super::places::{ConnectionPlace, Places};
 use super::stream::{self, Incoming, Socket};
-use super::tls::{Alpn, Identity, Tls, TlsError};
+use super::tls::{Alpn, Identity, NodeRole, Tls, TlsError};
 use super::{NetError, refusal_words};
 
 /// TLS handshake and Hello together.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
-/// Handshakes under way at once; more are closed unheard.
-const HANDSHAKES_MAX: usize = 256;
 /// A connection on which nothing came for this long is closed: clients send a Ping when they are idle.
 const IDLE_MAX: Duration = Duration::from_secs(20);
 /// The pause after `accept` failed (out of file descriptors, say), so that it does not spin.
@@ -34,8 +34,8 @@ pub trait Admit: Send + Sync + 'static {
 pub struct Listener {
     socket: Socket,
     tls: Arc<Tls>,
-    connections_max: Arc<AtomicU32>,
-    connections: Arc<AtomicU32>,
+    places: Places,
+    members: MemberSources,
 }
 
 impl Listener {
@@ -45,8 +45,7 @@ impl Listener {
         connections_max: u32,
     ) -> std::io::Result<Listener> {
         let socket = Socket::bind(address).await?;
-        let connections_max = Arc::new(AtomicU32::new(connections_max));
-        Ok(Listener { socket, tls, connections_max, connections: Arc::default() })
+        Ok(Listener { socket, tls, places: Places::new(connections_max), members: MemberSources::default() })
     }
 
     pub fn local_address(&self) -> std::io::Result<SocketAddr> {
@@ -55,12 +54,17 @@ impl Listener {
 
     /// Connections that stand at the moment; stays valid while the listener serves.
     pub fn connections(&self) -> Arc<AtomicU32> {
-        self.connections.clone()
+        self.places.count()
+    }
+
+    /// Where members come from, to be told what the ring map says; stays valid while the listener serves.
+    pub fn members(&self) -> MemberSources {
+        self.members.clone()
     }
 
     /// Most connections at once; another number counts for those that come after it was set.
     pub fn connections_max(&self) -> Arc<AtomicU32> {
-        self.connections_max.clone()
+        self.places.connections_max()
     }
 
     /// Accepts until dropped. `serve` gets each admitted connection, in a task of its own; the connection ends
@@ -71,7 +75,7 @@ impl Listener {
         S: Fn(Connection) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        let handshakes = Handshakes::default();
         loop {
             let (stream, address) = match self.socket.accept().await {
                 Ok(accepted) => accepted,
@@ -81,19 +85,20 @@ impl Listener {
                     continue;
                 }
             };
-            let Ok(permit) = handshakes.clone().try_acquire_owned() else { continue };
-            let handshake = Handshake {
-                tls: self.tls.clone(),
-                connections: self.connections.clone(),
-                connections_max: self.connections_max.load(Ordering::Relaxed),
-            };
+            let mut place = handshakes.begin(address.ip(), self.members.contains(address.ip()));
+            let (tls, places, members) = (self.tls.clone(), self.places.clone(), self.members.clone());
+            let handshake = Handshake { tls, places, members };
             let (admit, serve) = (admit.clone(), serve.clone());
             crate::task::spawn(async move {
-                let outcome =
-                    tokio::time::timeout(HANDSHAKE_MAX, handshake.run(stream, address, &*admit)).await;
-                drop(permit);
+                let outcome = tokio::select! {
+                    biased;
+                    outcome = tokio::time::timeout(HANDSHAKE_MAX, handshake.run(stream, address, &*admit)) => outcome,
+                    // Not worth a line: there may be thousands.
+                    () = place.lost() => return,
+                };
+                drop(place);
                 match outcome.unwrap_or_else(|_| Err(TlsError::Slow(HANDSHAKE_MAX.as_millis() as u64))) {
-                    Ok((connection, _counted)) => serve_until_idle(connection, serve).await,
+                    Ok((connection, _counted_until_it_ends)) => serve_until_idle(connection, serve).await,
                     Err(error) => tracing::info!(%address, %error, "connection refused"),
                 }
             });
@@ -127,18 +132,10 @@ where
     sender.close("closed by this side");
 }
 
-/// A place among the counted connections, given back when dropped.
-struct Counted(Arc<AtomicU32>);
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 struct Handshake {
     tls: Arc<Tls>,
-    connections: Arc<AtomicU32>,
-    connections_max: u32,
+    places: Places,
+    members: MemberSources,
 }
 
 impl Handshake {
@@ -147,23 +144,25 @@ impl Handshake {
         stream: Incoming,
         address: SocketAddr,
         admit: &impl Admit,
-    ) -> Result<(Connection, Counted), TlsError> {
+    ) -> Result<(Connection, ConnectionPlace), TlsError> {
         let (stream, checked) = stream::shake_hands(&self.tls, stream).await?;
         let (mut frames, sender) = connection::open(stream);
         let (peer, alpn) = checked.inspect_err(|error| refuse(&sender, refusal_of(error)))?;
-        let counted = self.hello(&mut frames, &sender, peer, alpn, admit).await?;
+        if peer.role == NodeRole::Server {
+            self.members.learn(address.ip());
+        }
+        let place = self.hello(&mut frames, &sender, (peer, alpn, address), admit).await?;
         frames.allow_large_frames();
-        Ok((Connection { peer, alpn, address, frames, sender }, counted))
+        Ok((Connection { peer, alpn, address, frames, sender }, place))
     }
 
     async fn hello(
         &self,
         frames: &mut FrameReader,
         sender: &Sender,
-        peer: Identity,
-        alpn: Alpn,
+        (peer, alpn, address): (Identity, Alpn, SocketAddr),
         admit: &impl Admit,
-    ) -> Result<Counted, TlsError> {
+    ) -> Result<ConnectionPlace, TlsError> {
         let refused = |refusal: Refusal| {
             let words = refusal_words(&refusal);
             refuse(sender, refusal);
@@ -173,14 +172,11 @@ impl Handshake {
         if hello.cluster != peer.cluster || hello.node != peer.node {
             return Err(refused(Refusal::Other("Hello names another node than the certificate".into())));
         }
-        let counted = Counted(self.connections.clone());
-        if self.connections.fetch_add(1, Ordering::Relaxed) >= self.connections_max {
-            return Err(refused(Refusal::Full { connections_max: self.connections_max }));
-        }
+        let place = self.places.take(peer, alpn, address.ip(), sender).map_err(refused)?;
         let ours = admit.admit(&peer, alpn, &hello).map_err(refused)?;
         let sent = sender.send(Kind::HelloAccepted, 0, GroupId::META, &ours.encode());
         sent.map_err(|error: NetError| TlsError::Handshake(error.to_string()))?;
-        Ok(counted)
+        Ok(place)
     }
 }
 

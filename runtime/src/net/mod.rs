@@ -7,8 +7,10 @@
 
 pub mod client;
 pub mod connection;
+mod handshakes;
 pub mod listener;
 pub mod peers;
+mod places;
 #[cfg(not(feature = "simulation"))]
 mod stream;
 #[cfg(feature = "simulation")]
@@ -28,6 +30,7 @@ use dkc_core::wire::Refusal;
 
 pub use client::{Client, Receive};
 pub use connection::{Connection, FrameReader, Sender};
+pub use handshakes::MemberSources;
 pub use listener::{Admit, Listener};
 pub use peers::{Link, LinkState, Peers};
 pub use target::Target;

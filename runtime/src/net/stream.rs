@@ -1,7 +1,7 @@
 //! From an address to a stream whose two sides know each other: TCP, then TLS with a certificate on both sides.
 //! This is all that a simulation replaces of a connection; frames, Hello and time limits are the same there.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use dkc_core::ids::NodeAddress;
 use tokio::net::{TcpListener, TcpStream};
@@ -46,6 +46,12 @@ impl Socket {
     pub async fn accept(&self) -> std::io::Result<(Incoming, SocketAddr)> {
         self.0.accept().await
     }
+}
+
+/// The addresses that a host's name stands for; none when nobody knows it.
+pub(super) async fn resolve(address: &NodeAddress) -> Vec<IpAddr> {
+    let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
+    found.map(|addresses| addresses.map(|address| address.ip()).collect()).unwrap_or_default()
 }
 
 /// The accepting side's handshake: the stream, and who came for what or why they may not.

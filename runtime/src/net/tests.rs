@@ -240,6 +240,31 @@ async fn one_connection_too_many_is_refused_and_room_is_given_back() {
 }
 
 #[tokio::test]
+async fn slaves_leave_room_for_servers_and_who_opens_too_many_ends_its_own() {
+    let authority = Authority::new();
+    let address = echo(authority.tls(NodeRole::Server), 32).await;
+    let greedy = authority.tls(NodeRole::Slave);
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        clients.push(open(&greedy, Alpn::Slave, address).await.unwrap());
+    }
+    let until = Instant::now() + LIMIT;
+    while clients.iter().filter(|client| client.is_open()).count() > 8 {
+        assert!(Instant::now() < until, "the oldest ones stay");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(clients[12..].iter().all(Client::is_open), "others than the oldest ones have ended");
+    // 24 of the 32 are for slaves, and half of them for one host.
+    let other = authority.tls(NodeRole::Slave);
+    for _ in 0..4 {
+        clients.push(open(&other, Alpn::Slave, address).await.unwrap());
+    }
+    let refused = open(&other, Alpn::Slave, address).await.err().map(|error| error.to_string());
+    assert!(refused.as_ref().is_some_and(|why| why.contains("as many as one host may")), "{refused:?}");
+    assert_eq!(outcome(&authority.tls(NodeRole::Server), Alpn::Peer, address).await, "welcome");
+}
+
+#[tokio::test]
 async fn many_requests_share_a_connection_and_each_gets_its_own_answer() {
     let authority = Authority::new();
     let address = echo(authority.tls(NodeRole::Server), 9).await;
@@ -253,6 +278,41 @@ async fn many_requests_share_a_connection_and_each_gets_its_own_answer() {
         }
     });
     futures::future::join_all(asked).await;
+}
+
+/// What comes in on one side goes out on the other at about 3 MB/s.
+async fn slow_way_to(server: SocketAddr) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (there, _) = listener.accept().await.unwrap();
+        let onward = TcpStream::connect(server).await.unwrap();
+        let ((read, write), (onward_read, onward_write)) = (there.into_split(), onward.into_split());
+        tokio::spawn(carry_slowly(read, onward_write));
+        tokio::spawn(carry_slowly(onward_read, write));
+    });
+    address
+}
+
+async fn carry_slowly(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp::OwnedWriteHalf) {
+    let mut piece = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut piece).await {
+        if to.write_all(&piece[..length]).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// It takes longer than silence may last, in either direction.
+#[tokio::test]
+async fn a_large_frame_on_a_slow_way_is_no_silence() {
+    let authority = Authority::new();
+    let address = slow_way_to(echo(authority.tls(NodeRole::Server), 9).await).await;
+    let client = open(&authority.tls(NodeRole::Server), Alpn::Peer, address).await.unwrap();
+    let body = vec![7; 10 * 1024 * 1024];
+    let answer = client.request(Kind::Request, GroupId(3), &body, Duration::from_secs(60)).await.unwrap();
+    assert!(answer.body == body);
 }
 
 #[tokio::test]

@@ -9,12 +9,9 @@ use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use tokio::sync::oneshot;
 
 use super::codec::{self, CodecError};
+use super::limits::READ_BYTES_MAX;
 use super::types::{Entry, LogId, Types, Vote};
 use crate::log::GroupLog;
-
-/// Most bytes that are read for one append request, so that it stays far below the largest frame and a lagging
-/// follower does not make the leader hold much.
-const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// One group's log, as storage and as reader.
 #[derive(Clone)]

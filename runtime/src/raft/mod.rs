@@ -3,6 +3,7 @@
 
 pub mod codec;
 pub mod group;
+mod limits;
 mod log_store;
 pub mod machine;
 mod pace;

@@ -17,6 +17,7 @@ use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader, RaftErr
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::limits::{BATCH_BYTES_MAX, ITEM_REST_MAX_BYTES};
 use super::machine::{Machine, Raft};
 use super::pace::Pace;
 use super::respond::Respond;
@@ -26,8 +27,6 @@ use crate::clock::now_ms;
 
 /// Writes in one entry; more would make one reader wait for all of them.
 const BATCH_ITEMS_MAX: usize = 4096;
-/// Bytes of one entry, unless a single write is larger: a follower's append stays short.
-const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Pause before a proposal is tried again that a fresh leader could not take yet.
 const LEASE_PAUSE: Duration = Duration::from_millis(10);
 /// How often the leader looks whether something has expired.
@@ -193,19 +192,22 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-/// About how much a write adds to an entry.
+/// At least what a write adds to an entry.
 fn size_bytes(write: &Write) -> usize {
-    let key = write.key().map_or(0, |key| key.bytes.len());
-    let value = if let Write::Store { value, .. } = write { value.len() } else { 0 };
-    64 + key + value
+    ITEM_REST_MAX_BYTES + write.payload_bytes()
 }
 
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use dkc_core::kv::{Expiry, Key, StoreMode};
+    use dkc_core::ids::NAME_MAX_BYTES;
+    use dkc_core::kv::{
+        Adjustment, Command, Delta, Expiry, Initial, KEY_MAX_BYTES, Key, StoreMode, VALUE_MAX_BYTES_LIMIT,
+    };
+    use proptest::prelude::*;
 
     use super::*;
+    use crate::raft::limits::ENTRY_MAX_BYTES;
 
     fn write(sequence: u64, value_bytes: usize, is_late: bool) -> QueuedWrite {
         let key = Key { namespace: Default::default(), bytes: Bytes::from_static(b"k") };
@@ -235,6 +237,61 @@ mod tests {
         check(&[(half, false), (half, false), (half, false)], &[&[0], &[1], &[2]]);
         check(&[(BATCH_BYTES_MAX * 2, false), (10, false)], &[&[0], &[1]]);
         check(&[(10, false), (BATCH_BYTES_MAX * 2, false), (10, false)], &[&[0], &[1], &[2]]);
+    }
+
+    fn write_of(kind: usize, key_bytes: usize, value: Bytes) -> Write {
+        let key = Key {
+            namespace: "n".repeat(NAME_MAX_BYTES).parse().unwrap(),
+            bytes: vec![b'k'; key_bytes].into(),
+        };
+        let (expiry, version) = (Expiry::At(u64::MAX), Some(u64::MAX));
+        let initial = Some(Initial { value: value.clone(), expiry });
+        let delta = Delta::Unsigned { by: u64::MAX, is_decrement: true };
+        let adjustment = Box::new(Adjustment { delta, initial, version, expiry: Some(expiry) });
+        match kind {
+            0 => Write::Store { key, mode: StoreMode::PrependIf(u64::MAX), flags: u32::MAX, expiry, value },
+            1 => Write::Adjust { key, adjustment },
+            2 => Write::Delete { key, version },
+            _ => Write::GetAndTouch { key, expiry },
+        }
+    }
+
+    fn near(limit: usize) -> impl Strategy<Value = usize> {
+        prop_oneof![limit - 2..=limit + 2, Just(0), Just(limit / 2)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// What the limits let in makes an entry that fits into an append, next to whatever else is read with it; sizes on
+        /// both sides of every limit.
+        #[test]
+        fn what_is_let_in_can_be_sent(
+            kind in 0..4_usize,
+            key_bytes in near(KEY_MAX_BYTES),
+            (limit, value_bytes) in prop_oneof![Just(1024_usize), Just(1024 * 1024), Just(VALUE_MAX_BYTES_LIMIT)]
+                .prop_flat_map(|limit| (Just(limit), near(limit))),
+        ) {
+            let write = write_of(kind, key_bytes, vec![0; value_bytes].into());
+            let carried = if kind < 2 { value_bytes } else { 0 };
+            let is_within = key_bytes <= KEY_MAX_BYTES && carried <= limit;
+            prop_assert_eq!(write.check_limits(limit).is_ok(), is_within);
+            prop_assert_eq!(Command::Write(write.clone()).check_limits(limit).is_ok(), is_within);
+            let bound = size_bytes(&write);
+            let item = Item { session: 1, sequence: u64::MAX, answered_below: 0, is_retry: true, write };
+            let one = Batch { now_ms: 1, epoch: 1, items: vec![item.clone()] }.encode().len();
+            let two = Batch { now_ms: 1, epoch: 1, items: vec![item.clone(), item] }.encode().len();
+            prop_assert!(two - one <= bound, "{} bytes, thought to be at most {bound}", two - one);
+            prop_assert!(!is_within || one <= ENTRY_MAX_BYTES);
+        }
+    }
+
+    #[test]
+    fn values_of_every_kind_of_write_count_for_an_entry() {
+        let value = Bytes::from(vec![b'1'; BATCH_BYTES_MAX / 2]);
+        let mut waiting: Vec<QueuedWrite> = (0..3).map(|sequence| write(sequence, 0, false)).collect();
+        waiting.iter_mut().for_each(|queued| queued.item.write = write_of(1, 1, value.clone()));
+        assert_eq!(fitting(&waiting), 1);
     }
 
     #[test]

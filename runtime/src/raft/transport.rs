@@ -34,6 +34,8 @@ use crate::net::{Client, Link, NetError, Peers, Target};
 const APPENDS_IN_FLIGHT_MAX: usize = 64;
 /// An append waits for the follower's disk; silence of the connection is noticed earlier by the connection itself.
 const APPEND_MAX: Duration = Duration::from_secs(5);
+/// A way as slow as this still carries the largest entry: an append's limit grows with its bytes.
+const APPEND_BYTES_PER_S_MIN: usize = 2 * 1024 * 1024;
 /// Votes and transfers are small and answered after one sync of a small record; shorter than an election would
 /// fail on a slow disk, longer would hold one up.
 const VOTE_MAX: Duration = Duration::from_secs(2);
@@ -147,6 +149,10 @@ impl Network {
     }
 }
 
+fn append_timeout(bytes: usize) -> Duration {
+    APPEND_MAX + Duration::from_secs_f64(bytes as f64 / APPEND_BYTES_PER_S_MIN as f64)
+}
+
 /// Sends one append now; the future is its answer.
 fn submit_append(
     client: &Client,
@@ -157,7 +163,8 @@ fn submit_append(
     let last = request.entries.last().map(|entry| entry.log_id).or(previous);
     let (answer, answered) = oneshot::channel();
     let body = codec::encode_append(request);
-    client.submit(Kind::RaftAppend, group, Instant::now() + APPEND_MAX, Box::new(answer), |out| {
+    let deadline = Instant::now() + append_timeout(body.len());
+    client.submit(Kind::RaftAppend, group, deadline, Box::new(answer), |out| {
         out.extend_from_slice(&body);
     });
     async move {
@@ -175,7 +182,9 @@ impl RaftNetworkV2<Types> for Network {
         request: AppendEntriesRequest<Types>,
         _: RPCOption,
     ) -> Rpc<AppendEntriesResponse<Types>> {
-        let body = self.ask(Kind::RaftAppend, codec::encode_append(&request), APPEND_MAX).await?;
+        let body = codec::encode_append(&request);
+        let timeout = append_timeout(body.len());
+        let body = self.ask(Kind::RaftAppend, body, timeout).await?;
         codec::decode_append_answer(body).map_err(bad_answer)
     }
 

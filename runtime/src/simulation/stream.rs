@@ -2,7 +2,7 @@
 //! the way is cut. Who is on the other side is what its process says, checked as a certificate would be.
 
 use std::collections::VecDeque;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
@@ -263,6 +263,10 @@ impl Socket {
         let incoming = self.incoming.lock().await.recv().await;
         incoming.map(|incoming| (incoming, self.address)).ok_or_else(reset)
     }
+}
+
+pub(super) async fn resolve(address: &NodeAddress) -> Vec<IpAddr> {
+    vec![address_of(address).ip()]
 }
 
 pub(super) async fn shake_hands(

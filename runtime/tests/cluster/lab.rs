@@ -5,6 +5,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use dkc_core::ids::{ClusterId, MemberNo, NodeId, NodeUuid, SlaveId};
 use dkc_core::kv::{self, Expiry, Key, Read, Reply, StoreMode, Write};
 use dkc_core::meta::MemberChange;
 use dkc_core::ring::{ActionProgress, MemberAction, Node};
+use dkcd::net::{Identity, NodeRole, Tls};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -121,6 +123,16 @@ impl Lab {
         slave.start();
         wait_for("the slave answers", || slave.try_node_status().is_some());
         (slave, listen)
+    }
+
+    /// A slave of the cluster that is no program of ours: its certificate, with which it says whatever it likes.
+    pub fn stranger(&self) -> Arc<Tls> {
+        let node = NodeUuid(Uuid::new_v4());
+        let directory = self.root.path().join(format!("stranger-{node}"));
+        fs::create_dir_all(directory.join(layout::TLS_DIR)).expect("a folder");
+        self.authority.write(&directory, "slave", self.cluster, node);
+        let identity = Identity { cluster: self.cluster, role: NodeRole::Slave, node };
+        Tls::load(&directory, identity).expect("its own certificate")
     }
 
     /// Waits until no member has anything pending, as server `at` sees it, and every tablet has its voters.

@@ -7,4 +7,5 @@ mod refusals;
 mod reload;
 mod service;
 mod slave;
+mod stranger;
 mod supervision;

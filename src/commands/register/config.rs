@@ -11,7 +11,7 @@ use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Cluster name (default: the one chosen with use)
+    /// Cluster name (default: the one chosen with use, or the only one)
     #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"], add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
     /// Parameters to set

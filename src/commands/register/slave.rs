@@ -9,7 +9,7 @@ use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The cluster it connects to (default: the one chosen with use)
+    /// The cluster it connects to (default: the one chosen with use, or the only one)
     #[arg(short = 'n', long, value_name = "NAME", aliases = ["name", "css"], add = crate::complete::clusters())]
     pub cluster: Option<ClusterName>,
     /// Slave id (default: the smallest free one)

@@ -3,7 +3,7 @@
 use dkc_core::control::NodeStatus;
 use dkc_core::ids::HostAddress;
 use dkc_inventory::model::NodeName;
-use dkc_inventory::observed::{HostFacts, NodeView};
+use dkc_inventory::observed::{HostFacts, HostView, NodeView};
 use dkc_inventory::status::{ClusterReport, ServerReport, SlaveReport, State, state_of};
 use serde::Serialize;
 
@@ -116,6 +116,15 @@ impl HostDocument {
 /// `c0-0 running`
 pub fn node_words((name, view): (&NodeName, &NodeView)) -> String {
     format!("{name} {}", state_of(view))
+}
+
+/// What a host has answered, in a line.
+pub fn view_words(view: &HostView) -> String {
+    match view {
+        HostView::Facts(facts) if facts.nodes.is_empty() => "answered".into(),
+        HostView::Facts(facts) => facts.nodes.iter().map(node_words).collect::<Vec<_>>().join(", "),
+        HostView::Silent { message, .. } => format!("unknown ({message})"),
+    }
 }
 
 pub fn bytes(count: u64) -> String {

@@ -3,6 +3,8 @@
 mod draw;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use dkc_core::ids::{ClusterName, HostAddress, MemberNo, SlaveId};
 use dkc_inventory::model::{Inventory, NodeName};
@@ -13,11 +15,14 @@ use dkc_inventory::status::{ClusterReport, SlaveReport, State};
 
 use crate::cli::Noun;
 use crate::error::{CommandError, Exit};
-use crate::observe::Scope;
+use crate::observe::{OnView, Scope};
 use crate::operation;
 use crate::selector::Selected;
 use crate::session::Session;
 use crate::ui::{Format, Listing};
+
+/// Whom the ring has DOWN is not waited for longer than this: a host that is up logs us in within it.
+const DOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Show the state of clusters, slaves and hosts
 ///
@@ -91,23 +96,33 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
 pub async fn verdict(session: &mut Session, name: &ClusterName) -> Result<String, CommandError> {
     let target = Target::Servers { cluster: name.clone(), numbers: Vec::new() };
     let hosts = target.hosts(&session.inventory()?).map_err(operation::refused("status"))?;
-    let (inventory, observed) = operation::observe_scope(session, scope(session, hosts)).await?;
+    let scope = scope(session, hosts);
+    let (inventory, observed) = operation::observe_scope(session, scope).await?;
     let Some(report) = ClusterReport::of(&inventory, &observed, name) else { return Ok(String::new()) };
     let servers = report.server.len();
     let servers = if servers == 1 { "1 server".into() } else { format!("{servers} servers") };
     Ok(format!("{name}: {}, {servers}; {}", report.status, report.words()))
 }
 
-/// Who keeps a node is of use here, not who could: sudo is not tried at every look.
-fn scope(session: &Session, hosts: impl IntoIterator<Item = HostAddress>) -> Scope {
-    Scope { wants_manager: false, ..Scope::of(hosts, session.timeout()) }
+/// Who is DOWN anyhow is not worth waiting for, unless the operator says how long. Who keeps a node is of use here, not who
+/// could: sudo is not tried at every look.
+fn scope(session: &Session, hosts: BTreeSet<HostAddress>) -> Scope {
+    let down_limit = Some(session.settings.timeout.unwrap_or(DOWN_TIMEOUT));
+    Scope { down_limit, wants_manager: false, ..Scope::of(hosts, session.timeout()) }
 }
 
 async fn once(session: &mut Session, args: &Args) -> Result<(), CommandError> {
     let inventory = session.inventory()?;
     let wanted = wanted(&inventory, args)?;
     let asked = hosts_of(&inventory, &wanted);
-    let (inventory, observed) = operation::observe_scope(session, scope(session, asked)).await?;
+    let waiting =
+        (!args.quiet).then(|| Arc::new(session.ui.waiting(asked.iter().map(HostAddress::to_string))));
+    let on_view = waiting.clone().map(|waiting| -> OnView {
+        Arc::new(move |address, view| waiting.answered(address.as_str(), &draw::view_words(view)))
+    });
+    let scope = Scope { on_view, ..scope(session, asked) };
+    let (inventory, observed) = operation::observe_scope(session, scope).await?;
+    drop(waiting);
     let clusters: Vec<_> = wanted
         .clusters
         .iter()

@@ -14,6 +14,9 @@ use super::wait_for;
 /// How long a test waits for a text: several times what a loaded machine needs.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
+const ROWS: u16 = 50;
+const COLUMNS: u16 = 140;
+
 pub struct Terminal {
     child: Child,
     master: File,
@@ -24,7 +27,7 @@ pub struct Terminal {
 
 impl Terminal {
     pub fn start(words: &[&str], environment: &[(&str, &str)]) -> Terminal {
-        let size = Winsize { ws_row: 50, ws_col: 140, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).expect("a pseudo terminal");
         let end = |fd: &OwnedFd| Stdio::from(fd.try_clone().expect("a copy of the terminal"));
         // setsid makes the terminal the controlling one of a new session, as a login does.
@@ -52,6 +55,13 @@ impl Terminal {
 
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
+    }
+
+    /// What a person sees at this moment: the screen after everything that was written to it, line by line.
+    pub fn screen(&self) -> String {
+        let mut parser = vt100::Parser::new(ROWS, COLUMNS, 0);
+        parser.process(&self.screen.lock().unwrap());
+        parser.screen().contents()
     }
 
     /// Waits until `want` appears after everything that was expected before.

@@ -185,19 +185,27 @@ impl Key {
 impl Write {
     pub fn check_limits(&self, value_max_bytes: usize) -> Result<(), OverLimit> {
         self.key().map_or(Ok(()), Key::check_limit)?;
-        match self {
-            Write::Store { value, .. } if value.len() > value_max_bytes => {
-                Err(OverLimit::Value { bytes: value.len(), limit_bytes: value_max_bytes })
-            }
-            Write::Adjust { adjustment, .. } => {
-                let bytes = adjustment.initial.as_ref().map_or(0, |initial| initial.value.len());
-                if bytes > value_max_bytes {
-                    return Err(OverLimit::Value { bytes, limit_bytes: value_max_bytes });
-                }
-                Ok(())
-            }
-            _ => Ok(()),
+        let bytes = self.value_bytes();
+        if bytes > value_max_bytes {
+            return Err(OverLimit::Value { bytes, limit_bytes: value_max_bytes });
         }
+        Ok(())
+    }
+
+    /// Bytes of the value that it carries.
+    pub fn value_bytes(&self) -> usize {
+        match self {
+            Write::Store { value, .. } => value.len(),
+            Write::Adjust { adjustment, .. } => {
+                adjustment.initial.as_ref().map_or(0, |initial| initial.value.len())
+            }
+            _ => 0,
+        }
+    }
+
+    /// Bytes of the key and the value that it carries: all of it that has no fixed size.
+    pub fn payload_bytes(&self) -> usize {
+        self.key().map_or(0, |key| key.bytes.len()) + self.value_bytes()
     }
 
     pub fn key(&self) -> Option<&Key> {

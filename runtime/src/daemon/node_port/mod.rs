@@ -3,6 +3,7 @@
 //!
 //! *Invariant:* messages for one Raft group are given to it in the order in which they came on the connection.
 
+mod member_sources;
 mod requests;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use super::proposal_codec::encode_proposed;
 use super::server::Server;
 use crate::net::{Admit, Alpn, Connection, Identity, NodeRole, Sender};
 use crate::raft::{NotProposed, receive, snapshot_receive};
+pub use member_sources::learn_member_sources;
 use requests::Reads;
 
 /// Pieces of work under way on one connection before no more is read from it.

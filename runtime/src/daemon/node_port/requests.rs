@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dkc_core::ids::GroupId;
-use dkc_core::kv::{Command, KEY_MAX_BYTES};
+use dkc_core::kv::Command;
 use dkc_core::mutant::{self, Mutant};
 use dkc_core::ring::{RingMap, slot_of};
 use dkc_core::tablet::Item;
@@ -70,15 +70,15 @@ impl Server {
         if place.epoch != request.epoch && !mutant::is_active(Mutant::EpochUnchecked) {
             return Err(not_here);
         }
-        if let Some(key) = request.command.key() {
-            if key.bytes.len() > KEY_MAX_BYTES {
-                let why =
-                    format!("the key has {} bytes, at most {KEY_MAX_BYTES} are allowed", key.bytes.len());
-                return Err(Answer::Refused(why));
-            }
-            if !place.holds(slot_of(&key.namespace, &key.bytes)) {
-                return Err(not_here);
-            }
+        // Here, before anything is queued: what is over a limit costs no log write, and an entry always fits into an append.
+        request
+            .command
+            .check_limits(self.parameters().value_max_bytes as usize)
+            .map_err(|over| Answer::Refused(over.to_string()))?;
+        if let Some(key) = request.command.key()
+            && !place.holds(slot_of(&key.namespace, &key.bytes))
+        {
+            return Err(not_here);
         }
         let group =
             self.group(id).ok_or(Answer::NotLeader { leader: Some(place.preferred_leader), ring_version })?;

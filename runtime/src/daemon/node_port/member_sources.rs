@@ -1,0 +1,28 @@
+//! Tells the node port where members come from, so that it keeps room for them from the first moment on: who has not connected
+//! yet since this node started is known by the name that the ring map and the configuration have for it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dkc_core::ids::NodeAddress;
+
+use crate::daemon::server::Server;
+use crate::net::MemberSources;
+
+/// How often names are looked up again: a host may come back with another address.
+const LOOK_AGAIN_INTERVAL: Duration = Duration::from_secs(60);
+
+pub async fn learn_member_sources(server: Arc<Server>, sources: MemberSources) {
+    let mut ring = server.ring.subscribe();
+    loop {
+        let mut addresses: BTreeSet<NodeAddress> =
+            server.config.servers.iter().map(|member| member.address.clone()).collect();
+        if let Some(ring) = ring.borrow_and_update().as_ref() {
+            addresses.extend(ring.nodes.iter().map(|node| node.address.clone()));
+        }
+        futures::future::join_all(addresses.iter().map(|address| sources.learn_name(address))).await;
+        // Either way it is time to look again.
+        let _ = tokio::time::timeout(LOOK_AGAIN_INTERVAL, ring.changed()).await;
+    }
+}

@@ -1,0 +1,201 @@
+//! Places for those who have not shown yet who they are: only where they come from is known. Nobody is turned away: a newcomer
+//! takes the place of whoever has been at it longest, among those who come from where most come from.
+//!
+//! *Invariant:* strangers never end the handshake of somebody who comes from where a member does, and what is kept free for
+//! members they never take.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::time::Duration;
+
+use dkc_core::ids::NodeAddress;
+use tokio::sync::oneshot;
+
+use super::stream;
+
+/// Handshakes under way at once.
+pub(super) const HANDSHAKES_MAX: usize = 256;
+/// Of these, kept for sources of members: a cluster of some dozen servers comes back at once.
+pub(super) const HANDSHAKES_RESERVED: usize = 64;
+/// Handshakes under way at once from one source. A good one takes milliseconds.
+pub(super) const HANDSHAKES_PER_SOURCE_MAX: usize = 32;
+/// Sources of members that are remembered; far more than members can have.
+const MEMBER_SOURCES_MAX: usize = 4096;
+/// A name that takes longer is looked up again later.
+const RESOLVE_MAX: Duration = Duration::from_secs(5);
+
+/// Where members come from: learned from their certificates as they connect, and from their names in the ring map.
+#[derive(Clone, Default)]
+pub struct MemberSources(Arc<RwLock<HashSet<IpAddr>>>);
+
+impl MemberSources {
+    pub fn learn(&self, source: IpAddr) {
+        let mut known = self.0.write().expect("lock is never poisoned: panic aborts");
+        if known.len() < MEMBER_SOURCES_MAX {
+            known.insert(source.to_canonical());
+        }
+    }
+
+    /// Learns what a host's name stands for.
+    pub async fn learn_name(&self, address: &NodeAddress) {
+        let found = tokio::time::timeout(RESOLVE_MAX, stream::resolve(address)).await;
+        found.unwrap_or_default().into_iter().for_each(|source| self.learn(source));
+    }
+
+    pub fn contains(&self, source: IpAddr) -> bool {
+        self.0.read().expect("lock is never poisoned: panic aborts").contains(&source.to_canonical())
+    }
+}
+
+/// All handshakes of a listener.
+#[derive(Clone, Default)]
+pub(super) struct Handshakes(Arc<Mutex<UnderWay>>);
+
+#[derive(Default)]
+struct UnderWay {
+    next: u64,
+    /// In the order in which they began.
+    all: BTreeMap<u64, Begun>,
+}
+
+struct Begun {
+    source: IpAddr,
+    is_member: bool,
+    /// Dropped to end it.
+    _place: oneshot::Sender<()>,
+}
+
+impl Handshakes {
+    /// A place for a newcomer. Whoever has to make room for it is ended.
+    pub fn begin(&self, source: IpAddr, is_member: bool) -> HandshakePlace {
+        let (place, lost) = oneshot::channel();
+        let mut under_way = self.under_way();
+        under_way.make_room(source, is_member);
+        let number = under_way.next;
+        under_way.next += 1;
+        under_way.all.insert(number, Begun { source, is_member, _place: place });
+        drop(under_way);
+        HandshakePlace { number, lost, all: self.clone() }
+    }
+
+    fn under_way(&self) -> MutexGuard<'_, UnderWay> {
+        self.0.lock().expect("lock is never poisoned: panic aborts")
+    }
+}
+
+impl UnderWay {
+    fn make_room(&mut self, source: IpAddr, is_member: bool) {
+        let strangers_max = HANDSHAKES_MAX - HANDSHAKES_RESERVED;
+        let strangers = self.all.values().filter(|begun| !begun.is_member).count();
+        let of_source = self.all.values().filter(|begun| begun.source == source).count();
+        let leaves = if of_source >= HANDSHAKES_PER_SOURCE_MAX {
+            self.oldest(|begun| begun.source == source)
+        } else if (!is_member && strangers >= strangers_max) || self.all.len() >= HANDSHAKES_MAX {
+            let among_strangers = strangers > 0;
+            let most = self.most_crowded(|begun| !begun.is_member || !among_strangers);
+            self.oldest(|begun| Some(begun.source) == most)
+        } else {
+            None
+        };
+        leaves.and_then(|number| self.all.remove(&number));
+    }
+
+    fn oldest(&self, is_meant: impl Fn(&Begun) -> bool) -> Option<u64> {
+        self.all.iter().find(|(_, begun)| is_meant(begun)).map(|(number, _)| *number)
+    }
+
+    /// The source that most come from; of several, the one that began first.
+    fn most_crowded(&self, is_meant: impl Fn(&Begun) -> bool) -> Option<IpAddr> {
+        let mut counts: HashMap<IpAddr, (usize, u64)> = HashMap::new();
+        for (number, begun) in self.all.iter().filter(|(_, begun)| is_meant(begun)) {
+            counts.entry(begun.source).or_insert((0, *number)).0 += 1;
+        }
+        let most = counts.into_iter().max_by_key(|(_, (count, first))| (*count, std::cmp::Reverse(*first)));
+        most.map(|(source, _)| source)
+    }
+}
+
+/// One place; given back when dropped.
+pub(super) struct HandshakePlace {
+    number: u64,
+    lost: oneshot::Receiver<()>,
+    all: Handshakes,
+}
+
+impl HandshakePlace {
+    /// Returns when a newcomer has taken the place.
+    pub async fn lost(&mut self) {
+        let _ = (&mut self.lost).await;
+    }
+}
+
+impl Drop for HandshakePlace {
+    fn drop(&mut self) {
+        self.all.under_way().all.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(number: usize) -> IpAddr {
+        IpAddr::from([10, 0, (number / 256) as u8, (number % 256) as u8])
+    }
+
+    fn is_lost(handshake: &mut HandshakePlace) -> bool {
+        !matches!(handshake.lost.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
+
+    #[test]
+    fn one_source_only_ever_takes_places_from_itself() {
+        let all = Handshakes::default();
+        let mut other = all.begin(source(1), false);
+        let mut silent: Vec<HandshakePlace> = (0..1000).map(|_| all.begin(source(2), false)).collect();
+        assert!(!is_lost(&mut other));
+        let standing = silent.iter_mut().filter_map(|one| (!is_lost(one)).then_some(one.number));
+        assert_eq!(standing.collect::<Vec<_>>(), (969..=1000).collect::<Vec<_>>());
+        drop(silent);
+        assert_eq!(all.under_way().all.len(), 1);
+    }
+
+    #[test]
+    fn strangers_from_everywhere_leave_room_for_members_and_never_end_theirs() {
+        let all = Handshakes::default();
+        let mut member = all.begin(source(0), true);
+        let silent: Vec<HandshakePlace> = (1..2000).map(|number| all.begin(source(number), false)).collect();
+        assert_eq!(all.under_way().all.len(), HANDSHAKES_MAX - HANDSHAKES_RESERVED + 1);
+        let mut members: Vec<HandshakePlace> =
+            (1..HANDSHAKES_MAX).map(|number| all.begin(source(number + 5000), true)).collect();
+        assert!(!is_lost(&mut member) && !members.iter_mut().any(is_lost));
+        assert_eq!(all.under_way().all.len(), HANDSHAKES_MAX);
+        let mut late = all.begin(source(9999), false);
+        drop(silent);
+        // Every place is a member's: the stranger's own would be the first to go.
+        let mut one_more = all.begin(source(9998), true);
+        assert!(is_lost(&mut late) && !is_lost(&mut one_more));
+    }
+
+    #[test]
+    fn the_most_crowded_source_makes_room() {
+        let all = Handshakes::default();
+        let mut greedy: Vec<HandshakePlace> =
+            (0..HANDSHAKES_PER_SOURCE_MAX).map(|_| all.begin(source(1), false)).collect();
+        let mut modest: Vec<HandshakePlace> = (2..)
+            .take(HANDSHAKES_MAX - HANDSHAKES_RESERVED)
+            .map(|number| all.begin(source(number), false))
+            .collect();
+        assert!(greedy.iter_mut().all(is_lost));
+        assert!(!modest.iter_mut().any(is_lost));
+    }
+
+    #[tokio::test]
+    async fn who_loses_the_place_is_told() {
+        let all = Handshakes::default();
+        let mut first = all.begin(source(1), false);
+        let _others: Vec<HandshakePlace> =
+            (0..HANDSHAKES_PER_SOURCE_MAX).map(|_| all.begin(source(1), false)).collect();
+        first.lost().await;
+    }
+}

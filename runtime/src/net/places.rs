@@ -1,0 +1,135 @@
+//! Places for those who have shown who they are. A node has as many connections as it needs and some more; slaves leave room for
+//! servers, and one host leaves room for others.
+//!
+//! *Invariant:* however many connections slaves open, a member finds a place; and who opens too many ends its own oldest ones.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use dkc_core::wire::Refusal;
+
+use super::connection::Sender;
+use super::tls::{Alpn, Identity, NodeRole};
+
+/// Connections of one node for one purpose. It needs one; some that have died may not be noticed yet.
+pub(super) const CONNECTIONS_PER_IDENTITY_MAX: usize = 8;
+/// Of `connections_max` a quarter, at most this many, is kept for servers.
+pub(super) const CONNECTIONS_RESERVED_MAX: u32 = 256;
+
+/// All admitted connections of a listener.
+#[derive(Clone)]
+pub(super) struct Places(Arc<Inner>);
+
+struct Inner {
+    /// May change while connections stand; another number counts for those that come later.
+    connections_max: Arc<AtomicU32>,
+    /// For whoever reports it.
+    count: Arc<AtomicU32>,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    next: u64,
+    slaves: u32,
+    slaves_by_source: HashMap<IpAddr, u32>,
+    by_identity: HashMap<(Identity, Alpn), Vec<(u64, Sender)>>,
+}
+
+impl Places {
+    pub fn new(connections_max: u32) -> Places {
+        let connections_max = Arc::new(AtomicU32::new(connections_max));
+        Places(Arc::new(Inner { connections_max, count: Arc::default(), taken: Mutex::default() }))
+    }
+
+    pub fn count(&self) -> Arc<AtomicU32> {
+        self.0.count.clone()
+    }
+
+    pub fn connections_max(&self) -> Arc<AtomicU32> {
+        self.0.connections_max.clone()
+    }
+
+    /// Of so many, what slaves may have together.
+    fn slaves_max(all: u32) -> u32 {
+        all - (all / 4).min(CONNECTIONS_RESERVED_MAX)
+    }
+
+    /// A place for an admitted connection, or why there is none.
+    pub fn take(
+        &self,
+        peer: Identity,
+        alpn: Alpn,
+        source: IpAddr,
+        sender: &Sender,
+    ) -> Result<ConnectionPlace, Refusal> {
+        let source = source.to_canonical();
+        let mut taken = self.taken();
+        let connections_max = self.0.connections_max.load(Ordering::Relaxed);
+        let slaves_max = Self::slaves_max(connections_max);
+        let full = Refusal::Full { connections_max };
+        if self.0.count.load(Ordering::Relaxed) >= connections_max {
+            return Err(full);
+        }
+        if peer.role == NodeRole::Slave {
+            let of_source = taken.slaves_by_source.get(&source).copied().unwrap_or_default();
+            if taken.slaves >= slaves_max {
+                return Err(full);
+            }
+            if of_source >= slaves_max.div_ceil(2) {
+                return Err(Refusal::Other(format!(
+                    "{source} has {of_source} connections, as many as one host may"
+                )));
+            }
+            taken.slaves += 1;
+            *taken.slaves_by_source.entry(source).or_default() += 1;
+        }
+        let number = taken.next;
+        taken.next += 1;
+        let same = taken.by_identity.entry((peer, alpn)).or_default();
+        if same.len() >= CONNECTIONS_PER_IDENTITY_MAX {
+            same.remove(0).1.close("this node has opened newer connections, as many as it may have");
+        }
+        same.push((number, sender.clone()));
+        self.0.count.fetch_add(1, Ordering::Relaxed);
+        drop(taken);
+        Ok(ConnectionPlace { number, peer, alpn, source, places: self.clone() })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.0.taken.lock().expect("lock is never poisoned: panic aborts")
+    }
+}
+
+/// One place; given back when dropped.
+pub(super) struct ConnectionPlace {
+    number: u64,
+    peer: Identity,
+    alpn: Alpn,
+    source: IpAddr,
+    places: Places,
+}
+
+impl Drop for ConnectionPlace {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken();
+        self.places.0.count.fetch_sub(1, Ordering::Relaxed);
+        if self.peer.role == NodeRole::Slave {
+            taken.slaves -= 1;
+            if let Some(count) = taken.slaves_by_source.get_mut(&self.source) {
+                *count -= 1;
+                if *count == 0 {
+                    taken.slaves_by_source.remove(&self.source);
+                }
+            }
+        }
+        if let Some(same) = taken.by_identity.get_mut(&(self.peer, self.alpn)) {
+            same.retain(|(number, _)| *number != self.number);
+            if same.is_empty() {
+                taken.by_identity.remove(&(self.peer, self.alpn));
+            }
+        }
+    }
+}

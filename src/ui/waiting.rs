@@ -1,0 +1,92 @@
+//! Who has answered and who has not, for a person who waits at a terminal: a line for each host, changed as answers come, and
+//! gone before the answer to the whole question is printed. Nothing elsewhere.
+//!
+//! *Invariant:* nothing is drawn in the first moment, so that quick answers do not flicker.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{Ui, terminal_rows};
+
+/// An answer that takes no longer needs no line.
+const QUIET_TIME: Duration = Duration::from_millis(400);
+/// Rows left free, so that what was typed stays in view.
+const ROWS_KEPT_FREE: usize = 3;
+const NOTHING_YET: &str = "…";
+
+/// Lines of hosts that are asked. They go when this is dropped.
+pub struct Waiting {
+    lines: Arc<Lines>,
+    drawing: Option<tokio::task::JoinHandle<()>>,
+}
+
+struct Lines {
+    ui: Ui,
+    multi: MultiProgress,
+    /// What each host has said so far, and its line once there is one.
+    hosts: Mutex<BTreeMap<String, (String, Option<ProgressBar>)>>,
+}
+
+impl Ui {
+    /// Begins to wait for these hosts. Must be called inside a runtime.
+    pub fn waiting(&self, hosts: impl Iterator<Item = String>) -> Waiting {
+        let lines = Arc::new(Lines {
+            ui: self.clone(),
+            multi: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
+            hosts: Mutex::new(hosts.map(|host| (host, (NOTHING_YET.to_owned(), None))).collect()),
+        });
+        let begin = lines.clone();
+        let drawing = self.inner.is_stderr_terminal.then(|| {
+            tokio::spawn(async move {
+                tokio::time::sleep(QUIET_TIME).await;
+                begin.draw();
+            })
+        });
+        Waiting { lines, drawing }
+    }
+}
+
+impl Waiting {
+    /// A host has answered with this.
+    pub fn answered(&self, host: &str, words: &str) {
+        let mut hosts = self.lines.hosts();
+        if let Some((said, line)) = hosts.get_mut(host) {
+            *said = self.lines.ui.quiet(words).into_owned();
+            line.iter().for_each(|line| line.set_message(said.clone()));
+        }
+    }
+}
+
+impl Lines {
+    fn hosts(&self) -> MutexGuard<'_, BTreeMap<String, (String, Option<ProgressBar>)>> {
+        self.hosts.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn draw(&self) {
+        let rows = usize::from(terminal_rows().unwrap_or_default()).saturating_sub(ROWS_KEPT_FREE);
+        for (host, (said, line)) in self.hosts().iter_mut().take(rows) {
+            let bar = self.multi.add(ProgressBar::no_length());
+            // The template is a constant; if it were wrong the default style would do.
+            if let Ok(style) = ProgressStyle::with_template("{prefix:20!} {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar.set_prefix(host.clone());
+            bar.set_message(said.clone());
+            *line = Some(bar);
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.drawing.iter().for_each(|drawing| drawing.abort());
+        for (_, (_, line)) in self.lines.hosts().iter() {
+            line.iter().for_each(ProgressBar::finish_and_clear);
+        }
+        // A terminal that has gone needs no clearing.
+        let _ = self.lines.multi.clear();
+    }
+}

@@ -1,0 +1,43 @@
+//! First contact with several hosts: they show their keys before anybody logs in, and a person is asked once about all of them.
+//! *Invariant:* a key is accepted here only by a person who has seen its fingerprint; one host alone is asked about when it is
+//! opened.
+
+use std::collections::BTreeMap;
+
+use dkc_core::ids::HostAddress;
+use dkc_inventory::model;
+use futures::StreamExt;
+
+use super::World;
+use super::login::KeyVerdict;
+
+/// Hosts that show their keys at the same time.
+const WIDTH: usize = 16;
+/// One key alone is asked about when its host is opened.
+const KEYS_TOGETHER_MIN: usize = 2;
+
+impl World {
+    /// Asks about all new keys of these hosts in one question. What is declined is not asked again before the next time.
+    pub async fn meet(&self, hosts: impl Iterator<Item = (&HostAddress, &model::Host)>) {
+        self.desk.begin_meeting();
+        let is_new = |(address, host): &(&HostAddress, &model::Host)| {
+            !host.local && !host.accept_new && host.host_key.is_empty() && !self.desk.has_accepted(address)
+        };
+        let new: Vec<_> = hosts.filter(is_new).collect();
+        if new.len() < KEYS_TOGETHER_MIN || !self.desk.is_interactive() {
+            return;
+        }
+        let looks = new.iter().map(|(address, host)| async move {
+            match self.shown_key(address, host).await {
+                Ok(KeyVerdict::Unknown(fingerprint)) => Some(((*address).clone(), fingerprint)),
+                // Whoever shows nothing is silent when it is opened, and that is where it is said.
+                _ => None,
+            }
+        });
+        let shown = futures::stream::iter(looks).buffer_unordered(WIDTH).collect::<Vec<_>>().await;
+        let shown: BTreeMap<HostAddress, String> = shown.into_iter().flatten().collect();
+        if shown.len() >= KEYS_TOGETHER_MIN {
+            self.desk.ask_about_keys(&shown).await;
+        }
+    }
+}
