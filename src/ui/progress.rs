@@ -64,10 +64,10 @@ impl Bars {
         self.bars.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(host).cloned()
     }
 
+    /// A line that stays. The bars are off the screen while it is written: what they print themselves counts as theirs, and the
+    /// last of it went with them when they were cleared.
     fn line(&self, text: &str) {
-        if self.multi.println(text).is_err() {
-            self.ui.write_error(&format!("{text}\n"));
-        }
+        self.multi.suspend(|| self.ui.write_error(&format!("{text}\n")));
     }
 }
 
