@@ -13,7 +13,6 @@ mod generate;
 pub mod interrupt;
 pub mod observe;
 pub mod operation;
-mod redact;
 mod repl;
 mod runner;
 mod selector;
@@ -70,7 +69,7 @@ fn run(arguments: Vec<OsString>) -> Exit {
         Ok(program) => program,
         Err(error) => return runner::report_parse(&ui, error, &words, output),
     };
-    let line = redact::redacted(words, program.command.as_ref(), cli::parse_command);
+    let line = runner::redact::redacted(words, program.command.as_ref(), cli::parse_command);
     match start(program, line, ui.clone(), interrupt) {
         Ok(exit) => exit,
         Err(error) => {

@@ -3,6 +3,8 @@
 //! *Invariant:* whatever a command does, its error is printed once, here; and a command that changes something
 //! leaves a line in the audit log, also when it was refused.
 
+pub mod redact;
+
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -11,7 +13,7 @@ use crate::cli::Command;
 use crate::commands::{Kind, dispatch};
 use crate::error::{CommandError, Exit, codes};
 use crate::interrupt::Interrupt;
-use crate::redact;
+
 use crate::session::Session;
 use crate::ui::{Format, Ui};
 use dkc_inventory::generation::Generation;

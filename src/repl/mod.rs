@@ -11,7 +11,7 @@ use reader::{Reader, Typed};
 
 use crate::batch::{Statement, statements};
 use crate::error::{CommandError, Exit, codes};
-use crate::redact;
+use crate::runner::redact;
 use crate::runner::run_words;
 use crate::session::Session;
 use crate::ui::Answer;

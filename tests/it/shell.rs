@@ -104,7 +104,7 @@ fn with_json_every_refusal_is_an_object() {
     let text = |words: &[&str]| String::from_utf8_lossy(&run(&stage, words, b"").stdout).into_owned();
     assert_eq!(text(&["lock", "show", "-o", "json"]), "[]\n");
     let settings = text(&["set", "-o", "jsonl", "--timeout", "7s"]);
-    assert!(settings.starts_with("{\"setting\":\"output\",\"value\":\"default\"}\n"), "{settings}");
+    assert!(settings.starts_with("{\"setting\":\"output\",\"value\":\"jsonl\"}\n"), "{settings}");
 }
 
 /// With one cluster registered that one is meant, but by what loses data.

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
+use std::time::Instant;
 
 use dkc_core::control::{ControlReply, ControlRequest};
 
@@ -14,11 +15,21 @@ const MEMORY_BYTES: usize = 32 * MIB;
 /// What a process needs beside that: code, stacks, TLS to the servers, and what the allocator keeps between.
 const BESIDE_BYTES: usize = 24 * MIB;
 
-const IDLE: usize = 500;
-const UNREAD: usize = 200;
+/// How many do harm, and for how many rounds an application that behaves is watched meanwhile.
+struct Harm {
+    memory_bytes: usize,
+    idle: usize,
+    unread: usize,
+    tricklers: usize,
+    rounds: usize,
+}
+
+/// What every run of the tests can afford.
+const HARM: Harm = Harm { memory_bytes: MEMORY_BYTES, idle: 500, unread: 200, tricklers: 100, rounds: 300 };
+/// What is measured now and then: with the memory that a slave has by default.
+const HARM_MEASURED: Harm =
+    Harm { memory_bytes: 256 * MIB, idle: 5_000, unread: 1_000, tricklers: 200, rounds: 3_000 };
 const GETS_UNREAD: usize = 32;
-const TRICKLERS: usize = 100;
-const ROUNDS: usize = 300;
 
 /// An application that behaves.
 struct Application {
@@ -72,10 +83,22 @@ fn connect_quietly(listen: &str) -> TcpStream {
 
 #[test]
 fn applications_that_do_harm_cost_no_more_than_the_memory_and_nobody_else_notices() {
+    withstands(&HARM);
+}
+
+/// `runtime/benches/slave_memory` runs it.
+#[test]
+#[ignore = "a measurement: thousands of connections"]
+fn what_harm_costs_is_measured() {
+    withstands(&HARM_MEASURED);
+}
+
+fn withstands(harm: &Harm) {
     let lab = Lab::founded(1, 2, |_| {});
+    let memory_bytes = harm.memory_bytes;
     let (slave, listen) = lab.slave(|parameters| {
-        parameters.slave_memory_bytes = MEMORY_BYTES as u64;
-        parameters.connections_max = 4096;
+        parameters.slave_memory_bytes = memory_bytes as u64;
+        parameters.connections_max = 8192;
     });
     let mut application = Application::connect(&listen);
     let large = "x".repeat(MIB);
@@ -83,39 +106,52 @@ fn applications_that_do_harm_cost_no_more_than_the_memory_and_nobody_else_notice
     application.check("set small 0 0 5\r\nsmall\r\n", "STORED\r\n");
     let before = resident_bytes(&slave);
 
-    let idle: Vec<TcpStream> = (0..IDLE).map(|_| connect_quietly(&listen)).collect();
-    let mut unread: Vec<TcpStream> = (0..UNREAD).map(|_| connect_quietly(&listen)).collect();
+    let idle: Vec<TcpStream> = (0..harm.idle).map(|_| connect_quietly(&listen)).collect();
+    let mut unread: Vec<TcpStream> = (0..harm.unread).map(|_| connect_quietly(&listen)).collect();
     unread.iter_mut().for_each(|stream| push(stream, "get large\r\n".repeat(GETS_UNREAD).as_bytes()));
-    let mut tricklers: Vec<TcpStream> = (0..TRICKLERS).map(|_| connect_quietly(&listen)).collect();
+    let mut tricklers: Vec<TcpStream> = (0..harm.tricklers).map(|_| connect_quietly(&listen)).collect();
     tricklers.iter_mut().for_each(|stream| push(stream, format!("set trickle 0 0 {MIB}\r\n").as_bytes()));
     let mut endless = connect_quietly(&listen);
     push(&mut endless, b"get");
 
-    let mut largest = 0;
-    for round in 0..ROUNDS {
+    let (mut largest, mut took) = (0, Vec::with_capacity(harm.rounds));
+    for round in 0..harm.rounds {
         tricklers.iter_mut().for_each(|stream| push(stream, b"x"));
         push(&mut endless, " of-many-keys".repeat(4096).as_bytes());
+        let begun = Instant::now();
         application.check("get small\r\n", "VALUE small 0 5\r\nsmall\r\nEND\r\n");
-        application.check(&format!("set own 0 0 3\r\n{round:03}\r\n"), "STORED\r\n");
+        took.push(begun.elapsed());
+        application.check(&format!("set own 0 0 4\r\n{round:04}\r\n"), "STORED\r\n");
         if round % 20 == 0 {
             let mut newcomer = Application::connect(&listen);
-            newcomer.check("get own\r\n", &format!("VALUE own 0 3\r\n{round:03}\r\nEND\r\n"));
+            newcomer.check("get own\r\n", &format!("VALUE own 0 4\r\n{round:04}\r\nEND\r\n"));
         }
         largest = largest.max(resident_bytes(&slave));
     }
-    assert!(metric(&slave, "dkc_slave_memory_free_bytes") < MEMORY_BYTES as u64 / 2, "memory was not short");
-    let bound = before + MEMORY_BYTES + BESIDE_BYTES;
+    assert!(metric(&slave, "dkc_slave_memory_free_bytes") < memory_bytes as u64 / 2, "memory was not short");
+    let bound = before + memory_bytes + BESIDE_BYTES;
     assert!(largest <= bound, "{} MiB, {} before, at most {}", largest / MIB, before / MIB, bound / MIB);
 
     drop((idle, unread, tricklers, endless));
     wait_for("all memory is given back", || {
         // The one connection that is left has its share.
-        metric(&slave, "dkc_slave_memory_free_bytes") >= MEMORY_BYTES as u64 - 64 * 1024
+        metric(&slave, "dkc_slave_memory_free_bytes") >= memory_bytes as u64 - 64 * 1024
     });
     application.check("get large\r\n", &format!("VALUE large 0 {MIB}\r\n{large}\r\nEND\r\n"));
     let after = resident_bytes(&slave);
     assert!(after <= bound, "{} MiB after everybody has gone", after / MIB);
-    println!("{} MiB before, {} at most, {} after", before / MIB, largest / MIB, after / MIB);
+    took.sort();
+    let at = |share: usize| took[(took.len() * share / 1000).min(took.len() - 1)].as_micros();
+    println!(
+        "{} MiB before, {} at most, {} after; an application that behaves: {} answers, p50 {} us, p99 {} us, at most {} us",
+        before / MIB,
+        largest / MIB,
+        after / MIB,
+        took.len(),
+        at(500),
+        at(990),
+        at(1000)
+    );
 }
 
 #[test]
