@@ -302,7 +302,7 @@ impl Login {
     }
 
     async fn person_trusts(&self, kind: &str, fingerprint: &str) -> bool {
-        if !self.is_interactive() || self.desk.has_declined(&self.address) {
+        if !self.is_interactive() || self.prompts.has_declined(&self.address) {
             return false;
         }
         self.waiting.fetch_add(1, Ordering::Relaxed);

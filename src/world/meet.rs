@@ -19,12 +19,12 @@ const KEYS_TOGETHER_MIN: usize = 2;
 impl World {
     /// Asks about all new keys of these hosts in one question. What is declined is not asked again before the next time.
     pub async fn meet(&self, hosts: impl Iterator<Item = (&HostAddress, &model::Host)>) {
-        self.desk.begin_meeting();
+        self.prompts.begin_meeting();
         let is_new = |(address, host): &(&HostAddress, &model::Host)| {
-            !host.local && !host.accept_new && host.host_key.is_empty() && !self.desk.has_accepted(address)
+            !host.local && !host.accept_new && host.host_key.is_empty() && !self.prompts.has_accepted(address)
         };
         let new: Vec<_> = hosts.filter(is_new).collect();
-        if new.len() < KEYS_TOGETHER_MIN || !self.desk.is_interactive() {
+        if new.len() < KEYS_TOGETHER_MIN || !self.prompts.is_interactive() {
             return;
         }
         let looks = new.iter().map(|(address, host)| async move {
@@ -37,7 +37,7 @@ impl World {
         let shown = futures::stream::iter(looks).buffer_unordered(WIDTH).collect::<Vec<_>>().await;
         let shown: BTreeMap<HostAddress, String> = shown.into_iter().flatten().collect();
         if shown.len() >= KEYS_TOGETHER_MIN {
-            self.desk.ask_about_keys(&shown).await;
+            self.prompts.ask_about_keys(&shown).await;
         }
     }
 }

@@ -226,7 +226,7 @@ impl World {
 
     /// A person is being asked something: nobody may be given up for being slow.
     pub fn is_somebody_asked(&self) -> bool {
-        self.desk.is_somebody_asked()
+        self.prompts.is_somebody_asked()
     }
 
     /// Keys that were seen and accepted for the first time: the caller pins them in the inventory.

@@ -10,7 +10,7 @@ use crate::support::wait_for;
 /// The session of the documentation, at a terminal, with one host under systemd and three without.
 #[test]
 fn a_person_types_the_whole_session() {
-    let lab = Lab::up(4, &[]);
+    let lab = Lab::up(4, &[1]);
     let mut shell = lab.terminal(&[]);
     let ask = |shell: &mut Terminal, line: &str, wants: &[&str]| {
         shell.prompt().line(line);
