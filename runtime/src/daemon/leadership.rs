@@ -50,7 +50,7 @@ impl Server {
     }
 
     /// The preferred leader of a tablet that this node leads, if it could take over right now.
-    fn better_leader(&self, group: &Group) -> Option<NodeId> {
+    pub(super) fn better_leader(&self, group: &Group) -> Option<NodeId> {
         if !group.is_leader() {
             return None;
         }

@@ -74,6 +74,13 @@ impl Server {
             "",
             self.trouble().is_some().into(),
         );
+        text.sample(
+            "dkc_groups_hibernating",
+            "gauge",
+            "Raft groups whose timers rest because nobody uses them.",
+            "",
+            self.hibernating() as u64,
+        );
         let groups: Vec<_> =
             self.all_groups().into_iter().map(|group| (group.id, group.progress())).collect();
         let mut each = |name, kind, help, value: &dyn Fn(&crate::raft::Progress) -> u64| {

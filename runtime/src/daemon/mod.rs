@@ -1,11 +1,13 @@
 //! The daemon: from a node's directory to a running node of either role, and its orderly end.
 
+mod beats;
 mod control;
 mod directory_lock;
 mod disk_space;
 mod drop_replicas;
 mod follow_meta;
 mod founding;
+mod hibernation;
 mod leadership;
 mod merge_driver;
 mod meta_voters;

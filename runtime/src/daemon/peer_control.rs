@@ -27,6 +27,9 @@ const TELL_MAX: Duration = Duration::from_millis(500);
 impl Server {
     /// Answers another server.
     pub async fn peer_control(&self, body: &[u8]) -> Bytes {
+        if let Some(answer) = self.hibernation_control(body) {
+            return answer;
+        }
         if body == BEGIN_META {
             if let Err(error) = self.begin_meta_if_voter().await {
                 tracing::warn!(%error, "asked to begin the meta group");

@@ -15,6 +15,7 @@ use dkc_core::wire::{Hello, Kind};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::beats::Beats;
 use super::proposal_codec::decode_proposed;
 use crate::config::InUse;
 use crate::log::SharedLog;
@@ -63,6 +64,8 @@ pub struct Server {
     pub counters: Counters,
     pub connections: Arc<AtomicU32>,
     pub connections_max: Arc<AtomicU32>,
+    /// For the groups that hibernate.
+    pub beats: Beats,
     /// Peers that said that they are about to stop: no leadership is handed to them until this moment.
     pub draining: Mutex<BTreeMap<NodeId, Instant>>,
     pub is_stopping: AtomicBool,

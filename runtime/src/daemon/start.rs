@@ -273,6 +273,8 @@ impl Running {
         tasks.spawn(of_this_node(server.clone().drive_merges()));
         tasks.spawn(of_this_node(server.clone().keep_connected()));
         tasks.spawn(of_this_node(server.clone().keep_balanced()));
+        tasks.spawn(of_this_node(server.clone().keep_beating()));
+        tasks.spawn(of_this_node(server.clone().keep_hibernating()));
         tasks.spawn(of_this_node(server.clone().keep_persisted()));
         tasks.spawn(of_this_node(server.clone().watch_disk()));
         tasks.spawn(of_this_node(super::control::feed_router(server.clone(), router.clone())));
@@ -324,6 +326,7 @@ async fn open_server(
         ring: watch::channel(None).0,
         counters: Default::default(),
         connections: listener.connections(),
+        beats: Default::default(),
         draining: Default::default(),
         is_stopping: Default::default(),
         is_disk_short: Default::default(),

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::codec;
+use super::hibernate::Hibernation;
 use super::log_store::LogStore;
 use super::machine::{Machine, Raft, StateMachine};
 use super::propose::{NotProposed, Proposer, QueuedWrite, propose};
@@ -57,6 +58,7 @@ pub struct Group {
     pub read_policy: ReadPolicy,
     pub read_lease: Duration,
     pub ring_version: RingVersionSource,
+    pub hibernation: Arc<Hibernation>,
     /// The end of the log that this node had of the group before, when that was longer.
     floor: Option<LogId>,
     metrics: MetricsReceiver,
@@ -146,9 +148,11 @@ impl Group {
         if let Some(floor) = floor {
             tasks.push(crate::task::spawn(elect_from(floor, raft.clone(), metrics.clone())));
         }
+        let hibernation = Arc::new(Hibernation::new(raft.clone(), context.node));
         if id != GroupId::META {
             let ring_version = context.ring_version.clone();
-            let proposer = Proposer { raft: raft.clone(), machine: machine.clone(), ring_version };
+            let (raft, machine) = (raft.clone(), machine.clone());
+            let proposer = Proposer { raft, machine, ring_version, hibernation: hibernation.clone() };
             tasks.push(crate::task::spawn(proposer.run(queue)));
         }
         let ring_version = context.ring_version.clone();
@@ -162,6 +166,7 @@ impl Group {
             read_policy,
             read_lease,
             ring_version,
+            hibernation,
             floor,
             metrics,
             writes,
@@ -255,6 +260,7 @@ impl Group {
         seen: &Members,
     ) -> Result<(), GroupError> {
         let keeps_learners = self.id == GroupId::META;
+        self.hibernation.touch();
         let guard = [Precondition::LastMembershipLogId { last_membership_log_id: seen.since }];
         let changed = self.raft.change_membership_if(change, keeps_learners, guard).await;
         changed.map(|_| ()).map_err(|error| GroupError::Members { group: self.id, why: error.to_string() })
@@ -273,6 +279,7 @@ impl Group {
         command: &MetaCommand,
         timeout: Duration,
     ) -> Result<MetaReply, NotProposed> {
+        self.hibernation.touch();
         let proposal = Proposal(Bytes::from(command.encode()));
         match propose(&self.raft, proposal, Instant::now() + timeout).await? {
             Applied::Meta(reply) => Ok(reply),
@@ -310,6 +317,7 @@ impl Group {
     }
 
     pub async fn transfer_leader(&self, to: NodeId) {
+        self.hibernation.touch();
         if let Err(error) = self.raft.trigger().transfer_leader(to.0).await {
             tracing::warn!(group = %self.id, %to, %error, "leadership was not handed over");
         }

@@ -3,6 +3,7 @@
 
 pub mod codec;
 pub mod group;
+pub mod hibernate;
 mod limits;
 mod log_store;
 pub mod machine;
@@ -12,6 +13,7 @@ pub mod read;
 pub mod receive;
 pub mod respond;
 mod ring_version;
+mod settled;
 pub mod snapshot;
 pub mod snapshot_receive;
 pub mod snapshot_sends;

@@ -17,6 +17,7 @@ use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader, RaftErr
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::hibernate::Hibernation;
 use super::limits::{BATCH_BYTES_MAX, ITEM_REST_MAX_BYTES};
 use super::machine::{Machine, Raft};
 use super::pace::Pace;
@@ -57,6 +58,7 @@ pub struct Proposer {
     pub raft: Raft,
     pub machine: Arc<Machine>,
     pub ring_version: RingVersionSource,
+    pub hibernation: Arc<Hibernation>,
 }
 
 type Taken = Vec<(Respond, Instant)>;
@@ -102,6 +104,7 @@ impl Proposer {
 
     /// Brings one entry through and answers everybody in it. Says how many that were.
     async fn propose(&self, batch: Batch, taken: Taken) -> usize {
+        self.hibernation.touch();
         let count = batch.items.len();
         let deadline =
             taken.iter().map(|(_, until)| *until).max().unwrap_or_else(|| Instant::now() + TICK_TIMEOUT);

@@ -60,6 +60,7 @@ impl Group {
 
     async fn try_read(&self, reads: &[QueuedRead]) -> Result<Vec<Answer>, NotReadable> {
         self.check_is_leader()?;
+        self.hibernation.touch();
         let (replies, applied) = self.machine.read(reads.iter().map(|read| &read.read));
         let leading_term = match mutant::is_active(Mutant::ReadWithoutLease) {
             true => applied.map_or(0, |applied| applied.leader_id.term),

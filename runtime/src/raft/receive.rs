@@ -19,6 +19,8 @@ pub enum ReceiveError {
     ShortOfSpace,
     #[error("the candidate lacks what this node acknowledged before it left the group")]
     Behind,
+    #[error("the group hibernated; it is awake now")]
+    Hibernated,
     #[error("the group has stopped: {0}")]
     Stopped(String),
 }
@@ -42,9 +44,11 @@ pub fn is_raft_message(kind: Kind) -> bool {
 /// Gives a message to the group and returns the body of its answer. The message is in the group's queue once the
 /// future has been polled for the first time; that is what keeps the order.
 pub async fn answer(group: &Group, kind: Kind, body: Bytes, accepts: Accepts) -> Result<Bytes, ReceiveError> {
+    let has_rested = group.hibernation.keeper().is_some();
+    group.hibernation.wake();
     match kind {
         Kind::RaftAppend => append(group, body, accepts).await,
-        Kind::RaftVote => vote(group, body).await,
+        Kind::RaftVote => vote(group, body, has_rested).await,
         Kind::RaftTransfer => transfer(group, body, accepts).await,
         other => Err(ReceiveError::Stopped(format!("{other:?} is not a message for a group"))),
     }
@@ -69,8 +73,13 @@ async fn append(group: &Group, body: Bytes, accepts: Accepts) -> Result<Bytes, R
     Ok(codec::encode_append_answer(&answer))
 }
 
-async fn vote(group: &Group, body: Bytes) -> Result<Bytes, ReceiveError> {
+/// Whoever asks a group at rest has just started, or hears the leader no longer. The leader is asked as well: if it lives,
+/// its heartbeat is on its way by now and nobody needs to be elected; if not, this node stands by itself.
+async fn vote(group: &Group, body: Bytes, has_rested: bool) -> Result<Bytes, ReceiveError> {
     let (request, is_pre_vote) = codec::decode_vote_request(body)?;
+    if is_pre_vote && has_rested {
+        return Err(ReceiveError::Hibernated);
+    }
     if !group.may_vote_for(request.last_log_id) {
         return Err(ReceiveError::Behind);
     }

@@ -1,6 +1,7 @@
 //! Whole servers as processes on loopback: founding, service through the death of a leader, restarts, snapshots,
 //! supervision, refusals.
 
+mod hibernation;
 mod lab;
 mod membership;
 mod refusals;

@@ -131,7 +131,7 @@ async fn raft(server: Arc<Server>, frame: Frame, sender: Sender) {
     match receive::answer(&group, frame.kind, frame.body, accepts).await {
         Ok(body) => send(&sender, Kind::PeerAnswer, frame.id, frame.group, &body),
         // Said once when it began; the sender's own time limit tells it.
-        Err(receive::ReceiveError::ShortOfSpace) => {}
+        Err(receive::ReceiveError::ShortOfSpace | receive::ReceiveError::Hibernated) => {}
         Err(error) => {
             tracing::warn!(group = %frame.group, kind = ?frame.kind, %error, "message not answered")
         }

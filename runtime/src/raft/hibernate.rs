@@ -1,0 +1,102 @@
+//! Hibernation of one replica: a group that nobody uses lets its timers rest on every replica, so that an idle tablet
+//! costs nothing (TiKV's hibernate region). The leader's node then sends one beat for all of its hibernating groups to
+//! each of their followers (`daemon::hibernation`), and whoever misses those wakes up.
+//!
+//! *Invariant:* only timers rest. Votes, leases and acknowledgements follow Raft's own rules all the time, so that a
+//! group that wakes up late answers late, and never wrongly: after some seconds without heartbeats the leader's lease
+//! for reads has run out, and a majority must confirm it before the first answer.
+//! *Invariant:* a follower rests only while it hears beats of the very process that asked it to.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dkc_core::ids::NodeId;
+
+use super::machine::Raft;
+
+/// Whose beats keep a replica at rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeper {
+    pub leader: NodeId,
+    /// Drawn anew by each process: a leader that has restarted leads nothing.
+    pub run: u64,
+}
+
+/// The timers of one replica.
+pub struct Hibernation {
+    raft: Raft,
+    node: NodeId,
+    /// Somebody used the group since `take_idle`.
+    is_used: AtomicBool,
+    /// What `keeper` says, for a look without the lock.
+    is_awake: AtomicBool,
+    /// `None` while the timers run.
+    keeper: Mutex<Option<Keeper>>,
+}
+
+impl Hibernation {
+    pub fn new(raft: Raft, node: NodeId) -> Hibernation {
+        Hibernation {
+            raft,
+            node,
+            is_used: AtomicBool::new(true),
+            is_awake: AtomicBool::new(true),
+            keeper: Mutex::new(None),
+        }
+    }
+
+    /// Whoever reads, writes or changes something says so first; the leader wakes the group up for it.
+    pub fn touch(&self) {
+        if !self.is_used.load(Ordering::Relaxed) {
+            self.is_used.store(true, Ordering::SeqCst);
+        }
+        if self.keeper().is_some_and(|keeper| keeper.leader == self.node) {
+            self.wake();
+        }
+    }
+
+    /// The timers run again. A leader sends a heartbeat at once, which wakes up the others and renews its lease.
+    pub fn wake(&self) {
+        if self.is_awake.load(Ordering::SeqCst) {
+            return;
+        }
+        let mut keeper = self.keeper.lock().expect("lock is never poisoned: panic aborts");
+        let Some(was) = keeper.take() else { return };
+        self.raft.runtime_config().tick(true);
+        self.is_awake.store(true, Ordering::SeqCst);
+        if was.leader == self.node {
+            let raft = self.raft.clone();
+            crate::task::spawn(async move {
+                // It fails only when the group has stopped.
+                let _ = raft.trigger().heartbeat().await;
+            });
+        }
+    }
+
+    /// Stops the timers, unless somebody has used the group in this moment.
+    pub fn rest(&self, under: Keeper) -> bool {
+        let mut keeper = self.keeper.lock().expect("lock is never poisoned: panic aborts");
+        self.is_awake.store(false, Ordering::SeqCst);
+        // After the store: either this sees the use, or `touch` sees that the group has to be woken up.
+        if under.leader == self.node && self.is_used.load(Ordering::SeqCst) {
+            self.is_awake.store(keeper.is_none(), Ordering::SeqCst);
+            return false;
+        }
+        self.raft.runtime_config().tick(false);
+        *keeper = Some(under);
+        true
+    }
+
+    /// Whose beats keep this replica at rest, if it is.
+    pub fn keeper(&self) -> Option<Keeper> {
+        if self.is_awake.load(Ordering::SeqCst) {
+            return None;
+        }
+        *self.keeper.lock().expect("lock is never poisoned: panic aborts")
+    }
+
+    /// Whether nobody has used the group since this was asked last.
+    pub fn take_idle(&self) -> bool {
+        !self.is_used.swap(false, Ordering::SeqCst)
+    }
+}

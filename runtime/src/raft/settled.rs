@@ -1,0 +1,29 @@
+//! Whether a group has nothing left to do, which is when it may hibernate: asked of its leader, and of a follower by its
+//! leader.
+
+use super::group::Group;
+use super::hibernate::Keeper;
+use super::types::LogId;
+
+impl Group {
+    /// The end of the log, in a term that this node leads, when everything is applied here and every member has it.
+    pub fn settled(&self) -> Option<(u64, LogId)> {
+        let progress = self.progress();
+        let members = self.membership();
+        let others = members.nodes.iter().filter(|node| **node != self.node);
+        let caught_up = self.caught_up(0);
+        let is_settled = self.is_leader()
+            && !members.is_joint
+            && progress.applied_index == progress.last_index
+            && others.into_iter().all(|node| caught_up.contains(node));
+        self.machine.applied().filter(|_| is_settled).map(|last| (progress.term, last))
+    }
+
+    /// A leader asks this follower to rest. It does if it follows that leader and lacks nothing.
+    pub fn rest_under(&self, keeper: Keeper, term: u64, last: LogId) -> bool {
+        let progress = self.progress();
+        let is_follower = progress.leader == Some(keeper.leader) && keeper.leader != self.node;
+        let lacks_nothing = progress.last_index == last.index && self.machine.applied() == Some(last);
+        is_follower && progress.term == term && lacks_nothing && self.hibernation.rest(keeper)
+    }
+}
