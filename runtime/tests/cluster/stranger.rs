@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use dkc_core::control::{ControlReply, DataReply};
+use dkc_core::control::ControlReply;
 use dkc_core::ids::{GroupId, NodeAddress, NodeId, RingVersion, TabletId};
+use dkc_core::kv::Reply;
 use dkc_core::kv::{
     Adjustment, Command, Delta, Expiry, Initial, KEY_MAX_BYTES, Key, StoreMode, VALUE_MAX_BYTES_LIMIT, Write,
 };
@@ -106,7 +107,7 @@ fn what_is_over_a_limit_is_refused_before_it_is_queued_and_the_tablet_goes_on() 
     // A write of our own, and what the server does by itself once something expires: far less than was refused.
     assert!(last_index(leader) - before < 4, "what was refused has gone to the log");
     wait_for("the tablet commits", || {
-        matches!(lab.servers[0].set("after", "yes"), ControlReply::Data(DataReply::Stored { .. }))
+        matches!(lab.servers[0].set("after", "yes"), ControlReply::Data(Reply::Stored { .. }))
     });
     assert_eq!(lab.servers[1].get("after").as_deref(), Some("yes"));
 }
@@ -164,7 +165,7 @@ fn silent_connections_and_a_slaves_many_keep_no_restarted_server_out() {
         lab.servers.iter().all(is_up)
     });
     lab.wait_for_leaders();
-    assert!(matches!(lab.servers[2].set("k", "v"), ControlReply::Data(DataReply::Stored { .. })));
+    assert!(matches!(lab.servers[2].set("k", "v"), ControlReply::Data(Reply::Stored { .. })));
     assert_eq!(lab.servers[0].get("k").as_deref(), Some("v"));
     runtime.shutdown_background();
 }
