@@ -71,12 +71,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::world::Nobody;
+    use crate::world::NoAsker;
 
     #[tokio::test]
     async fn only_who_everybody_has_down_is_given_up() {
         let lost = Lost::new(Duration::from_millis(1));
-        let world = World::new(Arc::new(Nobody));
+        let world = World::new(Arc::new(NoAsker));
         let host: HostAddress = "10.77.0.13".parse().unwrap();
         let say = |up, down| {
             lost.said.send_modify(|said| *said = [(host.clone(), Said { up, down })].into());

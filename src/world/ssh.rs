@@ -591,8 +591,8 @@ mod tests {
             zone: None,
             local: false,
         };
-        struct NoAsker;
-        impl super::super::Asker for NoAsker {
+        struct Ready;
+        impl super::super::Asker for Ready {
             fn is_terminal(&self) -> bool {
                 true
             }
@@ -603,7 +603,7 @@ mod tests {
                 true
             }
         }
-        let prompts = Arc::new(super::super::login::LoginPrompts::new(Arc::new(NoAsker)));
+        let prompts = Arc::new(super::super::login::LoginPrompts::new(Arc::new(Ready)));
         let login = Login::new("10.0.0.1".parse().unwrap(), &host, prompts);
         let command = master_command(
             Path::new("/run/d/0"),
