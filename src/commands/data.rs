@@ -312,6 +312,9 @@ fn print_outcome(session: &Session, key: &str, reply: Reply) -> Result<(), Comma
         }
         Reply::Exists => refused(format!("the version of {shown} has changed")),
         Reply::NotANumber => refused(format!("the value of {shown} is not a number")),
+        Reply::WrongType => {
+            refused(format!("{shown} holds a list, hash, set or sorted set; `data` reads and writes strings"))
+        }
         Reply::TooLarge => refused(format!("{shown}: key or value exceeds the cluster's size limit")),
         other => Err(CommandError::bug(format!("unexpected reply to a change: {other:?}"))),
     }

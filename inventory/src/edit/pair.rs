@@ -9,8 +9,10 @@ use crate::model::{Inventory, Slave};
 
 /// memcached's default address.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:11211";
+/// Where they look for Redis.
+pub const DEFAULT_LISTEN_REDIS: &str = "127.0.0.1:6379";
 
-/// `register pair --id N [--listen ADDRESS:PORT] [--protocol memcache|resp] [--namespace NS]`.
+/// `register pair --id N [--listen ADDRESS:PORT] [--protocol memcache|redis] [--namespace NS]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisterPair {
     pub id: SlaveId,
@@ -38,9 +40,10 @@ pub struct UnregisterPair {
 
 pub fn register_pair(inventory: &Inventory, request: &RegisterPair) -> Result<Edited, EditError> {
     let slave = slave(inventory, request.id)?;
+    let protocol = request.protocol.unwrap_or(Protocol::Memcache);
     let pair = Pair {
-        listen: request.listen.clone().unwrap_or_else(|| DEFAULT_LISTEN.into()),
-        protocol: request.protocol.unwrap_or(Protocol::Memcache),
+        listen: request.listen.clone().unwrap_or_else(|| default_listen(protocol).into()),
+        protocol,
         namespace: request.namespace.clone().unwrap_or_default(),
     };
     check_listen(&pair.listen)?;
@@ -53,6 +56,13 @@ pub fn register_pair(inventory: &Inventory, request: &RegisterPair) -> Result<Ed
     pairs.push(pair);
     let lines = deploy_note(slave, request.id);
     Ok(Edited::from(inventory, after, lines))
+}
+
+fn default_listen(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Memcache => DEFAULT_LISTEN,
+        Protocol::Redis => DEFAULT_LISTEN_REDIS,
+    }
 }
 
 fn deploy_note(slave: &Slave, id: SlaveId) -> Vec<String> {

@@ -41,7 +41,7 @@ impl Shown {
 pub fn protocol_word(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Memcache => "memcache",
-        Protocol::Resp => "resp",
+        Protocol::Redis => "redis",
     }
 }
 

@@ -109,7 +109,7 @@ fn carry_out(
             inventory,
             &edit::RegisterPair {
                 listen: Some(LISTENERS[*listen].into()),
-                protocol: resp.then_some(Protocol::Resp),
+                protocol: resp.then_some(Protocol::Redis),
                 ..lab::pair_request(*id)
             },
         ),

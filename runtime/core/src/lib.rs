@@ -12,6 +12,7 @@ pub mod member;
 pub mod memcache;
 pub mod meta;
 pub mod mutant;
+pub mod resp;
 pub mod ring;
 pub mod tablet;
 pub mod wire;

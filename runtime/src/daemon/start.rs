@@ -71,9 +71,7 @@ impl StartError {
             Config(_) | NoIdentity { .. } | OtherIdentity { .. } | Removed { .. } | Tls(_) => {
                 fatal::EXIT_CONFIG
             }
-            Slave(SlaveError::NotASlave | SlaveError::Protocol { .. } | SlaveError::Tls(_)) => {
-                fatal::EXIT_CONFIG
-            }
+            Slave(SlaveError::NotASlave | SlaveError::Tls(_)) => fatal::EXIT_CONFIG,
             Lock(LockError::Io { .. }) => fatal::EXIT_DISK,
             Log(LogError::InUse { .. })
             | Lock(LockError::Held { .. })

@@ -36,16 +36,24 @@ impl Batch {
     }
 
     pub fn complete(&self, index: usize, mut outcome: Outcome) {
-        if let (Some(admit), Ok(Reply::Record(record))) = (&self.admit, &outcome) {
-            let bytes = record.value.len();
-            if !admit.admit(bytes) {
-                outcome = Err(RouteError::NoRoom { bytes });
-            }
+        if let (Some(admit), Some(bytes)) = (&self.admit, outcome.as_ref().ok().and_then(large_bytes))
+            && !admit.admit(bytes)
+        {
+            outcome = Err(RouteError::NoRoom { bytes });
         }
         self.outcomes.lock().expect("lock is never poisoned: panic aborts")[index] = Some(outcome);
         if self.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.waker.wake();
         }
+    }
+}
+
+/// How much an answer takes that may be large.
+fn large_bytes(reply: &Reply) -> Option<usize> {
+    match reply {
+        Reply::Record(record) => Some(record.value.len()),
+        Reply::Value(value) => Some(value.size_bytes()),
+        _ => None,
     }
 }
 

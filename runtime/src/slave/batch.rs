@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use dkc_core::kv::{Command, Write};
+use dkc_core::kv::{Command, Read, Write};
 
 use super::protocol::{Commands, Outcome, Part, Protocol, Request, Touched};
 use crate::router::Call;
@@ -73,8 +73,8 @@ impl<P: Protocol> PipelineBatch<P> {
     fn push(&mut self, command: Command) {
         let touched = touched(&command);
         self.has_writes |= touched.is_write;
-        if let Command::Write(Write::Store { value, .. }) = &command {
-            self.written_bytes += value.len();
+        if let Command::Write(write) = &command {
+            self.written_bytes += write.payload_bytes();
         }
         self.touched.push(touched);
         self.calls.push(command.into());
@@ -135,5 +135,9 @@ impl<P: Protocol> PipelineBatch<P> {
 }
 
 fn touched(command: &Command) -> Touched {
-    Touched { key: command.key().cloned(), is_write: matches!(command, Command::Write(_)) }
+    let is_record = matches!(
+        command,
+        Command::Read(Read::Get { .. }) | Command::Write(Write::GetAndTouch { .. } | Write::Adjust { .. })
+    );
+    Touched { key: command.key().cloned(), is_write: matches!(command, Command::Write(_)), is_record }
 }

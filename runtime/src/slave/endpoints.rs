@@ -13,6 +13,7 @@ use super::listener::Listener;
 use super::memcache::Memcache;
 use super::memory::Memory;
 use super::protocol::{Protocol, Service};
+use super::resp::Resp;
 use super::statistics::{Counters, Traffic, counts};
 use super::timeouts::Timeouts;
 use crate::router::Router;
@@ -49,7 +50,7 @@ impl<C: Counters> Counts for C {
 pub(super) async fn open(pair: &Pair, shared: &Shared) -> Result<Endpoint, SlaveError> {
     match pair.protocol {
         config::Protocol::Memcache => listen::<Memcache>(pair, shared).await,
-        config::Protocol::Resp => Err(SlaveError::Protocol { listen: pair.listen.clone() }),
+        config::Protocol::Redis => listen::<Resp>(pair, shared).await,
     }
 }
 

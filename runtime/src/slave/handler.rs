@@ -74,7 +74,12 @@ impl Slave {
     fn slave_status(&self) -> SlaveStatus {
         SlaveStatus {
             id: self.role.id,
-            listeners: self.role.pairs.iter().map(|pair| format!("{} (memcache)", pair.listen)).collect(),
+            listeners: self
+                .role
+                .pairs
+                .iter()
+                .map(|pair| format!("{} ({})", pair.listen, pair.protocol))
+                .collect(),
             servers: self.router.links(),
             operations: self.router.operations(),
             client_connections: self.traffic.connections(),

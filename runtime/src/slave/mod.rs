@@ -13,6 +13,7 @@ mod memcache;
 mod memory;
 mod output;
 mod protocol;
+mod resp;
 mod saved_ring;
 mod statistics;
 #[cfg(test)]
@@ -47,8 +48,6 @@ const STOP_INTERVAL: Duration = Duration::from_millis(10);
 pub enum SlaveError {
     #[error("node.yaml is that of a server, not of a slave")]
     NotASlave,
-    #[error("pair {listen}: protocol resp is not supported yet; use memcache")]
-    Protocol { listen: String },
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("cannot listen on {listen} for applications: {source}")]

@@ -50,6 +50,11 @@ pub(crate) trait Protocol: Sized + Send + Sync + 'static {
     /// There is no memory for the rest of the request at the beginning of the input: refuses it, and swallows what
     /// comes of it. `Stop` ends the connection.
     fn refuse_unfinished(&mut self, input: &mut BytesMut, output: &mut Output) -> Flow;
+
+    /// The request waits for what other applications do. It ends when the other side closes the connection.
+    fn waits_for_others(_request: &Self::Alone) -> bool {
+        false
+    }
 }
 
 /// What a protocol found at the beginning of the input.
@@ -107,6 +112,8 @@ impl<M: Iterator<Item = Command>> Iterator for Commands<M> {
 pub(crate) struct Touched {
     pub key: Option<Key>,
     pub is_write: bool,
+    /// Its answer is the record, which can be read once more.
+    pub is_record: bool,
 }
 
 impl Touched {

@@ -11,7 +11,7 @@ pub struct Args {
     /// Slave id
     #[arg(long, value_name = "ID", add = crate::complete::slaves())]
     pub id: SlaveId,
-    /// Loopback ADDRESS:PORT, or the path of a Unix socket (default: 127.0.0.1:11211)
+    /// Loopback ADDRESS:PORT, or the path of a Unix socket (default: 127.0.0.1:11211, for redis 127.0.0.1:6379)
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
     /// Protocol for applications (default: memcache)
@@ -27,12 +27,16 @@ pub struct Args {
 pub enum Protocol {
     /// The memcached text protocol
     Memcache,
+    /// RESP2 and RESP3, as Redis clients speak them
+    #[value(alias = "resp")]
+    Redis,
 }
 
 impl From<Protocol> for dkc_core::config::Protocol {
     fn from(protocol: Protocol) -> Self {
         match protocol {
             Protocol::Memcache => dkc_core::config::Protocol::Memcache,
+            Protocol::Redis => dkc_core::config::Protocol::Redis,
         }
     }
 }

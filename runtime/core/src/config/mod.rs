@@ -77,7 +77,18 @@ pub struct Pair {
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     Memcache,
-    Resp,
+    /// RESP2 and RESP3.
+    #[serde(alias = "resp")]
+    Redis,
+}
+
+impl std::fmt::Display for Protocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Protocol::Memcache => "memcache",
+            Protocol::Redis => "redis",
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

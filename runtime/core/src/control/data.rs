@@ -63,18 +63,36 @@ enum ModeJson {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum ReplyJson {
-    Value { value: Blob, flags: u32, version: u64, expires_at_ms: Option<u64>, modified_at_ms: u64 },
+    Value {
+        value: Blob,
+        flags: u32,
+        version: u64,
+        expires_at_ms: Option<u64>,
+        modified_at_ms: u64,
+    },
     NotFound,
-    Stored { version: u64 },
+    Stored {
+        version: u64,
+    },
     NotStored,
     Exists,
     Removed,
     Touched,
-    Number { value: u64 },
+    Number {
+        value: u64,
+    },
     NotANumber,
     TooLarge,
-    Keys { keys: Vec<Blob>, next: Option<String> },
-    Count { records: u64, bytes: u64 },
+    /// The key holds a list, hash, set or sorted set.
+    WrongType,
+    Keys {
+        keys: Vec<Blob>,
+        next: Option<String>,
+    },
+    Count {
+        records: u64,
+        bytes: u64,
+    },
 }
 
 fn unspeakable<E: ser::Error>(what: impl std::fmt::Debug) -> E {
@@ -214,7 +232,8 @@ pub(super) fn serialize<S: Serializer>(reply: &Reply, serializer: S) -> Result<S
             next: next.as_ref().map(text_of).transpose()?,
         },
         Reply::Count { records, bytes } => ReplyJson::Count { records: *records, bytes: *bytes },
-        Reply::OutOfRange | Reply::Done => return Err(unspeakable(reply)),
+        Reply::WrongType => ReplyJson::WrongType,
+        Reply::OutOfRange | Reply::Done | Reply::Value(_) => return Err(unspeakable(reply)),
     };
     json.serialize(serializer)
 }
@@ -235,6 +254,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
         ReplyJson::Number { value } => Reply::Number { value, version: 0 },
         ReplyJson::NotANumber => Reply::NotANumber,
         ReplyJson::TooLarge => Reply::TooLarge,
+        ReplyJson::WrongType => Reply::WrongType,
         ReplyJson::Keys { keys, next } => {
             let keys = keys.iter().map(bytes_of).collect::<Result<_, _>>()?;
             Reply::Keys { keys, next: next.map(Bytes::from) }

@@ -9,18 +9,22 @@
 //! ```
 //!
 //! *Invariant:* decoding is bounds-checked, takes every byte or fails, copies no key and no value (they are slices
-//! of what came in), and never allocates more than a small multiple of what came in. Tags are never reused.
+//! of what came in; those of operations are copied), and never allocates more than a small multiple of what came in. Tags are never reused.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 pub use super::reader::{BadBytes, Reader};
-use super::{Adjustment, Command, Delta, Expiry, Initial, Key, Read, Record, Reply, StoreMode, Write};
+use super::{
+    Adjustment, Command, Delta, Expiry, Initial, Key, Operations, Read, Record, Reply, StoreMode, Value,
+    Write,
+};
 use crate::ids::{DEFAULT_NAMESPACE, Namespace};
 
 mod tag {
     pub const GET: u8 = 1;
     pub const SCAN: u8 = 2;
     pub const COUNT: u8 = 3;
+    pub const READ_OPERATIONS: u8 = 4;
     pub const STORE: u8 = 16;
     pub const DELETE: u8 = 17;
     pub const INCREMENT: u8 = 18;
@@ -28,6 +32,7 @@ mod tag {
     pub const GET_AND_TOUCH: u8 = 20;
     pub const FLUSH: u8 = 21;
     pub const ADJUST: u8 = 22;
+    pub const OPERATIONS: u8 = 23;
 
     pub const SET: u8 = 1;
     pub const ADD: u8 = 2;
@@ -52,6 +57,8 @@ mod tag {
     pub const KEYS: u8 = 12;
     pub const COUNTED: u8 = 13;
     pub const OUT_OF_RANGE: u8 = 14;
+    pub const WRONG_TYPE: u8 = 15;
+    pub const VALUE: u8 = 16;
 }
 
 /// Appends a command to `out`.
@@ -95,6 +102,11 @@ pub fn encode_reply(reply: &Reply, out: &mut BytesMut) {
         Reply::OutOfRange => out.put_u8(tag::OUT_OF_RANGE),
         Reply::TooLarge => out.put_u8(tag::TOO_LARGE),
         Reply::Done => out.put_u8(tag::DONE),
+        Reply::WrongType => out.put_u8(tag::WRONG_TYPE),
+        Reply::Value(value) => {
+            out.put_u8(tag::VALUE);
+            value.encode(out);
+        }
         Reply::Keys { keys, next } => put_keys(keys, next.as_ref(), out),
         Reply::Count { records, bytes } => {
             out.put_u8(tag::COUNTED);
@@ -127,6 +139,10 @@ fn encode_read(read: &Read, out: &mut BytesMut) {
         Read::Count { namespace } => {
             out.put_u8(tag::COUNT);
             put_namespace(namespace, out);
+        }
+        Read::Operations(operations) => {
+            out.put_u8(tag::READ_OPERATIONS);
+            operations.encode(out);
         }
     }
 }
@@ -173,6 +189,10 @@ pub fn encode_write(write: &Write, out: &mut BytesMut) {
             out.put_u8(tag::FLUSH);
             put_namespace(namespace, out);
             out.put_u64(*after_ms);
+        }
+        Write::Operations(operations) => {
+            out.put_u8(tag::OPERATIONS);
+            operations.encode(out);
         }
     }
 }
@@ -340,6 +360,13 @@ impl Reader<'_> {
                 limit: self.u32()?,
             }),
             tag::COUNT => Command::Read(Read::Count { namespace: self.namespace()? }),
+            tag::READ_OPERATIONS => {
+                let operations = Operations::decode(self)?;
+                if operations.is_write() {
+                    return Err(self.bad("a read that writes"));
+                }
+                Command::Read(Read::Operations(Box::new(operations)))
+            }
             other => Command::Write(self.write_of(other)?),
         })
     }
@@ -366,6 +393,7 @@ impl Reader<'_> {
             tag::TOUCH => Write::Touch { key: self.key()?, expiry: self.expiry()? },
             tag::GET_AND_TOUCH => Write::GetAndTouch { key: self.key()?, expiry: self.expiry()? },
             tag::FLUSH => Write::Flush { namespace: self.namespace()?, after_ms: self.u64()? },
+            tag::OPERATIONS => Write::Operations(Box::new(Operations::decode(self)?)),
             _ => return Err(self.bad("no such command")),
         })
     }
@@ -418,6 +446,8 @@ impl Reader<'_> {
             tag::NOT_A_NUMBER => Reply::NotANumber,
             tag::OUT_OF_RANGE => Reply::OutOfRange,
             tag::TOO_LARGE => Reply::TooLarge,
+            tag::WRONG_TYPE => Reply::WrongType,
+            tag::VALUE => Reply::Value(Value::decode(self)?),
             tag::DONE => Reply::Done,
             tag::KEYS => self.keys()?,
             tag::COUNTED => Reply::Count { records: self.u64()?, bytes: self.u64()? },

@@ -1,16 +1,22 @@
 //! What a key-value command is and what it answers. The words are those of the memcached protocol document
 //! (memcached 1.6, `protocol.txt`), because that is what applications speak first.
 //!
-//! `tablet` executes these; `wire` carries them; `memcache` (and later `resp`) translate to and from them.
+//! `tablet` executes these; `wire` carries them; `memcache` and `resp` translate to and from them.
 
 pub mod codec;
+pub mod decimal;
 pub mod number;
+pub mod operation;
 mod reader;
+mod value;
 
 use crate::ids::Namespace;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 pub use number::Delta;
+pub use operation::{Operation, Operations};
+pub use value::{Fault, Score, Value};
 
 /// Largest key anywhere: 64 KiB, which is also the storage library's limit of a row's key, less room for what
 /// stands before the key in a row (kind, expiry, slot, namespace). memcached's own limit of 250 bytes is enforced
@@ -22,14 +28,14 @@ pub const VALUE_MAX_BYTES_DEFAULT: usize = 1024 * 1024;
 pub const VALUE_MAX_BYTES_LIMIT: usize = 64 * 1024 * 1024;
 
 /// A key inside a namespace.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Key {
     pub namespace: Namespace,
     pub bytes: Bytes,
 }
 
 /// When a record ceases to be. Decided by the replicated clock of its tablet only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expiry {
     Never,
     /// Milliseconds since the Unix epoch.
@@ -74,6 +80,8 @@ pub enum Read {
     Count {
         namespace: Namespace,
     },
+    /// Operations none of which changes anything.
+    Operations(Box<Operations>),
 }
 
 /// A command that goes through the log.
@@ -117,6 +125,7 @@ pub enum Write {
         namespace: Namespace,
         after_ms: u64,
     },
+    Operations(Box<Operations>),
 }
 
 /// How a number is counted.
@@ -149,6 +158,7 @@ impl Command {
     pub fn key(&self) -> Option<&Key> {
         match self {
             Command::Read(Read::Get { key }) => Some(key),
+            Command::Read(Read::Operations(operations)) => Some(&operations.key),
             Command::Read(_) => None,
             Command::Write(w) => w.key(),
         }
@@ -169,6 +179,7 @@ impl Command {
     pub fn check_limits(&self, value_max_bytes: usize) -> Result<(), OverLimit> {
         match self {
             Command::Read(Read::Get { key }) => key.check_limit(),
+            Command::Read(Read::Operations(operations)) => operations.check_limits(),
             Command::Read(_) => Ok(()),
             Command::Write(write) => write.check_limits(value_max_bytes),
         }
@@ -185,6 +196,9 @@ impl Key {
 impl Write {
     pub fn check_limits(&self, value_max_bytes: usize) -> Result<(), OverLimit> {
         self.key().map_or(Ok(()), Key::check_limit)?;
+        if let Write::Operations(operations) = self {
+            return operations.check_limits();
+        }
         let bytes = self.value_bytes();
         if bytes > value_max_bytes {
             return Err(OverLimit::Value { bytes, limit_bytes: value_max_bytes });
@@ -205,7 +219,11 @@ impl Write {
 
     /// Bytes of the key and the value that it carries: all of it that has no fixed size.
     pub fn payload_bytes(&self) -> usize {
-        self.key().map_or(0, |key| key.bytes.len()) + self.value_bytes()
+        let value = match self {
+            Write::Operations(operations) => operations.payload_bytes(),
+            _ => self.value_bytes(),
+        };
+        self.key().map_or(0, |key| key.bytes.len()) + value
     }
 
     pub fn key(&self) -> Option<&Key> {
@@ -216,6 +234,7 @@ impl Write {
             | Write::Adjust { key, .. }
             | Write::Touch { key, .. }
             | Write::GetAndTouch { key, .. } => Some(key),
+            Write::Operations(operations) => Some(&operations.key),
             Write::Flush { .. } => None,
         }
     }
@@ -266,4 +285,8 @@ pub enum Reply {
         records: u64,
         bytes: u64,
     },
+    /// The key holds a list, a hash, a set or a sorted set, where a string is wanted.
+    WrongType,
+    /// What operations answer.
+    Value(Value),
 }

@@ -7,6 +7,9 @@ use crate::kv::{Record, Reply, number};
 /// Longest text of an error that goes to an application.
 const ERROR_TEXT_MAX_BYTES: usize = 400;
 
+/// memcached has strings only; another protocol has put something else there.
+pub const WRONG_TYPE: &[u8] = b"SERVER_ERROR the key holds a list, hash, set or sorted set\r\n";
+
 /// The line before a value; with the cas unique for gets and gats. The value and a line's end follow.
 pub fn write_value_head(out: &mut BytesMut, key: &[u8], record: &Record, with_version: bool) {
     out.reserve(key.len() + 64);
@@ -44,7 +47,8 @@ pub fn write_reply(out: &mut BytesMut, reply: &Reply) {
             put_decimal(out, *value);
             b"\r\n"
         }
-        Reply::Record(_) | Reply::Keys { .. } | Reply::Count { .. } | Reply::OutOfRange => {
+        Reply::WrongType => WRONG_TYPE,
+        Reply::Record(_) | Reply::Keys { .. } | Reply::Count { .. } | Reply::OutOfRange | Reply::Value(_) => {
             b"SERVER_ERROR this command has no such answer\r\n"
         }
     };

@@ -31,7 +31,8 @@ use bytes::Bytes;
 use crate::kv::{Command, Expiry, Write};
 
 pub use answer::{
-    write_end, write_reply, write_server_error, write_stat, write_unknown, write_value_head, write_version,
+    WRONG_TYPE, write_end, write_reply, write_server_error, write_stat, write_unknown, write_value_head,
+    write_version,
 };
 pub use foreign::Foreign;
 pub use keys::Keys;

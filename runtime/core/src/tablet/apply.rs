@@ -3,11 +3,12 @@
 
 use bytes::Bytes;
 
+use super::head::{Head, garbage_row, slot_of_row};
 use super::rows::{
-    KIND_DATA, NamespaceState, RecordHeader, STATE_ROW, SWEEP_ROW, data_row, decode_record, encode_record,
-    encode_sweep, expiry_row,
+    KIND_DATA, NamespaceState, RecordHeader, STATE_ROW, SWEEP_ROW, encode_record, encode_sweep, expiry_row,
 };
 use super::sessions::{CLOCK_STEP_MAX_MS, Verdict};
+use super::view::{KeyRow, View};
 use super::{Changes, Item, Outcome, Rows, Tablet};
 use crate::ids::Namespace;
 use crate::kv::number::{self, Counted, NotCounted};
@@ -20,27 +21,6 @@ pub struct ApplyContext<'a, R: Rows> {
     pub tablet: &'a mut Tablet,
     pub rows: &'a R,
     pub changes: Changes,
-}
-
-/// What is in the place of a key before a write.
-struct ExistingRecord {
-    record: Record,
-    /// Counted in the namespace: not flushed, but perhaps expired.
-    is_counted: bool,
-    is_live: bool,
-}
-
-/// The place of a key: its row, and what is there.
-struct KeyRow<'k> {
-    key: &'k Key,
-    row: Vec<u8>,
-    present: Option<ExistingRecord>,
-}
-
-impl KeyRow<'_> {
-    fn live(&self) -> Option<&Record> {
-        self.present.as_ref().filter(|present| present.is_live).map(|present| &present.record)
-    }
 }
 
 impl<R: Rows> ApplyContext<'_, R> {
@@ -107,6 +87,9 @@ impl<R: Rows> ApplyContext<'_, R> {
                 Some(_) => Reply::Touched,
                 None => Reply::NotFound,
             }),
+            Write::GetAndTouch { key, .. } if self.view().find_row(key)?.head().is_some() => {
+                Ok(Reply::WrongType)
+            }
             Write::GetAndTouch { key, expiry } => {
                 Ok(self.touch(key, *expiry)?.map_or(Reply::NotFound, Reply::Record))
             }
@@ -114,6 +97,7 @@ impl<R: Rows> ApplyContext<'_, R> {
                 self.flush(namespace, *after_ms);
                 Ok(Reply::Done)
             }
+            Write::Operations(operations) => self.operations(operations),
         }
     }
 
@@ -147,6 +131,10 @@ impl<R: Rows> ApplyContext<'_, R> {
             ) if record.version != version && !mutant::is_active(Mutant::CasVersionIgnored) => {
                 return Ok(Reply::Exists);
             }
+            (
+                StoreMode::Append | StoreMode::Prepend | StoreMode::AppendIf(_) | StoreMode::PrependIf(_),
+                Some(_),
+            ) if key_row.head().is_some() => return Ok(Reply::WrongType),
             _ => {}
         }
         let (old, pieces): (Option<&Record>, [&[u8]; 2]) = match (mode, live) {
@@ -182,6 +170,9 @@ impl<R: Rows> ApplyContext<'_, R> {
     fn increment(&mut self, key: &Key, by: u64, is_decrement: bool) -> Result<Reply, R::Error> {
         let key_row = self.find_row(key)?;
         let Some(record) = key_row.live() else { return Ok(Reply::NotFound) };
+        if key_row.head().is_some() {
+            return Ok(Reply::WrongType);
+        }
         let Some((value, bytes)) = number::increment(&record.value, by, is_decrement) else {
             return Ok(Reply::NotANumber);
         };
@@ -200,6 +191,9 @@ impl<R: Rows> ApplyContext<'_, R> {
 
     fn adjust(&mut self, key: &Key, adjustment: &Adjustment) -> Result<Reply, R::Error> {
         let key_row = self.find_row(key)?;
+        if key_row.head().is_some() {
+            return Ok(Reply::WrongType);
+        }
         let counted = match (key_row.live(), &adjustment.initial) {
             (None, None) => return Ok(Reply::NotFound),
             (None, Some(Initial { value, .. })) => {
@@ -248,7 +242,12 @@ impl<R: Rows> ApplyContext<'_, R> {
             expires_at_ms: record.expires_at_ms,
             modified_at_ms: record.modified_at_ms,
         };
-        self.put(key_row, &header, encode_record(&header, [&record.value, &[]]), record.value.len());
+        match key_row.head() {
+            Some(head) => self.put_head(key_row, &header, head),
+            None => {
+                self.put(key_row, &header, encode_record(&header, [&record.value, &[]]), record.value.len());
+            }
+        }
         Ok(Some(record))
     }
 
@@ -265,7 +264,7 @@ impl<R: Rows> ApplyContext<'_, R> {
         }
     }
 
-    fn resolve(&self, expiry: Expiry) -> Option<u64> {
+    pub fn resolve(&self, expiry: Expiry) -> Option<u64> {
         match expiry {
             Expiry::Never => None,
             Expiry::At(ms) => Some(ms),
@@ -273,25 +272,40 @@ impl<R: Rows> ApplyContext<'_, R> {
         }
     }
 
-    fn find_row<'k>(&self, key: &'k Key) -> Result<KeyRow<'k>, R::Error> {
-        let row = data_row(key);
-        let value = match self.changes.get(&row) {
-            Some(changed) => changed.clone(),
-            None => self.rows.get(&row)?,
-        };
-        let Some(value) = value else { return Ok(KeyRow { key, row, present: None }) };
-        let record = decode_record(&value)?;
-        let state = self.tablet.namespaces.get(&key.namespace);
-        let is_counted = state.is_some_and(|state| record.version > state.flushed_version);
-        let is_live =
-            state.is_some_and(|state| self.tablet.is_live(state, record.version, record.expires_at_ms));
-        Ok(KeyRow { key, row, present: Some(ExistingRecord { record, is_counted, is_live }) })
+    /// What is there now, with what this batch did.
+    pub fn view(&self) -> View<'_, R> {
+        View { tablet: self.tablet, rows: self.rows, changes: &self.changes }
+    }
+
+    pub fn find_row(&self, key: &Key) -> Result<KeyRow, R::Error> {
+        self.view().find_row(key)
     }
 
     /// Writes a record into its place; one that has expired already is not written, and what was there goes.
-    fn put(&mut self, key_row: KeyRow<'_>, header: &RecordHeader, encoded: Bytes, value_bytes: usize) {
-        if header.expires_at_ms.is_some_and(|at| at <= self.tablet.state.clock_ms) {
-            return self.remove(key_row);
+    pub fn put(&mut self, key_row: KeyRow, header: &RecordHeader, encoded: Bytes, value_bytes: usize) {
+        self.abandon_elements(&key_row);
+        self.put_row(key_row, header, encoded, value_bytes as u64);
+    }
+
+    /// Writes a head, whose elements stay.
+    pub fn put_head(&mut self, key_row: KeyRow, header: &RecordHeader, head: Head) {
+        let is_other = |present: &Head| present.incarnation != head.incarnation;
+        if key_row.present.as_ref().and_then(|present| present.head).as_ref().is_some_and(is_other) {
+            self.abandon_elements(&key_row);
+        }
+        if self.is_over(header.expires_at_ms) {
+            self.add_garbage(&key_row, head);
+        }
+        self.put_row(key_row, header, head.encode(header), head.bytes);
+    }
+
+    fn is_over(&self, expires_at_ms: Option<u64>) -> bool {
+        expires_at_ms.is_some_and(|at| at <= self.tablet.state.clock_ms)
+    }
+
+    fn put_row(&mut self, key_row: KeyRow, header: &RecordHeader, encoded: Bytes, value_bytes: u64) {
+        if self.is_over(header.expires_at_ms) {
+            return self.remove_row(key_row);
         }
         let old_expiry = key_row.present.as_ref().and_then(|present| present.record.expires_at_ms);
         if old_expiry != header.expires_at_ms {
@@ -308,7 +322,13 @@ impl<R: Rows> ApplyContext<'_, R> {
         self.changes.insert(key_row.row, Some(encoded));
     }
 
-    fn remove(&mut self, key_row: KeyRow<'_>) {
+    pub fn remove(&mut self, key_row: KeyRow) {
+        self.abandon_elements(&key_row);
+        self.remove_row(key_row);
+    }
+
+    /// Removes a record or a head, whose elements have another head by now or are gone.
+    pub fn remove_row(&mut self, key_row: KeyRow) {
         let Some(present) = &key_row.present else { return };
         if let Some(at_ms) = present.record.expires_at_ms {
             self.changes.insert(expiry_row(at_ms, &key_row.row), None);
@@ -317,22 +337,34 @@ impl<R: Rows> ApplyContext<'_, R> {
         self.changes.insert(key_row.row, None);
     }
 
+    /// The elements of what is in a place are to be removed, some with every empty batch.
+    fn abandon_elements(&mut self, key_row: &KeyRow) {
+        if let Some(head) = key_row.present.as_ref().and_then(|present| present.head) {
+            self.add_garbage(key_row, head);
+        }
+    }
+
+    fn add_garbage(&mut self, key_row: &KeyRow, head: Head) {
+        self.changes.insert(garbage_row(slot_of_row(&key_row.row), head.incarnation), Some(Bytes::new()));
+        self.tablet.has_garbage = true;
+    }
+
     /// Takes what is in a place out of the counts of its namespace, and a new value in.
-    fn count(&mut self, key_row: &KeyRow<'_>, new_value_bytes: Option<usize>) {
+    fn count(&mut self, key_row: &KeyRow, new_value_bytes: Option<u64>) {
         let namespaces = &mut self.tablet.namespaces;
         let namespace = match namespaces.get_mut(&key_row.key.namespace) {
             Some(namespace) => namespace,
             None => namespaces.entry(key_row.key.namespace.clone()).or_default(),
         };
         namespace.is_changed = true;
-        let key_bytes = key_row.key.bytes.len();
+        let key_bytes = key_row.key.bytes.len() as u64;
         if let Some(present) = key_row.present.as_ref().filter(|present| present.is_counted) {
             namespace.records -= 1;
-            namespace.bytes -= (key_bytes + present.record.value.len()) as u64;
+            namespace.bytes -= key_bytes + present.value_bytes();
         }
         if let Some(value_bytes) = new_value_bytes {
             namespace.records += 1;
-            namespace.bytes += (key_bytes + value_bytes) as u64;
+            namespace.bytes += key_bytes + value_bytes;
         }
     }
 
@@ -349,7 +381,7 @@ impl<R: Rows> ApplyContext<'_, R> {
 
 impl Tablet {
     /// memcached's cas unique: every change gets the next one, the first gets 1.
-    fn next_version(&mut self) -> u64 {
+    pub(super) fn next_version(&mut self) -> u64 {
         self.state.version += 1;
         self.state.version
     }

@@ -16,10 +16,13 @@
 
 mod apply;
 pub mod batch;
+mod head;
+mod operations;
 mod read;
 mod removal;
 pub mod rows;
 mod sessions;
+mod view;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -97,6 +100,8 @@ pub struct Tablet {
     sweep_from: Option<Vec<u8>>,
     /// No expiry row is earlier than this. It may be too early: the next empty batch sets it right.
     expiry_not_before_ms: Option<u64>,
+    /// There are elements without a head. It may be said too long: the next empty batch sets it right.
+    has_garbage: bool,
 }
 
 impl Tablet {
@@ -115,6 +120,7 @@ impl Tablet {
             sessions: Sessions::default(),
             sweep_from: None,
             expiry_not_before_ms: removal::first_expiry_ms(rows)?,
+            has_garbage: removal::has_garbage(rows)?,
         };
         rows::try_scan(rows, &[KIND_SYSTEM], |row, value| match row.first() {
             Some(&KIND_SYSTEM) => tablet.load_system(row, &Bytes::copy_from_slice(value)).map(|()| true),
@@ -146,6 +152,7 @@ impl Tablet {
         if batch.items.is_empty() {
             removal::remove_expired(&mut context)?;
             removal::sweep(&mut context)?;
+            removal::remove_garbage(&mut context)?;
         }
         if !batch.items.is_empty() && !context.is_of_this_epoch(batch.epoch) {
             context.write_state();
@@ -168,7 +175,7 @@ impl Tablet {
     /// leader proposes an empty batch, which moves the clock and removes. Cheap, and in the past while more is left
     /// to remove than one batch may.
     pub fn next_expiry_ms(&self) -> Option<u64> {
-        let sweep = self.sweep_from.as_ref().map(|_| self.state.clock_ms);
+        let sweep = (self.sweep_from.is_some() || self.has_garbage).then_some(self.state.clock_ms);
         let flush = self.namespaces.values().map(|n| n.flush_at_ms).filter(|&at| at != 0).min();
         [sweep, flush, self.expiry_not_before_ms].into_iter().flatten().min()
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::rows::{KIND_DATA, data_row, decode_record, peek_record, split_data_row, try_scan};
+use super::rows::{FORMAT_HEAD, KIND_DATA, data_row, decode_record, peek_record, split_data_row, try_scan};
 use super::{Rows, Tablet};
 use crate::ids::Namespace;
 use crate::kv::{Key, Read, Reply};
@@ -17,6 +17,7 @@ const SCAN_BYTES_MAX: usize = 1024 * 1024;
 pub fn read<R: Rows>(tablet: &Tablet, rows: &R, read: &Read) -> Result<Reply, R::Error> {
     match read {
         Read::Get { key } => get(tablet, rows, key),
+        Read::Operations(operations) => super::operations::read(tablet, rows, operations),
         Read::Scan { namespace, after, limit } => scan(tablet, rows, namespace, after, *limit),
         Read::Count { namespace } => Ok(match tablet.namespaces.get(namespace) {
             Some(state) => Reply::Count { records: state.records, bytes: state.bytes },
@@ -30,6 +31,9 @@ fn get<R: Rows>(tablet: &Tablet, rows: &R, key: &Key) -> Result<Reply, R::Error>
     let Some(value) = rows.get(&data_row(key))? else { return Ok(Reply::NotFound) };
     let record = decode_record(&value)?;
     let is_live = tablet.is_live(state, record.version, record.expires_at_ms);
+    if is_live && value.first() == Some(&FORMAT_HEAD) {
+        return Ok(Reply::WrongType);
+    }
     Ok(if is_live { Reply::Record(record) } else { Reply::NotFound })
 }
 

@@ -1,17 +1,23 @@
 //! What an empty batch removes: expired records, found through the expiry rows, and records killed by a flush, found
 //! by a sweep over all data rows. Both are bounded, so that no batch holds up its tablet for long.
 
+use bytes::Bytes;
+
 use super::apply::ApplyContext;
+use super::head::{Head, garbage_row, slot_of_row};
 use super::rows::{
-    KIND_DATA, KIND_EXPIRY, SWEEP_ROW, encode_sweep, expiry_row, peek_record, split_data_row,
-    split_expiry_row, try_scan,
+    FORMAT_HEAD, KIND_DATA, KIND_ELEMENT, KIND_EXPIRY, KIND_GARBAGE, SWEEP_ROW, decode_record, encode_sweep,
+    expiry_row, peek_record, split_data_row, split_expiry_row, try_scan,
 };
 use super::{Rows, Tablet};
+use crate::kv::codec::BadBytes;
 
 /// Expired records that one empty batch removes: a few milliseconds of work.
 pub const EXPIRE_PER_BATCH_MAX: usize = 1024;
 /// Data rows that one empty batch looks at for dead ones.
 pub const SWEEP_PER_BATCH_MAX: usize = 2048;
+/// Elements without a head that one empty batch removes.
+pub const GARBAGE_PER_BATCH_MAX: usize = 2048;
 
 /// The earliest expiry row.
 pub fn first_expiry_ms<R: Rows>(rows: &R) -> Result<Option<u64>, R::Error> {
@@ -59,6 +65,7 @@ fn remove_one<R: Rows>(
 ) -> Result<(), R::Error> {
     if let Some(value) = context.rows.get(&data_row)? {
         let (version, _, value_bytes) = peek_record(&value)?;
+        abandon_elements(context, &data_row, &value)?;
         let (namespace, key) = split_data_row(&data_row)?;
         let record_bytes = (key.len() + value_bytes) as u64;
         if let Some(state) = namespace_named(context.tablet, namespace)
@@ -71,6 +78,60 @@ fn remove_one<R: Rows>(
         context.changes.insert(data_row, None);
     }
     context.changes.insert(expiry_row, None);
+    Ok(())
+}
+
+/// What a head row was the head of becomes garbage.
+fn abandon_elements<R: Rows>(
+    context: &mut ApplyContext<'_, R>,
+    data_row: &[u8],
+    value: &[u8],
+) -> Result<(), BadBytes> {
+    if value.first() == Some(&FORMAT_HEAD) {
+        let head = Head::decode(&decode_record(&Bytes::copy_from_slice(value))?.value)?;
+        let row = garbage_row(slot_of_row(data_row), head.incarnation);
+        context.changes.insert(row, Some(Bytes::new()));
+        context.tablet.has_garbage = true;
+    }
+    Ok(())
+}
+
+/// Whether there are elements to remove.
+pub fn has_garbage<R: Rows>(rows: &R) -> Result<bool, R::Error> {
+    Ok(first_garbage(rows)?.is_some())
+}
+
+fn first_garbage<R: Rows>(rows: &R) -> Result<Option<Vec<u8>>, R::Error> {
+    let mut first = None;
+    rows.scan(&[KIND_GARBAGE], &mut |row, _| {
+        first = Some(row.to_vec()).filter(|row| row[0] == KIND_GARBAGE);
+        false
+    })?;
+    Ok(first)
+}
+
+/// Removes elements that lost their head before this batch.
+pub fn remove_garbage<R: Rows>(context: &mut ApplyContext<'_, R>) -> Result<(), R::Error> {
+    let Some(garbage) = first_garbage(context.rows)? else {
+        context.tablet.has_garbage = context.changes.keys().any(|row| row.first() == Some(&KIND_GARBAGE));
+        return Ok(());
+    };
+    let prefix = [&[KIND_ELEMENT], &garbage[1..]].concat();
+    let (mut removed, mut is_more) = (0, false);
+    let changes = &mut context.changes;
+    context.rows.scan(&prefix, &mut |row, _| {
+        let is_element = row.starts_with(&prefix);
+        is_more = is_element && removed == GARBAGE_PER_BATCH_MAX;
+        if !is_element || is_more {
+            return false;
+        }
+        changes.insert(row.to_vec(), None);
+        removed += 1;
+        true
+    })?;
+    if !is_more {
+        context.changes.insert(garbage, None);
+    }
     Ok(())
 }
 
@@ -99,11 +160,15 @@ pub fn sweep<R: Rows>(context: &mut ApplyContext<'_, R>) -> Result<(), R::Error>
         let (name, _) = split_data_row(row)?;
         let state = tablet.namespaces.iter().find(|(namespace, _)| namespace.as_str() == name);
         if state.is_some_and(|(_, state)| version <= state.flushed_version) {
-            dead.push((row.to_vec(), expires_at_ms));
+            let head = if value.first() == Some(&FORMAT_HEAD) { Some(value.to_vec()) } else { None };
+            dead.push((row.to_vec(), expires_at_ms, head));
         }
         Ok(true)
     })?;
-    for (row, expires_at_ms) in dead {
+    for (row, expires_at_ms, head) in dead {
+        if let Some(head) = head {
+            abandon_elements(context, &row, &head)?;
+        }
         if let Some(at_ms) = expires_at_ms {
             context.changes.insert(expiry_row(at_ms, &row), None);
         }

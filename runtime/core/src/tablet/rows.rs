@@ -10,6 +10,7 @@
 //! expiry   3 u64 expires_at_ms, then as the data row   → nothing
 //! data     4 u16 slot, u8 length, namespace, key       → format, u32 flags, u64 version, u64 expires_at_ms (0 = never),
 //!                                                        u64 modified_at_ms, value
+//!          of a list, hash, set or sorted set          → its head; see `head`, also for the kinds 5 and 6
 //! ```
 //!
 //! *Invariant:* every data row that expires has exactly one expiry row, and no expiry row is without its data row.
@@ -26,12 +27,20 @@ pub const KIND_SYSTEM: u8 = 1;
 pub const KIND_SESSION: u8 = 2;
 pub const KIND_EXPIRY: u8 = 3;
 pub const KIND_DATA: u8 = 4;
+pub const KIND_ELEMENT: u8 = 5;
+pub const KIND_GARBAGE: u8 = 6;
 
 pub const STATE_ROW: &[u8] = &[KIND_SYSTEM, b's'];
 pub const SWEEP_ROW: &[u8] = &[KIND_SYSTEM, b'w'];
 pub const NAMESPACE_PREFIX: &[u8] = &[KIND_SYSTEM, b'n'];
 
 pub const FORMAT: u8 = 1;
+/// Of a row that holds the head of a list, hash, set or sorted set.
+pub const FORMAT_HEAD: u8 = 2;
+/// The head behind what a record has, too.
+pub const HEAD_BYTES: usize = 1 + 8 + 8 + 8 + 8;
+/// Where `bytes` stands in a head row.
+pub const HEAD_BYTES_AT: usize = 29 + 1 + 8 + 8;
 const RECORD_HEADER_BYTES: usize = 1 + 4 + 8 + 8 + 8;
 /// Kind and slot, before the namespace of a data row.
 const DATA_HEADER_BYTES: usize = 1 + 2;
@@ -102,10 +111,12 @@ pub fn encode_record(header: &RecordHeader, pieces: [&[u8]; 2]) -> Bytes {
     out.freeze()
 }
 
-/// The value of the record is a slice of `bytes`.
+/// The value of the record is a slice of `bytes`. In a head row what stands in its place is the head.
 pub fn decode_record(bytes: &Bytes) -> Result<Record, BadBytes> {
     let mut reader = Reader::new(bytes, "record");
-    check_format(&mut reader)?;
+    if !matches!(reader.u8()?, FORMAT | FORMAT_HEAD) {
+        return Err(reader.bad("unknown format version"));
+    }
     Ok(Record {
         flags: reader.u32()?,
         version: reader.u64()?,
@@ -115,15 +126,18 @@ pub fn decode_record(bytes: &Bytes) -> Result<Record, BadBytes> {
     })
 }
 
-/// Version, expiry and length of the value, without touching the value.
+/// Version, expiry and length of the value, without touching the value. Of a collection: the bytes of all elements.
 pub fn peek_record(bytes: &[u8]) -> Result<(u64, Option<u64>, usize), BadBytes> {
     let bad = BadBytes { what: "record", at: 0, rule: "a known format and a whole header" };
-    if bytes.len() < RECORD_HEADER_BYTES || bytes[0] != FORMAT {
+    let is_head = bytes.first() == Some(&FORMAT_HEAD) && bytes.len() == RECORD_HEADER_BYTES + HEAD_BYTES;
+    if !is_head && (bytes.len() < RECORD_HEADER_BYTES || bytes[0] != FORMAT) {
         return Err(bad);
     }
     let number = |at: usize| bytes[at..].first_chunk::<8>().map(|b| u64::from_be_bytes(*b)).ok_or(bad);
     let expires_at_ms = Some(number(13)?).filter(|&at| at != 0);
-    Ok((number(5)?, expires_at_ms, bytes.len() - RECORD_HEADER_BYTES))
+    let value_bytes =
+        if is_head { number(HEAD_BYTES_AT)? as usize } else { bytes.len() - RECORD_HEADER_BYTES };
+    Ok((number(5)?, expires_at_ms, value_bytes))
 }
 
 /// The clock and counters of a tablet.
@@ -237,7 +251,7 @@ pub fn try_scan<R: Rows>(
 pub fn state_hash<R: Rows>(rows: &R) -> Result<u64, R::Error> {
     let mut hash = xxhash_rust::xxh3::Xxh3::new();
     rows.scan(&[KIND_SYSTEM], &mut |row, value| {
-        if row.first().is_none_or(|kind| *kind > KIND_DATA) {
+        if row.first().is_none_or(|kind| *kind > KIND_GARBAGE) {
             return false;
         }
         hash.update(&(row.len() as u64).to_be_bytes());

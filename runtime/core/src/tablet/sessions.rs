@@ -213,6 +213,8 @@ fn kept(outcome: &Outcome) -> Outcome {
             let value = Bytes::copy_from_slice(&record.value);
             Outcome::Reply(Reply::Record(Record { value, ..record.clone() }))
         }
+        Outcome::Reply(Reply::Value(value)) if value.size_bytes() > KEPT_VALUE_MAX_BYTES => Outcome::Unknown,
+        Outcome::Reply(Reply::Value(value)) => Outcome::Reply(Reply::Value(value.detached())),
         other => other.clone(),
     }
 }

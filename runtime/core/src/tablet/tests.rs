@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::rows::{KIND_DATA, KIND_EXPIRY, KIND_SESSION, write_changes};
+use super::rows::{KIND_DATA, KIND_EXPIRY, KIND_GARBAGE, KIND_SESSION, write_changes};
 use super::sessions::{CLOCK_STEP_MAX_MS, IDLE_MAX_MS, KEPT_VALUE_MAX_BYTES};
 use super::*;
 use crate::kv::{Expiry, Key, Record, StoreMode, Write};
@@ -415,7 +415,7 @@ fn rows_of_the_storage_are_no_part_of_the_state() {
     let mut replica = Replica::new();
     replica.at(1, &[set("k", "v")]);
     let hash = state_hash(&replica.rows);
-    for kind in [0, KIND_DATA + 1, 0xff] {
+    for kind in [0, KIND_GARBAGE + 1, 0xff] {
         replica.rows.insert(vec![kind, b'a'], Bytes::from_static(b"applied index"));
     }
     replica.reopen();

@@ -52,6 +52,17 @@ pub(super) async fn serve<P: Protocol, S: AsyncRead + AsyncWrite + Unpin>(
     connection.stream.shutdown().await
 }
 
+/// Waits until the other side is gone. What it sends meanwhile is kept, a little of it.
+async fn closed<S: AsyncRead + Unpin>(stream: &mut S, input: &mut BytesMut) {
+    while input.len() < READ_BYTES {
+        input.reserve(1);
+        if !matches!(stream.read_buf(input).await, Ok(1..)) {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
 pub(super) struct Connection<'a, P: Protocol, S> {
     stream: S,
     pub service: &'a Service<P>,
@@ -87,7 +98,17 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
             Next::GoOn => Ok(true),
             Next::Alone(request) => {
                 self.note(Waiting::Nothing);
-                self.protocol.alone(request, &mut self.output).await;
+                if !P::waits_for_others(&request) {
+                    self.protocol.alone(request, &mut self.output).await;
+                    return self.write().await.map(|()| true);
+                }
+                let is_closed = tokio::select! {
+                    () = self.protocol.alone(request, &mut self.output) => false,
+                    () = closed(&mut self.stream, &mut self.input) => true,
+                };
+                if is_closed {
+                    return Ok(false);
+                }
                 self.write().await.map(|()| true)
             }
             Next::Close => Ok(false),

@@ -82,7 +82,10 @@ async fn read_again<P: Protocol, S>(
     place: usize,
     mut bytes: usize,
 ) -> Outcome {
-    let Some(key) = &batch.touched(place).key else { return Err(RouteError::NoRoom { bytes }) };
+    let touched = batch.touched(place);
+    let Some(key) = touched.key.as_ref().filter(|_| touched.is_record) else {
+        return Err(RouteError::NoRoom { bytes });
+    };
     for _ in 0..READS_MAX {
         if !connection.share.take(bytes, ROOM_TIMEOUT).await {
             break;

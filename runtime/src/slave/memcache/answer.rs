@@ -2,8 +2,8 @@
 
 use dkc_core::kv::Reply;
 use dkc_core::memcache::{
-    Meta, Verb, write_end, write_meta, write_reply, write_server_error, write_unknown, write_value_head,
-    write_version,
+    Meta, Verb, WRONG_TYPE, write_end, write_meta, write_reply, write_server_error, write_unknown,
+    write_value_head, write_version,
 };
 
 use super::statistics::WriteKind;
@@ -92,6 +92,10 @@ fn answer_get(
 ) -> Flow {
     if let Some(Err(error)) = part.outcomes.iter().find(|outcome| outcome.is_err()) {
         answer_error(error, &service.traffic, output);
+        return Flow::Stop;
+    }
+    if part.outcomes.iter().any(|outcome| matches!(outcome, Ok(Reply::WrongType))) {
+        output.put(WRONG_TYPE);
         return Flow::Stop;
     }
     for (touched, outcome) in part.touched.iter().zip(part.outcomes) {

@@ -87,7 +87,7 @@ impl WriteKind {
                 _ => WriteKind::Increment,
             },
             Write::Touch { .. } | Write::GetAndTouch { .. } => WriteKind::Touch,
-            Write::Store { .. } | Write::Flush { .. } => WriteKind::Store,
+            Write::Store { .. } | Write::Flush { .. } | Write::Operations(_) => WriteKind::Store,
         }
     }
 }

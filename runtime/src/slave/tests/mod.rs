@@ -2,13 +2,14 @@
 //! state machine; the application's side is bytes, as they would be typed.
 
 mod differential;
+mod redis;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dkc_core::config::{NodeConfig, Pair, Parameters, Role, SlaveRole};
+use dkc_core::config::{NodeConfig, Pair, Parameters, Protocol, Role, SlaveRole};
 use dkc_core::control::{ControlReply, RoleStatus};
 use dkc_core::ids::{NodeId, SlaveId, TabletId};
 use dkc_core::kv::codec::BadBytes;
@@ -47,18 +48,30 @@ impl Rows for Map {
 
 /// Every tablet of a cluster, in one place and without replication.
 #[derive(Default)]
-struct Store(Mutex<HashMap<TabletId, (Option<Tablet>, Map)>>);
+struct Store {
+    tablets: Mutex<HashMap<TabletId, (Option<Tablet>, Map)>>,
+    /// Time goes on.
+    is_at_time_of_day: bool,
+}
 
 impl Store {
+    fn at_time_of_day() -> Store {
+        Store { is_at_time_of_day: true, ..Store::default() }
+    }
+
+    fn now_ms(&self) -> u64 {
+        if self.is_at_time_of_day { crate::clock::now_ms() } else { NOW_MS }
+    }
+
     fn carry_out(&self, request: &Request, tablet: TabletId) -> Act {
-        let mut tablets = self.0.lock().unwrap();
+        let mut tablets = self.tablets.lock().unwrap();
         let (state, rows) = tablets.entry(tablet).or_default();
         let state = state.get_or_insert_with(|| {
             Tablet::open(&Map::default(), VALUE_MAX_BYTES_DEFAULT, ALL_SLOTS).unwrap()
         });
         let outcome = match &request.command {
             Command::Read(read) => Outcome::Reply(state.read(rows, read).unwrap()),
-            Command::Write(write) => apply(state, rows, request, write),
+            Command::Write(write) => apply(state, rows, request, write, self.now_ms()),
         };
         Act::Answer(match outcome {
             Outcome::Reply(reply) => Answer::Reply(reply),
@@ -68,10 +81,10 @@ impl Store {
     }
 }
 
-fn apply(state: &mut Tablet, rows: &mut Map, request: &Request, write: &Write) -> Outcome {
+fn apply(state: &mut Tablet, rows: &mut Map, request: &Request, write: &Write, now_ms: u64) -> Outcome {
     let Request { session, sequence, answered_below, is_retry, .. } = *request;
     let item = Item { session, sequence, answered_below, is_retry, write: write.clone() };
-    let batch = Batch { now_ms: NOW_MS, epoch: 1, items: vec![item] };
+    let batch = Batch { now_ms, epoch: 1, items: vec![item] };
     let (mut outcomes, changes) = state.apply(rows, &batch).unwrap();
     for (row, value) in changes {
         match value {
@@ -86,6 +99,8 @@ struct Running {
     cluster: Cluster,
     directory: std::path::PathBuf,
     listen: String,
+    /// Where Redis is spoken, in the namespace of `listen`.
+    redis: String,
     socket: String,
     stop: watch::Sender<bool>,
     running: JoinHandle<Result<(), SlaveError>>,
@@ -103,9 +118,10 @@ impl Running {
         let directory = cluster.authority.node(identity);
         let listen = free_address().to_string();
         let socket = directory.join("app.sock").display().to_string();
-        let pair = |listen: &str, namespace: &str| Pair {
+        let redis = free_address().to_string();
+        let pair = |listen: &str, protocol, namespace: &str| Pair {
             listen: listen.to_owned(),
-            protocol: dkc_core::config::Protocol::Memcache,
+            protocol,
             namespace: namespace.parse().unwrap(),
         };
         let config = NodeConfig {
@@ -115,7 +131,11 @@ impl Running {
             node_uuid: identity.node,
             role: Role::Slave(SlaveRole {
                 id: SlaveId(0),
-                pairs: vec![pair(&listen, "default"), pair(&socket, "other")],
+                pairs: vec![
+                    pair(&listen, Protocol::Memcache, "default"),
+                    pair(&socket, Protocol::Memcache, "other"),
+                    pair(&redis, Protocol::Redis, "default"),
+                ],
             }),
             servers: cluster.servers.clone(),
             parameters,
@@ -128,7 +148,7 @@ impl Running {
                 async move { run(&place, config, || started.send(()).expect("awaited"), stopped).await },
             );
         tokio::time::timeout(LIMIT, has_started).await.expect("starts in time").expect("starts");
-        Running { cluster, directory, listen, socket, stop, running }
+        Running { cluster, directory, listen, redis, socket, stop, running }
     }
 
     async fn with_store() -> Running {
@@ -513,7 +533,7 @@ async fn status_and_words_are_answered_on_the_control_socket() {
     let reply: ControlReply = serde_json::from_str(&ask(r#"{"do":"status"}"#).await).unwrap();
     let ControlReply::Status(status) = reply else { panic!("{reply:?}") };
     let RoleStatus::Slave(of_slave) = status.role else { panic!("not a slave") };
-    assert_eq!((of_slave.operations, of_slave.servers.len(), of_slave.listeners.len()), (1, 3, 2));
+    assert_eq!((of_slave.operations, of_slave.servers.len(), of_slave.listeners.len()), (1, 3, 3));
     assert!(status.memory_bytes > 0);
 }
 

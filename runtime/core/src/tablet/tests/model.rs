@@ -173,7 +173,7 @@ impl Model {
             (Write::Touch { expiry, .. } | Write::GetAndTouch { expiry, .. }, Some(old)) => {
                 (Record { expires_at_ms: resolve(*expiry), ..old }, false)
             }
-            (Write::Flush { .. }, _) => return Reply::Done,
+            (Write::Flush { .. } | Write::Operations(_), _) => return Reply::Done,
         };
         if changed.value.len() > VALUE_MAX_BYTES {
             return Reply::TooLarge;

@@ -1,0 +1,296 @@
+//! What an operation answers: a value as RESP3 has them, and the reasons why an operation cannot be carried out.
+//!
+//! ```text
+//! value  u8 tag | u64, f64 bits, bytes, or u32 count and as many values
+//! ```
+//!
+//! *Invariant:* decoding goes `DEPTH_MAX` deep at most and copies no bytes.
+
+use std::cmp::Ordering;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use super::reader::{BadBytes, Reader};
+
+/// Arrays inside of arrays: a transaction's answers hold those of a scan, which hold elements.
+const DEPTH_MAX: u8 = 6;
+
+/// A floating point number that has an order. Two are equal when their bits are.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Score(pub f64);
+
+impl PartialEq for Score {
+    fn eq(&self, other: &Score) -> bool {
+        self.0.to_bits() == other.0.to_bits()
+    }
+}
+impl Eq for Score {}
+impl PartialOrd for Score {
+    fn partial_cmp(&self, other: &Score) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Score {
+    fn cmp(&self, other: &Score) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Value {
+    Nil,
+    /// RESP2 tells an absent array from an absent string.
+    NilArray,
+    /// A word such as `OK`.
+    Word(Bytes),
+    Integer(i64),
+    Double(Score),
+    Text(Bytes),
+    Array(Vec<Value>),
+    Set(Vec<Value>),
+    /// Names and values in turn.
+    Map(Vec<Value>),
+    /// Likewise; RESP3 has an array for each pair.
+    Pairs(Vec<Value>),
+    /// How long a record still lives is known by the clock of whoever tells the application.
+    Remaining {
+        until_ms: u64,
+        in_seconds: bool,
+    },
+    Fault(Fault),
+}
+
+/// Why an operation was not carried out, in Redis's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[repr(u8)]
+pub enum Fault {
+    #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
+    WrongType = 1,
+    #[error("ERR value is not an integer or out of range")]
+    NotAnInteger = 2,
+    #[error("ERR increment or decrement would overflow")]
+    Overflow = 3,
+    #[error("ERR value is not a valid float")]
+    NotAFloat = 4,
+    #[error("ERR increment would produce NaN or Infinity")]
+    Infinite = 5,
+    #[error("ERR string exceeds maximum allowed size (value_max_bytes)")]
+    TooLarge = 6,
+    #[error("ERR no such key")]
+    NoSuchKey = 7,
+    #[error("ERR index out of range")]
+    IndexOutOfRange = 8,
+    #[error("ERR hash value is not an integer")]
+    HashNotAnInteger = 9,
+    #[error("ERR hash value is not a float")]
+    HashNotAFloat = 10,
+    #[error("ERR resulting score is not a number (NaN)")]
+    ScoreNotANumber = 11,
+    #[error("ERR element is too long: key and element together are limited to 64 KiB")]
+    ElementTooLong = 12,
+    #[error("ERR the operation concerns more elements than one log entry may change")]
+    TooManyElements = 13,
+    #[error("ERR the answer is too large; ask for a part of it")]
+    AnswerTooLarge = 14,
+    #[error("CROSSSLOT Keys in request don't hash to the same slot")]
+    CrossSlot = 15,
+    #[error("BUSYKEY Target key name already exists.")]
+    BusyKey = 16,
+    #[error("ERR The specified keys must contain string values")]
+    NotStrings = 17,
+}
+
+const FAULTS: [Fault; 17] = [
+    Fault::WrongType,
+    Fault::NotAnInteger,
+    Fault::Overflow,
+    Fault::NotAFloat,
+    Fault::Infinite,
+    Fault::TooLarge,
+    Fault::NoSuchKey,
+    Fault::IndexOutOfRange,
+    Fault::HashNotAnInteger,
+    Fault::HashNotAFloat,
+    Fault::ScoreNotANumber,
+    Fault::ElementTooLong,
+    Fault::TooManyElements,
+    Fault::AnswerTooLarge,
+    Fault::CrossSlot,
+    Fault::BusyKey,
+    Fault::NotStrings,
+];
+
+mod tag {
+    pub const NIL: u8 = 0;
+    pub const NIL_ARRAY: u8 = 1;
+    pub const WORD: u8 = 2;
+    pub const INTEGER: u8 = 3;
+    pub const DOUBLE: u8 = 4;
+    pub const TEXT: u8 = 5;
+    pub const ARRAY: u8 = 6;
+    pub const SET: u8 = 7;
+    pub const MAP: u8 = 8;
+    pub const REMAINING_S: u8 = 9;
+    pub const REMAINING_MS: u8 = 10;
+    pub const FAULT: u8 = 11;
+    pub const PAIRS: u8 = 12;
+}
+
+impl Value {
+    pub const OKAY: Value = Value::Word(Bytes::from_static(b"OK"));
+
+    pub fn flag(is: bool) -> Value {
+        Value::Integer(i64::from(is))
+    }
+
+    pub fn count(count: usize) -> Value {
+        Value::Integer(count as i64)
+    }
+
+    pub fn of(text: Option<Bytes>) -> Value {
+        text.map_or(Value::Nil, Value::Text)
+    }
+
+    pub fn texts(texts: impl IntoIterator<Item = Bytes>) -> Value {
+        Value::Array(texts.into_iter().map(Value::Text).collect())
+    }
+
+    /// About what it takes in memory.
+    pub fn size_bytes(&self) -> usize {
+        let inside = match self {
+            Value::Word(text) | Value::Text(text) => text.len(),
+            Value::Array(all) | Value::Set(all) | Value::Map(all) | Value::Pairs(all) => {
+                all.iter().map(Value::size_bytes).sum()
+            }
+            _ => 0,
+        };
+        size_of::<Value>() + inside
+    }
+
+    /// The same, holding on to nobody's buffer.
+    pub fn detached(&self) -> Value {
+        let each = |all: &[Value]| all.iter().map(Value::detached).collect();
+        match self {
+            Value::Word(text) => Value::Word(Bytes::copy_from_slice(text)),
+            Value::Text(text) => Value::Text(Bytes::copy_from_slice(text)),
+            Value::Array(all) => Value::Array(each(all)),
+            Value::Set(all) => Value::Set(each(all)),
+            Value::Map(all) => Value::Map(each(all)),
+            Value::Pairs(all) => Value::Pairs(each(all)),
+            other => other.clone(),
+        }
+    }
+
+    pub fn encode(&self, out: &mut BytesMut) {
+        match self {
+            Value::Nil => out.put_u8(tag::NIL),
+            Value::NilArray => out.put_u8(tag::NIL_ARRAY),
+            Value::Word(text) => put_text(tag::WORD, text, out),
+            Value::Integer(number) => put_number(tag::INTEGER, *number as u64, out),
+            Value::Double(score) => put_number(tag::DOUBLE, score.0.to_bits(), out),
+            Value::Text(text) => put_text(tag::TEXT, text, out),
+            Value::Array(all) => put_all(tag::ARRAY, all, out),
+            Value::Set(all) => put_all(tag::SET, all, out),
+            Value::Map(all) => put_all(tag::MAP, all, out),
+            Value::Pairs(all) => put_all(tag::PAIRS, all, out),
+            Value::Remaining { until_ms, in_seconds: true } => put_number(tag::REMAINING_S, *until_ms, out),
+            Value::Remaining { until_ms, in_seconds: false } => put_number(tag::REMAINING_MS, *until_ms, out),
+            Value::Fault(fault) => {
+                out.put_u8(tag::FAULT);
+                out.put_u8(*fault as u8);
+            }
+        }
+    }
+
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Value, BadBytes> {
+        decode(reader, DEPTH_MAX)
+    }
+}
+
+fn put_number(tag: u8, number: u64, out: &mut BytesMut) {
+    out.put_u8(tag);
+    out.put_u64(number);
+}
+
+fn put_text(tag: u8, text: &[u8], out: &mut BytesMut) {
+    out.reserve(5 + text.len());
+    out.put_u8(tag);
+    out.put_u32(text.len() as u32);
+    out.put_slice(text);
+}
+
+fn put_all(tag: u8, all: &[Value], out: &mut BytesMut) {
+    out.put_u8(tag);
+    out.put_u32(all.len() as u32);
+    all.iter().for_each(|value| value.encode(out));
+}
+
+fn decode(reader: &mut Reader<'_>, depth: u8) -> Result<Value, BadBytes> {
+    Ok(match reader.u8()? {
+        tag::NIL => Value::Nil,
+        tag::NIL_ARRAY => Value::NilArray,
+        tag::WORD => Value::Word(reader.bytes()?),
+        tag::INTEGER => Value::Integer(reader.u64()? as i64),
+        tag::DOUBLE => Value::Double(Score(f64::from_bits(reader.u64()?))),
+        tag::TEXT => Value::Text(reader.bytes()?),
+        tag::ARRAY => Value::Array(decode_all(reader, depth)?),
+        tag::SET => Value::Set(decode_all(reader, depth)?),
+        tag::MAP => Value::Map(decode_all(reader, depth)?),
+        tag::PAIRS => Value::Pairs(decode_all(reader, depth)?),
+        tag::REMAINING_S => Value::Remaining { until_ms: reader.u64()?, in_seconds: true },
+        tag::REMAINING_MS => Value::Remaining { until_ms: reader.u64()?, in_seconds: false },
+        tag::FAULT => {
+            let number = reader.u8()?;
+            let found = FAULTS.into_iter().find(|fault| *fault as u8 == number);
+            Value::Fault(found.ok_or(reader.bad("no such fault"))?)
+        }
+        _ => return Err(reader.bad("no such value")),
+    })
+}
+
+fn decode_all(reader: &mut Reader<'_>, depth: u8) -> Result<Vec<Value>, BadBytes> {
+    if depth == 0 {
+        return Err(reader.bad("arrays are too deep"));
+    }
+    let count = reader.count(1)?;
+    // A value in memory is larger than the byte that says so: room is made as they come.
+    let mut all = Vec::new();
+    for _ in 0..count {
+        all.push(decode(reader, depth - 1)?);
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_come_back_and_what_is_none_is_refused() {
+        let inner = Value::Map(vec![Value::Text("a".into()), Value::Double(Score(1.5))]);
+        let all = vec![
+            Value::Nil,
+            Value::NilArray,
+            Value::OKAY,
+            Value::Integer(-7),
+            inner,
+            Value::Set(vec![]),
+            Value::Pairs(vec![Value::Nil]),
+            Value::Remaining { until_ms: 5, in_seconds: true },
+            Value::Remaining { until_ms: 6, in_seconds: false },
+            Value::Array(FAULTS.map(Value::Fault).to_vec()),
+        ];
+        let value = Value::Array(all);
+        let mut out = BytesMut::new();
+        value.encode(&mut out);
+        let bytes = out.freeze();
+        assert_eq!(Value::decode(&mut Reader::new(&bytes, "value")), Ok(value.clone()));
+        assert_eq!(value.detached(), value);
+        for cut in 0..bytes.len() {
+            assert!(Value::decode(&mut Reader::new(&bytes.slice(..cut), "value")).is_err(), "{cut}");
+        }
+        let deep = Bytes::from([tag::ARRAY, 0, 0, 0, 1].repeat(10_000));
+        assert!(Value::decode(&mut Reader::new(&deep, "value")).is_err());
+    }
+}

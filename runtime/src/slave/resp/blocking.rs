@@ -1,0 +1,55 @@
+//! Pops that wait for an element. The slave asks again and again whether there is one, and takes it with one log entry when
+//! there is. Who came first is not served first.
+
+use std::time::Duration;
+
+use dkc_core::kv::operation::{Act, KeyAct};
+use dkc_core::kv::{Operation, Operations, Reply, Value};
+use dkc_core::resp::Blocking;
+use tokio::time::Instant;
+
+use super::{CROSS_SLOT, Resp, as_command};
+use crate::slave::output::Output;
+
+/// The pause before the second look; it doubles up to the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(2);
+const PAUSE_MAX: Duration = Duration::from_millis(32);
+
+impl Resp {
+    pub(super) async fn block(&mut self, blocking: Blocking, output: &mut Output) {
+        if !self.is_in_one_slot(blocking.operation.keys()) {
+            return dkc_core::resp::write_error(output.buffer(), CROSS_SLOT);
+        }
+        let until = blocking.timeout_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
+        let mut pause = PAUSE_MIN;
+        loop {
+            let outcome = self.service.router.execute(self.next_step(&blocking.operation).await).await;
+            let is_nothing =
+                matches!(outcome, Ok(Reply::Value(Value::Nil | Value::NilArray | Value::Integer(0))));
+            if !is_nothing {
+                return self.tell_outcome(outcome, output);
+            }
+            let now = Instant::now();
+            if until.is_some_and(|until| until <= now) {
+                return self.write(&blocking.nothing, output);
+            }
+            tokio::time::sleep_until(until.map_or(now + pause, |until| until.min(now + pause))).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Only where there is something is it worth a log entry: the pop itself, or else one more look.
+    async fn next_step(&self, operation: &Operation) -> dkc_core::kv::Command {
+        let mut others: Vec<_> = operation.keys().skip(1).cloned().collect();
+        // The target of a move is no source.
+        if matches!(operation.act, Act::List(dkc_core::kv::operation::ListAct::Move { .. })) {
+            others.clear();
+        }
+        let look = Operation { key: operation.key.clone(), act: Act::Key(KeyAct::Exists { others }) };
+        let look = as_command(Operations::one(self.namespace.clone(), look));
+        match self.service.router.execute(look.clone()).await {
+            Ok(Reply::Value(Value::Integer(0))) => look,
+            _ => as_command(Operations::one(self.namespace.clone(), operation.clone())),
+        }
+    }
+}
