@@ -55,7 +55,7 @@ fn a_jump_host_with_a_password_asks_in_its_own_name_and_waits_for_a_slow_typist(
 #[test]
 fn a_jump_host_that_is_in_the_way_is_spoken_of_and_leaves_nothing_behind() {
     let lab = behind_a_jump_host();
-    lab.dkc("exec 10.77.0.12 -- true").exits(7).says("10.77.0.12").says("through a jump host");
+    lab.dkc("exec 10.77.0.12 -- true").exits(7).says("10.77.0.12").says("connected via jump host");
     knowing_the_jump_host(&lab);
     lab.run(&["freeze", "h1"]).ok();
     lab.dkc("exec 10.77.0.12 -- true").exits(7).says("no reply within 20 s");
