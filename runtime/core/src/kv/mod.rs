@@ -27,15 +27,18 @@ pub const VALUE_MAX_BYTES_DEFAULT: usize = 1024 * 1024;
 /// No configuration can allow a larger value than this.
 pub const VALUE_MAX_BYTES_LIMIT: usize = 64 * 1024 * 1024;
 
+/// What operations may carry beyond one value of the largest size: keys, fields and what else they are told.
+pub const OPERATIONS_ROOM_BYTES: usize = 256 * 1024;
+
 /// A key inside a namespace.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     pub namespace: Namespace,
     pub bytes: Bytes,
 }
 
 /// When a record ceases to be. Decided by the replicated clock of its tablet only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
     Never,
     /// Milliseconds since the Unix epoch.
@@ -196,11 +199,15 @@ impl Key {
 impl Write {
     pub fn check_limits(&self, value_max_bytes: usize) -> Result<(), OverLimit> {
         self.key().map_or(Ok(()), Key::check_limit)?;
-        if let Write::Operations(operations) = self {
-            return operations.check_limits();
-        }
+        let room = match self {
+            Write::Operations(operations) => {
+                operations.check_limits()?;
+                OPERATIONS_ROOM_BYTES
+            }
+            _ => 0,
+        };
         let bytes = self.value_bytes();
-        if bytes > value_max_bytes {
+        if bytes > value_max_bytes + room {
             return Err(OverLimit::Value { bytes, limit_bytes: value_max_bytes });
         }
         Ok(())
@@ -213,17 +220,15 @@ impl Write {
             Write::Adjust { adjustment, .. } => {
                 adjustment.initial.as_ref().map_or(0, |initial| initial.value.len())
             }
+            // Their own keys are among it.
+            Write::Operations(operations) => operations.payload_bytes(),
             _ => 0,
         }
     }
 
     /// Bytes of the key and the value that it carries: all of it that has no fixed size.
     pub fn payload_bytes(&self) -> usize {
-        let value = match self {
-            Write::Operations(operations) => operations.payload_bytes(),
-            _ => self.value_bytes(),
-        };
-        self.key().map_or(0, |key| key.bytes.len()) + value
+        self.key().map_or(0, |key| key.bytes.len()) + self.value_bytes()
     }
 
     pub fn key(&self) -> Option<&Key> {

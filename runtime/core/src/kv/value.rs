@@ -37,7 +37,7 @@ impl Ord for Score {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
     Nil,
     /// RESP2 tells an absent array from an absent string.
@@ -62,7 +62,7 @@ pub enum Value {
 }
 
 /// Why an operation was not carried out, in Redis's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[repr(u8)]
 pub enum Fault {
     #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
