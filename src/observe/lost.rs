@@ -1,16 +1,18 @@
 //! Hosts that need not be waited for: the ring has their servers DOWN, as those who answered say. *Invariant:* a host is only given
-//! up after its limit, when every server that spoke of it has it DOWN, and never while a person is asked something.
+//! up when it has not even taken a connection within its limit, when every server that spoke of it has it DOWN, and never while a
+//! person is asked something: a server that is cut off from the others, but not from us, is what an operator wants to see.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dkc_core::control::RoleStatus;
 use dkc_core::ids::HostAddress;
+use dkc_inventory::model;
 use dkc_inventory::observed::{HostFacts, HostView, Silence};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::world::World;
+use crate::world::{World, takes_connections};
 
 /// How many servers have the servers of a host UP, and DOWN.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,8 +46,11 @@ impl Lost {
     }
 
     /// Returns when the host has had its time and all who spoke of it have it DOWN.
-    pub async fn given_up(&self, world: &World, address: &HostAddress) -> HostView {
-        let mut until = Instant::now() + self.limit;
+    pub async fn given_up(&self, world: &World, address: &HostAddress, host: &model::Host) -> HostView {
+        if host.local || takes_connections(address, host.port, self.limit).await {
+            std::future::pending::<()>().await;
+        }
+        let mut until = Instant::now();
         let mut said = self.said.subscribe();
         let is_down = |said: &BTreeMap<HostAddress, Said>| {
             said.get(address).is_some_and(|said| said.down > 0 && said.up == 0)
@@ -77,12 +82,14 @@ mod tests {
     async fn only_who_everybody_has_down_is_given_up() {
         let lost = Lost::new(Duration::from_millis(1));
         let world = World::new(Arc::new(NoAsker));
-        let host: HostAddress = "10.77.0.13".parse().unwrap();
+        // Nobody listens at this machine's port 1.
+        let host: HostAddress = "127.0.0.1".parse().unwrap();
+        let entry = model::Host { port: 1, ..model::Host::with_defaults() };
         let say = |up, down| {
             lost.said.send_modify(|said| *said = [(host.clone(), Said { up, down })].into());
         };
         let is_given_up_within = |limit| {
-            let giving_up = lost.given_up(&world, &host);
+            let giving_up = lost.given_up(&world, &host, &entry);
             async move { tokio::time::timeout(limit, giving_up).await.is_ok() }
         };
         let (moment, patience) = (Duration::from_millis(50), Duration::from_secs(60));

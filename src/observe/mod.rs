@@ -4,13 +4,14 @@
 mod facts;
 mod lost;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dkc_core::control::{ControlReply, ControlRequest, RoleStatus};
 use dkc_core::ids::HostAddress;
-use dkc_inventory::model::{Inventory, NodeName, node_dir};
+use dkc_inventory::model::{Host as HostEntry, Inventory, NodeName, node_dir};
 use dkc_inventory::observed::{HostFacts, HostView, NodeView, Observed, Silence};
 use futures::StreamExt;
 
@@ -77,11 +78,15 @@ pub async fn observe(world: &World, inventory: &Inventory, scope: &Scope) -> Obs
             let asking = ask_host(world, inventory, scope, address, &reaches);
             let view = match lost {
                 None => asking.await,
-                Some(lost) => tokio::select! {
-                    biased;
-                    view = asking => view,
-                    view = lost.given_up(world, address) => view,
-                },
+                Some(lost) => {
+                    let entry =
+                        inventory.host(address).map_or_else(HostEntry::with_defaults, Cow::into_owned);
+                    tokio::select! {
+                        biased;
+                        view = asking => view,
+                        view = lost.given_up(world, address, &entry) => view,
+                    }
+                }
             };
             if let (Some(lost), HostView::Facts(facts)) = (lost, &view) {
                 lost.learn(facts);
@@ -246,7 +251,6 @@ async fn ask_daemon(host: &Host, dir: &str, view: &mut NodeView, limit: Duration
 mod tests {
     use super::*;
     use crate::world::NoAsker;
-    use dkc_inventory::model::Host as HostEntry;
     use dkc_inventory::observed::ServiceManager;
 
     #[tokio::test]

@@ -159,6 +159,18 @@ impl Host {
     }
 }
 
+/// Whether somebody takes a connection at a host's ssh port within the limit, all of which a `false` takes. What lies behind a jump
+/// host does not.
+pub async fn takes_connections(address: &HostAddress, port: u16, limit: Duration) -> bool {
+    let until = tokio::time::Instant::now() + limit;
+    let connecting = tokio::net::TcpStream::connect((address.as_str(), port));
+    let is_taken = tokio::time::timeout_at(until, connecting).await.is_ok_and(|taken| taken.is_ok());
+    if !is_taken {
+        tokio::time::sleep_until(until).await;
+    }
+    is_taken
+}
+
 /// Opens and caches hosts. One per session; [`World::close`] ends its connections.
 pub struct World {
     prompts: Arc<login::LoginPrompts>,

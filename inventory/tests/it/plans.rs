@@ -105,14 +105,14 @@ fn what_is_the_same_on_many_hosts_is_said_once() {
     let want = "\
   phase 1 of 2
     10.77.0.11, 10.77.0.13, 10.77.0.14 … 10.77.0.60     (each step: --long)
-          on 49 hosts: make /var/lib/dkc
+          on 49 hosts: create /var/lib/dkc
           on 49 hosts: upload dkcd 0123456789abcdef to /var/lib/dkc/bin (30.0 MB)
     10.77.0.12
        3. upload dkcd 0123456789abcdef to /var/lib/dkc/bin (30.0 MB)
 
   phase 2 of 2
     10.77.0.11, 10.77.0.12, 10.77.0.13 … 10.77.0.60     (each step: --long)
-          on 50 hosts: make /var/lib/dkc/<node>
+          on 50 hosts: create /var/lib/dkc/<node>
           on 50 hosts: issue a server certificate into /var/lib/dkc/<node>/tls
           on 50 hosts: write /var/lib/dkc/<node>/node.yaml
             (new, 234 lines)

@@ -9,7 +9,8 @@ use dkc_core::control::ControlReply;
 use dkc_core::ids::{GroupId, NodeAddress, NodeId, RingVersion, TabletId};
 use dkc_core::kv::Reply;
 use dkc_core::kv::{
-    Adjustment, Command, Delta, Expiry, Initial, KEY_MAX_BYTES, Key, StoreMode, VALUE_MAX_BYTES_LIMIT, Write,
+    Adjustment, Command, Delta, Expiry, Initial, KEY_MAX_BYTES, Key, Reply, StoreMode, VALUE_MAX_BYTES_LIMIT,
+    Write,
 };
 use dkc_core::wire::{Answer, FRAME_MAX_BYTES, Hello, Kind, Request};
 use dkcd::net::{Alpn, Client, Target, Tls};
