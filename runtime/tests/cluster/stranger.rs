@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use dkc_core::control::ControlReply;
 use dkc_core::ids::{GroupId, NodeAddress, NodeId, RingVersion, TabletId};
-use dkc_core::kv::Reply;
 use dkc_core::kv::{
     Adjustment, Command, Delta, Expiry, Initial, KEY_MAX_BYTES, Key, Reply, StoreMode, VALUE_MAX_BYTES_LIMIT,
     Write,
