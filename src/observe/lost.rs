@@ -66,7 +66,7 @@ impl Lost {
             }
             until = Instant::now() + self.limit;
         }
-        let message = format!("the ring has it DOWN, no answer in {} ms", self.limit.as_millis());
+        let message = format!("the ring has it DOWN, no reply in {} ms", self.limit.as_millis());
         HostView::Silent { kind: Silence::Timeout, message }
     }
 }

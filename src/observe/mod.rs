@@ -133,7 +133,7 @@ pub fn silence(error: WorldError) -> HostView {
     match error {
         WorldError::Silent { kind, message, .. } => HostView::Silent { kind, message },
         WorldError::TooSlow { limit_s, .. } => {
-            HostView::Silent { kind: Silence::Timeout, message: format!("no answer within {limit_s} s") }
+            HostView::Silent { kind: Silence::Timeout, message: format!("no reply within {limit_s} s") }
         }
         other => HostView::Silent { kind: Silence::Other, message: other.to_string() },
     }

@@ -308,7 +308,7 @@ fn silent(login: &Login, kind: Silence, message: String) -> WorldError {
 }
 
 fn no_answer(limit: Duration) -> String {
-    format!("no answer within {} s", limit.as_secs())
+    format!("no reply within {} s", limit.as_secs())
 }
 
 /// Classifies ssh's message.
