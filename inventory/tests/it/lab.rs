@@ -176,6 +176,7 @@ pub fn server_status(inventory: &Inventory, node: &NodeName, up: &[u32], leader:
         }),
         ring_version: RingVersion(7),
         memory_bytes: 1,
+        memory_max_bytes: 0,
         connections: 1,
     }
 }

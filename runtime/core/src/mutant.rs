@@ -36,10 +36,20 @@ pub enum Mutant {
     EpochUnchecked,
     /// A replica that is dropped forgets what it once voted and acknowledged.
     DropWithoutVoteFloor,
+    /// A frozen generation is not read from memory while the engine does not have it.
+    FrozenNotRead,
+    /// What was removed is not among the rows of a frozen generation.
+    TombstoneLostAtFreezing,
+    /// A snapshot is installed over the rows of the state before.
+    InstallUnderOldIncarnation,
+    /// An ingestion brings the position of the moment when it is written, not of the one when its rows were frozen.
+    PositionNewerThanRows,
+    /// Incarnations that are in use count as ended.
+    LiveIncarnationsEnded,
 }
 
 impl Mutant {
-    pub const ALL: [Mutant; 16] = [
+    pub const ALL: [Mutant; 21] = [
         Mutant::AckBeforeFsync,
         Mutant::VoteNotPersisted,
         Mutant::AppliedOutsideBatch,
@@ -56,6 +66,11 @@ impl Mutant {
         Mutant::NodeIdReused,
         Mutant::EpochUnchecked,
         Mutant::DropWithoutVoteFloor,
+        Mutant::FrozenNotRead,
+        Mutant::TombstoneLostAtFreezing,
+        Mutant::InstallUnderOldIncarnation,
+        Mutant::PositionNewerThanRows,
+        Mutant::LiveIncarnationsEnded,
     ];
 }
 

@@ -25,7 +25,6 @@ const KNOWN: &[(&str, &str, &[&str])] = &[
     ("inventory/src/lib.rs", "crate", &["edit", "show"]),
     ("inventory/src/lib.rs", "crate", &["check", "plan"]),
     ("inventory/src/lib.rs", "crate::edit", &["host", "pair", "slave"]),
-    ("runtime/src/lib.rs", "crate::storage", &["install", "tablet"]),
 ];
 
 /// A module's path below the crate's root.

@@ -7,6 +7,7 @@ mod drop_replicas;
 mod follow_meta;
 mod founding;
 mod leadership;
+mod memory;
 mod merge_driver;
 mod meta_voters;
 mod metrics;

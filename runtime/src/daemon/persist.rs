@@ -1,5 +1,5 @@
-//! Makes the applied state durable from time to time and then lets the log go. Between two rounds only the log holds
-//! what was acknowledged, which is why nothing is purged that a round has not covered.
+//! Makes the applied state durable, when memory for it is full and from time to time, and then lets the log go. Between two
+//! ingestions only the log holds what was acknowledged, which is why nothing is purged that an ingestion has not covered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,19 +11,23 @@ use crate::fatal;
 /// values may be large.
 const LOG_PRESSED_SEGMENTS: u64 = 2;
 
+/// Before a full disk is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
 impl Server {
     pub async fn keep_persisted(self: Arc<Self>) {
         let interval = Duration::from_millis(self.parameters().persist_interval_ms);
         loop {
-            tokio::time::sleep(interval).await;
-            let store = self.store.clone();
-            match crate::task::spawn_blocking(move || store.persist()).await {
-                Ok(Ok(())) => self.purge().await,
+            // Either way something may be there to ingest.
+            let _ = tokio::time::timeout(interval, self.store.wait_until_full()).await;
+            match self.store.ingest().await {
+                Ok(()) => self.purge().await,
                 // The log keeps what is not durable in the state store, and nothing is purged meanwhile.
-                Ok(Err(error)) if error.is_disk_full() => tracing::debug!(%error, "not persisted"),
-                Ok(Err(error)) => fatal::disk(&error),
-                // The runtime is being shut down.
-                Err(_) => return,
+                Err(error) if error.is_disk_full() => {
+                    tracing::debug!(%error, "not ingested");
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+                Err(error) => fatal::disk(&error),
             }
         }
     }

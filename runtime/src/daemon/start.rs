@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::directory_lock::{DirectoryLock, LockError};
 use super::follow_meta::{OpenError, targets};
+use super::memory::MemorySplit;
 use super::server::{Server, make_hello};
 use crate::control::{self, ControlError};
 use crate::fatal;
@@ -28,8 +29,6 @@ use crate::slave::SlaveError;
 use crate::storage::{Storage, StorageError, StorageOptions};
 use crate::task::of_this_node;
 
-/// Entries that stay in memory for each group: a follower that is a little behind reads nothing from disk.
-const GROUP_CACHE_BYTES: usize = 512 * 1024;
 /// Waiting for the other groups' Raft tasks to end when the node stops.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
 
@@ -224,16 +223,14 @@ pub async fn open_disk(
     config: &NodeConfig,
     role: &ServerRole,
 ) -> Result<(SharedLog, Storage), StartError> {
+    let split = MemorySplit::of(&config.parameters, role);
     let log_options = LogOptions {
         segment_bytes: config.parameters.log_segment_bytes,
-        group_cache_bytes: GROUP_CACHE_BYTES,
-        ..LogOptions::default()
+        group_cache_bytes: split.group_cache_bytes as usize,
+        queue_bytes_max: split.log_queue_bytes as usize,
     };
-    let storage_options = StorageOptions {
-        cache_bytes: config.parameters.cache_bytes,
-        tablets: role.tablets,
-        ..StorageOptions::default()
-    };
+    let storage_options =
+        StorageOptions { cache_bytes: split.block_cache_bytes, overlay_bytes: split.overlay_bytes };
     let (log_directory, state_directory) =
         (directory.join(layout::RAFT_LOG_DIR), directory.join(layout::STATE_DIR));
     let opening = crate::task::spawn_blocking(move || -> Result<_, StartError> {
@@ -352,18 +349,18 @@ fn make_router(server: &Server, tls: &Arc<Tls>) -> Router {
 async fn close(server: Arc<Server>, mut tasks: JoinSet<()>, socket: &Path) -> Result<(), StartError> {
     server.transfer_all_leadership().await;
     tasks.shutdown().await;
+    server.store.stop_waiting();
     let groups = server.all_groups();
     let closing = futures::future::join_all(groups.iter().map(|group| group.close()));
     if tokio::time::timeout(CLOSE_MAX, closing).await.is_err() {
         tracing::warn!("some groups did not stop in time");
     }
-    let (log, store) = (server.log.clone(), server.store.clone());
-    let flushing = crate::task::spawn_blocking(move || {
-        let persisted = store.persist();
-        log.close();
-        persisted
-    });
-    flushing.await.unwrap_or_else(|error| panic!("closing the disk ended without a result: {error}"))?;
+    // The first may be what was frozen already.
+    let ingested = server.store.ingest().await.and(server.store.ingest().await);
+    let log = server.log.clone();
+    let closing = crate::task::spawn_blocking(move || log.close());
+    closing.await.unwrap_or_else(|error| panic!("closing the disk ended without a result: {error}"));
+    ingested?;
     if let Err(error) = std::fs::remove_file(socket) {
         tracing::warn!(%error, "the control socket stays behind");
     }

@@ -22,6 +22,7 @@ impl Server {
             role: RoleStatus::Server(self.server_status()),
             ring_version: self.ring_version(),
             memory_bytes: resident_bytes(),
+            memory_max_bytes: self.parameters().memory_bytes,
             connections: self.connections.load(Ordering::Relaxed),
         }
     }

@@ -57,7 +57,11 @@ pub fn slave_row(slave: &SlaveReport) -> Vec<String> {
 }
 
 fn memory(said: Option<&NodeStatus>) -> String {
-    said.map(|said| bytes(said.memory_bytes)).unwrap_or_default()
+    said.map(|said| match said.memory_max_bytes {
+        0 => bytes(said.memory_bytes),
+        most => format!("{}/{}", bytes(said.memory_bytes), bytes(most)),
+    })
+    .unwrap_or_default()
 }
 
 fn uptime(said: Option<&NodeStatus>) -> String {

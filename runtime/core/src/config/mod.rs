@@ -118,8 +118,9 @@ pub struct Parameters {
     /// Writes that may wait in one tablet's queue before `Busy` is answered.
     pub tablet_queue_max: u32,
     pub log_segment_bytes: u64,
-    pub cache_bytes: u64,
-    /// Longest time between two persists of the state, after which the log may be purged.
+    /// What a server may use: rows that are not ingested yet, caches and queues are parts of it.
+    pub memory_bytes: u64,
+    /// Longest time that applied rows stand in memory and in the log only.
     pub persist_interval_ms: u64,
     /// Whether MERGE and COMPMERGE follow by themselves after SERVICEIN and SERVICEOUT.
     pub automerge: Switch,
@@ -160,8 +161,8 @@ impl Default for Parameters {
             client_stall_timeout_ms: 60_000,
             tablet_queue_max: 16_384,
             log_segment_bytes: 64 * 1024 * 1024,
-            cache_bytes: 16 * 1024 * 1024,
-            persist_interval_ms: 5_000,
+            memory_bytes: 256 * 1024 * 1024,
+            persist_interval_ms: 60_000,
             automerge: Switch::On,
             merge_bytes_per_s: 32 * 1024 * 1024,
             merge_incoming_max: 2,

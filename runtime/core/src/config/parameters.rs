@@ -149,18 +149,19 @@ pub const PARAMETERS: [Parameter; 19] = [
         "Size of one file of the replication log; must hold the largest value.",
     ),
     number(
-        "cache_bytes",
+        "memory_bytes",
         "bytes",
-        (MIB, 1024 * 1024 * MIB),
+        (64 * MIB, 1024 * 1024 * MIB),
         Change::RestartNeeded,
-        "Memory for blocks of stored state that were read lately.",
+        "Memory of one server: six sixteenths for rows that are not in table files yet, two for blocks of table files, \
+         one for the end of the log, two for entries on their way into it, the rest for everything else.",
     ),
     number(
         "persist_interval_ms",
         "ms",
         (100, 600_000),
         Change::RestartNeeded,
-        "Longest time between two persists of the state; the log is kept at least that long.",
+        "Longest time that applied rows stand in memory only; the log has them for as long.",
     ),
     Parameter {
         name: "automerge",

@@ -43,8 +43,8 @@ parameters:
   client_stall_timeout_ms: 60000
   tablet_queue_max: 16384
   log_segment_bytes: 67108864
-  cache_bytes: 16777216
-  persist_interval_ms: 5000
+  memory_bytes: 268435456
+  persist_interval_ms: 60000
   automerge: on
   merge_bytes_per_s: 33554432
   merge_incoming_max: 2
@@ -232,7 +232,7 @@ fn overrides_are_checked_by_name_and_value() {
         "5",
         "'heartbeat' is not a parameter; there are: heartbeat_ms, election_timeout_min_ms, \
          election_timeout_max_ms, read, request_deadline_ms, value_max_bytes, connections_max, slave_memory_bytes, client_idle_timeout_ms, client_stall_timeout_ms, tablet_queue_max, \
-         log_segment_bytes, cache_bytes, persist_interval_ms, automerge, merge_bytes_per_s, merge_incoming_max, log_level, log_format",
+         log_segment_bytes, memory_bytes, persist_interval_ms, automerge, merge_bytes_per_s, merge_incoming_max, log_level, log_format",
     );
     let value_and_log = "log_segment_bytes is 67108864, but must be at least 68157440 to hold a value of \
                          value_max_bytes (67108864)";

@@ -163,6 +163,9 @@ pub struct NodeStatus {
     pub ring_version: RingVersion,
     /// Resident memory of the process.
     pub memory_bytes: u64,
+    /// What it may use; 0 where nothing is configured for the whole process.
+    #[serde(default)]
+    pub memory_max_bytes: u64,
     pub connections: u32,
 }
 
