@@ -28,6 +28,9 @@ pub struct Generation {
 
 /// An ingestion under way.
 pub struct Ingesting {
+    /// Until this is dropped, wherever a step of it runs: an ingestion that was given up and registers late would put older
+    /// rows over newer ones.
+    _turn: Turn,
     storage: Storage,
     generation: Arc<Generation>,
     stage: Stage,
@@ -41,15 +44,18 @@ enum Stage {
     Done,
 }
 
+/// The right to ingest: one has it at a time.
+pub type Turn = tokio::sync::OwnedMutexGuard<()>;
+
 impl Storage {
     /// Makes all that has been applied so far durable. Applying goes on meanwhile.
     pub async fn ingest(&self) -> Result<(), StorageError> {
-        let _one_at_a_time = self.shared.ingesting.lock().await;
+        let turn = self.shared.turn.clone().lock_owned().await;
         let is_new = locked(&self.generation).is_none();
         let storage = self.clone();
         let beginning = crate::task::spawn_blocking(move || {
             storage.forget_ended()?;
-            storage.begin_ingesting()
+            storage.begin_ingesting(turn)
         });
         // A step that did not run: the runtime is being shut down, and nothing more is claimed.
         let Ok(begun) = beginning.await else { return Ok(()) };
@@ -78,7 +84,7 @@ impl Storage {
     }
 
     /// Freezes what has grown, unless an earlier generation was not ingested to its end. `None` if nothing has.
-    pub fn begin_ingesting(&self) -> Result<Option<Ingesting>, StorageError> {
+    pub fn begin_ingesting(&self, turn: Turn) -> Result<Option<Ingesting>, StorageError> {
         let generation = {
             let mut current = locked(&self.generation);
             if current.is_none() {
@@ -96,7 +102,7 @@ impl Storage {
         }
         let ingestion = self.shared.engine.begin()?;
         let stage = Stage::Rows { ingestion, tablet: 0, after: None };
-        Ok(Some(Ingesting { storage: self.clone(), generation, stage }))
+        Ok(Some(Ingesting { _turn: turn, storage: self.clone(), generation, stage }))
     }
 
     fn freeze(&self) -> Option<Generation> {

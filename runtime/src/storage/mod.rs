@@ -96,7 +96,8 @@ struct Shared {
     catalog: Mutex<Catalog>,
     incarnations: Arc<Incarnations>,
     budget: Budget,
-    ingesting: tokio::sync::Mutex<()>,
+    /// Whoever holds it ingests.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Storage {
@@ -118,7 +119,7 @@ impl Storage {
             catalog: Mutex::new(catalog),
             incarnations,
             budget: Budget::new(generation_bytes, generation_bytes * REPLAY_PER_GENERATION),
-            ingesting: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
         });
         let stores = open_stores(&shared, kept)?;
         Ok(Storage { stores: Arc::new(Mutex::new(stores)), generation: Arc::default(), shared })

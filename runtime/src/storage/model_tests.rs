@@ -131,7 +131,8 @@ impl World {
         let storage = self.storage.as_ref().unwrap();
         if self.ingesting.is_none() {
             storage.forget_ended().unwrap();
-            self.ingesting = storage.begin_ingesting().unwrap();
+            let turn = storage.shared.turn.clone().try_lock_owned().unwrap();
+            self.ingesting = storage.begin_ingesting(turn).unwrap();
         }
         for _ in 0..steps {
             let Some(ingesting) = &mut self.ingesting else { return };

@@ -32,7 +32,8 @@ fn numbered(number: u64) -> Changes {
 /// All the steps of an ingestion.
 fn ingest(storage: &Storage) {
     storage.forget_ended().unwrap();
-    let Some(mut ingesting) = storage.begin_ingesting().unwrap() else { return };
+    let turn = storage.shared.turn.clone().try_lock_owned().unwrap();
+    let Some(mut ingesting) = storage.begin_ingesting(turn).unwrap() else { return };
     while ingesting.step().unwrap() {}
 }
 
