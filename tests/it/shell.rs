@@ -55,7 +55,7 @@ fn each_outcome_has_its_exit_status() {
         ("register host", 2),
         ("register host 'no such!'", 2),
         ("register cluster -n c1 10.0.0.1:99999", 2),
-        ("register pair --id 0 --protocol resp", 2),
+        ("register pair --id 0 --protocol smtp", 2),
         ("data set -n c0", 2),
         ("-f /nonexistent show host", 2),
         ("-f /nonexistent", 1),
