@@ -16,8 +16,13 @@ fn filter(level: &str) -> Result<EnvFilter, ParseError> {
 
 pub fn begin(parameters: &Parameters) {
     let filter = filter(&parameters.log_level).unwrap_or_else(|_| EnvFilter::new("info,openraft=error"));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        // A line that cannot be written is lost. To say so on standard error, which cannot be written, would end the process:
+        // the supervisor that read it may have been killed.
+        .log_internal_errors(false);
     // Begun already: only in tests that run several daemons in one process.
     let _begun = match parameters.log_format {
         LogFormat::Text => {

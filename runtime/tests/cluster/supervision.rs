@@ -1,6 +1,8 @@
 //! The node without systemd: started in the background, started again, stopped, given up.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use dkc_core::config::layout;
 
@@ -50,6 +52,16 @@ fn kill(pid: i32) {
         .expect("killed");
 }
 
+/// Each connection that does not speak TLS is worth a line, which nobody reads any more.
+fn make_it_log(server: &Server) {
+    for _ in 0..5 {
+        let mut connection = TcpStream::connect(server.entry.address.to_string()).expect("it listens");
+        connection.write_all(b"this is no handshake\r\n\r\n").expect("sent");
+        // It ends however it ends: with the bytes of an alert, or a reset.
+        let _ = connection.read_to_end(&mut Vec::new());
+    }
+}
+
 /// The daemon that answers is this node's, and none of these.
 fn wait_for_another(server: &Server, than: &[i32]) -> i32 {
     wait_for("another daemon runs", || {
@@ -68,6 +80,7 @@ fn whichever_half_is_killed_the_node_is_taken_over_and_stops_when_told() {
     for round in 1..=2 {
         // The supervisor alone: its daemon serves on, until the next supervisor takes its place.
         kill(pid(server, layout::PID_FILE));
+        make_it_log(server);
         assert!(server.try_node_status().is_some_and(|status| daemons.contains(&(status.pid as i32))));
         assert_eq!(server.dkcd(&["supervise"]), (0, String::new()), "round {round}");
         daemons.push(wait_for_another(server, &daemons));
