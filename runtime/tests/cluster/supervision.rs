@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use dkc_core::config::layout;
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::lab::{Lab, Server, wait_for};
 
@@ -52,6 +53,14 @@ fn kill(pid: i32) {
         .expect("killed");
 }
 
+/// A killed process holds its lock until the kernel has come round to it.
+fn wait_until_let_go(server: &Server, name: &str) {
+    wait_for("the lock is let go of", || {
+        let file = fs::File::open(server.directory.join(name)).expect("a lock file");
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok()
+    });
+}
+
 /// Each connection that does not speak TLS is worth a line, which nobody reads any more.
 fn make_it_log(server: &Server) {
     for _ in 0..5 {
@@ -91,6 +100,7 @@ fn whichever_half_is_killed_the_node_is_taken_over_and_stops_when_told() {
         assert!(said.starts_with("1 signal: 9"), "{said}");
         // Both.
         kill(pid(server, layout::PID_FILE));
+        wait_until_let_go(server, layout::PID_FILE);
         kill(daemons[daemons.len() - 1]);
         assert_eq!(server.dkcd(&["supervise"]), (0, String::new()), "round {round}");
         daemons.push(wait_for_another(server, &daemons));
