@@ -270,10 +270,11 @@ fn list(operations: &[&Operation]) -> Found<()> {
     let positions = positions(longest, all)?;
     let mut places = Vec::new();
     for &operation in operations {
-        if let Some(place) = list_place(operation, longest, all, &positions)? {
+        if let Some(place) = list_place(operation, all, &positions)? {
             places.push(place);
         }
     }
+    check_missing(operations, &places, all, &positions)?;
     check_known(operations, longest, all)?;
     check_order(&mut places)?;
     check_overlap(&mut places)
@@ -300,7 +301,6 @@ fn positions(longest: &Operation, all: &[u64]) -> Found<HashMap<u64, u64>> {
 
 fn list_place<'a>(
     operation: &'a Operation,
-    longest: &Operation,
     all: &[u64],
     positions: &HashMap<u64, u64>,
 ) -> Found<Option<Place<'a>>> {
@@ -317,15 +317,44 @@ fn list_place<'a>(
         (Outcome::Done(Reply::Stored) | Outcome::Unknown, Some(low)) => {
             Ok(Some(Place::new(operation, *low, low + 1)))
         }
-        (Outcome::Done(Reply::Stored), None) if operation.precedes(longest) => {
-            let why = format!("piece {piece}, acknowledged at {}, is not in {all:?}", operation.end);
-            violated(operation, Kind::Lost, why)
-        }
         (Outcome::Refused | Outcome::Done(Reply::NotStored), Some(_)) => {
             let why = format!("piece {piece}, refused at {}, is in the list", operation.end);
             violated(operation, Kind::RefusedHappened, why)
         }
         _ => Ok(None),
+    }
+}
+
+/// An acknowledged piece that is not in the longest list stands behind all of it. So whatever began after the
+/// acknowledgement cannot stand in the list, nor have read it.
+fn check_missing(
+    operations: &[&Operation],
+    places: &[Place<'_>],
+    all: &[u64],
+    positions: &HashMap<u64, u64>,
+) -> Found<()> {
+    let missing = |operation: &Operation| match operation.call {
+        Call::Append { piece } | Call::Add { value: piece }
+            if operation.reply() == Some(&Reply::Stored) && !positions.contains_key(&piece) =>
+        {
+            Some((operation.end, piece))
+        }
+        _ => None,
+    };
+    let first = operations
+        .iter()
+        .filter_map(|operation| Some((missing(operation)?, *operation)))
+        .min_by_key(|((end, _), _)| *end);
+    let Some(((end, piece), lost)) = first else { return Ok(()) };
+    match places.iter().find(|place| place.operation.begin > end) {
+        None => Ok(()),
+        Some(later) => {
+            let why = format!(
+                "piece {piece}, acknowledged at {end}, is not in {all:?}, where {:?} of {} stands or read",
+                later.operation.call, later.operation.begin
+            );
+            violated(lost, Kind::Lost, why)
+        }
     }
 }
 
