@@ -8,9 +8,20 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 use dkc_inventory::model::Inventory;
 
 use crate::store::Store;
+
+/// The variable by which a shell's script asks `dkc` for completions.
+pub const COMPLETE_VARIABLE: &str = "DKC_COMPLETE";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
 
 thread_local! {
     /// The inventory of the session that completes on this thread; the OS shells' completion has none and chooses
@@ -121,6 +132,25 @@ fn list_groups(inventory: &Inventory) -> Vec<(String, String)> {
     count.into_iter().map(|(group, hosts)| (group.clone(), format!("{hosts} hosts"))).collect()
 }
 
+/// The script that a shell reads to complete `dkc`.
+pub fn completion_script(shell: Shell) -> std::io::Result<String> {
+    let mut script = Vec::new();
+    let completer: &dyn EnvCompleter = match shell {
+        Shell::Bash => &Bash,
+        Shell::Zsh => &Zsh,
+        Shell::Fish => &Fish,
+    };
+    completer.write_registration(COMPLETE_VARIABLE, "dkc", "dkc", "dkc", &mut script)?;
+    String::from_utf8(script).map_err(std::io::Error::other)
+}
+
+/// Answers a shell that asks for completions; false when this run is an ordinary one.
+pub fn answer_os_shell(program: fn() -> clap::Command) -> bool {
+    let completing = clap_complete::CompleteEnv::with_factory(program).var(COMPLETE_VARIABLE);
+    let here = std::env::current_dir().ok();
+    completing.try_complete(std::env::args_os(), here.as_deref()).unwrap_or(true)
+}
+
 /// A word that could stand at the end of a line, and what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suggestion {
@@ -129,11 +159,11 @@ pub struct Suggestion {
 }
 
 /// What could stand at the end of a line of the prompt. `words` are those before; `last` is the one being typed.
-pub fn line(words: &[String], last: &str) -> Vec<Suggestion> {
+pub fn line(mut grammar: clap::Command, words: &[String], last: &str) -> Vec<Suggestion> {
     let mut arguments: Vec<OsString> = words.iter().map(OsString::from).collect();
     arguments.push(last.into());
     let index = arguments.len() - 1;
-    let found = clap_complete::engine::complete(&mut crate::cli::line(), arguments, index, None);
+    let found = clap_complete::engine::complete(&mut grammar, arguments, index, None);
     let mut suggestions: Vec<Suggestion> = found
         .unwrap_or_default()
         .into_iter()

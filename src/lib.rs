@@ -1,15 +1,17 @@
 //! The shell `dkc` as a library: the program is `main.rs`, which does nothing but call `main` here; a full screen and tests use
 //! the same parts.
-//! *Invariant:* imports run down, from `commands` over `operation` to `world`, `store` and `ui`; nothing below imports a command.
+//! *Invariant:* imports run down: `repl` and `batch`, `runner`, `dispatch`, `cli`, `commands`, `operation`, `session`, then `world`,
+//! `store` and `ui`; nothing below imports a command.
 
+pub mod arguments;
 mod authority;
 mod batch;
 mod bench;
 pub mod cli;
 mod commands;
 mod complete;
+mod dispatch;
 pub mod error;
-mod generate;
 pub mod interrupt;
 pub mod observe;
 pub mod operation;
@@ -24,6 +26,7 @@ pub mod world;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::Path;
+use std::pin::Pin;
 use std::process::ExitCode;
 
 use cli::Program;
@@ -43,7 +46,7 @@ pub fn main() -> ExitCode {
     if let Some(rest) = daemon_arguments(&arguments) {
         return dkcd::main_from(rest);
     }
-    if generate::answer_completion() {
+    if complete::answer_os_shell(cli::program) {
         return ExitCode::SUCCESS;
     }
     ExitCode::from(run(arguments).number())
@@ -88,7 +91,7 @@ fn start(program: Program, line: String, ui: Ui, interrupt: Interrupt) -> Result
     complete::use_directory(store.dir().to_owned());
     let mode = Mode::of(&program)?;
     let is_interactive = matches!(mode, Mode::Prompt | Mode::Single) && ui.is_terminal();
-    let mut session = Session::new(store, ui, program.settings, interrupt, is_interactive);
+    let mut session = Session::new(store, ui, program.settings, interrupt, is_interactive, command_loop);
     let exit = runtime.block_on(async {
         runner::listen_to_signals(session.interrupt.clone());
         let exit = match mode {
@@ -105,6 +108,14 @@ fn start(program: Program, line: String, ui: Ui, interrupt: Interrupt) -> Result
     // A blocking task may still be reading the terminal; do not wait for it.
     runtime.shutdown_background();
     Ok(exit)
+}
+
+/// The prompt for a person, the commands on standard input for a script.
+fn command_loop(session: &mut Session) -> Pin<Box<dyn Future<Output = Exit> + '_>> {
+    match session.is_interactive {
+        true => Box::pin(repl::interact(session)),
+        false => Box::pin(batch::run(session, batch::Source::Standard)),
+    }
 }
 
 /// Where commands come from.

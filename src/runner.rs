@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cli::Command;
-use crate::commands::{Kind, dispatch};
+use crate::dispatch::{Kind, dispatch};
 use crate::error::{CommandError, Exit, codes};
 use crate::interrupt::Interrupt;
 

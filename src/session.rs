@@ -1,5 +1,6 @@
 //! What a command may use: the inventory, the operator, the settings of this line, and the other machines.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use dkc_inventory::edit::{EditError, Edited};
 use dkc_inventory::model::Inventory;
 use dkc_inventory::plan::{Detail, Plan};
 
-use crate::cli::Settings;
+use crate::arguments::Settings;
 use crate::error::{CommandError, Exit, codes};
 use crate::interrupt::Interrupt;
 use crate::store::{Locked, Store};
@@ -17,6 +18,10 @@ use crate::world::World;
 
 /// Default of `--timeout`: a host that does not reply within this time is `unknown`.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+
+/// Reads and runs commands until the operator leaves: the prompt, or the lines of standard input. A value, because what reads
+/// commands lies above them, and a command that opens a session of its own (`playground`) calls it.
+pub type CommandLoop = for<'a> fn(&'a mut Session) -> Pin<Box<dyn Future<Output = Exit> + 'a>>;
 
 /// One run of `dkc`, from its first command to its last.
 pub struct Session {
@@ -36,6 +41,7 @@ pub struct Session {
     pub is_playground: bool,
     /// False while a playground is created: its plans are always the same and shown only on failure.
     pub shows_plans: bool,
+    pub command_loop: CommandLoop,
     /// The running line, redacted: for the lock, the audit log and the plan.
     pub line: String,
 }
@@ -47,6 +53,7 @@ impl Session {
         settings: Settings,
         interrupt: Interrupt,
         is_interactive: bool,
+        command_loop: CommandLoop,
     ) -> Session {
         Session {
             store,
@@ -59,6 +66,7 @@ impl Session {
             is_interactive,
             is_playground: false,
             shows_plans: true,
+            command_loop,
             line: String::new(),
         }
     }

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dkc_core::config::Role;
 use dkc_core::ids::{HostAddress, NodeAddress};
 use serde::Serialize;
 
 use crate::document::Document;
+use crate::listeners::listeners;
 use crate::model::{Host, Inventory, NodeName, node_dir};
 use crate::observed::{HostFacts, HostView, Observed, ServiceManager, Silence};
 use crate::plan::{CERTIFICATE_RENEW_DAYS, CLOCK_OFFSET_MAX_MS, Refusal};
@@ -247,19 +247,6 @@ pub fn certificate_words(days: Option<i64>) -> String {
         Some(0) => "its certificate expires within a day".into(),
         Some(1) => "its certificate expires in 1 day".into(),
         Some(days) => format!("its certificate expires in {days} days"),
-    }
-}
-
-/// The TCP addresses that a node listens on.
-pub(crate) fn listeners(inventory: &Inventory, node: &NodeName) -> Vec<(String, u16)> {
-    match render::node_config(inventory, node).map(|config| config.role) {
-        Some(Role::Server(server)) => vec![(server.listen.host.to_string(), server.listen.port)],
-        Some(Role::Slave(slave)) => {
-            let sockets =
-                slave.pairs.iter().filter_map(|pair| pair.listen.parse::<std::net::SocketAddr>().ok());
-            sockets.map(|socket| (socket.ip().to_string(), socket.port())).collect()
-        }
-        None => Vec::new(),
     }
 }
 

@@ -279,21 +279,6 @@ impl Inventory {
             zone: self.hosts.get(&server.address.host).and_then(|h| h.zone.clone()),
         }
     }
-
-    /// Nodes that were never deployed, or whose configuration changed since the last deploy.
-    pub fn undeployed(&self) -> Vec<NodeName> {
-        let differs = |node: &NodeName| {
-            let wanted =
-                crate::render::node_config(self, node).map(|config| crate::render::config_digest(&config));
-            wanted.as_deref() != self.deployed_of(node)
-        };
-        self.node_names().into_iter().filter(differs).collect()
-    }
-
-    /// Whether the inventory has changes that are not deployed yet.
-    pub fn is_dirty(&self) -> bool {
-        !self.undeployed().is_empty()
-    }
 }
 
 /// The directory of a node below its host's root.

@@ -7,8 +7,8 @@ use dkc_inventory::check::{self, Finding, Grade};
 use dkc_inventory::model::{Inventory, NodeName};
 use dkc_inventory::sides::{self, Side};
 
+use crate::arguments::Noun;
 use crate::authority;
-use crate::cli::Noun;
 use crate::error::{CommandError, Exit, codes};
 use crate::observe::Scope;
 use crate::operation;

@@ -11,11 +11,11 @@ use crate::session::Session;
     after_help = "EXAMPLES\n  completion bash > ~/.local/share/bash-completion/completions/dkc\n  completion zsh > ~/.zfunc/_dkc\n  completion fish > ~/.config/fish/completions/dkc.fish"
 )]
 pub struct Args {
-    pub shell: crate::generate::Shell,
+    pub shell: crate::complete::Shell,
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
-    let script = crate::generate::completion_script(args.shell)
+    let script = crate::complete::completion_script(args.shell)
         .map_err(|e| CommandError::bug(format!("cannot generate the completion script: {e}")))?;
     session.ui.data(&script);
     Ok(())

@@ -51,7 +51,7 @@ pub enum DataCommand {
         #[arg(allow_hyphen_values = true)]
         value: String,
         /// Time to live, such as 60s
-        #[arg(long, value_name = "TIME", value_parser = crate::cli::parse_duration)]
+        #[arg(long, value_name = "TIME", value_parser = crate::arguments::parse_duration)]
         expires: Option<std::time::Duration>,
         /// Client flags stored with the value
         #[arg(long, default_value_t = 0)]
@@ -98,7 +98,7 @@ pub enum DataCommand {
     Touch {
         key: String,
         /// Time to live, such as 60s; omit it to keep the key for ever
-        #[arg(value_name = "TIME", value_parser = crate::cli::parse_duration)]
+        #[arg(value_name = "TIME", value_parser = crate::arguments::parse_duration)]
         expires: Option<std::time::Duration>,
     },
     /// List keys

@@ -68,12 +68,11 @@ const TASKS: &[(&str, &[(&str, &str)])] = &[
     ),
 ];
 
-pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+pub async fn run(session: &mut Session, args: Args, mut page: clap::Command) -> Result<(), CommandError> {
     if args.topic.is_empty() {
-        session.ui.data(&overview());
+        session.ui.data(&overview(&page));
         return Ok(());
     }
-    let mut page = crate::cli::line();
     page.build();
     for word in &args.topic {
         page = page.find_subcommand(word).cloned().ok_or_else(|| unknown_topic(word, &page))?;
@@ -93,8 +92,7 @@ fn unknown_topic(word: &str, within: &clap::Command) -> CommandError {
 }
 
 /// Every verb under its task, with an example below it.
-pub fn overview() -> String {
-    let page = crate::cli::line();
+pub fn overview(page: &clap::Command) -> String {
     let about = |verb: &str| {
         let about = page.find_subcommand(verb).and_then(|sub| sub.get_about());
         about.map(|about| about.to_string()).unwrap_or_default()

@@ -2,7 +2,7 @@
 
 use dkc_inventory::plan::{self, RestartRequest, Target};
 
-use crate::cli::{ClusterTarget, SlaveTarget};
+use crate::arguments::{ClusterTarget, SlaveTarget};
 use crate::error::CommandError;
 use crate::operation::{self, Record};
 use crate::session::Session;

@@ -46,7 +46,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
             session.defaults.output = Some(format);
         }
         (Key::Timeout, word) => {
-            session.defaults.timeout = Some(crate::cli::parse_duration(word).map_err(bad)?)
+            session.defaults.timeout = Some(crate::arguments::parse_duration(word).map_err(bad)?)
         }
     }
     Ok(())

@@ -33,7 +33,7 @@ impl Completer for LineHelper {
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
         let (words, last, begin) = typed_words(&line[..position]);
-        let found = crate::complete::line(&words, last);
+        let found = crate::complete::line(crate::cli::line(), &words, last);
         let is_single = found.len() == 1;
         let pairs = found.into_iter().map(|suggestion| {
             // `KEY=` wants its value right behind it.
@@ -149,7 +149,7 @@ mod tests {
     fn completion_knows_verbs_nouns_and_flags() {
         let complete = |line: &str| {
             let (words, last, _) = typed_words(line);
-            let found = crate::complete::line(&words, last);
+            let found = crate::complete::line(crate::cli::line(), &words, last);
             found.into_iter().map(|s| s.word).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(complete("unreg"), "unregister");

@@ -1,20 +1,18 @@
-//! Client of one daemon's control socket: one JSON line per request and reply. Absent: how to reach the socket; see
+//! Client of one daemon's control socket: one JSON line per request and reply. How the socket of a host is reached is in
 //! [`super::ssh`] and [`super::local`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use dkc_core::control::{CONTROL_LINE_MAX_BYTES, ControlReply, ControlRequest};
+use dkc_core::control::{ControlReply, ControlRequest};
 use dkc_core::ids::HostAddress;
-use std::sync::Arc;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::BufReader;
 use tokio::net::UnixStream;
 
 use super::WorldError;
+use super::control_line::{decode, encode, exchange, no_daemon};
+use super::local::LocalHost;
 use super::ssh::SshHost;
-
-/// For hosts whose sshd does not forward sockets: runs `dkcd ctl` there. The request goes through standard input to keep
-/// values out of the process list.
-pub const ASK_THERE: &str = r#"exec "$1/dkcd" ctl --dir "$1" -"#;
 
 pub struct ControlClient {
     host: HostAddress,
@@ -24,21 +22,32 @@ pub struct ControlClient {
 
 enum Transport {
     Stream(BufReader<UnixStream>),
-    /// Through a program on the host, one run per request.
+    /// Through a program on the host, one run per request: where sshd forbids forwarding.
     Program(Arc<SshHost>),
 }
 
-pub fn no_daemon(host: &HostAddress, dir: &str, reason: &str) -> WorldError {
-    WorldError::NoDaemon { host: host.clone(), dir: dir.into(), reason: reason.into() }
-}
-
 impl ControlClient {
-    pub fn new(host: HostAddress, dir: &str, stream: UnixStream) -> Self {
-        ControlClient { host, dir: dir.into(), transport: Transport::Stream(BufReader::new(stream)) }
+    /// The daemon in `dir` of a host, through a forwarded socket if sshd lets it.
+    pub async fn over_ssh(host: &Arc<SshHost>, dir: &str) -> Result<Self, WorldError> {
+        match host.control_stream(dir).await? {
+            Some(stream) => Ok(Self::on_stream(host.address.clone(), dir, stream)),
+            None => {
+                let transport = Transport::Program(host.clone());
+                Ok(ControlClient { host: host.address.clone(), dir: dir.into(), transport })
+            }
+        }
     }
 
-    pub fn there(host: Arc<SshHost>, dir: &str) -> Self {
-        ControlClient { host: host.address.clone(), dir: dir.into(), transport: Transport::Program(host) }
+    /// The daemon in `dir` of this machine.
+    pub async fn local(host: &LocalHost, dir: &str) -> Result<Self, WorldError> {
+        match host.control_stream(dir).await {
+            Ok(stream) => Ok(Self::on_stream(host.address.clone(), dir, stream)),
+            Err(error) => Err(no_daemon(&host.address, dir, &error.to_string())),
+        }
+    }
+
+    fn on_stream(host: HostAddress, dir: &str, stream: UnixStream) -> Self {
+        ControlClient { host, dir: dir.into(), transport: Transport::Stream(BufReader::new(stream)) }
     }
 
     /// Sends a request and waits for the reply. Do not reuse the client after an error.
@@ -47,20 +56,14 @@ impl ControlClient {
         request: &ControlRequest,
         limit: Duration,
     ) -> Result<ControlReply, WorldError> {
-        let mut line = serde_json::to_string(request).map_err(|error| self.failed(&error.to_string()))?;
-        line.push('\n');
+        let line = encode(request).map_err(|reason| self.failed(&reason))?;
         let answer = match &mut self.transport {
             Transport::Program(host) => host.ask_there(&self.dir, &line, limit).await?,
-            Transport::Stream(stream) => match tokio::time::timeout(limit, exchange(stream, &line)).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(error)) => return Err(self.failed(&why_not(&error))),
-                Err(_) => return Err(self.failed(&format!("no reply within {} s", limit.as_secs()))),
-            },
+            Transport::Stream(stream) => {
+                exchange(stream, &line, limit).await.map_err(|reason| self.failed(&reason))?
+            }
         };
-        if answer.is_empty() {
-            return Err(self.failed("connection closed"));
-        }
-        serde_json::from_str(&answer).map_err(|error| self.failed(&format!("invalid reply: {error}")))
+        decode(&answer).map_err(|reason| self.failed(&reason))
     }
 
     fn failed(&self, reason: &str) -> WorldError {
@@ -68,24 +71,10 @@ impl ControlClient {
     }
 }
 
-/// A forwarded socket always opens; if nothing listens at its far end, writing fails.
-fn why_not(error: &std::io::Error) -> String {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
-    match error.kind() {
-        BrokenPipe | ConnectionReset => "nothing listens on its control socket".to_owned(),
-        _ => error.to_string(),
-    }
-}
-
-async fn exchange(stream: &mut BufReader<UnixStream>, line: &str) -> std::io::Result<String> {
-    stream.get_mut().write_all(line.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.take(CONTROL_LINE_MAX_BYTES as u64).read_line(&mut answer).await?;
-    Ok(answer)
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
+
     use super::*;
 
     async fn check(answer: &'static str) -> Result<ControlReply, String> {
@@ -97,7 +86,7 @@ mod tests {
             far.get_mut().write_all(answer.as_bytes()).await.unwrap();
             line
         });
-        let mut client = ControlClient::new("h".parse().unwrap(), "/d", near);
+        let mut client = ControlClient::on_stream("h".parse().unwrap(), "/d", near);
         let reply = client.ask(&ControlRequest::Found, Duration::from_secs(5)).await;
         assert_eq!(daemon.await.unwrap(), "{\"do\":\"found\"}\n");
         reply.map_err(|error| error.to_string())

@@ -4,8 +4,7 @@
 
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
+use super::digest::digest_of;
 use super::program::Program;
 use super::{Host, Input, OnBytes, STEP_LIMIT, Script, WorldError};
 
@@ -89,14 +88,6 @@ pub struct NewFile<'a> {
     pub mode: u32,
     pub operation: &'a str,
     pub replaces: Replaces<'a>,
-}
-
-pub fn digest_of(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Host {

@@ -8,7 +8,7 @@ use dkc_core::ids::HostAddress;
 use tokio::net::UnixStream;
 
 use super::ssh::{drain, feed};
-use super::{ControlClient, Input, Output, Script, WorldError, control};
+use super::{Input, Output, Script, WorldError};
 
 pub struct LocalHost {
     pub address: HostAddress,
@@ -29,12 +29,9 @@ impl LocalHost {
         }
     }
 
-    pub async fn control(&self, dir: &str) -> Result<ControlClient, WorldError> {
-        let path = PathBuf::from(dir).join(dkc_core::config::layout::CONTROL_SOCKET);
-        match UnixStream::connect(&path).await {
-            Ok(stream) => Ok(ControlClient::new(self.address.clone(), dir, stream)),
-            Err(error) => Err(control::no_daemon(&self.address, dir, &error.to_string())),
-        }
+    /// A connection to the control socket of the daemon in `dir`.
+    pub async fn control_stream(&self, dir: &str) -> std::io::Result<UnixStream> {
+        UnixStream::connect(PathBuf::from(dir).join(dkc_core::config::layout::CONTROL_SOCKET)).await
     }
 }
 

@@ -5,6 +5,8 @@
 
 pub mod askpass;
 pub mod control;
+mod control_line;
+mod digest;
 pub mod files;
 pub mod local;
 pub mod login;
@@ -153,8 +155,8 @@ impl Host {
     /// Opens the control socket of the daemon in `dir`.
     pub async fn control(&self, dir: &str) -> Result<ControlClient, WorldError> {
         match self {
-            Host::Ssh(host) => host.control(dir).await,
-            Host::Local(host) => host.control(dir).await,
+            Host::Ssh(host) => ControlClient::over_ssh(host, dir).await,
+            Host::Local(host) => ControlClient::local(host, dir).await,
         }
     }
 }

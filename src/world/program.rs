@@ -13,7 +13,7 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use object::{LittleEndian, pod};
 
 use super::WorldError;
-use super::files::digest_of;
+use super::digest::digest_of;
 
 /// How many hex digits name a program's directory.
 const SHORT_DIGEST: usize = 16;

@@ -8,17 +8,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use dkc_core::control::ControlRequest;
 use dkc_core::ids::HostAddress;
 use dkc_inventory::model::DEFAULT_SSH_PORT;
 use dkc_inventory::observed::Silence;
 use openssh::{ForwardType, Session, Stdio};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::control_line::{self, no_daemon};
 use super::login::{KeyVerdict, Login};
-use super::{ControlClient, Input, OUTPUT_MAX_BYTES, Output, Script, WorldError, askpass, control};
+use super::{Input, OUTPUT_MAX_BYTES, Output, Script, WorldError, askpass};
 
 /// Connect timeout.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -32,6 +34,9 @@ const MASTER_IDLE_S: u32 = 600;
 const MASTER_LIMIT: Duration = Duration::from_secs(5);
 /// Upload chunk between two progress reports.
 const UPLOAD_PIECE_BYTES: usize = 256 * 1024;
+/// For hosts whose sshd does not forward sockets: runs `dkcd ctl` there. The request goes through standard input to keep
+/// values out of the process list.
+const ASK_THERE: &str = r#"exec "$1/dkcd" ctl --dir "$1" -"#;
 
 /// The files of one connection.
 pub struct ConnectionFiles {
@@ -398,21 +403,22 @@ impl SshHost {
         WorldError::Broken { host: self.address.clone(), what, source }
     }
 
-    /// Through a forwarded socket; where sshd forbids that, through `dkcd ctl` on the host.
-    pub async fn control(self: &Arc<Self>, dir: &str) -> Result<ControlClient, WorldError> {
-        if *self.forwards.get_or_try_init(|| self.finds_out_forwarding(dir)).await? {
-            let stream = self.forward(dir).await?;
-            return Ok(ControlClient::new(self.address.clone(), dir, stream));
+    /// A forwarded connection to the control socket of the daemon in `dir`; `None` where sshd forbids that.
+    pub async fn control_stream(&self, dir: &str) -> Result<Option<UnixStream>, WorldError> {
+        match *self.forwards.get_or_try_init(|| self.finds_out_forwarding(dir)).await? {
+            true => self.forward(dir).await.map(Some),
+            false => Ok(None),
         }
-        Ok(ControlClient::there(self.clone(), dir))
     }
 
     /// A forwarded connection that closes at once means that nothing listens there or that sshd forbids forwarding. A query
     /// on the host tells the two apart; while nothing listens it stays unknown.
     async fn finds_out_forwarding(&self, dir: &str) -> Result<bool, WorldError> {
-        let line = format!("{}\n", serde_json::json!({ "do": "status" }));
-        let mut client = ControlClient::new(self.address.clone(), dir, self.forward(dir).await?);
-        if client.ask(&dkc_core::control::ControlRequest::Status, MASTER_LIMIT).await.is_ok() {
+        let broken = |reason: String| no_daemon(&self.address, dir, &reason);
+        let line = control_line::encode(&ControlRequest::Status).map_err(broken)?;
+        let mut stream = BufReader::new(self.forward(dir).await?);
+        let answer = control_line::exchange(&mut stream, &line, MASTER_LIMIT).await;
+        if answer.and_then(|answer| control_line::decode(&answer)).is_ok() {
             return Ok(true);
         }
         self.ask_there(dir, &line, MASTER_LIMIT).await.map(|_| false)
@@ -421,15 +427,14 @@ impl SshHost {
     /// Queries through the daemon's own program on the host.
     pub async fn ask_there(&self, dir: &str, line: &str, limit: Duration) -> Result<String, WorldError> {
         let input = Input::Bytes(line.as_bytes());
-        let script =
-            Script { what: "ask the daemon", text: control::ASK_THERE, arguments: &[dir], input, limit };
+        let script = Script { what: "ask the daemon", text: ASK_THERE, arguments: &[dir], input, limit };
         let output = self.run(script).await?;
         // An error reply has its own exit status, but it is a reply.
         match output.stdout.is_empty() {
             false => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
             true => {
                 let said = String::from_utf8_lossy(&output.stderr);
-                Err(control::no_daemon(&self.address, dir, said.lines().last().unwrap_or("no output").trim()))
+                Err(no_daemon(&self.address, dir, said.lines().last().unwrap_or("no output").trim()))
             }
         }
     }
@@ -441,17 +446,13 @@ impl SshHost {
         let near = self.master.with_extension(name);
         let forward = self.session.request_port_forward(ForwardType::Local, unix(&near), unix(&far));
         if !matches!(tokio::time::timeout(MASTER_LIMIT, forward).await, Ok(Ok(()))) {
-            return Err(control::no_daemon(
-                &self.address,
-                dir,
-                "the SSH master refused to forward its socket",
-            ));
+            return Err(no_daemon(&self.address, dir, "the SSH master refused to forward its socket"));
         }
         let stream = UnixStream::connect(&near).await;
         // The open connection no longer needs the listener.
         let _ = self.session.close_port_forward(ForwardType::Local, unix(&near), unix(&far)).await;
         let _ = std::fs::remove_file(&near);
-        stream.map_err(|error| control::no_daemon(&self.address, dir, &error.to_string()))
+        stream.map_err(|error| no_daemon(&self.address, dir, &error.to_string()))
     }
 
     pub async fn is_alive(&self) -> bool {

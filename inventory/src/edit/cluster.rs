@@ -6,6 +6,7 @@ use dkc_core::config::{PARAMETERS, Parameter, Parameters, Setting};
 use dkc_core::ids::{ClusterId, ClusterName, MemberNo, NodeAddress, NodeId, NodeUuid};
 
 use super::error::plural;
+use super::unknown::unknown_cluster;
 use super::{EditError, Edited, Fresh};
 use crate::model::{Cluster, Host, Inventory, Server};
 
@@ -291,9 +292,4 @@ pub fn unregister_cluster(inventory: &Inventory, request: &UnregisterCluster) ->
         host.group.retain(|group| group != request.name.as_str());
     }
     Ok(Edited::from(inventory, after, Vec::new()))
-}
-
-pub(crate) fn unknown_cluster(inventory: &Inventory, name: &ClusterName) -> EditError {
-    let known = inventory.clusters.keys().map(|c| c.to_string()).collect();
-    EditError::UnknownCluster { name: name.clone(), known }
 }

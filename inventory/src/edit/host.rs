@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use dkc_core::ids::HostAddress;
 
+use super::unknown::unknown_host;
 use super::{Change, EditError, Edited, check_data_dir, check_group, check_pin, check_user};
-use crate::model::{DEFAULT_SSH_PORT, DEFAULT_USER, Host, Inventory};
+use crate::model::{DEFAULT_SSH_PORT, DEFAULT_USER, Host, Inventory, NodeName};
 
 /// `register host [-u USER] [-p PORT] [-g GROUP]… HOST…`. `None` means the default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -175,12 +176,7 @@ pub fn unregister_hosts(inventory: &Inventory, hosts: &[HostAddress]) -> Result<
             return Err(EditError::InUse {
                 what: format!("host {address}"),
                 by: nodes.iter().map(|node| node.spoken()).collect(),
-                first: nodes
-                    .iter()
-                    .map(super::slave::unregister_words)
-                    .collect::<BTreeSet<_>>()
-                    .into_iter()
-                    .collect(),
+                first: nodes.iter().map(unregister_words).collect::<BTreeSet<_>>().into_iter().collect(),
             });
         }
         after.hosts.remove(address);
@@ -198,9 +194,10 @@ pub fn set_pins(inventory: &Inventory, address: &HostAddress, pins: &[String]) -
     modify_host(inventory, &change)
 }
 
-pub(crate) fn unknown_host(inventory: &Inventory, name: &HostAddress) -> EditError {
-    EditError::UnknownHost {
-        name: name.clone(),
-        known: inventory.hosts.keys().map(|h| h.to_string()).collect(),
+/// The command that unregisters a node.
+fn unregister_words(node: &NodeName) -> String {
+    match node {
+        NodeName::Server(cluster, _) => format!("unregister cluster -n {cluster}"),
+        NodeName::Slave(_, id) => format!("unregister slave --id {id}"),
     }
 }

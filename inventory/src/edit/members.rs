@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 
 use dkc_core::ids::{ClusterName, MemberNo, NodeAddress, NodeId, NodeUuid};
 
-use super::cluster::{once_each, register_unknown_hosts, unknown_cluster};
+use super::cluster::{once_each, register_unknown_hosts};
+use super::unknown::unknown_cluster;
 use super::{EditError, Edited, Fresh};
 use crate::model::{Cluster, Inventory, Server};
 

@@ -8,6 +8,7 @@ mod members;
 mod pair;
 mod record;
 mod slave;
+mod unknown;
 mod words;
 
 use uuid::Uuid;
@@ -15,21 +16,19 @@ use uuid::Uuid;
 pub use cluster::{
     ModifyCluster, RegisterCluster, UnregisterCluster, modify_cluster, register_cluster, unregister_cluster,
 };
-pub(crate) use cluster::{check_parameters, check_shape, unknown_cluster};
+pub(crate) use cluster::{check_parameters, check_shape};
 pub use error::EditError;
 pub(crate) use error::plural;
+pub(crate) use host::check_host;
 pub use host::{ModifyHost, RegisterHosts, modify_host, register_hosts, set_pins, unregister_hosts};
-pub(crate) use host::{check_host, unknown_host};
 pub use members::{add_members, remove_members};
-pub use pair::{
-    DEFAULT_LISTEN, ModifyPair, RegisterPair, UnregisterPair, modify_pair, register_pair, unregister_pair,
-};
+pub use pair::{ModifyPair, RegisterPair, UnregisterPair, modify_pair, register_pair, unregister_pair};
 pub(crate) use pair::{check_free, check_own};
 pub use record::{forget_deployed, keep_recorded, record_deployed, record_founded};
-pub(crate) use slave::unknown_slave;
 pub use slave::{
     ModifySlave, RegisterSlave, UnregisterSlave, modify_slave, register_slave, unregister_slave,
 };
+pub(crate) use unknown::{unknown_cluster, unknown_host, unknown_slave};
 pub(crate) use words::{check_data_dir, check_group, check_listen, check_pin, check_user};
 
 use crate::model::Inventory;

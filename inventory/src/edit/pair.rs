@@ -3,14 +3,10 @@
 use dkc_core::config::{Pair, Protocol};
 use dkc_core::ids::{Namespace, SlaveId};
 
-use super::slave::unknown_slave;
+use super::unknown::unknown_slave;
 use super::{EditError, Edited, check_listen};
 use crate::model::{Inventory, Slave};
-
-/// memcached's default address.
-pub const DEFAULT_LISTEN: &str = "127.0.0.1:11211";
-/// Where they look for Redis.
-pub const DEFAULT_LISTEN_REDIS: &str = "127.0.0.1:6379";
+use crate::protocol::{default_listen, protocol_word};
 
 /// `register pair --id N [--listen ADDRESS:PORT] [--protocol memcache|redis] [--namespace NS]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,13 +54,6 @@ pub fn register_pair(inventory: &Inventory, request: &RegisterPair) -> Result<Ed
     Ok(Edited::from(inventory, after, lines))
 }
 
-fn default_listen(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Memcache => DEFAULT_LISTEN,
-        Protocol::Redis => DEFAULT_LISTEN_REDIS,
-    }
-}
-
 fn deploy_note(slave: &Slave, id: SlaveId) -> Vec<String> {
     match slave.deployed {
         Some(_) => vec![format!("slave {id}: run deploy to apply the change")],
@@ -84,7 +73,7 @@ fn same_or_different(
     }
     let mut differences = Vec::new();
     if present.protocol != wanted.protocol {
-        differences.push(format!("current protocol: {}", crate::show::protocol_word(present.protocol)));
+        differences.push(format!("current protocol: {}", protocol_word(present.protocol)));
     }
     if present.namespace != wanted.namespace {
         differences.push(format!("current namespace: {}", present.namespace));

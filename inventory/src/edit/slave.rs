@@ -2,10 +2,9 @@
 
 use dkc_core::ids::{ClusterName, HostAddress, NodeUuid, SlaveId};
 
-use super::cluster::unknown_cluster;
-use super::host::unknown_host;
+use super::unknown::{unknown_cluster, unknown_host, unknown_slave};
 use super::{Change, EditError, Edited, Fresh};
-use crate::model::{Inventory, NodeName, Slave};
+use crate::model::{Inventory, Slave};
 
 /// `register slave --cluster NAME [--id N] [--host HOST]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,16 +132,4 @@ pub fn unregister_slave(inventory: &Inventory, request: &UnregisterSlave) -> Res
     let mut after = inventory.clone();
     after.slaves.remove(&request.id);
     Ok(Edited::from(inventory, after, Vec::new()))
-}
-
-pub(crate) fn unknown_slave(inventory: &Inventory, id: SlaveId) -> EditError {
-    EditError::UnknownSlave { id, known: inventory.slaves.keys().map(|id| id.to_string()).collect() }
-}
-
-/// The command that unregisters a node.
-pub(super) fn unregister_words(node: &NodeName) -> String {
-    match node {
-        NodeName::Server(cluster, _) => format!("unregister cluster -n {cluster}"),
-        NodeName::Slave(_, id) => format!("unregister slave --id {id}"),
-    }
 }

@@ -5,8 +5,6 @@ mod cluster;
 mod host;
 mod slave;
 
-use dkc_core::config::Protocol;
-
 pub use cluster::{ClusterFilter, list_clusters, show_clusters};
 pub use host::{HostFilter, list_hosts, show_hosts};
 pub use slave::{PairFilter, SlaveFilter, list_pairs, list_slaves, show_pairs, show_slaves};
@@ -34,14 +32,6 @@ impl Shown {
     fn push(&mut self, fields: Vec<(String, Document)>, row: Vec<String>) {
         self.documents.push(Document::Map(fields));
         self.rows.push(row);
-    }
-}
-
-/// The protocol's name on the command line.
-pub fn protocol_word(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Memcache => "memcache",
-        Protocol::Redis => "redis",
     }
 }
 

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use dkc_core::config::Pair;
 use dkc_core::ids::{ClusterName, HostAddress, Namespace, SlaveId};
 
-use super::{Shown, field, protocol_word};
+use super::{Shown, field};
 use crate::document::Document;
 use crate::edit::{EditError, unknown_cluster, unknown_slave};
 use crate::model::{Inventory, Slave, this_machine};
+use crate::protocol::protocol_word;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SlaveFilter {

@@ -15,7 +15,6 @@ use crate::error::{CommandError, Exit, codes};
 use crate::session::Session;
 use crate::store::Store;
 use crate::ui::{Format, Listing};
-use crate::{batch, repl};
 
 /// First port to try: away from the ports of a real cluster.
 const FIRST_PORT: u16 = 18_020;
@@ -74,7 +73,8 @@ async fn up(session: &mut Session, args: &Args) -> Result<(), CommandError> {
     let mut settings = session.defaults.clone();
     settings.yes = true;
     let (ui, interrupt) = (session.ui.clone(), session.interrupt.clone());
-    let mut inner = Session::new(store, ui, settings, interrupt, session.is_interactive);
+    let mut inner =
+        Session::new(store, ui, settings, interrupt, session.is_interactive, session.command_loop);
     inner.is_playground = true;
     inner.shows_plans = false;
     let made = make(&mut inner, &place, args).await;
@@ -172,13 +172,11 @@ async fn play(outer: &Session, inner: &mut Session, place: &PlaygroundDir, args:
     inner.defaults = outer.defaults.clone();
     inner.settings = outer.defaults.clone();
     inner.shows_plans = true;
-    if inner.is_interactive {
-        // `up --keep` only brings it up.
-        let only_up = args.keep && args.action == Some(PlaygroundAction::Up);
-        return if only_up { Exit::Done } else { Box::pin(repl::interact(inner)).await };
+    // `up --keep` only brings it up.
+    if inner.is_interactive && args.keep && args.action == Some(PlaygroundAction::Up) {
+        return Exit::Done;
     }
-    // A batch reads its own lines; here only piped input is read.
-    Box::pin(batch::run(inner, batch::Source::Standard)).await
+    (inner.command_loop)(inner).await
 }
 
 fn introduce(inner: &Session, place: &PlaygroundDir, args: &Args) {

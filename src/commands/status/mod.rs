@@ -13,7 +13,7 @@ use dkc_inventory::plan::Target;
 
 use dkc_inventory::status::{ClusterReport, SlaveReport, State};
 
-use crate::cli::Noun;
+use crate::arguments::Noun;
 use crate::error::{CommandError, Exit};
 use crate::observe::{OnView, Scope};
 use crate::operation;
@@ -58,7 +58,7 @@ pub struct Args {
     #[arg(long)]
     pub long: bool,
     /// Refresh every TIME (default: 2s) until Ctrl-C
-    #[arg(long, value_name = "TIME", value_parser = crate::cli::parse_duration, num_args = 0..=1,
+    #[arg(long, value_name = "TIME", value_parser = crate::arguments::parse_duration, num_args = 0..=1,
         default_missing_value = "2s", require_equals = true)]
     pub watch: Option<std::time::Duration>,
 }

@@ -7,20 +7,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
-
+use crate::complete::{Shell, completion_script};
 use crate::error::{CommandError, codes};
 use crate::session::Session;
-
-/// The variable by which a shell's script asks `dkc` for completions.
-pub const COMPLETE_VARIABLE: &str = "DKC_COMPLETE";
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Shell {
-    Bash,
-    Zsh,
-    Fish,
-}
 
 /// Write completion scripts and man pages into a directory
 #[derive(Debug, clap::Args)]
@@ -29,8 +18,8 @@ pub struct Args {
     pub dir: PathBuf,
 }
 
-pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
-    let files = files().map_err(|e| CommandError::bug(format!("cannot generate files: {e}")))?;
+pub async fn run(session: &mut Session, args: Args, program: &clap::Command) -> Result<(), CommandError> {
+    let files = files(program).map_err(|e| CommandError::bug(format!("cannot generate files: {e}")))?;
     for (path, text) in &files {
         write(&args.dir.join(path), text).map_err(|e| {
             CommandError::new(&codes::INVENTORY_UNWRITABLE, format!("cannot write {path}"))
@@ -49,37 +38,17 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 /// Every generated file: its path in the project, and its text.
-pub fn files() -> std::io::Result<Vec<(String, String)>> {
+pub fn files(program: &clap::Command) -> std::io::Result<Vec<(String, String)>> {
     let mut files = Vec::new();
     for (shell, name) in [(Shell::Bash, "bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")] {
         files.push((format!("completions/dkc.{name}"), completion_script(shell)?));
     }
     // Not built: the options that every command has then stay on the page of dkc alone.
-    let program = crate::cli::program();
-    files.push(("man/dkc.1".into(), program_page(&program)?));
+    files.push(("man/dkc.1".into(), program_page(program)?));
     for verb in program.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         files.push((format!("man/dkc-{}.1", verb.get_name()), verb_page(verb)?));
     }
     Ok(files)
-}
-
-/// The script that a shell reads to complete `dkc`.
-pub fn completion_script(shell: Shell) -> std::io::Result<String> {
-    let mut script = Vec::new();
-    let completer: &dyn EnvCompleter = match shell {
-        Shell::Bash => &Bash,
-        Shell::Zsh => &Zsh,
-        Shell::Fish => &Fish,
-    };
-    completer.write_registration(COMPLETE_VARIABLE, "dkc", "dkc", "dkc", &mut script)?;
-    String::from_utf8(script).map_err(std::io::Error::other)
-}
-
-/// Answers a shell that asks for completions; false when this run is an ordinary one.
-pub fn answer_completion() -> bool {
-    let completing = clap_complete::CompleteEnv::with_factory(crate::cli::program).var(COMPLETE_VARIABLE);
-    let here = std::env::current_dir().ok();
-    completing.try_complete(std::env::args_os(), here.as_deref()).unwrap_or(true)
 }
 
 /// The page of `dkc` itself: its options, and what there is to type.
@@ -92,7 +61,7 @@ fn program_page(program: &clap::Command) -> std::io::Result<String> {
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
     let mut text = String::from_utf8(page).map_err(std::io::Error::other)?;
-    text.push_str(&preformatted("COMMANDS", &crate::commands::help::overview()));
+    text.push_str(&preformatted("COMMANDS", &super::help::overview(program)));
     text.push_str(&ending(program));
     text.push_str(".SH FILES\n.TP\n\\fIinventory.yaml\\fR\nthe inventory, in the inventory directory\n");
     text.push_str(
@@ -171,7 +140,7 @@ mod tests {
     /// `UPDATE=1 cargo test` writes the files instead of comparing them.
     #[test]
     fn the_committed_completions_and_man_pages_are_what_the_parser_says() {
-        let files = files().expect("generated");
+        let files = files(&crate::cli::program()).expect("generated");
         let is_update = std::env::var_os("UPDATE").is_some();
         for (path, text) in &files {
             if is_update {

@@ -1,0 +1,116 @@
+//! Arguments that many commands share: the flags that every line may carry, what a command is about, and how a time is written.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use dkc_core::ids::{ClusterName, MemberNo, SlaveId};
+
+use crate::ui::Format;
+
+/// Help heading of the flags that every command accepts.
+pub const EVERYWHERE: &str = "Global options";
+
+/// Flags that any command may carry, on the command line and in a line of the prompt.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Settings {
+    /// Output format: table, yaml, json or jsonl (default: depends on the command)
+    #[arg(short = 'o', long = "output", global = true, value_name = "FORMAT", hide_possible_values = true,
+        help_heading = EVERYWHERE)]
+    pub output: Option<Format>,
+    /// Apply without asking (not enough for a plan that loses data)
+    #[arg(short = 'y', long, global = true, help_heading = EVERYWHERE)]
+    pub yes: bool,
+    /// Confirmation word for a plan that loses data, such as c0@g42
+    #[arg(long, global = true, value_name = "WORD", help_heading = EVERYWHERE)]
+    pub confirm: Option<String>,
+    /// Run all checks and show the plan; change nothing
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub dry_run: bool,
+    /// With --dry-run: exit 10 when changes are pending
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub exit_code: bool,
+    /// Show everything: every step of a plan, all that is known of a node
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub long: bool,
+    /// Timeout per host reply, such as 5s or 500ms
+    #[arg(long, global = true, value_name = "TIME", value_parser = parse_duration, help_heading = EVERYWHERE)]
+    pub timeout: Option<Duration>,
+}
+
+impl Settings {
+    /// These settings overridden by a line's own flags. `--yes` and `--confirm` apply to one line only, unless the
+    /// program was started with them.
+    pub fn overlaid(&self, line: &Settings) -> Settings {
+        Settings {
+            output: line.output.or(self.output),
+            yes: line.yes || self.yes,
+            confirm: line.confirm.clone().or_else(|| self.confirm.clone()),
+            dry_run: line.dry_run || self.dry_run,
+            exit_code: line.exit_code || self.exit_code,
+            long: line.long || self.long,
+            timeout: line.timeout.or(self.timeout),
+        }
+    }
+}
+
+/// The nouns of commands about running things. `css` and `memcache` are the ancestor's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Noun {
+    /// Hosts
+    Host,
+    /// Clusters and their servers
+    #[value(alias = "css")]
+    Cluster,
+    /// Slaves
+    #[value(alias = "memcache")]
+    Slave,
+}
+
+/// A cluster, or some of its servers.
+#[derive(Debug, Clone, Args)]
+pub struct ClusterTarget {
+    /// Cluster name (default: the one chosen with use, or the only one)
+    #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
+        add = crate::complete::clusters())]
+    pub name: Option<ClusterName>,
+    /// Only this member; repeatable
+    #[arg(short = 'N', long = "no", value_name = "NO")]
+    pub no: Vec<MemberNo>,
+}
+
+/// Slaves by their ids.
+#[derive(Debug, Clone, Args)]
+pub struct SlaveTarget {
+    /// The slave's id; repeatable (default: all slaves)
+    #[arg(long, value_name = "ID", add = crate::complete::slaves())]
+    pub id: Vec<SlaveId>,
+}
+
+/// `5s`, `500ms`, `2m`, or a bare number of seconds.
+pub fn parse_duration(word: &str) -> Result<Duration, String> {
+    let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 =
+        digits.parse().map_err(|_| "expected a number with a unit, such as 5s, 500ms or 2m".to_owned())?;
+    match &word[digits.len()..] {
+        "ms" => Ok(Duration::from_millis(number)),
+        "" | "s" => Ok(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs).ok_or_else(|| "too long".to_owned()),
+        unit => Err(format!("unknown unit '{unit}'; use s, ms or m")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit_or_is_in_seconds() {
+        let table = [("5", Some(5_000)), ("5s", Some(5_000)), ("500ms", Some(500)), ("2m", Some(120_000))];
+        for (word, want) in table {
+            assert_eq!(parse_duration(word).ok().map(|d| d.as_millis()), want, "{word}");
+        }
+        for word in ["", "s", "5h", "-1", "1.5s"] {
+            assert!(parse_duration(word).is_err(), "{word}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Which code a command runs and what it touches: the only place besides `enum Command` that lists all verbs.
+
+use crate::cli::{self, Command};
+use crate::commands::*;
+use crate::error::CommandError;
+use crate::session::Session;
+
+/// What a command touches. It decides auditing and the effect of Ctrl-C.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Reads only: not audited, Ctrl-C ends it at once.
+    Read,
+    /// Changes the inventory on this machine.
+    Local,
+    /// Changes hosts or data; the first Ctrl-C stops it at the next safe point.
+    Remote,
+    /// Opens its own prompt; Ctrl-C goes to the commands there.
+    Nested,
+}
+
+impl Command {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Command::Register(_)
+            | Command::Unregister(_)
+            | Command::Modify(_)
+            | Command::Undo(_)
+            | Command::Trust(trust::Args::Update { .. })
+            | Command::Plan(plan::Args::Discard { .. })
+            | Command::Lock(lock::Args::Break) => Kind::Local,
+            Command::Ring(args) if args.is_changing() => Kind::Remote,
+            Command::Data(args) if args.is_changing() => Kind::Remote,
+            Command::Deploy(_)
+            | Command::Start(_)
+            | Command::Stop(_)
+            | Command::Restart(_)
+            | Command::Destroy(_)
+            | Command::Grow(_)
+            | Command::Shrink(_)
+            | Command::Replace(_)
+            | Command::Plan(plan::Args::Apply { .. })
+            | Command::Exec(_)
+            | Command::Resume(_) => Kind::Remote,
+            Command::Playground(_) => Kind::Nested,
+            _ => Kind::Read,
+        }
+    }
+}
+
+/// Runs one command.
+pub async fn dispatch(session: &mut Session, command: Command) -> Result<(), CommandError> {
+    match command {
+        Command::Register(args) => register::run(session, args).await,
+        Command::Unregister(args) => unregister::run(session, args).await,
+        Command::Modify(args) => modify::run(session, args).await,
+        Command::Show(args) => show::run(session, args).await,
+        Command::List(args) => list::run(session, args).await,
+        Command::History(args) => history::run(session, args).await,
+        Command::Undo(args) => undo::run(session, args).await,
+        Command::Check(args) => check::run(session, args).await,
+        Command::Deploy(args) => deploy::run(session, args).await,
+        Command::Start(args) => start::run(session, args).await,
+        Command::Stop(args) => stop::run(session, args).await,
+        Command::Restart(args) => restart::run(session, args).await,
+        Command::Grow(args) => grow::run(session, args).await,
+        Command::Shrink(args) => shrink::run(session, args).await,
+        Command::Replace(args) => replace::run(session, args).await,
+        Command::Plan(args) => plan::run(session, args).await,
+        Command::Destroy(args) => destroy::run(session, args).await,
+        Command::Status(args) => status::run(session, args).await,
+        Command::Ring(args) => ring::run(session, args).await,
+        Command::Data(args) => data::run(session, args).await,
+        Command::Bench(args) => bench::run(session, args).await,
+        Command::Playground(args) => playground::run(session, args).await,
+        Command::Exec(args) => exec::run(session, args).await,
+        Command::Logs(args) => logs::run(session, args).await,
+        Command::Trust(args) => trust::run(session, args).await,
+        Command::Resume(args) => resume::run(session, args).await,
+        Command::Use(args) => r#use::run(session, args).await,
+        Command::Set(args) => set::run(session, args).await,
+        Command::Audit(args) => audit::run(session, args).await,
+        Command::Lock(args) => lock::run(session, args).await,
+        Command::Symbolize(args) => symbolize::run(session, args).await,
+        Command::Explain(args) => explain::run(session, args).await,
+        Command::Completion(args) => completion::run(session, args).await,
+        Command::Help(args) => help::run(session, args, cli::line()).await,
+        Command::Quit(args) => quit::run(session, args).await,
+        Command::Generate(args) => generate::run(session, args, &cli::program()).await,
+    }
+}

@@ -1,0 +1,11 @@
+//! SHA-256 as hosts print it, by which files and programs are told apart.
+
+use sha2::{Digest, Sha256};
+
+pub fn digest_of(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
