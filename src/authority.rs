@@ -2,12 +2,12 @@
 //! 0600) and never leaves this machine. It signs the certificate of every node. *Invariant:* a leaf says role,
 //! cluster and node in a URI, and authorisation rests on that, never on a common name. Absent: any network.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use dkc_core::ids::{ClusterId, ClusterName, NodeUuid};
+use dkcd::durable_file;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
@@ -215,13 +215,7 @@ fn read(path: &Path) -> Result<String, AuthorityError> {
 /// Whole and synced, with its mode from the first byte on: a key is never readable by others, not for a moment.
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), AuthorityError> {
     let failed = |source| AuthorityError::File { what: "write", path: path.to_owned(), source };
-    let part = path.with_extension("part");
-    let _ = std::fs::remove_file(&part);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&part).map_err(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    std::fs::rename(&part, path).map_err(failed)?;
-    let dir = path.parent().unwrap_or(Path::new("."));
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
+    durable_file::replace(path, text.as_bytes(), mode).map_err(failed)
 }
 
 #[cfg(test)]

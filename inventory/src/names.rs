@@ -9,8 +9,11 @@ const DISTANCE_MAX: usize = 2;
 /// The registered names closest to `word`: all at the smallest distance, in order.
 pub fn nearest(word: &str, known: impl IntoIterator<Item = String>) -> Vec<String> {
     let reach = (word.chars().count() / 3).clamp(1, DISTANCE_MAX);
-    let mut ranked: Vec<(usize, String)> =
-        known.into_iter().map(|name| (distance(word, &name), name)).filter(|(d, _)| *d <= reach).collect();
+    let mut ranked: Vec<(usize, String)> = known
+        .into_iter()
+        .map(|name| (strsim::levenshtein(word, &name), name))
+        .filter(|(d, _)| *d <= reach)
+        .collect();
     ranked.sort();
     let best = ranked.first().map_or(0, |(distance, _)| *distance);
     ranked.into_iter().filter(|(d, _)| *d == best).take(SUGGESTIONS_MAX).map(|(_, name)| name).collect()
@@ -23,22 +26,6 @@ pub fn suggestion(word: &str, known: impl IntoIterator<Item = String>, noun: &st
         true => vec![format!("list {noun}")],
         false => vec![format!("did you mean {}?", near.join(", ")), format!("list {noun}")],
     }
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ pub fn config_digest(config: &NodeConfig) -> String {
 
 /// SHA-256 of a text, in hex.
 pub fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(text))
 }
 
 /// `dkcd@c0-0.service`.

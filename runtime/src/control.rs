@@ -15,6 +15,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
+use crate::unix_socket;
+
 /// Connections at once: people and the shell need a handful; bounds the memory that callers can take.
 const CONNECTIONS_MAX: usize = 32;
 /// A caller that says nothing for this long is closed.
@@ -42,16 +44,10 @@ pub fn open(path: &Path) -> Result<UnixListener, ControlError> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fail)?;
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(fail)?;
     }
-    if path.exists() {
-        match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => return Err(ControlError::InUse(path.to_owned())),
-            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path).map_err(fail)?,
-            Err(e) => return Err(fail(e)),
-        }
-    }
-    let listener = UnixListener::bind(path).map_err(fail)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(fail)?;
-    Ok(listener)
+    unix_socket::bind(path, 0o600).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => ControlError::InUse(path.to_owned()),
+        _ => fail(error),
+    })
 }
 
 /// Accepts and answers until the task is dropped.

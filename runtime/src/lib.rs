@@ -15,6 +15,7 @@ pub mod control;
 #[cfg(not(feature = "simulation"))]
 pub mod crash;
 pub mod daemon;
+pub mod durable_file;
 pub mod fatal;
 #[cfg(not(feature = "simulation"))]
 pub mod log;
@@ -36,6 +37,7 @@ pub mod storage;
 pub mod storage;
 pub mod supervise;
 pub mod task;
+pub mod unix_socket;
 
 /// Runs `dkcd` with the arguments after the program's name.
 pub fn main_from(arguments: Vec<std::ffi::OsString>) -> std::process::ExitCode {

@@ -20,6 +20,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::daemon::{DirectoryLock, LockError};
+use crate::durable_file;
 use crate::fatal;
 
 /// The log file is set aside at this size; the last ones are kept.
@@ -205,9 +206,8 @@ impl Supervisor<'_> {
     fn note_restart(&mut self, why: &str) {
         self.restarts += 1;
         let path = self.directory.join(layout::RESTARTS);
-        let unfinished = path.with_extension("tmp");
         let text = format!("{} {why}\n", self.restarts);
-        let _ = fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, &path));
+        let _ = durable_file::replace(&path, text.as_bytes(), 0o644);
     }
 
     /// Waits for the daemon; passes on an order to stop, and kills a daemon that does not follow it.

@@ -7,7 +7,7 @@ use dkc_inventory::check::{self, Finding, Grade};
 use dkc_inventory::model::{Inventory, NodeName};
 use dkc_inventory::sides::{self, Side};
 
-use crate::arguments::Noun;
+use crate::arguments::{Noun, OnlyCluster};
 use crate::authority;
 use crate::error::{CommandError, Exit, codes};
 use crate::observe::Scope;
@@ -30,10 +30,8 @@ pub struct Args {
     /// Only these: HOST, @GROUP, CLUSTER or CLUSTER/NO
     #[arg(value_name = "SELECTOR", add = crate::complete::selectors())]
     pub selectors: Vec<String>,
-    /// Only this cluster
-    #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
-        add = crate::complete::clusters())]
-    pub name: Option<ClusterName>,
+    #[command(flatten)]
+    pub of: OnlyCluster,
     /// Only hosts in this group
     #[arg(short = 'g', long, value_name = "GROUP", add = crate::complete::groups())]
     pub group: Vec<String>,
@@ -68,7 +66,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
 fn hosts(inventory: &Inventory, args: &Args) -> Result<BTreeSet<HostAddress>, CommandError> {
     let mut words = args.selectors.clone();
     words.extend(args.group.iter().map(|group| format!("@{group}")));
-    words.extend(args.name.iter().map(|name| name.to_string()));
+    words.extend(args.of.name.iter().map(|name| name.to_string()));
     let selected = Selected::parse(inventory, &words)?;
     let is_meant = |node: &NodeName| match args.noun {
         Some(Noun::Cluster) => node.is_server(),

@@ -1,9 +1,10 @@
 //! `destroy`: removes nodes and their data from hosts. They stay registered, as before the first deploy: a destroyed
 //! cluster can be deployed and started again, empty, or be unregistered.
 
-use dkc_core::ids::{ClusterName, SlaveId};
+use dkc_core::ids::SlaveId;
 use dkc_inventory::plan::{self, DestroyRequest, DestroyTarget};
 
+use crate::arguments::NamedCluster;
 use crate::error::CommandError;
 use crate::operation::{self, Record};
 use crate::session::Session;
@@ -21,10 +22,8 @@ pub enum Args {
     /// Remove all servers of a cluster; all its data is lost
     #[command(alias = "css")]
     Cluster {
-        /// Cluster name; required, the cluster chosen with use does not apply
-        #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"],
-            add = crate::complete::clusters())]
-        name: ClusterName,
+        #[command(flatten)]
+        of: NamedCluster,
         /// Also remove its slaves
         #[arg(long)]
         with_slaves: bool,
@@ -46,7 +45,7 @@ pub enum Args {
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let (target, with_roots) = match args {
-        Args::Cluster { name, with_slaves, with_programs } => {
+        Args::Cluster { of: NamedCluster { name }, with_slaves, with_programs } => {
             (DestroyTarget::Cluster { name, with_slaves }, with_programs)
         }
         Args::Slave { id, with_programs } => (DestroyTarget::Slave { id }, with_programs),

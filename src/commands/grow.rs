@@ -1,8 +1,9 @@
 //! `grow`: new members join a running cluster; data moves once.
 
-use dkc_core::ids::{ClusterName, NodeAddress};
+use dkc_core::ids::NodeAddress;
 
 use super::membership::{self, HowArgs, Wanted};
+use crate::arguments::OfCluster;
 use crate::error::CommandError;
 use crate::session::Session;
 
@@ -16,10 +17,8 @@ use crate::session::Session;
     after_help = "EXAMPLES\n  grow -n c0 10.77.0.14:8020\n  grow -n c0 10.77.0.14 10.77.0.15 --dry-run\n  grow -n c0 10.77.0.14 --stage"
 )]
 pub struct Args {
-    /// Cluster name (default: the one chosen with use, or the only one)
-    #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
-        add = crate::complete::clusters())]
-    pub name: Option<ClusterName>,
+    #[command(flatten)]
+    pub of: OfCluster,
     /// New servers (default port: 8020)
     #[arg(required = true, value_name = "HOST:PORT", add = crate::complete::hosts())]
     pub servers: Vec<NodeAddress>,
@@ -29,7 +28,7 @@ pub struct Args {
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let wanted = Wanted {
-        cluster: session.cluster_name(args.name.as_ref())?,
+        cluster: session.cluster_name(args.of.name.as_ref())?,
         come: args.servers,
         leave: Vec::new(),
         allow_no_tolerance: args.how.allow_no_tolerance,

@@ -1,10 +1,11 @@
 //! `logs`: the last lines of node logs, and where each log is.
 
-use dkc_core::ids::{ClusterName, MemberNo, SlaveId};
+use dkc_core::ids::{MemberNo, SlaveId};
 use dkc_inventory::model::{Inventory, NodeName, node_dir};
 use dkc_inventory::plan::Target;
 use serde::Serialize;
 
+use crate::arguments::OfCluster;
 use crate::error::{CommandError, codes};
 use crate::observe;
 use crate::operation;
@@ -16,10 +17,8 @@ use crate::world::{World, WorldError};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES\n  logs -n c0\n  logs -n c0 --no 1 --lines 200\n  logs --id 0")]
 pub struct Args {
-    /// Cluster name (default: the one chosen with use, or the only one)
-    #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
-        add = crate::complete::clusters())]
-    pub name: Option<ClusterName>,
+    #[command(flatten)]
+    pub of: OfCluster,
     /// Only this member
     #[arg(short = 'N', long = "no", value_name = "NO")]
     pub no: Vec<MemberNo>,
@@ -42,9 +41,10 @@ struct Log {
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let target = match args.id.is_empty() {
-        true => {
-            Target::Servers { cluster: session.cluster_name(args.name.as_ref())?, numbers: args.no.clone() }
-        }
+        true => Target::Servers {
+            cluster: session.cluster_name(args.of.name.as_ref())?,
+            numbers: args.no.clone(),
+        },
         false => Target::Slaves { ids: args.id.clone() },
     };
     let inventory = session.inventory()?;

@@ -1,9 +1,10 @@
 //! `replace`: a new member replaces an old one, which may be running, stopped or lost.
 
-use dkc_core::ids::{ClusterName, MemberNo, NodeAddress};
+use dkc_core::ids::{MemberNo, NodeAddress};
 use dkc_inventory::plan;
 
 use super::membership::{self, HowArgs, Wanted};
+use crate::arguments::OfCluster;
 use crate::error::CommandError;
 use crate::operation;
 use crate::session::Session;
@@ -17,10 +18,8 @@ use crate::session::Session;
     after_help = "EXAMPLES\n  replace -n c0 --no 2 --address 10.77.0.14:8020\n  replace -n c0 --no 2 --address 10.77.0.14 --dry-run"
 )]
 pub struct Args {
-    /// Cluster name (default: the one chosen with use, or the only one)
-    #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
-        add = crate::complete::clusters())]
-    pub name: Option<ClusterName>,
+    #[command(flatten)]
+    pub of: OfCluster,
     /// Member to replace
     #[arg(short = 'N', long = "no", value_name = "NO")]
     pub no: MemberNo,
@@ -32,7 +31,7 @@ pub struct Args {
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
-    let cluster = session.cluster_name(args.name.as_ref())?;
+    let cluster = session.cluster_name(args.of.name.as_ref())?;
     plan::check_replacement(&session.inventory()?, &cluster, args.no, &args.address)
         .map_err(operation::refused("replace"))?;
     let wanted = Wanted {

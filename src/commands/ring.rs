@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use dkc_core::control::{ControlReply, ControlRequest};
-use dkc_core::ids::{ClusterName, MemberNo};
+use dkc_core::ids::MemberNo;
 use dkc_inventory::model::{Inventory, NodeName, node_dir};
 use dkc_inventory::plan::{self, RingRequest, RingWord, Target};
 use serde::Serialize;
 
+use crate::arguments::OfCluster;
 use crate::error::{CommandError, Exit, codes};
 use crate::observe;
 use crate::operation::{self, Record};
@@ -28,10 +29,8 @@ use crate::world::{World, WorldError};
 pub struct Args {
     /// Query or change
     pub word: Word,
-    /// Cluster name (default: the one chosen with use, or the only one)
-    #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
-        add = crate::complete::clusters())]
-    pub name: Option<ClusterName>,
+    #[command(flatten)]
+    pub of: OfCluster,
     /// Member; repeatable (default for queries: all)
     #[arg(short = 'N', long = "no", value_name = "NO")]
     pub no: Vec<MemberNo>,
@@ -140,7 +139,7 @@ async fn change(session: &mut Session, word: RingWord, args: Args) -> Result<(),
     if args.take_over && word != RingWord::AbortMerge {
         return Err(usage("--take-over requires abortmerge".into()));
     }
-    let cluster = session.cluster_name(args.name.as_ref())?;
+    let cluster = session.cluster_name(args.of.name.as_ref())?;
     let everyone = Target::Servers { cluster: cluster.clone(), numbers: Vec::new() };
     let hosts = everyone.hosts(&session.inventory()?).map_err(operation::refused("ring"))?;
     let (inventory, observed) = operation::observe(session, hosts).await?;
@@ -158,7 +157,7 @@ async fn change(session: &mut Session, word: RingWord, args: Args) -> Result<(),
 
 async fn ask_all(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let target =
-        Target::Servers { cluster: session.cluster_name(args.name.as_ref())?, numbers: args.no.clone() };
+        Target::Servers { cluster: session.cluster_name(args.of.name.as_ref())?, numbers: args.no.clone() };
     let inventory = session.inventory()?;
     let nodes = target.nodes(&inventory).map_err(operation::refused("ring"))?;
     session.world.expect(inventory.hosts.iter());

@@ -5,6 +5,7 @@ use dkc_core::ids::{ClusterName, HostAddress, Namespace, SlaveId};
 use dkc_inventory::model::Inventory;
 use dkc_inventory::show::{self, ClusterFilter, HostFilter, PairFilter, SlaveFilter};
 
+use crate::arguments::OfCluster;
 use crate::error::CommandError;
 use crate::session::Session;
 use crate::ui::{Format, Listing};
@@ -90,9 +91,8 @@ pub struct PairWords {
 
 #[derive(Debug, clap::Args)]
 pub struct ConfigWords {
-    /// Cluster name (default: the one chosen with use, or the only one)
-    #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"], add = crate::complete::clusters())]
-    pub name: Option<ClusterName>,
+    #[command(flatten)]
+    pub of: OfCluster,
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
@@ -109,7 +109,7 @@ pub fn listing(session: &Session, inventory: &Inventory, what: &Args) -> Result<
         Args::Cluster(words) => show::show_clusters(inventory, &words.filter())?.into(),
         Args::Slave(words) => show::show_slaves(inventory, &words.filter())?.into(),
         Args::Pair(words) => show::show_pairs(inventory, &words.filter())?.into(),
-        Args::Config(words) => parameters(inventory, &session.cluster_name(words.name.as_ref())?)?,
+        Args::Config(words) => parameters(inventory, &session.cluster_name(words.of.name.as_ref())?)?,
     })
 }
 

@@ -1,8 +1,9 @@
 //! `shrink`: members leave a running cluster after their data has moved to the remaining ones.
 
-use dkc_core::ids::{ClusterName, MemberNo};
+use dkc_core::ids::MemberNo;
 
 use super::membership::{self, HowArgs, Wanted};
+use crate::arguments::NamedCluster;
 use crate::error::CommandError;
 use crate::session::Session;
 
@@ -16,10 +17,8 @@ use crate::session::Session;
     after_help = "EXAMPLES\n  shrink -n c0 --no 3\n  shrink -n c0 --no 3 --no 4 --dry-run\n  shrink -n c0 --no 4 --stage"
 )]
 pub struct Args {
-    /// Cluster name; required, the cluster chosen with use does not apply
-    #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
-        add = crate::complete::clusters())]
-    pub name: ClusterName,
+    #[command(flatten)]
+    pub of: NamedCluster,
     /// Member to remove; repeatable
     #[arg(short = 'N', long = "no", value_name = "NO", required = true)]
     pub no: Vec<MemberNo>,
@@ -29,7 +28,7 @@ pub struct Args {
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let wanted = Wanted {
-        cluster: args.name,
+        cluster: args.of.name,
         come: Vec::new(),
         leave: args.no,
         allow_no_tolerance: args.how.allow_no_tolerance,

@@ -42,7 +42,7 @@ pub async fn run_target(session: &mut Session, target: Target) -> Result<(), Com
 
 /// The servers that a cluster command targets.
 pub fn servers(session: &Session, target: &ClusterTarget) -> Result<Target, CommandError> {
-    let cluster = session.cluster_name(target.name.as_ref())?;
+    let cluster = session.cluster_name(target.of.name.as_ref())?;
     Ok(Target::Servers { cluster, numbers: target.no.clone() })
 }
 

@@ -1,9 +1,10 @@
 //! `unregister`: removes entries from the inventory. It does not touch hosts, so it refuses installed entries unless the
 //! operator chooses to clean up by hand.
 
-use dkc_core::ids::{ClusterName, HostAddress, SlaveId};
+use dkc_core::ids::{HostAddress, SlaveId};
 use dkc_inventory::edit::{self, ModifyCluster, UnregisterCluster, UnregisterPair, UnregisterSlave};
 
+use crate::arguments::{NamedCluster, OfCluster};
 use crate::error::CommandError;
 use crate::session::Session;
 
@@ -22,9 +23,8 @@ pub enum Args {
     /// Unregister a cluster
     #[command(alias = "css")]
     Cluster {
-        /// Cluster name; required, the cluster chosen with use does not apply
-        #[arg(short = 'n', long, value_name = "NAME", add = crate::complete::clusters())]
-        name: ClusterName,
+        #[command(flatten)]
+        of: NamedCluster,
         /// Unregister it although it is installed on hosts; you clean up there
         #[arg(long)]
         forget: bool,
@@ -50,10 +50,8 @@ pub enum Args {
     },
     /// Reset a cluster's parameters to their defaults
     Config {
-        /// Cluster name (default: the one chosen with use, or the only one)
-        #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"],
-            add = crate::complete::clusters())]
-        name: Option<ClusterName>,
+        #[command(flatten)]
+        of: OfCluster,
         /// Parameters to reset
         #[arg(required = true, value_name = "KEY")]
         parameters: Vec<String>,
@@ -63,7 +61,7 @@ pub enum Args {
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     match args {
         Args::Host { hosts } => session.edit(|inventory| edit::unregister_hosts(inventory, &hosts)),
-        Args::Cluster { name, forget } => {
+        Args::Cluster { of: NamedCluster { name }, forget } => {
             let request = UnregisterCluster { name, forget };
             session.edit(|inventory| edit::unregister_cluster(inventory, &request))?;
             session.current_cluster.take_if(|current| *current == request.name);
@@ -77,7 +75,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
             let request = UnregisterPair { id, listen };
             session.edit(|inventory| edit::unregister_pair(inventory, &request))
         }
-        Args::Config { name, parameters } => {
+        Args::Config { of: OfCluster { name }, parameters } => {
             let name = session.cluster_name(name.as_ref())?;
             let request = ModifyCluster {
                 name,

@@ -120,7 +120,7 @@ impl AppendLock {
 }
 
 fn digest(line: &str) -> String {
-    Sha256::digest(line.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(line))
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use dkcd::durable_file;
+
 use crate::error::{Code, CommandError, codes};
 
 /// Mode of all files: hosts, users and pins are private.
@@ -40,22 +42,8 @@ fn broken(path: &Path, cause: String) -> CommandError {
 
 /// Replaces a file atomically. After success the new text survives a power cut; on failure the old text remains.
 pub fn replace(path: &Path, text: &str) -> Result<(), CommandError> {
-    let temporary = path.with_extension(format!("part-{}", std::process::id()));
-    let written = write_and_rename(&temporary, path, text);
-    if written.is_err() {
-        // Best-effort cleanup of the temporary file.
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written.map_err(|e| cannot(&codes::INVENTORY_UNWRITABLE, "write", path, &e))
-}
-
-fn write_and_rename(temporary: &Path, path: &Path, text: &str) -> std::io::Result<()> {
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(temporary, path)?;
-    sync_dir_of(path)
+    durable_file::replace(path, text.as_bytes(), FILE_MODE)
+        .map_err(|e| cannot(&codes::INVENTORY_UNWRITABLE, "write", path, &e))
 }
 
 /// Adds one line at the end of a file, durably.
@@ -65,7 +53,7 @@ pub fn append_line(path: &Path, line: &str) -> Result<(), CommandError> {
         let mut file = OpenOptions::new().append(true).create(true).mode(FILE_MODE).open(path)?;
         file.write_all(format!("{line}\n").as_bytes())?;
         file.sync_data()?;
-        if is_new { sync_dir_of(path) } else { Ok(()) }
+        if is_new { durable_file::sync_directory_of(path) } else { Ok(()) }
     };
     append().map_err(|e| cannot(&codes::INVENTORY_UNWRITABLE, "write", path, &e))
 }
@@ -82,14 +70,6 @@ pub fn make_private_dir(dir: &Path) -> Result<(), CommandError> {
         .mode(DIR_MODE)
         .create(dir)
         .map_err(|e| cannot(&codes::INVENTORY_UNWRITABLE, "create the directory", dir, &e))
-}
-
-/// Syncs a directory: without it a power cut may undo a rename.
-fn sync_dir_of(path: &Path) -> std::io::Result<()> {
-    match path.parent() {
-        Some(dir) => File::open(dir)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 pub fn cannot(code: &'static Code, verb: &str, path: &Path, error: &std::io::Error) -> CommandError {

@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex};
 use dkc_core::ids::HostAddress;
 use dkc_inventory::model;
 use tokio::sync::{Notify, OwnedMutexGuard};
+use zeroize::Zeroizing;
 
 /// A password. It is never printed and is overwritten on drop.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     pub fn new(text: String) -> Self {
-        Secret(text)
+        Secret(Zeroizing::new(text))
     }
     pub fn reveal(&self) -> &str {
         &self.0
@@ -27,14 +28,6 @@ impl std::fmt::Debug for Secret {
         f.write_str("Secret(…)")
     }
 }
-impl Drop for Secret {
-    fn drop(&mut self) {
-        let mut bytes = std::mem::take(&mut self.0).into_bytes();
-        bytes.fill(0);
-        std::hint::black_box(&bytes);
-    }
-}
-
 /// Asks the person at the terminal. Calls block, so they are made on a blocking thread.
 pub trait Asker: Send + Sync {
     fn is_terminal(&self) -> bool;

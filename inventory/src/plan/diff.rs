@@ -1,9 +1,11 @@
 //! A small unified diff for plans. Values of fields that look like secrets are masked, although planned files should not
 //! contain any.
 
+use similar::{ChangeTag, TextDiff};
+
 /// Context lines around a change.
 const CONTEXT_LINES: usize = 2;
-/// Bounds the comparison table; planned files have about sixty lines.
+/// Longer files are not compared; planned files have about sixty lines.
 const LINES_MAX: usize = 2_000;
 
 /// The changed lines with context; empty if nothing differs. A new file is described by its size only.
@@ -11,11 +13,11 @@ pub fn unified(before: Option<&str>, after: &str) -> String {
     let Some(before) = before else {
         return format!("(new, {} lines)\n", after.lines().count());
     };
-    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
-    if old.len() > LINES_MAX || new.len() > LINES_MAX {
-        return format!("(replaced, {} lines before, {} after)\n", old.len(), new.len());
+    let (old, new) = (before.lines().count(), after.lines().count());
+    if old.max(new) > LINES_MAX {
+        return format!("(replaced, {old} lines before, {new} after)\n");
     }
-    let lines = compare(&old, &new);
+    let lines = compare(before, after);
     let is_near = |index: usize| {
         let from = index.saturating_sub(CONTEXT_LINES);
         lines[from..lines.len().min(index + CONTEXT_LINES + 1)].iter().any(|(mark, _)| *mark != ' ')
@@ -34,32 +36,18 @@ pub fn unified(before: Option<&str>, after: &str) -> String {
     out.strip_suffix(" …\n").map(String::from).unwrap_or(out)
 }
 
-/// Each line with `-`, `+` or a space, by the longest common subsequence.
-fn compare<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<(char, &'a str)> {
-    let mut common = vec![vec![0_u32; new.len() + 1]; old.len() + 1];
-    for i in (0..old.len()).rev() {
-        for j in (0..new.len()).rev() {
-            common[i][j] = match old[i] == new[j] {
-                true => common[i + 1][j + 1] + 1,
-                false => common[i + 1][j].max(common[i][j + 1]),
-            };
-        }
-    }
-    let (mut i, mut j) = (0, 0);
-    let mut lines = Vec::new();
-    while i < old.len() || j < new.len() {
-        if i < old.len() && j < new.len() && old[i] == new[j] {
-            lines.push((' ', old[i]));
-            (i, j) = (i + 1, j + 1);
-        } else if i < old.len() && (j == new.len() || common[i + 1][j] >= common[i][j + 1]) {
-            lines.push(('-', old[i]));
-            i += 1;
-        } else {
-            lines.push(('+', new[j]));
-            j += 1;
-        }
-    }
-    lines
+/// Each line with `-`, `+` or a space.
+fn compare(before: &str, after: &str) -> Vec<(char, String)> {
+    let diff = TextDiff::from_lines(before, after);
+    let marked = |change: similar::Change<&str>| {
+        let mark = match change.tag() {
+            ChangeTag::Delete => '-',
+            ChangeTag::Insert => '+',
+            ChangeTag::Equal => ' ',
+        };
+        (mark, change.value().trim_end_matches('\n').to_owned())
+    };
+    diff.iter_all_changes().map(marked).collect()
 }
 
 fn masked(line: &str) -> String {

@@ -18,6 +18,7 @@ use super::follow_meta::{OpenError, targets};
 use super::server::{Server, make_hello};
 use crate::config::{ConfigError, InUse};
 use crate::control::{self, ControlError};
+use crate::durable_file;
 use crate::fatal;
 use crate::log::{LogError, LogOptions, SharedLog};
 use crate::net::{Alpn, Identity, Listener, NodeRole, Peers, Tls, TlsError};
@@ -95,13 +96,9 @@ pub fn initialise(directory: &Path, uuid: NodeUuid) -> Result<bool, StartError> 
     let fail = |source| StartError::File { path: path.clone(), source };
     let folder = directory.join(layout::DATA_DIR);
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(fail)?;
-    let unfinished = path.with_extension("tmp");
-    let write = || -> io::Result<()> {
-        std::fs::write(&unfinished, format!("{uuid}\n"))?;
-        std::fs::File::open(&unfinished)?.sync_all()?;
-        std::fs::rename(&unfinished, &path)?;
-        std::fs::File::open(&folder)?.sync_all()?;
-        std::fs::File::open(directory)?.sync_all()
+    let write = || {
+        durable_file::replace(&path, format!("{uuid}\n").as_bytes(), 0o600)?;
+        durable_file::sync_directory_of(&folder)
     };
     write().map_err(fail)?;
     Ok(true)

@@ -1,7 +1,6 @@
 //! Where applications connect: a port on loopback or a Unix socket.
 
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,6 +15,7 @@ use super::connection::serve;
 use super::protocol::{Protocol, Service};
 use super::statistics::add;
 use super::timeouts::Noted;
+use crate::unix_socket;
 
 /// The pause after `accept` failed (out of file descriptors, say), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -124,17 +124,9 @@ impl Socket {
     }
 }
 
-/// Removes a stale socket: one on which nobody answers.
+/// Open to every user of the host, like a port on loopback; the directory's mode restricts it.
+const SOCKET_MODE: u32 = 0o666;
+
 fn open_unix(path: &Path) -> io::Result<Socket> {
-    if path.exists() {
-        match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
-            Err(error) => return Err(error),
-        }
-    }
-    let listener = UnixListener::bind(path)?;
-    // Open to every user of the host, like a port on loopback; the directory's mode restricts it.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o666))?;
-    Ok(Socket::Unix(listener, path.to_owned()))
+    Ok(Socket::Unix(unix_socket::bind(path, SOCKET_MODE)?, path.to_owned()))
 }

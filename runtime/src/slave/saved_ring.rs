@@ -3,7 +3,7 @@
 //!
 //! *Invariant:* these files are optional: when they are missing or damaged, the configuration is enough.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,11 +14,14 @@ use dkc_core::wire::{decode_ring, encode_ring};
 use serde::{Deserialize, Serialize};
 
 use super::Slave;
+use crate::durable_file;
 
 /// In the data directory: the last ring map, as it came over the wire.
 const RING_FILE: &str = "ring";
 /// In the data directory: the servers of that map, for people too.
 const SERVERS_FILE: &str = "servers.yaml";
+/// Neither is a secret.
+const FILE_MODE: u32 = 0o644;
 
 /// The content of `servers.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,8 +94,8 @@ fn save(data: &Path, ring: &RingMap) -> io::Result<()> {
     let servers = ring.nodes.iter().map(entry_of).collect();
     let file = ServersFile { cluster_id: ring.cluster, ring_version: ring.version, servers };
     let yaml = serde_yaml::to_string(&file).map_err(io::Error::other)?;
-    replace(&data.join(SERVERS_FILE), yaml.as_bytes())?;
-    replace(&data.join(RING_FILE), &encode_ring(ring))
+    durable_file::replace(&data.join(SERVERS_FILE), yaml.as_bytes(), FILE_MODE)?;
+    durable_file::replace(&data.join(RING_FILE), &encode_ring(ring), FILE_MODE)
 }
 
 fn entry_of(node: &Node) -> ServerEntry {
@@ -103,15 +106,6 @@ fn entry_of(node: &Node) -> ServerEntry {
         address: node.address.clone(),
         zone: node.zone.clone(),
     }
-}
-
-/// The old content or the new, never a part.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file = std::fs::File::create(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)
 }
 
 #[cfg(test)]

@@ -3,11 +3,13 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
 
 use dkc_core::config::layout;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::Signal;
 
-use crate::lab::{Lab, Server, wait_for};
+use crate::lab::{Lab, Server, TIMEOUT, wait_for};
 
 /// Ends what `supervise` started, also when the test fails.
 struct Supervised<'a>(&'a Server);
@@ -122,4 +124,24 @@ fn a_daemon_that_cannot_start_is_given_up_with_the_reason() {
     wait_for("the reason is written", || path.exists());
     let why = fs::read_to_string(path).expect("readable");
     assert!(why.contains("exit status: 78") && why.contains("no data yet"), "{why}");
+}
+
+#[test]
+fn systemd_is_told_when_the_daemon_serves_lives_and_stops() {
+    let mut lab = Lab::new(1, 1, |_| {});
+    let path = lab.servers[0].directory.join("notify");
+    let systemd = UnixDatagram::bind(&path).expect("a socket");
+    systemd.set_read_timeout(Some(TIMEOUT)).expect("a limit");
+    let socket = format!("NOTIFY_SOCKET={}", path.display());
+    lab.servers[0].start_under(&["env", &socket, "WATCHDOG_USEC=200000"]);
+    let mut buffer = [0; 256];
+    let mut heard = || {
+        let count = systemd.recv(&mut buffer).expect("a word from the daemon");
+        String::from_utf8_lossy(&buffer[..count]).trim().to_owned()
+    };
+    while heard() != "READY=1" {}
+    assert_eq!([heard(), heard()], ["WATCHDOG=1", "WATCHDOG=1"], "again and again");
+    lab.servers[0].signal(Signal::SIGTERM);
+    while heard() != "STOPPING=1" {}
+    assert_eq!(lab.servers[0].stop(), 0);
 }

@@ -1,17 +1,16 @@
 //! `modify cluster` and `modify config`.
 
-use dkc_core::ids::ClusterName;
 use dkc_inventory::edit::{self, ModifyCluster};
 
+use crate::arguments::OfCluster;
 use crate::commands::register::parse_parameters;
 use crate::error::CommandError;
 use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Cluster name (default: the one chosen with use, or the only one)
-    #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"], add = crate::complete::clusters())]
-    pub name: Option<ClusterName>,
+    #[command(flatten)]
+    pub of: OfCluster,
     /// Number of replicas; only before the first start
     #[arg(long, value_name = "COUNT")]
     pub replicas: Option<u32>,
@@ -28,9 +27,8 @@ pub struct Args {
 
 #[derive(Debug, clap::Args)]
 pub struct ConfigArgs {
-    /// Cluster name (default: the one chosen with use, or the only one)
-    #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"], add = crate::complete::clusters())]
-    pub name: Option<ClusterName>,
+    #[command(flatten)]
+    pub of: OfCluster,
     /// Parameters to set
     #[arg(value_name = "KEY=VALUE", required_unless_present = "reset", add = crate::complete::parameters())]
     pub parameters: Vec<String>,
@@ -41,7 +39,7 @@ pub struct ConfigArgs {
 
 pub fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let request = ModifyCluster {
-        name: session.cluster_name(args.name.as_ref())?,
+        name: session.cluster_name(args.of.name.as_ref())?,
         replicas: args.replicas,
         tablets: args.tablets,
         set: parse_parameters(&args.parameters)?,
@@ -51,6 +49,6 @@ pub fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
 }
 
 pub fn run_config(session: &mut Session, args: ConfigArgs) -> Result<(), CommandError> {
-    let ConfigArgs { name, parameters, reset } = args;
-    run(session, Args { name, replicas: None, tablets: None, parameters, reset })
+    let ConfigArgs { of, parameters, reset } = args;
+    run(session, Args { of, replicas: None, tablets: None, parameters, reset })
 }

@@ -3,24 +3,23 @@
 use std::collections::BTreeMap;
 
 use dkc_core::config::Setting;
-use dkc_core::ids::ClusterName;
 use dkc_inventory::edit::{self, ModifyCluster};
 
+use crate::arguments::OfCluster;
 use crate::error::{CommandError, codes};
 use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Cluster name (default: the one chosen with use, or the only one)
-    #[arg(short = 'n', long, value_name = "NAME", aliases = ["cluster", "css"], add = crate::complete::clusters())]
-    pub name: Option<ClusterName>,
+    #[command(flatten)]
+    pub of: OfCluster,
     /// Parameters to set
     #[arg(required = true, value_name = "KEY=VALUE", add = crate::complete::parameters())]
     pub parameters: Vec<String>,
 }
 
 pub fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
-    let name = session.cluster_name(args.name.as_ref())?;
+    let name = session.cluster_name(args.of.name.as_ref())?;
     let set = parse_parameters(&args.parameters)?;
     let request = ModifyCluster { name, replicas: None, tablets: None, set, unset: Vec::new() };
     session.edit(|inventory| edit::modify_cluster(inventory, &request))

@@ -13,7 +13,7 @@ use dkc_inventory::plan::Target;
 
 use dkc_inventory::status::{ClusterReport, SlaveReport, State};
 
-use crate::arguments::Noun;
+use crate::arguments::{Noun, OnlyCluster};
 use crate::error::{CommandError, Exit};
 use crate::observe::{OnView, Scope};
 use crate::operation;
@@ -38,10 +38,8 @@ pub struct Args {
     /// Only these: HOST, @GROUP, CLUSTER or CLUSTER/NO
     #[arg(value_name = "SELECTOR", add = crate::complete::selectors())]
     pub selectors: Vec<String>,
-    /// Only this cluster
-    #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
-        add = crate::complete::clusters())]
-    pub name: Option<ClusterName>,
+    #[command(flatten)]
+    pub of: OnlyCluster,
     /// Only this member of the cluster
     #[arg(short = 'N', long = "no", value_name = "NO")]
     pub no: Vec<MemberNo>,
@@ -153,10 +151,10 @@ async fn once(session: &mut Session, args: &Args) -> Result<(), CommandError> {
 fn wanted(inventory: &Inventory, args: &Args) -> Result<StatusScope, CommandError> {
     let selected = Selected::parse(inventory, &args.selectors)?;
     check_names(inventory, args)?;
-    let is_everything = args.selectors.is_empty() && args.name.is_none() && args.id.is_empty();
+    let is_everything = args.selectors.is_empty() && args.of.name.is_none() && args.id.is_empty();
     let wants = |noun: Noun| args.noun.is_none_or(|asked| asked == noun);
     let is_meant = |node: &NodeName| {
-        let is_named = args.name.as_ref() == Some(node.cluster());
+        let is_named = args.of.name.as_ref() == Some(node.cluster());
         let is_slave = matches!(node, NodeName::Slave(_, id) if args.id.contains(id));
         is_everything || is_named || is_slave || selected.means(inventory, node)
     };
@@ -187,7 +185,7 @@ fn wanted(inventory: &Inventory, args: &Args) -> Result<StatusScope, CommandErro
 /// Unregistered names are an error, not an empty answer.
 fn check_names(inventory: &Inventory, args: &Args) -> Result<(), CommandError> {
     let refused = operation::refused("status");
-    if let Some(cluster) = &args.name {
+    if let Some(cluster) = &args.of.name {
         let target = Target::Servers { cluster: cluster.clone(), numbers: args.no.clone() };
         target.nodes(inventory).map_err(&refused)?;
     }
