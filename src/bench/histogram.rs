@@ -1,9 +1,9 @@
-//! Latencies of a load in microseconds, right to one part in a hundred.
+//! Latencies of a load in microseconds, right to one part in a thousand.
 
 use hdrhistogram::Histogram as Counts;
 
 /// Significant digits of a latency.
-const DIGITS: u8 = 2;
+const DIGITS: u8 = 3;
 /// Longer latencies are counted as this one: a day.
 const LATENCY_MAX_US: u64 = 86_400_000_000;
 
