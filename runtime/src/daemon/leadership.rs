@@ -20,6 +20,10 @@ const LOOKS_TO_SKIP: u32 = 10;
 /// Handing everything away before a stop: a few milliseconds for each tablet, when the others are well.
 const TRANSFER_ALL_MAX: Duration = Duration::from_secs(5);
 const TRANSFER_ALL_LOOK: Duration = Duration::from_millis(20);
+/// A server that has just come back is given leadership only after slaves had the time to connect to it again.
+const STEADY_MIN: Duration = Duration::from_secs(2);
+/// A server that was prepared for a stop that does not come takes leadership again after this time.
+const PREPARED_MAX: Duration = Duration::from_secs(30);
 
 impl Server {
     /// Hands leaderships to the preferred leaders, for as long as it is polled.
@@ -55,7 +59,8 @@ impl Server {
             return None;
         }
         let preferred = self.ring()?.place_of(group.id.tablet()?)?.preferred_leader;
-        (preferred != self.node && self.can_lead(group, preferred)).then_some(preferred)
+        let is_steady = self.up_for(preferred).is_some_and(|up| up >= STEADY_MIN);
+        (preferred != self.node && is_steady && self.can_lead(group, preferred)).then_some(preferred)
     }
 
     fn can_lead(&self, group: &Group, node: NodeId) -> bool {
@@ -65,25 +70,45 @@ impl Server {
             && group.caught_up(LAG_MAX_ENTRIES).contains(&node)
     }
 
-    /// Hands all leadership away. Ends when this node leads nothing any more, or when nobody could take the rest.
+    /// Hands all leadership away, for a stop that is about to come.
+    pub async fn prepare_stop(self: &Arc<Self>) {
+        self.transfer_all_leadership().await;
+        let server = self.clone();
+        crate::task::spawn(async move {
+            tokio::time::sleep(PREPARED_MAX).await;
+            if !*server.stop.borrow() {
+                server.is_stopping.store(false, Ordering::Relaxed);
+            }
+        });
+    }
+
+    /// Hands all leadership away. Ends when others are seen to lead, or when nobody could take the rest.
     pub async fn transfer_all_leadership(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
         self.decline_leadership().await;
         let until = Instant::now() + TRANSFER_ALL_MAX;
+        // Only of what was led here it is waited for that others lead it.
+        let mut led: Vec<Arc<Group>> =
+            self.all_groups().into_iter().filter(|group| group.is_leader()).collect();
         loop {
-            let led: Vec<Arc<Group>> =
-                self.all_groups().into_iter().filter(|group| group.is_leader()).collect();
+            led.retain(|group| group.leader().is_none_or(|leader| leader == self.node));
             if led.is_empty() {
                 tracing::info!("leads nothing any more");
                 return;
             }
-            if Instant::now() >= until || led.iter().all(|group| self.successor(group).is_none()) {
+            if Instant::now() >= until || led.iter().all(|group| !self.may_have_successor(group)) {
                 tracing::warn!(groups = led.len(), "nobody could take over the leadership of some groups");
                 return;
             }
             self.offer_leadership().await;
             tokio::time::sleep(TRANSFER_ALL_LOOK).await;
         }
+    }
+
+    /// Somebody could lead, now or once it has caught up.
+    fn may_have_successor(&self, group: &Group) -> bool {
+        let may_lead = |node: &NodeId| *node != self.node && self.is_up(*node) && !self.is_draining(*node);
+        group.voters().iter().any(may_lead)
     }
 
     /// Asks those who can to take over what this node leads; whoever could not is asked again at the next call.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dkc_core::ids::{GroupId, NodeId};
+use dkc_core::ids::{GroupId, NodeId, NodeUuid};
 use dkc_core::wire::Kind;
 use tokio::time::Instant;
 
@@ -17,7 +17,7 @@ pub const BEGIN_META: &[u8] = b"\x01begin-meta";
 const STOPPING: &[u8] = b"\x01stopping";
 const DONE: &[u8] = b"\x01done";
 
-/// How long a peer that said so gets no leadership; a node stops within seconds.
+/// How long a peer that said so gets no leadership, unless it connects anew: then it has started again.
 const DRAINING_MAX: Duration = Duration::from_secs(30);
 /// How often lost connections are looked after.
 const LOOK: Duration = Duration::from_secs(1);
@@ -58,6 +58,19 @@ impl Server {
     pub fn is_draining(&self, node: NodeId) -> bool {
         let draining = self.draining.lock().expect("lock is never poisoned: panic aborts");
         draining.get(&node).is_some_and(|until| Instant::now() < *until)
+    }
+
+    /// A server has opened a connection: what it said before it stopped is over.
+    pub fn has_come_back(&self, uuid: NodeUuid) {
+        let Some(ring) = self.ring() else { return };
+        if let Some(node) = ring.nodes.iter().find(|node| node.uuid == uuid) {
+            self.draining.lock().expect("lock is never poisoned: panic aborts").remove(&node.node_id);
+        }
+    }
+
+    /// How long the connection to the node has stood.
+    pub fn up_for(&self, node: NodeId) -> Option<Duration> {
+        self.transport.link(node)?.connected_for()
     }
 
     /// Whether a connection to the node stands; this node itself is always up.

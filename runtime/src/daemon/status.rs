@@ -102,7 +102,7 @@ impl Server {
 
 fn tablet_status(group: &Group) -> Option<TabletStatus> {
     let progress = group.progress();
-    let (counted, _) = group.machine.read([Read::Count { namespace: Default::default() }].iter());
+    let (counted, _) = group.machine.read([Read::Count { namespace: Default::default() }].iter(), 0);
     let (records, bytes) = match counted.first() {
         Some(Reply::Count { records, bytes }) => (*records, *bytes),
         _ => (0, 0),

@@ -32,6 +32,9 @@ use super::tls::{Alpn, Identity, explain};
 pub const QUEUE_SOFT_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Above this many queued bytes `send` refuses. Two of the largest frames fit.
 pub const QUEUE_MAX_BYTES: usize = 2 * FRAME_MAX_BYTES;
+/// Above this many queued bytes there is no room for large answers. The rest up to `QUEUE_MAX_BYTES` is for small ones, which are
+/// of other requests than those that filled the queue.
+const QUEUE_LARGE_MAX_BYTES: usize = QUEUE_MAX_BYTES / 2;
 /// Set aside when the room for reads is used up; frames share it, without copying.
 const READ_BYTES: usize = 64 * 1024;
 /// Least room for one read.
@@ -64,6 +67,8 @@ struct Shared {
     work: Notify,
     /// Senders that wait for room sleep here.
     room: Notify,
+    /// Whoever sends more than a batch of answers holds it, one after the other.
+    bulk: Arc<tokio::sync::Mutex<()>>,
     /// The reader, to be woken when the connection is closed from this side.
     reader: AtomicWaker,
     received_count: AtomicU64,
@@ -138,6 +143,19 @@ impl Sender {
         }
     }
 
+    /// Waits for its turn among those who send much, and until there is room in the queue.
+    pub async fn turn_of_bulk(&self) -> TurnOfBulk {
+        let turn = self.shared.bulk.clone().lock_owned().await;
+        self.ready().await;
+        TurnOfBulk { _turn: turn }
+    }
+
+    /// False while so much is queued that only small frames should follow.
+    pub fn has_room_for_large(&self) -> bool {
+        let queue = self.shared.queue();
+        queue.buffer.len() + queue.writing_bytes <= QUEUE_LARGE_MAX_BYTES
+    }
+
     /// What is queued is still written, then both directions end.
     pub fn close(&self, why: &str) {
         self.shared.close(why);
@@ -152,6 +170,11 @@ impl Sender {
     pub fn received_count(&self) -> u64 {
         self.shared.received_count.load(Ordering::Relaxed)
     }
+}
+
+/// Others who send much wait until it is dropped.
+pub struct TurnOfBulk {
+    _turn: tokio::sync::OwnedMutexGuard<()>,
 }
 
 /// Appends one frame, or nothing when it comes out too large for the other side.
@@ -287,6 +310,7 @@ pub(crate) fn open(stream: Stream) -> (FrameReader, Sender) {
         queue: Mutex::new(Queue { buffer: BytesMut::new(), writing_bytes: 0, closed: None }),
         work: Notify::new(),
         room: Notify::new(),
+        bulk: Arc::default(),
         reader: AtomicWaker::new(),
         received_count: AtomicU64::new(0),
     });

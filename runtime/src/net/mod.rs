@@ -29,7 +29,7 @@ use std::sync::Arc;
 use dkc_core::wire::Refusal;
 
 pub use client::{Client, Receive};
-pub use connection::{Connection, FrameReader, Sender};
+pub use connection::{Connection, FrameReader, Sender, TurnOfBulk};
 pub use handshakes::MemberSources;
 pub use listener::{Admit, Listener};
 pub use peers::{Link, LinkState, Peers};

@@ -78,7 +78,7 @@ enum State {
     Idle,
     /// Receivers see a change when the attempt has ended.
     Connecting(watch::Receiver<()>),
-    Connected(Client),
+    Connected(Client, Instant),
 }
 
 struct Inner {
@@ -112,7 +112,7 @@ impl Link {
     pub fn current(self: &Arc<Self>) -> Result<Client, NetError> {
         let mut inner = self.lock();
         match &inner.state {
-            State::Connected(client) if client.is_open() => return Ok(client.clone()),
+            State::Connected(client, _) if client.is_open() => return Ok(client.clone()),
             State::Connecting(_) => {
                 return Err(NetError::not_sent(format_args!("connecting to {}", self.target.address)));
             }
@@ -127,7 +127,7 @@ impl Link {
         let mut ended = {
             let mut inner = self.lock();
             match &inner.state {
-                State::Connected(client) if client.is_open() => return Ok(client.clone()),
+                State::Connected(client, _) if client.is_open() => return Ok(client.clone()),
                 State::Connecting(ended) => ended.clone(),
                 _ => self.begin(&mut inner)?,
             }
@@ -136,7 +136,7 @@ impl Link {
         let _ = ended.changed().await;
         let inner = self.lock();
         match &inner.state {
-            State::Connected(client) => Ok(client.clone()),
+            State::Connected(client, _) => Ok(client.clone()),
             _ => Err(inner
                 .error
                 .clone()
@@ -148,10 +148,18 @@ impl Link {
         matches!(self.lock().state, State::Connecting(_))
     }
 
+    /// How long the connection has stood, if it does.
+    pub fn connected_for(&self) -> Option<Duration> {
+        match &self.lock().state {
+            State::Connected(client, since) if client.is_open() => Some(since.elapsed()),
+            _ => None,
+        }
+    }
+
     pub fn state(&self) -> LinkState {
         let inner = self.lock();
         match &inner.state {
-            State::Connected(client) => match client.closed() {
+            State::Connected(client, _) => match client.closed() {
                 None => LinkState { is_connected: true, error: None, is_removed: false },
                 Some(why) => {
                     LinkState { is_connected: false, error: Some(why.to_string()), is_removed: false }
@@ -212,7 +220,7 @@ impl Link {
                 tracing::info!(server = %self.target.address, protocol = self.shared.alpn.as_str(), "connected");
                 // A server that accepts and closes at once must not be asked in a tight loop either.
                 inner.not_before = Some(Instant::now() + BACKOFF_MIN);
-                inner.state = State::Connected(client);
+                inner.state = State::Connected(client, Instant::now());
                 inner.failures = 0;
                 inner.error = Some(NetError::not_sent("the connection was lost"));
             }

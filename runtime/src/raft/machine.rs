@@ -104,13 +104,24 @@ impl Machine {
         }
     }
 
-    /// Answers from one applied state, which is named. Whether it may be told is the caller's to find out.
-    pub fn read<'a>(&self, reads: impl Iterator<Item = &'a Read>) -> (Vec<Reply>, Option<LogId>) {
+    /// Answers from one applied state, which is named. Whether it may be told is the caller's to find out. At least one is
+    /// answered, and no further one once the values of the replies take so many bytes.
+    pub fn read<'a>(
+        &self,
+        reads: impl Iterator<Item = &'a Read>,
+        bytes_max: usize,
+    ) -> (Vec<Reply>, Option<LogId>) {
         let state = self.read_state();
         let Kind::Tablet(tablet) = &state.kind else { panic!("group {} has no records to read", self.group) };
-        let replies = reads
-            .map(|read| tablet.read(&self.store, read).unwrap_or_else(|error| crate::fatal::disk(&error)))
-            .collect();
+        let (mut replies, mut bytes) = (Vec::new(), 0);
+        for read in reads {
+            let reply = tablet.read(&self.store, read).unwrap_or_else(|error| crate::fatal::disk(&error));
+            bytes += reply.value_bytes();
+            replies.push(reply);
+            if bytes >= bytes_max {
+                break;
+            }
+        }
         (replies, state.applied)
     }
 

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use dkc_core::config::ReadPolicy;
 use dkc_core::ids::NodeId;
-use dkc_core::kv::Read;
+use dkc_core::kv::{Read, Reply};
 use dkc_core::mutant::{self, Mutant};
-use dkc_core::wire::Answer;
+use dkc_core::wire::{Answer, REPLY_BOUNDED_MAX_BYTES};
 use openraft::errors::{ForwardReason, LinearizableReadError, RaftError};
 use openraft::raft::ReadPolicy as Policy;
 use openraft::raft::linearizable_read::LinearizerOption;
@@ -26,9 +26,15 @@ use super::types::{LogId, Types};
 /// Pause before a check is repeated that a fresh leader could not pass yet.
 const AGAIN_PAUSE: Duration = Duration::from_millis(5);
 
+/// Values that are in memory at once for reads that arrived together; the rest of these waits until what was answered has been
+/// sent, so that a peer that asks for more than its connection carries costs no more.
+const REPLIES_AT_ONCE_MAX_BYTES: usize = 2 * 1024 * 1024;
+
 /// A read and whom to tell.
 pub struct QueuedRead {
     pub read: Read,
+    /// Of a value larger than `REPLY_BOUNDED_MAX_BYTES` only the size is told.
+    pub reply_is_bounded: bool,
     pub until: Instant,
     pub respond: Respond,
 }
@@ -42,33 +48,47 @@ enum NotReadable {
 }
 
 impl Group {
-    /// Answers reads that arrived together.
-    pub async fn read(&self, reads: Vec<QueuedRead>) {
-        let Some(until) = reads.iter().map(|read| read.until).max() else { return };
-        let answers = loop {
-            match self.try_read(&reads).await {
-                Ok(answers) => break answers,
-                Err(NotReadable::NotYet) if Instant::now() < until => tokio::time::sleep(AGAIN_PAUSE).await,
-                Err(NotReadable::NotYet) => break vec![self.not_leader(None); reads.len()],
-                Err(NotReadable::NotLeader(leader)) => break vec![self.not_leader(leader); reads.len()],
+    /// Answers reads that arrived together on one connection.
+    pub async fn read(&self, mut reads: Vec<QueuedRead>) {
+        let mut turn = None;
+        while !reads.is_empty() {
+            let answers = self.answers(&reads).await;
+            let rest = reads.split_off(answers.len());
+            for (read, answer) in reads.into_iter().zip(answers) {
+                read.respond.send(answer);
             }
-        };
-        for (read, answer) in reads.into_iter().zip(answers) {
-            read.respond.send(answer);
+            drop(turn.take());
+            let Some(next) = rest.first() else { return };
+            turn = next.respond.turn_of_bulk().await;
+            reads = still_waited_for(rest);
+        }
+    }
+
+    /// The answers to the first of these reads, at least to one.
+    async fn answers(&self, reads: &[QueuedRead]) -> Vec<Answer> {
+        let Some(until) = reads.iter().map(|read| read.until).max() else { return Vec::new() };
+        loop {
+            match self.try_read(reads).await {
+                Ok(answers) => return answers,
+                Err(NotReadable::NotYet) if Instant::now() < until => tokio::time::sleep(AGAIN_PAUSE).await,
+                Err(NotReadable::NotYet) => return vec![self.not_leader(None); reads.len()],
+                Err(NotReadable::NotLeader(leader)) => return vec![self.not_leader(leader); reads.len()],
+            }
         }
     }
 
     async fn try_read(&self, reads: &[QueuedRead]) -> Result<Vec<Answer>, NotReadable> {
         self.check_is_leader()?;
         self.hibernation.touch();
-        let (replies, applied) = self.machine.read(reads.iter().map(|read| &read.read));
+        let (replies, applied) =
+            self.machine.read(reads.iter().map(|read| &read.read), REPLIES_AT_ONCE_MAX_BYTES);
         let leading_term = match mutant::is_active(Mutant::ReadWithoutLease) {
             true => applied.map_or(0, |applied| applied.leader_id.term),
             false => self.check_leadership().await?,
         };
         match applied {
             Some(LogId { leader_id, .. }) if leader_id.term == leading_term => {
-                Ok(replies.into_iter().map(Answer::Reply).collect())
+                Ok(replies.into_iter().zip(reads).map(|(reply, read)| bounded(reply, read)).collect())
             }
             // Elected a moment ago: the first entry of the term has not been applied.
             _ => Err(NotReadable::NotYet),
@@ -99,6 +119,21 @@ impl Group {
 
     pub fn not_leader(&self, leader: Option<NodeId>) -> Answer {
         Answer::NotLeader { leader, ring_version: self.ring_version.get() }
+    }
+}
+
+/// Whoever asked for the others has given up by now and asks again.
+fn still_waited_for(reads: Vec<QueuedRead>) -> Vec<QueuedRead> {
+    let now = Instant::now();
+    let (waited_for, late): (Vec<_>, Vec<_>) = reads.into_iter().partition(|read| now < read.until);
+    late.into_iter().for_each(|read| read.respond.send(Answer::Busy));
+    waited_for
+}
+
+fn bounded(reply: Reply, read: &QueuedRead) -> Answer {
+    match reply.value_bytes() {
+        bytes if read.reply_is_bounded && bytes > REPLY_BOUNDED_MAX_BYTES => Answer::TooLarge { bytes },
+        _ => Answer::Reply(reply),
     }
 }
 

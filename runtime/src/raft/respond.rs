@@ -1,11 +1,14 @@
 //! Where the answer to one key-value request goes: back over the connection it came on, or to a task of this
 //! process.
+//!
+//! *Invariant:* small answers always find room: when a connection is behind, a large one is replaced by "unknown", and whoever
+//! asked may ask again.
 
 use dkc_core::ids::GroupId;
-use dkc_core::wire::{Answer, Kind};
+use dkc_core::wire::{Answer, Kind, REPLY_BOUNDED_MAX_BYTES};
 use tokio::sync::oneshot;
 
-use crate::net::Sender;
+use crate::net::{Sender, TurnOfBulk};
 
 enum Destination {
     Connection { sender: Sender, id: u64, group: GroupId },
@@ -30,6 +33,14 @@ impl Respond {
         Respond(None)
     }
 
+    /// Waits until it is this one's turn to send much on its connection, and there is room for it.
+    pub async fn turn_of_bulk(&self) -> Option<TurnOfBulk> {
+        match &self.0 {
+            Some(Destination::Connection { sender, .. }) => Some(sender.turn_of_bulk().await),
+            _ => None,
+        }
+    }
+
     /// Never waits. Whoever asked may be gone; then the answer is lost with them.
     pub fn send(mut self, answer: Answer) {
         self.deliver(answer);
@@ -38,6 +49,9 @@ impl Respond {
     fn deliver(&mut self, answer: Answer) {
         match self.0.take() {
             Some(Destination::Connection { sender, id, group }) => {
+                let is_large =
+                    matches!(&answer, Answer::Reply(reply) if reply.value_bytes() > REPLY_BOUNDED_MAX_BYTES);
+                let answer = if is_large && !sender.has_room_for_large() { Answer::Unknown } else { answer };
                 let sent = sender.send_with(Kind::Answer, id, group, |out| answer.encode(out));
                 if let Err(error) = sent {
                     tracing::debug!(%error, "an answer could not be sent");

@@ -36,7 +36,8 @@ impl Batch {
     }
 
     pub fn complete(&self, index: usize, mut outcome: Outcome) {
-        if let (Some(admit), Some(bytes)) = (&self.admit, outcome.as_ref().ok().and_then(large_bytes))
+        let bytes = outcome.as_ref().map_or(0, Reply::value_bytes);
+        if let Some(admit) = &self.admit
             && !admit.admit(bytes)
         {
             outcome = Err(RouteError::NoRoom { bytes });
@@ -45,15 +46,6 @@ impl Batch {
         if self.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.waker.wake();
         }
-    }
-}
-
-/// How much an answer takes that may be large.
-fn large_bytes(reply: &Reply) -> Option<usize> {
-    match reply {
-        Reply::Record(record) => Some(record.value.len()),
-        Reply::Value(value) => Some(value.size_bytes()),
-        _ => None,
     }
 }
 

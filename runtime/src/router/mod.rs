@@ -51,7 +51,7 @@ pub enum RouteError {
     /// It may or may not have been carried out.
     #[error("outcome unknown after {after_ms} ms: {why}")]
     Unknown { after_ms: u64, why: String },
-    /// It was carried out; the value of its record, so large, was not admitted and is gone.
+    /// It was carried out; the value of its record, so large, was not admitted, or not even sent.
     #[error("no room for an answer of {bytes} bytes")]
     NoRoom { bytes: usize },
 }
@@ -67,10 +67,18 @@ impl RouteError {
 pub struct Call {
     pub command: Command,
     pub tablet: Option<TabletId>,
+    /// A read of a value larger than `REPLY_BOUNDED_MAX_BYTES` ends with `NoRoom`, and the value stays where it is.
+    pub reply_is_bounded: bool,
 }
 impl From<Command> for Call {
     fn from(command: Command) -> Call {
-        Call { command, tablet: None }
+        Call { command, tablet: None, reply_is_bounded: false }
+    }
+}
+
+impl Call {
+    fn on(tablet: TabletId, command: Command) -> Call {
+        Call { tablet: Some(tablet), ..Call::from(command) }
     }
 }
 
@@ -158,6 +166,7 @@ impl Router {
         let mut tasks = vec![crate::task::spawn(retry::run(shared.clone()))];
         if options.is_following {
             tasks.push(crate::task::spawn(watch::follow(shared.clone())));
+            tasks.push(crate::task::spawn(watch::keep_connected(shared.clone())));
         }
         Router { shared, _tasks: Arc::new(Tasks(tasks)) }
     }
@@ -169,7 +178,7 @@ impl Router {
 
     /// Carries out one command on a tablet.
     pub async fn execute_on(&self, tablet: TabletId, command: Command) -> Result<Reply, RouteError> {
-        only(self.execute_all(vec![Call { command, tablet: Some(tablet) }]).await)
+        only(self.execute_all(vec![Call::on(tablet, command)]).await)
     }
 
     /// Carries out commands side by side: all of them are on their way when this returns, those to one server in
@@ -202,7 +211,7 @@ impl Router {
         command: Command,
     ) -> Result<Vec<Result<Reply, RouteError>>, RouteError> {
         let tablets = self.tablets().await?;
-        let calls = tablets.into_iter().map(|tablet| Call { command: command.clone(), tablet: Some(tablet) });
+        let calls = tablets.into_iter().map(|tablet| Call::on(tablet, command.clone()));
         Ok(self.execute_all(calls.collect()).await)
     }
 

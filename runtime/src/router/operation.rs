@@ -87,6 +87,7 @@ impl Operation {
             sequence: 0,
             answered_below: 0,
             is_retry: false,
+            reply_is_bounded: call.reply_is_bounded,
             timeout_ms: 0,
             command: call.command,
         };
@@ -208,6 +209,7 @@ impl Operation {
         };
         match answer {
             Ok(Answer::Reply(reply)) => return Next::Done(Ok(reply)),
+            Ok(Answer::TooLarge { bytes }) => return Next::Done(Err(RouteError::NoRoom { bytes })),
             Ok(Answer::Refused(why)) if self.may_have_happened() => {
                 return Next::Done(Err(self.unknown(why)));
             }

@@ -1,3 +1,5 @@
+//! Keeps up with the servers: connections to all of them, and the ring.
+//!
 //! Follows the ring: one server at a time is asked for a map newer than ours, and answers when there is one. Any
 //! server will do; the next one is asked when it fails.
 
@@ -18,6 +20,19 @@ const WATCH_MAX: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(200);
 /// When another server has mentioned a newer ring, the server that is being asked has this long to deliver it.
 const NEWER_RING_MAX: Duration = Duration::from_millis(300);
+
+/// How often lost connections are looked after: a server that has come back is connected before it leads again.
+const CONNECT_LOOK: Duration = Duration::from_millis(250);
+
+/// Keeps a connection to every server, so that no request waits for one.
+pub(super) async fn keep_connected(shared: Arc<Shared>) {
+    loop {
+        if let Some(view) = shared.view() {
+            view.connect();
+        }
+        tokio::time::sleep(CONNECT_LOOK).await;
+    }
+}
 
 pub(super) async fn follow(shared: Arc<Shared>) {
     for turn in 0.. {

@@ -6,18 +6,19 @@
 
 use std::ops::Range;
 
-use dkc_core::kv::{Command, Read, Write};
+use dkc_core::kv::{Command, Key, Read, Write};
 
 use super::protocol::{Commands, Outcome, Part, Protocol, Request, Touched};
 use crate::router::Call;
 
 /// Requests, and commands, of a batch; a longer pipeline is carried out in several.
-const BATCH_MAX: usize = 128;
+pub(super) const BATCH_MAX: usize = 128;
 /// The values that all writes of a batch may carry together.
 const WRITES_MAX_BYTES: usize = 8 * 1024 * 1024;
 
 pub(super) struct PipelineBatch<P: Protocol> {
     calls: Vec<Call>,
+    calls_max: usize,
     /// The key of each call.
     touched: Vec<Touched>,
     answers: Vec<Pending<P::Answer>>,
@@ -34,9 +35,11 @@ pub(super) struct Pending<A> {
 }
 
 impl<P: Protocol> PipelineBatch<P> {
-    pub fn new() -> PipelineBatch<P> {
+    /// Of at most so many commands, one or more.
+    pub fn new(calls_max: usize) -> PipelineBatch<P> {
         PipelineBatch {
             calls: Vec::new(),
+            calls_max,
             touched: Vec::new(),
             answers: Vec::new(),
             has_writes: false,
@@ -46,7 +49,7 @@ impl<P: Protocol> PipelineBatch<P> {
 
     pub fn is_full(&self) -> bool {
         self.answers.len() >= BATCH_MAX
-            || self.calls.len() >= BATCH_MAX
+            || self.calls.len() >= self.calls_max
             || self.written_bytes >= WRITES_MAX_BYTES
     }
 
@@ -57,7 +60,7 @@ impl<P: Protocol> PipelineBatch<P> {
             return Some(request);
         }
         let first = self.calls.len();
-        while self.calls.len() < BATCH_MAX {
+        while self.calls.len() < self.calls_max {
             let Some(command) = request.commands.next() else { break };
             self.push(command);
         }
@@ -77,7 +80,8 @@ impl<P: Protocol> PipelineBatch<P> {
             self.written_bytes += write.payload_bytes();
         }
         self.touched.push(touched);
-        self.calls.push(command.into());
+        let reply_is_bounded = matches!(command, Command::Read(Read::Get { .. }));
+        self.calls.push(Call { reply_is_bounded, ..Call::from(command) });
     }
 
     /// No command concerns a key that is in use, and all of them fit, unless they could not even fit by themselves.
@@ -87,7 +91,7 @@ impl<P: Protocol> PipelineBatch<P> {
             Commands::One(command) => !self.is_in_use(command),
             Commands::Many(_) if self.calls.is_empty() => true,
             Commands::Many(many) => {
-                let room = BATCH_MAX - self.calls.len();
+                let room = self.calls_max - self.calls.len();
                 let mut fitting = 0;
                 many.clone().take(room + 1).all(|command| {
                     fitting += 1;
@@ -115,8 +119,10 @@ impl<P: Protocol> PipelineBatch<P> {
         &self.answers
     }
 
-    pub fn touched(&self, place: usize) -> &Touched {
-        &self.touched[place]
+    /// The key whose record can be read once more for the command there.
+    pub fn record_key(&self, place: usize) -> Option<&Key> {
+        let touched = &self.touched[place];
+        touched.key.as_ref().filter(|_| touched.is_record)
     }
 
     /// What is known of the commands of a request at these of its places.

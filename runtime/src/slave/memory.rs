@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::router::Admit;
 
@@ -23,6 +23,9 @@ const FREE_BYTES: usize = 8 * 1024;
 const UNCOUNTED_MAX_BYTES: usize = 64;
 /// Who uses no more than this may take from the reserve.
 const SMALL_MAX_BYTES: usize = 64 * 1024;
+/// Large values that servers may be sending at once to all connections together. All answers of a server share one
+/// connection: this is what a small one may have to wait behind.
+const LARGE_IN_FLIGHT_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Of one slave.
 pub(crate) struct Memory {
@@ -30,6 +33,8 @@ pub(crate) struct Memory {
     common: Semaphore,
     common_units: usize,
     reserve: Semaphore,
+    /// Of `LARGE_IN_FLIGHT_MAX_BYTES`.
+    in_flight: Semaphore,
     waiting: AtomicUsize,
 }
 
@@ -55,6 +60,7 @@ impl Memory {
             common: Semaphore::new(common_units),
             common_units,
             reserve: Semaphore::new(units - common_units),
+            in_flight: Semaphore::new(LARGE_IN_FLIGHT_MAX_BYTES / UNIT_BYTES),
             waiting: AtomicUsize::new(0),
         })
     }
@@ -76,6 +82,18 @@ impl Memory {
             .then(|| Arc::new(Share { memory: self.clone(), held: Mutex::new(held) }))
     }
 
+    /// Waits for its turn to have values of so many bytes sent by servers; what is small has no need to. `None` when the
+    /// turn does not come in time.
+    pub async fn turn(&self, bytes: usize, timeout: Duration) -> Option<Turn<'_>> {
+        let waiting = tokio::time::timeout(timeout, self.in_flight.acquire_many(turn_units(bytes)));
+        Some(Turn { _permits: waiting.await.ok()?.ok()? })
+    }
+
+    /// Likewise, if it is its turn now.
+    pub fn try_turn(&self, bytes: usize) -> Option<Turn<'_>> {
+        Some(Turn { _permits: self.in_flight.try_acquire_many(turn_units(bytes)).ok()? })
+    }
+
     fn take(&self, held: &mut Held, units: usize, is_small: bool) -> bool {
         let count = u32::try_from(units).unwrap_or(u32::MAX);
         if let Ok(taken) = self.common.try_acquire_many(count) {
@@ -91,6 +109,19 @@ impl Memory {
             }
             _ => false,
         }
+    }
+}
+
+/// Servers send large values to a connection until it is dropped.
+pub(crate) struct Turn<'a> {
+    _permits: SemaphorePermit<'a>,
+}
+
+fn turn_units(bytes: usize) -> u32 {
+    match bytes {
+        ..=SMALL_MAX_BYTES => 0,
+        // What is larger than all has its turn alone.
+        _ => (bytes.min(LARGE_IN_FLIGHT_MAX_BYTES) / UNIT_BYTES) as u32,
     }
 }
 
@@ -217,6 +248,18 @@ mod tests {
         let memory = Memory::new(MIB);
         let connections: Vec<_> = (0..1000).map_while(|_| memory.connection()).collect();
         assert_eq!(connections.len(), 64);
+    }
+
+    #[tokio::test]
+    async fn large_values_take_turns_and_small_ones_need_none() {
+        let memory = Memory::new(256 * MIB);
+        let first = memory.try_turn(LARGE_IN_FLIGHT_MAX_BYTES - MIB).expect("nobody else");
+        let second = memory.turn(MIB, LATE).await.expect("both fit");
+        assert!(memory.try_turn(SMALL_MAX_BYTES + UNIT_BYTES).is_none());
+        assert!(memory.turn(MIB, SOON).await.is_none());
+        assert!(memory.try_turn(SMALL_MAX_BYTES).is_some(), "small");
+        drop((first, second));
+        assert!(memory.turn(10 * LARGE_IN_FLIGHT_MAX_BYTES, LATE).await.is_some(), "alone");
     }
 
     #[tokio::test]

@@ -144,6 +144,28 @@ fn a_server_that_stops_hands_its_leadership_away_first() {
     assert_eq!(write(&lab.servers[1], 0, 20).len(), 20);
 }
 
+/// As a rolling restart does it: the next server follows as soon as the one before serves again, whoever leads by then.
+#[test]
+fn a_rolling_restart_moves_leaders_first_each_time_and_spreads_them_again() {
+    let mut lab = Lab::founded(3, 6, |_| {});
+    lab.wait_for_leaders();
+    for at in 0..3 {
+        assert_eq!(lab.servers[at].ask(&ControlRequest::PrepareStop), ControlReply::Ok);
+        let (node, status) = (lab.servers[at].entry.node_id, lab.servers[at].status());
+        let led_by_others = status.tablets.iter().all(|tablet| tablet.leader.is_some_and(|now| now != node));
+        assert!(led_by_others, "server {} still leads, or nobody does: {:?}", at + 1, status.tablets);
+        assert!(status.meta_leader.is_some_and(|leader| leader != node), "{:?}", status.meta_leader);
+        assert_eq!(lab.servers[at].stop(), 0);
+        lab.servers[at].start();
+        lab.servers[at].wait_until_it_answers();
+        lab.wait_for_leaders();
+    }
+    wait_for("each leads its third again", || {
+        (0..3)
+            .all(|at| leaders_of(&lab, at) == 2 && lab.servers[at].status().tablets_without_leader.is_empty())
+    });
+}
+
 #[test]
 fn a_server_that_was_away_while_the_log_was_purged_gets_a_snapshot() {
     let change = |parameters: &mut dkc_core::config::Parameters| {

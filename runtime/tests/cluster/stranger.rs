@@ -8,8 +8,8 @@ use bytes::{Bytes, BytesMut};
 use dkc_core::control::ControlReply;
 use dkc_core::ids::{GroupId, NodeAddress, NodeId, RingVersion, TabletId};
 use dkc_core::kv::{
-    Adjustment, Command, Delta, Expiry, Initial, KEY_MAX_BYTES, Key, Reply, StoreMode, VALUE_MAX_BYTES_LIMIT,
-    Write,
+    Adjustment, Command, Delta, Expiry, Initial, KEY_MAX_BYTES, Key, Read, Reply, StoreMode,
+    VALUE_MAX_BYTES_LIMIT, Write,
 };
 use dkc_core::wire::{Answer, FRAME_MAX_BYTES, Hello, Kind, Request};
 use dkcd::net::{Alpn, Client, Target, Tls};
@@ -47,12 +47,26 @@ fn request(server: &Server, command: Command) -> (GroupId, Bytes) {
         sequence: 1,
         answered_below: 0,
         is_retry: false,
+        reply_is_bounded: false,
         timeout_ms: 10_000,
         command,
     };
     let mut body = BytesMut::new();
     request.encode(&mut body);
     (place.tablet.group(), body.freeze())
+}
+
+fn get(key_bytes: usize) -> Command {
+    let key = Key { namespace: Default::default(), bytes: vec![b'k'; key_bytes].into() };
+    Command::Read(Read::Get { key })
+}
+
+/// The same request, which wants no large reply.
+fn bounded(body: Bytes) -> Bytes {
+    let request = Request::decode(body).expect("as it was written");
+    let mut body = BytesMut::new();
+    Request { reply_is_bounded: true, ..request }.encode(&mut body);
+    body.freeze()
 }
 
 async fn ask(client: &Client, (group, body): (GroupId, Bytes)) -> Answer {
@@ -110,6 +124,34 @@ fn what_is_over_a_limit_is_refused_before_it_is_queued_and_the_tablet_goes_on() 
         matches!(lab.servers[0].set("after", "yes"), ControlReply::Data(Reply::Stored { .. }))
     });
     assert_eq!(lab.servers[1].get("after").as_deref(), Some("yes"));
+}
+
+/// What one slave asks for at once can be far more than its connection holds. Whoever shares that connection must not lose an
+/// answer to it.
+#[test]
+fn reads_of_more_than_a_connection_holds_are_all_answered_and_a_bounded_one_with_the_size() {
+    const READS: usize = 400;
+    const VALUE_BYTES: usize = 1024 * 1024;
+    let lab = Lab::founded(1, 1, |_| {});
+    lab.wait_for_leaders();
+    let (server, tls) = (&lab.servers[0], lab.stranger());
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let client = connect(server, &tls).await;
+        ask(&client, request(server, store(1, VALUE_BYTES))).await;
+        let (group, large) = request(server, get(1));
+        let (_, small) = request(server, get(2));
+        let answers =
+            (0..READS).map(|_| &large).chain([&small]).map(|body| ask(&client, (group, body.clone())));
+        let mut answers = futures::future::join_all(answers).await;
+        assert_eq!(answers.pop(), Some(Answer::Reply(Reply::NotFound)), "of a key that is not there");
+        let is_whole =
+            |answer: &Answer| matches!(answer, Answer::Reply(reply) if reply.value_bytes() == VALUE_BYTES);
+        assert_eq!(answers.iter().filter(|answer| is_whole(answer)).count(), READS);
+
+        let bounded = bounded(large);
+        assert_eq!(ask(&client, (group, bounded)).await, Answer::TooLarge { bytes: VALUE_BYTES });
+    });
 }
 
 /// Connects and says nothing, again and again wherever it was ended.

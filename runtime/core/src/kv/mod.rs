@@ -295,3 +295,14 @@ pub enum Reply {
     /// What operations answer.
     Value(Value),
 }
+
+impl Reply {
+    /// What of it may be large: 0 for a reply that is always small.
+    pub fn value_bytes(&self) -> usize {
+        match self {
+            Reply::Record(record) => record.value.len(),
+            Reply::Value(value) => value.size_bytes(),
+            _ => 0,
+        }
+    }
+}

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! request    u64 ring version | u32 epoch | u64 session | u64 sequence | u64 answered below
-//!            | u8 bit 0 = is a retry | u32 patience in ms | command (`kv::codec`)
+//!            | u8 bit 0 = is a retry, bit 1 = a large reply is not wanted | u32 patience in ms | command (`kv::codec`)
 //! answer     u8 tag | 1 Reply: reply (`kv::codec`)    2 Refused: text
 //!                   | 3 NotLeader: u64 leader, 0 = unknown | u64 ring version
 //!                   | 4 NotHere: u64 ring version     5 Busy     6 Unknown
+//!                   | 7 TooLarge: u64 bytes
 //! RingWatch  u64 ring version: asks for the map once it is newer than this
 //! ```
 //!
@@ -23,6 +24,7 @@ use crate::ring::RingMap;
 
 const REQUEST_HEAD_BYTES: usize = 8 + 4 + 8 + 8 + 8 + 1 + 4;
 const IS_RETRY: u8 = 1;
+const REPLY_IS_BOUNDED: u8 = 2;
 
 mod tag {
     pub const REPLY: u8 = 1;
@@ -31,6 +33,7 @@ mod tag {
     pub const NOT_HERE: u8 = 4;
     pub const BUSY: u8 = 5;
     pub const UNKNOWN: u8 = 6;
+    pub const TOO_LARGE: u8 = 7;
 }
 
 /// A body that is not what its kind says.
@@ -61,7 +64,8 @@ impl Request {
         out.put_u64(self.session);
         out.put_u64(self.sequence);
         out.put_u64(self.answered_below);
-        out.put_u8(if self.is_retry { IS_RETRY } else { 0 });
+        let is_retry = if self.is_retry { IS_RETRY } else { 0 };
+        out.put_u8(is_retry | if self.reply_is_bounded { REPLY_IS_BOUNDED } else { 0 });
         out.put_u32(self.timeout_ms);
         codec::encode_command(&self.command, out);
     }
@@ -71,7 +75,7 @@ impl Request {
         let (ring_version, epoch) = (RingVersion(body.get_u64()), body.get_u32());
         let (session, sequence, answered_below) = (body.get_u64(), body.get_u64(), body.get_u64());
         let flags = body.get_u8();
-        if flags & !IS_RETRY != 0 {
+        if flags & !(IS_RETRY | REPLY_IS_BOUNDED) != 0 {
             return Err(BadBody::Layout {
                 what: "request",
                 rule: "a flag is set that this release does not know",
@@ -79,8 +83,18 @@ impl Request {
         }
         let timeout_ms = body.get_u32();
         let command = codec::decode_command(&body)?;
-        let is_retry = flags & IS_RETRY != 0;
-        Ok(Request { ring_version, epoch, session, sequence, answered_below, is_retry, timeout_ms, command })
+        let (is_retry, reply_is_bounded) = (flags & IS_RETRY != 0, flags & REPLY_IS_BOUNDED != 0);
+        Ok(Request {
+            ring_version,
+            epoch,
+            session,
+            sequence,
+            answered_below,
+            is_retry,
+            reply_is_bounded,
+            timeout_ms,
+            command,
+        })
     }
 }
 
@@ -107,6 +121,10 @@ impl Answer {
             }
             Answer::Busy => out.put_u8(tag::BUSY),
             Answer::Unknown => out.put_u8(tag::UNKNOWN),
+            Answer::TooLarge { bytes } => {
+                out.put_u8(tag::TOO_LARGE);
+                out.put_u64(*bytes as u64);
+            }
         }
     }
 
@@ -127,6 +145,10 @@ impl Answer {
             }
             tag::BUSY => Answer::Busy,
             tag::UNKNOWN => Answer::Unknown,
+            tag::TOO_LARGE => {
+                need(&body, 8, what)?;
+                Answer::TooLarge { bytes: usize::try_from(body.get_u64()).unwrap_or(usize::MAX) }
+            }
             _ => return Err(BadBody::Layout { what, rule: "the tag is unknown" }),
         };
         end(&body, what)?;

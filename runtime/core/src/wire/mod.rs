@@ -28,6 +28,8 @@ pub const HEADER_BYTES: usize = 4 + 1 + 1 + 8 + 2;
 /// Largest frame on a connection that has said Hello. Above the largest value plus headers; snapshot chunks and
 /// append batches are cut to stay below.
 pub const FRAME_MAX_BYTES: usize = 80 * 1024 * 1024;
+/// The largest value in a reply to a request that wants it bounded; of a larger one only the size is told.
+pub const REPLY_BOUNDED_MAX_BYTES: usize = 64 * 1024;
 /// Largest frame before Hello has been accepted, so that a stranger costs little memory.
 pub const FRAME_MAX_BYTES_BEFORE_HELLO: usize = 4 * 1024;
 
@@ -106,6 +108,8 @@ pub struct Request {
     pub sequence: u64,
     pub answered_below: u64,
     pub is_retry: bool,
+    /// A read whose reply is larger than `REPLY_BOUNDED_MAX_BYTES` is answered with its size only.
+    pub reply_is_bounded: bool,
     /// How long the sender will wait, so that work nobody waits for is not begun.
     pub timeout_ms: u32,
     pub command: Command,
@@ -130,4 +134,8 @@ pub enum Answer {
     Busy,
     /// It may or may not have been carried out. The sender may retry within its session.
     Unknown,
+    /// The reply takes so many bytes, and the request wanted no large one.
+    TooLarge {
+        bytes: usize,
+    },
 }

@@ -18,6 +18,7 @@ fn request(command: Command) -> Request {
         sequence: 4,
         answered_below: 5,
         is_retry: true,
+        reply_is_bounded: false,
         timeout_ms: 6,
         command,
     }
@@ -73,6 +74,15 @@ fn these_bytes_of_requests_never_change() {
         value: Bytes::from_static(b"v"),
     };
     check(Command::Write(store), "10 07 64656661756c74 00000001 6b 01 00000007 00 00000001 76");
+    for (is_retry, reply_is_bounded, flags) in
+        [(false, false, 0), (true, false, 1), (false, true, 2), (true, true, 3)]
+    {
+        let request =
+            Request { is_retry, reply_is_bounded, ..request(Command::Read(Read::Get { key: key("k") })) };
+        let bytes = encoded(|out| request.encode(out));
+        assert_eq!(bytes[36], flags);
+        assert_eq!(Request::decode(bytes), Ok(request));
+    }
 }
 
 #[test]
@@ -105,6 +115,7 @@ fn these_bytes_of_answers_never_change() {
     check(Answer::NotHere { ring_version }, "04 0000000000000005");
     check(Answer::Busy, "05");
     check(Answer::Unknown, "06");
+    check(Answer::TooLarge { bytes: 0x1_0000 }, "07 0000000000010000");
 }
 
 #[test]

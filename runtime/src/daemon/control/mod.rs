@@ -27,7 +27,7 @@ impl Handler for ServerControl {
                 ControlRequest::Ring => ControlReply::Ring(self.server.ring().map(|ring| (*ring).clone())),
                 ControlRequest::Found => self.found().await,
                 ControlRequest::PrepareStop => {
-                    self.server.transfer_all_leadership().await;
+                    self.server.prepare_stop().await;
                     ControlReply::Ok
                 }
                 ControlRequest::Reload => self.reload().await,

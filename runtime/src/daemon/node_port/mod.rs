@@ -58,6 +58,9 @@ pub async fn serve(server: Arc<Server>, mut connection: Connection) {
     if connection.alpn == Alpn::Snapshot {
         return snapshot_receive::receive(connection, |id| server.group(id)).await;
     }
+    if connection.alpn == Alpn::Peer {
+        server.has_come_back(connection.peer.node);
+    }
     let mut work: FuturesUnordered<Work> = FuturesUnordered::new();
     let mut ring = server.ring.subscribe();
     loop {

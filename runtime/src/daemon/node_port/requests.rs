@@ -46,6 +46,7 @@ impl Server {
                 self.counters.reads.add(1);
                 reads.entry(id).or_insert_with(|| (group, Vec::new())).1.push(QueuedRead {
                     read,
+                    reply_is_bounded: request.reply_is_bounded,
                     until,
                     respond,
                 });

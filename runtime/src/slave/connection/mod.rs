@@ -2,6 +2,7 @@
 //! answered in order with one write. One task for each connection, none for a command.
 
 mod scarce;
+mod window;
 
 use std::io;
 use std::sync::Arc;
@@ -16,7 +17,9 @@ use super::output::Output;
 use super::protocol::{Flow, Outcome, Parsed, Protocol, Request, Service};
 use super::statistics::add;
 use super::timeouts::{Noted, Waiting};
-use crate::router::RouteError;
+use crate::router::{Admit, Call};
+use scarce::{Taken, is_missing};
+use window::Window;
 
 /// Room for one read of small requests; an idle connection keeps no more.
 const READ_BYTES: usize = 4 * 1024;
@@ -46,6 +49,7 @@ pub(super) async fn serve<P: Protocol, S: AsyncRead + AsyncWrite + Unpin>(
         input: BytesMut::new(),
         output: Output::default(),
         held: None,
+        window: Window::default(),
     };
     while connection.step().await? {}
     connection.write().await?;
@@ -73,6 +77,7 @@ pub(super) struct Connection<'a, P: Protocol, S> {
     pub output: Output,
     /// A request that was parsed and has to wait for the batch before it, or what is left of one.
     held: Option<Request<P>>,
+    window: Window,
 }
 
 /// What is to be done after a batch.
@@ -88,7 +93,7 @@ enum Next<P: Protocol> {
 impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
     /// Carries out what is in the input, or reads more. False at the end.
     async fn step(&mut self) -> io::Result<bool> {
-        let mut batch = PipelineBatch::new();
+        let mut batch = PipelineBatch::new(self.window.calls_max());
         let next = self.fill(&mut batch);
         self.carry_out(batch).await?;
         // Also before a request that runs alone: it may wait for long.
@@ -147,10 +152,10 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
             Vec::new()
         } else {
             let _in_flight = self.service.traffic.batch();
-            self.service.router.execute_admitted(calls, Some(self.share.clone())).await
+            self.execute(calls).await
         };
-        let is_scarce = outcomes.iter().any(|outcome| matches!(outcome, Err(RouteError::NoRoom { .. })));
-        let flow = match is_scarce {
+        self.window.learn(&outcomes);
+        let flow = match outcomes.iter().any(is_missing) {
             false => self.answer(&batch, outcomes),
             true => scarce::answer(self, &batch, outcomes).await?,
         };
@@ -158,6 +163,20 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
             self.held = None;
         }
         Ok(())
+    }
+
+    /// Values are asked for unbounded only if there is room now for what they are expected to be.
+    async fn execute(&self, mut calls: Vec<Call>) -> Vec<Outcome> {
+        let (router, share) = (&self.service.router, &self.share);
+        if let Some(bytes) = self.window.expected_bytes(&calls)
+            && let Some(_turn) = self.service.memory.try_turn(bytes)
+            && share.try_take(bytes)
+        {
+            calls.iter_mut().for_each(|call| call.reply_is_bounded = false);
+            return router.execute_admitted(calls, Some(Taken::new(share.clone(), bytes))).await;
+        }
+        let admit: Arc<dyn Admit> = share.clone();
+        router.execute_admitted(calls, Some(admit)).await
     }
 
     /// Appends the answers. `Stop` when the request that goes on in the next batch is answered already.

@@ -1,13 +1,16 @@
-//! Answering a batch when memory is too short for all values of its reads at once: what came is let go, and the values are
-//! read again one after the other, each when there is room for it and what was before has been sent.
+//! Answering a batch when some values of its reads are not there: too large to be sent unasked, or more than there is memory
+//! for. What came behind the first of them is let go, and the values are read again in their order, as many at a time as may
+//! be in flight, when there is room for them and what was before has been sent.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dkc_core::kv::{Command, Read, Reply};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::window::{IN_FLIGHT_MAX_BYTES, value_bytes};
 use super::{Connection, ROOM_TIMEOUT};
 use crate::router::{Admit, Call, RouteError};
 use crate::slave::batch::PipelineBatch;
@@ -17,17 +20,23 @@ use crate::slave::protocol::{Flow, Outcome, Protocol};
 /// A value that is larger each time it is read is given up.
 const READS_MAX: usize = 3;
 
-/// Room that has been taken for one value.
-struct Taken {
+/// Room that has been taken for values before they are asked for.
+pub(super) struct Taken {
     share: Arc<Share>,
-    bytes: usize,
-    is_used: AtomicBool,
+    left_bytes: AtomicUsize,
+}
+
+impl Taken {
+    pub fn new(share: Arc<Share>, bytes: usize) -> Arc<Taken> {
+        Arc::new(Taken { share, left_bytes: AtomicUsize::new(bytes) })
+    }
 }
 
 impl Admit for Taken {
     fn admit(&self, bytes: usize) -> bool {
-        let room = if self.is_used.swap(true, Ordering::Relaxed) { 0 } else { self.bytes };
-        bytes <= room || self.share.try_take(bytes - room)
+        let take = |left: usize| left.checked_sub(bytes);
+        self.left_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+            || self.share.try_take(bytes)
     }
 }
 
@@ -37,8 +46,6 @@ pub(super) async fn answer<P: Protocol, S: AsyncRead + AsyncWrite + Unpin>(
     batch: &PipelineBatch<P>,
     mut outcomes: Vec<Outcome>,
 ) -> io::Result<Flow> {
-    let first = outcomes.iter().position(is_missing).unwrap_or(outcomes.len());
-    outcomes[first..].iter_mut().for_each(let_go);
     let mut flow = Flow::GoOn;
     for pending in batch.answers() {
         let mut of_this = Flow::GoOn;
@@ -47,9 +54,11 @@ pub(super) async fn answer<P: Protocol, S: AsyncRead + AsyncWrite + Unpin>(
             of_this = connection.protocol.answer(&pending.answer, part, &mut connection.output);
         }
         for place in pending.places.clone() {
-            if let Err(RouteError::NoRoom { bytes }) = outcomes[place] {
+            if is_missing(&outcomes[place]) {
+                // Nothing may be held while room is waited for.
+                outcomes[place..].iter_mut().for_each(let_go);
                 connection.write().await?;
-                outcomes[place] = read_again(connection, batch, place, bytes).await;
+                read_again(connection, batch, &mut outcomes, place).await;
             }
             let part = batch.part(pending, place..place + 1, &mut outcomes);
             of_this = connection.protocol.answer(&pending.answer, part, &mut connection.output);
@@ -64,44 +73,71 @@ pub(super) async fn answer<P: Protocol, S: AsyncRead + AsyncWrite + Unpin>(
     Ok(flow)
 }
 
-fn is_missing(outcome: &Outcome) -> bool {
+pub(super) fn is_missing(outcome: &Outcome) -> bool {
     matches!(outcome, Err(RouteError::NoRoom { .. }))
 }
 
-/// Nothing may be held while room is waited for.
 fn let_go(outcome: &mut Outcome) {
     if let Ok(Reply::Record(record)) = outcome {
         *outcome = Err(RouteError::NoRoom { bytes: record.value.len() });
     }
 }
 
-/// What a get and touch has touched is touched: its record is read like any other.
+/// Until the value at `place` is there, or is given up.
 async fn read_again<P: Protocol, S>(
     connection: &Connection<'_, P, S>,
     batch: &PipelineBatch<P>,
+    outcomes: &mut [Outcome],
     place: usize,
-    mut bytes: usize,
-) -> Outcome {
-    let touched = batch.touched(place);
-    let Some(key) = touched.key.as_ref().filter(|_| touched.is_record) else {
-        return Err(RouteError::NoRoom { bytes });
-    };
+) {
     for _ in 0..READS_MAX {
-        if !connection.share.take(bytes, ROOM_TIMEOUT).await {
+        let read = read_from(connection, batch, outcomes, place).await;
+        if read.is_break() || !is_missing(&outcomes[place]) {
+            return;
+        }
+        outcomes[place..].iter_mut().for_each(let_go);
+        connection.share.settle(0);
+    }
+}
+
+/// Reads the missing values from `place` on that may be in flight together. What a get and touch has touched is touched: its
+/// record is read like any other. `Break` when it is not worth another attempt.
+async fn read_from<P: Protocol, S>(
+    connection: &Connection<'_, P, S>,
+    batch: &PipelineBatch<P>,
+    outcomes: &mut [Outcome],
+    place: usize,
+) -> ControlFlow<()> {
+    let (places, bytes) = group(batch, outcomes, place);
+    let share = &connection.share;
+    if places.is_empty() || !share.take(bytes, ROOM_TIMEOUT).await {
+        return ControlFlow::Break(());
+    }
+    let Some(_turn) = connection.service.memory.turn(bytes, ROOM_TIMEOUT).await else {
+        share.settle(0);
+        return ControlFlow::Break(());
+    };
+    let key = |place: &usize| batch.record_key(*place).expect("only such are grouped").clone();
+    let call = |place: &usize| Call::from(Command::Read(Read::Get { key: key(place) }));
+    let calls = places.iter().map(call).collect();
+    let taken = Taken::new(share.clone(), bytes);
+    let read = connection.service.router.execute_admitted(calls, Some(taken)).await;
+    places.into_iter().zip(read).for_each(|(place, outcome)| outcomes[place] = outcome);
+    ControlFlow::Continue(())
+}
+
+/// Missing values from `place` on, and what they take: as many as may be in flight together, one at least. None when the one at
+/// `place` cannot be read again.
+fn group<P: Protocol>(batch: &PipelineBatch<P>, outcomes: &[Outcome], place: usize) -> (Vec<usize>, usize) {
+    let (mut places, mut sum_bytes) = (Vec::new(), 0);
+    for at in (place..outcomes.len()).filter(|at| is_missing(&outcomes[*at])) {
+        let bytes = value_bytes(&outcomes[at]);
+        let fits = places.is_empty() || sum_bytes + bytes <= IN_FLIGHT_MAX_BYTES;
+        if !fits || batch.record_key(at).is_none() {
             break;
         }
-        let call = Call::from(Command::Read(Read::Get { key: key.clone() }));
-        let taken = Taken { share: connection.share.clone(), bytes, is_used: AtomicBool::new(false) };
-        let mut outcomes =
-            connection.service.router.execute_admitted(vec![call], Some(Arc::new(taken))).await;
-        match outcomes.pop() {
-            Some(Err(RouteError::NoRoom { bytes: larger })) => {
-                connection.share.settle(0);
-                bytes = larger;
-            }
-            Some(outcome) => return outcome,
-            None => break,
-        }
+        places.push(at);
+        sum_bytes += bytes;
     }
-    Err(RouteError::NoRoom { bytes })
+    (places, sum_bytes)
 }

@@ -5,6 +5,7 @@ mod differential;
 mod redis;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -13,10 +14,10 @@ use dkc_core::config::{NodeConfig, Pair, Parameters, Protocol, Role, SlaveRole};
 use dkc_core::control::{ControlReply, RoleStatus};
 use dkc_core::ids::{NodeId, SlaveId, TabletId};
 use dkc_core::kv::codec::BadBytes;
-use dkc_core::kv::{Command, VALUE_MAX_BYTES_DEFAULT, Write};
+use dkc_core::kv::{Command, Read, Reply, VALUE_MAX_BYTES_DEFAULT, Write};
 use dkc_core::ring::ALL_SLOTS;
 use dkc_core::tablet::{Batch, Item, Outcome, Rows, Tablet};
-use dkc_core::wire::{Answer, Request};
+use dkc_core::wire::{Answer, REPLY_BOUNDED_MAX_BYTES, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
@@ -74,11 +75,18 @@ impl Store {
             Command::Write(write) => apply(state, rows, request, write, self.now_ms()),
         };
         Act::Answer(match outcome {
+            Outcome::Reply(reply) if is_too_large(request, &reply) => {
+                Answer::TooLarge { bytes: reply.value_bytes() }
+            }
             Outcome::Reply(reply) => Answer::Reply(reply),
             Outcome::Unknown => Answer::Unknown,
             Outcome::NotHere => panic!("the only tablet has all slots"),
         })
     }
+}
+
+fn is_too_large(request: &Request, reply: &Reply) -> bool {
+    request.reply_is_bounded && reply.value_bytes() > REPLY_BOUNDED_MAX_BYTES
 }
 
 fn apply(state: &mut Tablet, rows: &mut Map, request: &Request, write: &Write, now_ms: u64) -> Outcome {
@@ -361,6 +369,54 @@ async fn values_that_do_not_fit_together_are_answered_one_by_one_and_in_order() 
         })
         .collect();
     exchange(&mut stream, format!("get{names}\r\n").as_bytes(), &format!("{blocks}END\r\n")).await;
+}
+
+/// All answers of a server come on one connection: those who ask for much take turns, and others do not wait behind them.
+#[tokio::test]
+async fn many_who_ask_for_large_values_take_turns_and_the_others_are_served() {
+    const VALUE_BYTES: usize = 1 << 20;
+    /// Of 1 MiB each, as many as may be on their way at once; each is asked for again when it is not answered.
+    const AT_ONCE_MAX: usize = 16;
+    const ATTEMPTS_MAX: usize = 7;
+    let store = Store::default();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    // Large values never come: as long as the test runs, whatever was asked for is on its way.
+    let script = move |_: NodeId, request: &Request, tablet: TabletId| {
+        let act = store.carry_out(request, tablet);
+        match (&request.command, &act) {
+            (Command::Read(Read::Get { .. }), Act::Answer(Answer::Reply(reply)))
+                if reply.value_bytes() == VALUE_BYTES =>
+            {
+                counted.fetch_add(1, Ordering::SeqCst);
+                Act::Silence
+            }
+            _ => act,
+        }
+    };
+    let parameters = Parameters { request_deadline_ms: 60_000, ..Parameters::default() };
+    let slave = Running::start_with(Cluster::start(1, 1, script).await, parameters).await;
+    let large = "x".repeat(VALUE_BYTES);
+    slave.check(&format!("set large 0 0 {VALUE_BYTES}\r\n{large}\r\n"), "STORED\r\n").await;
+    let mut greedy = Vec::new();
+    for _ in 0..100 {
+        let mut stream = slave.connect().await;
+        stream.write_all("get large\r\n".repeat(32).as_bytes()).await.unwrap();
+        greedy.push(stream);
+    }
+    tokio::time::timeout(LIMIT, async {
+        while asked.load(Ordering::SeqCst) < AT_ONCE_MAX {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await
+    .expect("as many as may are asked for");
+    for round in 0..100 {
+        let set = format!("set own 0 0 3\r\n{round:03}\r\nget own\r\n");
+        slave.check(&set, &format!("STORED\r\nVALUE own 0 3\r\n{round:03}\r\nEND\r\n")).await;
+    }
+    let asked = asked.load(Ordering::SeqCst);
+    assert!(asked <= AT_ONCE_MAX * ATTEMPTS_MAX, "{asked} large values were asked for");
 }
 
 #[tokio::test]
