@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use dkc_core::certificate::ISSUER_RENEW_DAYS;
 use dkc_core::ids::{HostAddress, NodeAddress};
 use serde::Serialize;
 
 use crate::document::Document;
 use crate::listeners::listeners;
 use crate::model::{Host, Inventory, NodeName, node_dir};
-use crate::observed::{HostFacts, HostView, Observed, ServiceManager, Silence};
+use crate::observed::{HostFacts, HostView, NodeView, Observed, ServiceManager, Silence};
 use crate::plan::{CERTIFICATE_RENEW_DAYS, CLOCK_OFFSET_MAX_MS, Refusal};
 use crate::render;
 
@@ -222,7 +223,10 @@ fn ports(inventory: &Inventory, address: &HostAddress, facts: &HostFacts) -> Vec
 
 /// When each installed node's certificate ends. From then on it gets no new connection.
 fn certificates(inventory: &Inventory, address: &HostAddress, facts: &HostFacts) -> Vec<Finding> {
-    let installed = inventory.nodes_on(address).into_iter().filter(|node| facts.node(node).exists);
+    let installed: Vec<NodeName> =
+        inventory.nodes_on(address).into_iter().filter(|node| facts.node(node).exists).collect();
+    let renewals: Vec<Finding> =
+        installed.iter().filter_map(|node| renewal(address, node, &facts.node(node))).collect();
     let found = |node: NodeName| {
         let grade = match facts.node(&node).certificate_days {
             Some(days) if days >= CERTIFICATE_RENEW_DAYS => Grade::Ok,
@@ -236,7 +240,25 @@ fn certificates(inventory: &Inventory, address: &HostAddress, facts: &HostFacts)
             _ => finding.advise(format!("deploy -n {} --config-only", node.cluster())),
         }
     };
-    installed.map(found).collect()
+    installed.into_iter().map(found).chain(renewals).collect()
+}
+
+/// Why the certificate would not be renewed by itself.
+fn renewal(address: &HostAddress, node: &NodeName, view: &NodeView) -> Option<Finding> {
+    let trouble = view.status.as_ref().and_then(|status| status.certificate.as_ref()?.trouble.clone());
+    let why = match (trouble, node.is_server(), view.issuer_days) {
+        (Some(trouble), ..) => format!("its certificate was not renewed: {trouble}"),
+        (None, true, None) => "it has no issuer, so only deploy renews certificates".into(),
+        (None, true, Some(days)) if days < ISSUER_RENEW_DAYS => {
+            format!("its issuer expires in {days} days, and nobody renews certificates then")
+        }
+        _ => return None,
+    };
+    let name = node.cluster();
+    let advice = format!(
+        "deploy -n {name} --config-only; if the authority is of an earlier release: tls rotate -n {name} --ca"
+    );
+    Some(finding(address, Grade::Warn, "certificate", format!("{node}: {why}")).advise(advice))
 }
 
 /// When a certificate ends, as people say it.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dkc_core::config::layout;
 use dkc_core::control::{MetaView, NodeStatus};
-use dkc_core::ids::{HostAddress, NodeUuid};
+use dkc_core::ids::{HostAddress, Namespace, NodeUuid};
 use serde::{Deserialize, Serialize};
 
 use crate::model::NodeName;
@@ -84,6 +84,25 @@ pub enum ServiceManager {
 /// The key of the unit's digest in `NodeView::files`; the unit is outside the node's directory.
 pub const UNIT_FILE: &str = "unit";
 
+/// A node's certificate as it lies on its host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateView {
+    /// In hex.
+    pub serial: String,
+    /// SHA-256 of the certificate.
+    pub fingerprint: String,
+    /// The server whose issuer signed it; `None` for the authority itself.
+    pub issuer: Option<NodeUuid>,
+    /// Of the authority's key that vouches for it, directly or through the issuer. Empty where it does not say.
+    pub authority: String,
+    /// Seconds since the Unix epoch.
+    pub from_s: i64,
+    /// Seconds since the Unix epoch.
+    pub until_s: i64,
+    /// What a slave may use; `None` for servers, and where an earlier release made it.
+    pub namespaces: Option<BTreeSet<Namespace>>,
+}
+
 /// The observed state of a node's directory.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeView {
@@ -104,6 +123,12 @@ pub struct NodeView {
     pub config_text: Option<String>,
     /// Days until the certificate expires.
     pub certificate_days: Option<i64>,
+    /// What the certificate says.
+    #[serde(default)]
+    pub certificate: Option<CertificateView>,
+    /// Days until a server's issuer expires; `None` where it has none.
+    #[serde(default)]
+    pub issuer_days: Option<i64>,
     pub run: RunState,
     /// How often whoever keeps it has started its daemon again, since it was started.
     #[serde(default)]

@@ -137,6 +137,14 @@ pub fn refusal(message: impl Into<String>) -> ControlReply {
     ControlReply::Error { message: message.into(), is_outcome_unknown: false }
 }
 
+/// The answer to a request to take certificates over.
+pub fn reloaded(outcome: Result<bool, crate::net::TlsError>) -> ControlReply {
+    match outcome {
+        Ok(_) => ControlReply::Ok,
+        Err(error) => refusal(format!("the certificates cannot be used, the old ones stay in use: {error}")),
+    }
+}
+
 /// Asks the control socket at `path` one line and returns the whole answer.
 pub fn ask(path: &Path, line: &str, timeout: Duration) -> io::Result<String> {
     use std::io::{BufRead, Read, Write};

@@ -7,6 +7,7 @@
 #[cfg(all(feature = "simulation", not(debug_assertions)))]
 compile_error!("the feature `simulation` is for tests: it can be in no release build");
 
+pub mod certificates;
 pub mod chance;
 pub mod cli;
 pub mod clock;

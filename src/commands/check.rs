@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use dkc_core::certificate::ISSUER_RENEW_DAYS;
 use dkc_core::ids::{ClusterName, HostAddress};
 use dkc_inventory::check::{self, Finding, Grade};
 use dkc_inventory::model::{Inventory, NodeName};
@@ -20,7 +21,7 @@ use crate::ui::{Format, Listing};
 ///
 /// Read-only. Finds every reason for which deploy or start would refuse, and names the remedy. For a running cluster it
 /// also shows how the members see each server: OK if they agree, NG with the differences.
-/// Certificates are warned about from 30 days before they end; deploy renews them.
+/// Certificates are warned about from 30 days before they end; by then servers should have renewed them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES\n  check\n  check host 10.0.0.10 @rack1\n  check cluster -n c0")]
 pub struct Args {
@@ -121,7 +122,14 @@ fn show(session: &Session, findings: &[Finding], sides: &[(ClusterName, Vec<Side
 fn warn_of_authorities(session: &Session) -> Result<(), CommandError> {
     let ages = authority::ages(&session.store.authority_dir());
     let ages = ages.map_err(|error| CommandError::new(&codes::AUTHORITY, error.to_string()))?;
-    for age in ages.iter().filter(|age| age.days_left < authority::LEAF_DAYS) {
+    for age in ages.iter().filter(|age| !age.is_delegating) {
+        session.ui.warn(&format!(
+            "the certificate authority of {0} is of an earlier release: servers cannot renew certificates, only deploy does, \
+             at least every 60 days; tls rotate -n {0} --ca replaces it",
+            age.cluster
+        ));
+    }
+    for age in ages.iter().filter(|age| age.days_left < ISSUER_RENEW_DAYS) {
         session
             .ui
             .warn(&format!("the certificate authority of {} expires in {} days", age.cluster, age.days_left));

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dkc_core::ids::ClusterName;
 use dkc_inventory::model::Inventory;
-use dkc_inventory::plan::{self, DeployRequest, Program, Selection};
-use dkc_inventory::render;
+use dkc_inventory::plan::{self, AuthorityView, DeployRequest, Program, Selection};
 
 use crate::authority;
 use crate::error::{CommandError, codes};
@@ -87,12 +86,12 @@ pub fn own_program() -> Result<Program, CommandError> {
     })
 }
 
-/// The digest of each cluster's trust anchors, where its authority is there. Makes nothing: that is a step of the plan.
+/// Each cluster's authority, where it is there. Makes nothing: that is a step of the plan.
 fn authorities(
     session: &Session,
     inventory: &Inventory,
     selection: &Selection,
-) -> Result<BTreeMap<ClusterName, String>, CommandError> {
+) -> Result<BTreeMap<ClusterName, AuthorityView>, CommandError> {
     let nodes = selection.nodes(inventory).map_err(operation::refused("deploy"))?;
     let clusters: BTreeSet<&ClusterName> = nodes.iter().map(|node| node.cluster()).collect();
     authorities_of(session, inventory, clusters.into_iter())
@@ -103,15 +102,15 @@ pub fn authorities_of<'a>(
     session: &Session,
     inventory: &Inventory,
     clusters: impl Iterator<Item = &'a ClusterName>,
-) -> Result<BTreeMap<ClusterName, String>, CommandError> {
+) -> Result<BTreeMap<ClusterName, AuthorityView>, CommandError> {
     let root = session.store.authority_dir();
-    let mut digests = BTreeMap::new();
+    let mut views = BTreeMap::new();
     for name in clusters {
         let Some(cluster) = inventory.clusters.get(name) else { continue };
-        let anchors = authority::anchors(&root, name, cluster.id).map_err(|error| {
+        let view = authority::present(&root, name, cluster.id).map_err(|error| {
             CommandError::new(&codes::AUTHORITY, error.to_string()).now("nothing changed")
         })?;
-        digests.extend(anchors.map(|text| (name.clone(), render::digest(&text))));
+        views.extend(view.map(|view| (name.clone(), view)));
     }
-    Ok(digests)
+    Ok(views)
 }

@@ -93,6 +93,7 @@ struct NodeLines {
     view: NodeView,
     config: Vec<String>,
     certificate: Vec<String>,
+    issuer: Vec<String>,
     pid: Option<u32>,
     /// The daemon itself, which a supervisor or systemd watches over, or nobody.
     daemon: Option<u32>,
@@ -117,6 +118,7 @@ impl NodeLines {
             }
             "config" => self.config.push(value.into()),
             "certificate" => self.certificate.push(value.into()),
+            "issuer" => self.issuer.push(value.into()),
             "pid" => self.pid = value.parse().ok(),
             "daemon" => self.daemon = value.parse().ok(),
             "restarts" => self.restarts = restarts(value),
@@ -136,6 +138,8 @@ impl NodeLines {
         let whole = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
         self.view.config_text = (!self.config.is_empty()).then(|| whole(&self.config));
         self.view.certificate_days = authority::days_left(&whole(&self.certificate));
+        self.view.certificate = authority::view(&whole(&self.certificate));
+        self.view.issuer_days = authority::days_left(&whole(&self.issuer));
         self.view.run = self.run();
         self.view.restarts = match self.unit.get("NRestarts") {
             Some(count) => count.parse().unwrap_or(0),

@@ -78,6 +78,9 @@ done
 ask_systemd() {
   if [ "$service" = system ]; then systemctl "$@"; else XDG_RUNTIME_DIR=$user_dir systemctl --user "$@"; fi
 }
+certificates() {
+  [ -f "$1" ] && sed -n "/-BEGIN CERTIFICATE-/,/-END CERTIFICATE-/s/^/$2	/p" "$1"
+}
 node() {
   name=$1 dir=$root/$1
   say node "$name"
@@ -85,7 +88,7 @@ node() {
   say exists yes
   say node_marker "$(head -n 1 "$dir/.dkc-node" 2>/dev/null)"
   # What a power cut left empty; zeros are what some file systems make of it.
-  for file in .dkc-node tls/node.key; do
+  for file in .dkc-node tls/node.pem; do
     [ -f "$dir/$file" ] && [ -z "$(head -c 64 "$dir/$file" | tr -d '\0\n ')" ] && say torn "$file"
   done
   say identity "$(head -n 1 "$dir/data/identity" 2>/dev/null)"
@@ -100,7 +103,9 @@ node() {
   done
   [ -n "$unit" ] && [ -f "$unit" ] && say "file" "$(digest < "$unit") unit"
   [ -f "$dir/node.yaml" ] && sed 's/^/config	/' "$dir/node.yaml"
-  [ -f "$dir/tls/node.pem" ] && sed 's/^/certificate	/' "$dir/tls/node.pem"
+  # The keys in the same files stay where they are.
+  certificates "$dir/tls/node.pem" certificate
+  certificates "$dir/tls/issuer.pem" issuer
   pid=$(holder "$dir" dkcd.pid)
   [ -n "$pid" ] && say pid "$pid"
   pid=$(holder "$dir" daemon.lock)

@@ -73,7 +73,7 @@ fn what_a_power_cut_left_empty_is_mended_by_a_deploy_and_data_is_left_alone() {
     lab.dkc("deploy --yes").ok();
     // As an earlier version left it: names without contents.
     let empty = format!(
-        "cd {NODE} && truncate -s 0 .dkc-node node.yaml tls/ca.pem tls/node.pem tls/node.key data/identity ../bin/*/dkc"
+        "cd {NODE} && truncate -s 0 .dkc-node node.yaml tls/ca.pem tls/node.pem tls/issuer.pem data/identity ../bin/*/dkc"
     );
     lab.sh("h1", &empty).ok();
     lab.dkc("deploy --yes").ok().says("upload");
@@ -81,7 +81,7 @@ fn what_a_power_cut_left_empty_is_mended_by_a_deploy_and_data_is_left_alone() {
     lab.dkc("start cluster -n c0 --yes").ok();
     lab.dkc("data set -n c0 kept yes").ok();
     lab.dkc("stop cluster -n c0 --yes").ok();
-    lab.sh("h1", &format!("cd {NODE} && truncate -s 0 .dkc-node node.yaml tls/node.key")).ok();
+    lab.sh("h1", &format!("cd {NODE} && truncate -s 0 .dkc-node node.yaml tls/node.pem")).ok();
     lab.dkc("deploy --yes").ok();
     lab.dkc("start cluster -n c0 --yes").ok();
     lab.dkc("data print -n c0 kept").ok().prints("\"kept\" => \"yes\"");

@@ -1,7 +1,7 @@
 //! The actions of steps, on one host or on the ring. *Invariant:* actions are idempotent. A new action is defined here with
 //! its text and carried out by the one interpreter of its kind.
 
-use dkc_core::ids::{ClusterName, HostAddress, NodeId, NodeUuid};
+use dkc_core::ids::{ClusterName, HostAddress, Namespace, NodeId, NodeUuid};
 use dkc_core::meta::{MemberChange, OperationId};
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,7 @@ pub enum HostAction {
         /// Whose authority.
         cluster: ClusterName,
     },
-    /// A fresh key and certificate signed by the cluster's authority, and the trust anchors.
+    /// A fresh key and certificate signed by the cluster's authority, the trust anchors, and for a server its issuer.
     IssueCertificate {
         /// The node's directory.
         dir: String,
@@ -83,6 +83,9 @@ pub enum HostAction {
         uuid: NodeUuid,
         /// A server certificate, else a slave certificate.
         is_server: bool,
+        /// What a slave may use.
+        #[serde(default)]
+        namespaces: Vec<Namespace>,
     },
     /// `<dir>/dkcd` points to the program.
     LinkProgram {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dkc_core::config::{ConfigChange, NodeConfig, Role, layout};
 use dkc_core::ids::{ClusterName, HostAddress};
 
-use super::authority::Authorities;
+use super::authority::{Authorities, AuthorityView, namespaces};
 use super::header::ring_version;
 use super::steps::{ObservedNode, Phase, Steps, places};
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Selection, unified};
@@ -41,9 +41,9 @@ pub struct DeployRequest {
     pub operation: Operation,
     pub selection: Selection,
     pub program: Program,
-    /// SHA-256 of each cluster's trust anchors (`tls/ca.pem`), if its authority is present. A missing authority is created by
+    /// Each cluster's authority, if it is present. A missing authority is created by
     /// a step, or refused if the cluster was founded with it.
-    pub authorities: BTreeMap<ClusterName, String>,
+    pub authorities: BTreeMap<ClusterName, AuthorityView>,
     /// Only configuration and certificates.
     pub config_only: bool,
 }
@@ -241,7 +241,8 @@ pub(super) fn node_steps(
     }
     if authorities.needs_certificate(place) {
         let is_server = place.node.is_server();
-        actions.push(HostAction::IssueCertificate { dir: dir.clone(), uuid, is_server });
+        let namespaces = namespaces(inventory, &place.node).into_iter().collect();
+        actions.push(HostAction::IssueCertificate { dir: dir.clone(), uuid, is_server, namespaces });
     }
     actions.extend(config_step(&dir, &config, &view));
     if !request.config_only && view.program.as_ref() != Some(&request.program.digest) {

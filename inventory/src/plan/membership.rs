@@ -8,6 +8,7 @@ use dkc_core::ids::{ClusterName, MemberNo, NodeId};
 use dkc_core::meta::{MemberChange, OperationId};
 use dkc_core::ring::{self, ActionProgress, PlaceNode};
 
+use super::authority::AuthorityView;
 use super::deploy::config_step;
 use super::standing::{failures, tolerated};
 use super::steps::{ObservedNode, Phase, Steps};
@@ -38,7 +39,7 @@ pub struct MembersRequest {
     /// The generation on disk; the plan is bound to it, not to the one with the joining members.
     pub base: Generation,
     pub program: Program,
-    pub authorities: BTreeMap<ClusterName, String>,
+    pub authorities: BTreeMap<ClusterName, AuthorityView>,
     /// Proceed although a remaining member is down (`--allow-no-tolerance`).
     pub allow_no_tolerance: bool,
 }

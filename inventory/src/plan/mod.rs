@@ -26,7 +26,7 @@ use dkc_core::ids::{HostAddress, RingVersion};
 use serde::{Deserialize, Serialize};
 
 pub use action::{Action, Endpoint, HostAction, RingAction};
-pub use authority::CERTIFICATE_RENEW_DAYS;
+pub use authority::{AuthorityView, CERTIFICATE_RENEW_DAYS};
 pub(crate) use deploy::ownership_refusal;
 pub use deploy::{CLOCK_OFFSET_MAX_MS, DeployRequest, Program, deploy};
 pub use destroy::{DestroyRequest, DestroyTarget, destroy};

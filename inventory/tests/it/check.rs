@@ -125,6 +125,26 @@ fn a_certificate_is_told_from_thirty_days_before_its_end_on() {
 }
 
 #[test]
+fn a_server_that_could_not_renew_its_certificate_is_told() {
+    let (inventory, mut observed) = crate::plans::running();
+    let mut check = |issuer_days: Option<i64>, want: Option<&str>| {
+        let facts = lab::facts_mut(&mut observed, "10.77.0.11");
+        facts.nodes.values_mut().for_each(|view| view.issuer_days = issuer_days);
+        let hosts = lab::hosts("10.77.0.11").into_iter().collect();
+        let findings = check::check(&inventory, &observed, &hosts, "x86_64");
+        let found =
+            findings.iter().find(|finding| finding.advice.is_some() && finding.topic == "certificate");
+        assert_eq!(
+            found.map(|found| (found.grade, found.what.as_str())),
+            want.map(|want| (Grade::Warn, want))
+        );
+    };
+    check(Some(180), None);
+    check(Some(179), Some("c0-0: its issuer expires in 179 days, and nobody renews certificates then"));
+    check(None, Some("c0-0: it has no issuer, so only deploy renews certificates"));
+}
+
+#[test]
 fn a_root_that_others_may_write_to_is_no_place_for_a_program() {
     let mut observed = lab::bare_hosts(&three_servers());
     let facts = lab::facts_mut(&mut observed, "10.77.0.11");

@@ -10,7 +10,7 @@ use dkc_inventory::edit::{
 };
 use dkc_inventory::model::{Inventory, NodeName};
 use dkc_inventory::observed::{HostFacts, HostView, Observed, RunState, ServiceManager, Silence};
-use dkc_inventory::plan::{DeployRequest, Operation, Program, Refused, Selection, Target};
+use dkc_inventory::plan::{AuthorityView, DeployRequest, Operation, Program, Refused, Selection, Target};
 use uuid::Uuid;
 
 pub const PROGRAM: &str = "0123456789abcdef";
@@ -112,8 +112,12 @@ pub fn operation(command: &str) -> Operation {
 }
 
 /// The authority of `c0` is there; `anchors` is what a symbolic deploy leaves of it on hosts.
-pub fn authorities() -> BTreeMap<dkc_core::ids::ClusterName, String> {
-    [("c0".parse().unwrap(), "anchors".to_owned())].into()
+pub fn authorities() -> BTreeMap<dkc_core::ids::ClusterName, AuthorityView> {
+    [("c0".parse().unwrap(), authority())].into()
+}
+
+pub fn authority() -> AuthorityView {
+    AuthorityView { anchors: "anchors".into(), key_id: "ca".into(), is_delegating: true }
 }
 
 pub fn deploy_request() -> DeployRequest {
@@ -184,6 +188,7 @@ pub fn server_status(inventory: &Inventory, node: &NodeName, up: &[u32], leader:
         memory_bytes: 1,
         connections: 1,
         config_in_use: None,
+        certificate: None,
     }
 }
 

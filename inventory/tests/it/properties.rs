@@ -200,7 +200,7 @@ proptest! {
         let inventory = after(&lines);
         let observed = lab::bare_hosts(&inventory);
         // `anchors` is what a symbolic deploy leaves on hosts.
-        let authorities = inventory.clusters.keys().map(|name| (name.clone(), "anchors".to_owned())).collect();
+        let authorities = inventory.clusters.keys().map(|name| (name.clone(), lab::authority())).collect();
         let request = DeployRequest { authorities, ..lab::deploy_request() };
         // Deployed and founded in the inventory's eyes, but bare: refused, which other tests look at.
         let Ok(plan) = plan::deploy(&inventory, &observed, &request) else { return Ok(()) };

@@ -4,7 +4,9 @@
 use dkc_core::config::layout;
 use dkc_inventory::edit::{forget_deployed, record_deployed, record_founded};
 use dkc_inventory::model::{Inventory, NodeName};
-use dkc_inventory::observed::{HostFacts, HostView, NodeView, Observed, RunState, UNIT_FILE};
+use dkc_inventory::observed::{
+    CertificateView, HostFacts, HostView, NodeView, Observed, RunState, UNIT_FILE,
+};
 use dkc_inventory::plan::{HostAction, Plan, Step};
 use dkc_inventory::render;
 
@@ -79,9 +81,19 @@ fn on_node(view: &mut NodeView, action: &HostAction, has_program: impl Fn(&str) 
             view.files.insert(layout::CONFIG.into(), render::digest(text));
             view.config_text = Some(text.clone());
         }
-        HostAction::IssueCertificate { .. } => {
+        HostAction::IssueCertificate { is_server, namespaces, .. } => {
             assert!(view.exists);
             view.certificate_days = Some(89);
+            view.issuer_days = is_server.then_some(1094);
+            view.certificate = Some(CertificateView {
+                serial: "1".into(),
+                fingerprint: "2".into(),
+                issuer: None,
+                authority: "ca".into(),
+                from_s: 0,
+                until_s: 90 * 86_400,
+                namespaces: (!is_server).then(|| namespaces.iter().cloned().collect()),
+            });
             view.files.insert(layout::TLS_CA.into(), "anchors".into());
             view.files.insert(layout::TLS_CERT.into(), "leaf".into());
         }

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::beats::Beats;
 use super::proposal_codec::decode_proposed;
+use crate::certificates::Certificates;
 use crate::config::InUse;
 use crate::log::SharedLog;
 use crate::raft::{Group, GroupContext, NotProposed, Transport};
@@ -51,6 +52,7 @@ pub struct Server {
     /// As it was when the node started; all but the dynamic parameters is so still.
     pub config: NodeConfig,
     pub in_use: InUse,
+    pub certificates: Arc<Certificates>,
     pub role: ServerRole,
     pub node: NodeId,
     pub started: Instant,

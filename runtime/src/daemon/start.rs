@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::directory_lock::{DirectoryLock, LockError};
 use super::follow_meta::{OpenError, targets};
 use super::server::{Server, make_hello};
+use crate::certificates::{Certificates, Signer};
 use crate::config::{ConfigError, InUse};
 use crate::control::{self, ControlError};
 use crate::durable_file;
@@ -194,9 +195,9 @@ async fn run_server(
     let socket = directory.join(layout::CONTROL_SOCKET);
     let control = control::open(&socket)?;
     let (log, store) = open_disk(&directory, &config, &role).await?;
-    let parts = Parts { directory, config, role, tls: tls.clone(), listener, log, store, stop };
+    let parts = Parts { directory, config, role, tls, listener, log, store, stop };
     let Running { server, router, mut tasks } = Running::start(parts).await?;
-    tasks.spawn(tls.keep_fresh());
+    tasks.spawn(server.certificates.clone().keep(Signer::Own));
     tasks.spawn(control::serve(
         control,
         Arc::new(super::control::ServerControl { server: server.clone(), router }),
@@ -294,6 +295,7 @@ async fn open_server(
         let (config, ring_version) = (config.clone(), ring_version.clone());
         Arc::new(move || make_hello(&config, node, ring_version.get()))
     };
+    let certificates = Certificates::new(tls.clone(), directory.clone());
     let messages = Peers::new(tls.clone(), Alpn::Peer, hello.clone());
     let sending = SnapshotSends::new(config.parameters.merge_bytes_per_s);
     let transport = Arc::new(Transport::new(messages, Peers::new(tls, Alpn::Snapshot, hello), sending));
@@ -307,6 +309,7 @@ async fn open_server(
     let meta_group = Server::open_meta(&context, &store, &log).await?;
     let server = Arc::new(Server {
         in_use: InUse::new(&directory, config.clone()),
+        certificates,
         connections_max: listener.connections_max(),
         directory,
         role,

@@ -24,6 +24,7 @@ impl Server {
             memory_bytes: resident_bytes(),
             connections: self.connections.load(Ordering::Relaxed),
             config_in_use: self.in_use.text(),
+            certificate: self.certificates.status(),
         }
     }
 

@@ -16,9 +16,10 @@ use tokio::time::Instant;
 
 use super::NetError;
 use super::connection::{self, FrameReader, HelloError, Sender};
+use super::identity::Identity;
 use super::stream;
 use super::target::Target;
-use super::tls::{Alpn, Identity, Tls, TlsError};
+use super::tls::{Alpn, Tls, TlsError};
 
 /// Connect, handshake and Hello together.
 pub const CONNECT_MAX: Duration = Duration::from_secs(3);
@@ -293,7 +294,7 @@ async fn exchange_hello(
 fn accepted(body: &Bytes, peer: Identity) -> Result<Hello, NetError> {
     let hello = Hello::decode(body).map_err(|_| NetError::not_sent("its Hello cannot be read"))?;
     if hello.node != peer.node || hello.cluster != peer.cluster {
-        return Err(NetError::not_sent(TlsError::BadIdentity { uri: format!("{} in Hello", hello.node) }));
+        return Err(NetError::not_sent(TlsError::OtherInHello(hello.node)));
     }
     Ok(hello)
 }

@@ -24,8 +24,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::NetError;
+use super::identity::Peer;
 use super::stream::Stream;
-use super::tls::{Alpn, Identity, explain};
+use super::tls::{Alpn, explain};
 
 /// Above this many queued bytes `ready` waits: enough to keep a link busy, little enough to hold for each of
 /// thousands of connections.
@@ -46,7 +47,7 @@ const SPARE_MAX_BYTES: usize = 1024 * 1024;
 
 /// A connection whose other side is known and has said Hello.
 pub struct Connection {
-    pub peer: Identity,
+    pub peer: Peer,
     pub alpn: Alpn,
     pub address: SocketAddr,
     pub frames: FrameReader,

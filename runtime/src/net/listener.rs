@@ -13,9 +13,10 @@ use dkc_core::wire::{BadFrame, Hello, Kind, Refusal, WIRE_VERSION};
 
 use super::connection::{self, Connection, FrameReader, HelloError, Sender};
 use super::handshakes::{Handshakes, MemberSources};
+use super::identity::{NodeRole, Peer};
 use super::places::{ConnectionPlace, Places};
 use super::stream::{self, Incoming, Socket};
-use super::tls::{Alpn, Identity, NodeRole, Tls, TlsError};
+use super::tls::{Alpn, Tls, TlsError};
 use super::{NetError, refusal_words};
 
 /// TLS handshake and Hello together.
@@ -28,7 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Decides on a peer whose certificate is good and whose Hello agrees with it.
 pub trait Admit: Send + Sync + 'static {
     /// Our own Hello to answer with, or why not.
-    fn admit(&self, peer: &Identity, alpn: Alpn, hello: &Hello) -> Result<Hello, Refusal>;
+    fn admit(&self, peer: &Peer, alpn: Alpn, hello: &Hello) -> Result<Hello, Refusal>;
 }
 
 pub struct Listener {
@@ -148,10 +149,10 @@ impl Handshake {
         let (stream, checked) = stream::shake_hands(&self.tls, stream).await?;
         let (mut frames, sender) = connection::open(stream);
         let (peer, alpn) = checked.inspect_err(|error| refuse(&sender, refusal_of(error)))?;
-        if peer.role == NodeRole::Server {
+        if peer.identity.role == NodeRole::Server {
             self.members.learn(address.ip());
         }
-        let place = self.hello(&mut frames, &sender, (peer, alpn, address), admit).await?;
+        let place = self.hello(&mut frames, &sender, (&peer, alpn, address), admit).await?;
         frames.allow_large_frames();
         Ok((Connection { peer, alpn, address, frames, sender }, place))
     }
@@ -160,7 +161,7 @@ impl Handshake {
         &self,
         frames: &mut FrameReader,
         sender: &Sender,
-        (peer, alpn, address): (Identity, Alpn, SocketAddr),
+        (peer, alpn, address): (&Peer, Alpn, SocketAddr),
         admit: &impl Admit,
     ) -> Result<ConnectionPlace, TlsError> {
         let refused = |refusal: Refusal| {
@@ -169,11 +170,12 @@ impl Handshake {
             TlsError::Handshake(format!("{peer}: {words}"))
         };
         let hello = read_hello(frames).await.map_err(refused)?;
-        if hello.cluster != peer.cluster || hello.node != peer.node {
+        let identity = peer.identity;
+        if hello.cluster != identity.cluster || hello.node != identity.node {
             return Err(refused(Refusal::Other("Hello names another node than the certificate".into())));
         }
-        let place = self.places.take(peer, alpn, address.ip(), sender).map_err(refused)?;
-        let ours = admit.admit(&peer, alpn, &hello).map_err(refused)?;
+        let place = self.places.take(identity, alpn, address.ip(), sender).map_err(refused)?;
+        let ours = admit.admit(peer, alpn, &hello).map_err(refused)?;
         let sent = sender.send(Kind::HelloAccepted, 0, GroupId::META, &ours.encode());
         sent.map_err(|error: NetError| TlsError::Handshake(error.to_string()))?;
         Ok(place)

@@ -8,6 +8,7 @@
 pub mod client;
 pub mod connection;
 mod handshakes;
+pub mod identity;
 pub mod listener;
 pub mod peers;
 mod places;
@@ -31,10 +32,11 @@ use dkc_core::wire::Refusal;
 pub use client::{Client, Receive};
 pub use connection::{Connection, FrameReader, Sender, TurnOfBulk};
 pub use handshakes::MemberSources;
+pub use identity::{Identity, IdentityError, NodeRole, Peer};
 pub use listener::{Admit, Listener};
 pub use peers::{Link, LinkState, Peers};
 pub use target::Target;
-pub use tls::{Alpn, Identity, NodeRole, Tls, TlsError};
+pub use tls::{Alpn, Tls, TlsError};
 
 /// Why a request got no answer, or a connection does not stand. Cloned to every request it concerns.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use dkc_core::wire::Refusal;
 
 use super::connection::Sender;
-use super::tls::{Alpn, Identity, NodeRole};
+use super::identity::{Identity, NodeRole};
+use super::tls::Alpn;
 
 /// Connections of one node for one purpose. It needs one; some that have died may not be noticed yet.
 pub(super) const CONNECTIONS_PER_IDENTITY_MAX: usize = 8;

@@ -7,8 +7,9 @@ use dkc_core::ids::NodeAddress;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsStream;
 
+use super::identity::{Identity, Peer};
 use super::target::Target;
-use super::tls::{Alpn, Identity, SERVER_NAME, Tls, TlsError, explain};
+use super::tls::{Alpn, Tls, TlsError, explain, server_name};
 
 /// A stream after the handshake.
 pub(crate) type Stream = TlsStream<TcpStream>;
@@ -25,8 +26,7 @@ pub(super) async fn open(
     let stream = TcpStream::connect(host).await.map_err(|error| error.to_string())?;
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
     let address = stream.peer_addr().map_err(|error| error.to_string())?;
-    let name = rustls::pki_types::ServerName::try_from(SERVER_NAME).expect("the name is a valid DNS name");
-    let stream = tls.connector(alpn).connect(name, stream).await.map_err(|error| explain(&error))?;
+    let stream = tls.connector(alpn).connect(server_name(), stream).await.map_err(|error| explain(&error))?;
     let peer = tls.check_opened(stream.get_ref().1, alpn).map_err(|error| error.to_string())?;
     Ok((stream.into(), peer, address))
 }
@@ -58,7 +58,7 @@ pub(super) async fn resolve(address: &NodeAddress) -> Vec<IpAddr> {
 pub(super) async fn shake_hands(
     tls: &Tls,
     stream: Incoming,
-) -> Result<(Stream, Result<(Identity, Alpn), TlsError>), TlsError> {
+) -> Result<(Stream, Result<(Peer, Alpn), TlsError>), TlsError> {
     let failed = |error: std::io::Error| TlsError::Handshake(explain(&error));
     stream.set_nodelay(true).map_err(failed)?;
     let stream = tls.acceptor().accept(stream).await.map_err(failed)?;

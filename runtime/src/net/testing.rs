@@ -13,8 +13,8 @@ use tempfile::TempDir;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::tls::{Alpn, Identity, NodeRole, Tls};
-use super::{Admit, Target};
+use super::tls::{Alpn, Tls};
+use super::{Admit, Identity, NodeRole, Peer, Target};
 
 pub struct Authority {
     pub cluster: ClusterId,
@@ -64,6 +64,31 @@ impl Authority {
         std::fs::write(directory.join(layout::TLS_KEY), key.serialize_pem()).unwrap();
     }
 
+    /// The directory of a node whose leaf is signed by the last of these intermediates (their URIs, from the CA down).
+    pub fn chained(&self, identity: Identity, intermediates: &[String]) -> PathBuf {
+        let directory = self.node(identity);
+        let mut chain: Vec<String> = Vec::new();
+        let mut last: Option<Issuer<'static, KeyPair>> = None;
+        for uri in intermediates {
+            let mut parameters = CertificateParams::default();
+            parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            parameters.distinguished_name.push(rcgen::DnType::CommonName, uri.as_str());
+            parameters.subject_alt_names.push(SanType::URI(uri.as_str().try_into().unwrap()));
+            let key = KeyPair::generate().unwrap();
+            let signed = parameters.signed_by(&key, last.as_ref().unwrap_or(&self.issuer)).unwrap();
+            chain.insert(0, signed.pem());
+            last = Some(Issuer::new(parameters, key));
+        }
+        let mut parameters = CertificateParams::new(vec!["dkc".to_owned()]).unwrap();
+        parameters.subject_alt_names.push(SanType::URI(identity.to_string().try_into().unwrap()));
+        let key = KeyPair::generate().unwrap();
+        let leaf = parameters.signed_by(&key, last.as_ref().unwrap_or(&self.issuer)).unwrap();
+        let text = key.serialize_pem() + &leaf.pem() + &chain.concat();
+        std::fs::write(directory.join(layout::TLS_CERT), text).unwrap();
+        std::fs::remove_file(directory.join(layout::TLS_KEY)).unwrap();
+        directory
+    }
+
     pub fn tls(&self, role: NodeRole) -> Arc<Tls> {
         let identity = self.identity(role);
         Tls::load(&self.node(identity), identity).unwrap()
@@ -83,7 +108,7 @@ pub fn hello_of(identity: Identity) -> Hello {
 /// Lets everybody in whose certificate is good.
 pub struct AdmitAll(pub Identity);
 impl Admit for AdmitAll {
-    fn admit(&self, _: &Identity, _: Alpn, _: &Hello) -> Result<Hello, Refusal> {
+    fn admit(&self, _: &Peer, _: Alpn, _: &Hello) -> Result<Hello, Refusal> {
         Ok(hello_of(self.0))
     }
 }

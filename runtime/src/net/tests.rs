@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use dkc_core::certificate;
 use dkc_core::ids::GroupId;
 use dkc_core::wire::{Hello, Kind, Refusal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::testing::{AdmitAll, Authority, hello_of, target};
-use super::tls::{Alpn, Identity, NodeRole, Tls};
+use super::tls::{Alpn, Tls};
 use super::*;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -93,6 +94,48 @@ async fn only_the_right_certificate_opens_a_connection() {
 }
 
 #[tokio::test]
+async fn an_issuer_vouches_for_its_own_server_and_for_slaves_only() {
+    let authority = Authority::new();
+    let address = echo(authority.tls(NodeRole::Server), 100).await;
+    let issuer = |cluster, node| certificate::holder_uri(cluster, certificate::Holder::Issuer, node);
+    let (server, slave) = (authority.identity(NodeRole::Server), authority.identity(NodeRole::Slave));
+    let other = authority.identity(NodeRole::Server);
+    let own_issuer = issuer(server.cluster, server.node);
+    let other_issuer = issuer(server.cluster, other.node);
+
+    let check = async |identity: Identity, chain: &[String], want: &str| {
+        let alpn = if identity.role == NodeRole::Server { Alpn::Peer } else { Alpn::Slave };
+        let directory = authority.chained(identity, chain);
+        let got = match Tls::load(&directory, identity) {
+            Ok(tls) => outcome(&tls, alpn, address).await,
+            Err(error) => error.to_string(),
+        };
+        assert!(got.contains(want), "{identity} by {chain:?}: {got}");
+        // Whoever leaves the check of its own chain out gets no further.
+        let Ok(forger) = Tls::load_unchecked(&directory, identity) else { panic!("{chain:?}") };
+        let got = outcome(&forger, alpn, address).await;
+        assert_eq!(got == "welcome", want == "welcome", "{identity} by {chain:?}: {got}");
+    };
+    check(server, &[], "welcome").await;
+    check(server, std::slice::from_ref(&own_issuer), "welcome").await;
+    check(slave, std::slice::from_ref(&own_issuer), "welcome").await;
+    let words = format!("signed by the issuer of server {}", other.node);
+    check(server, std::slice::from_ref(&other_issuer), &words).await;
+    check(server, &[own_issuer.clone(), own_issuer.clone()], "a chain of 3 certificates").await;
+    check(slave, &[other_issuer.clone(), own_issuer.clone()], "a chain of 3 certificates").await;
+    check(slave, &[server.to_string()], "is no issuer of cluster").await;
+    check(slave, &["https://example.net/".into()], "is no issuer of cluster").await;
+    let foreign = issuer(dkc_core::ids::ClusterId(uuid::Uuid::new_v4()), server.node);
+    check(slave, &[foreign], "is no issuer of cluster").await;
+
+    // The same chain from another CA.
+    let stranger = Authority::of(authority.cluster);
+    let tls = Tls::load(&stranger.chained(server, &[own_issuer]), server).unwrap();
+    let got = outcome(&tls, Alpn::Peer, address).await;
+    assert!(got.contains("not signed by a CA that this node trusts"), "{got}");
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_trust_our_ca_says_so() {
     let old = Authority::new();
     let new = Authority::of(old.cluster);
@@ -164,24 +207,17 @@ fn files_that_are_not_ours_are_refused_with_their_path() {
 }
 
 #[test]
-fn an_identity_is_read_strictly() {
+fn an_issuer_is_nobody_that_connects() {
     let uuid = "0b1e7c1c-6f0f-4f0e-9d55-3f2b8d0c7a11";
-    let check = |uri: String, is_good: bool| {
-        let parsed: Result<Identity, _> = uri.parse();
-        assert_eq!(parsed.map(|identity| identity.to_string()).ok(), is_good.then_some(uri));
-    };
-    check(format!("dkc://{uuid}/server/{uuid}"), true);
-    check(format!("dkc://{uuid}/slave/{uuid}"), true);
-    check(format!("dkc://{uuid}/master/{uuid}"), false);
-    check(format!("dkc://{uuid}/server/{uuid}/"), false);
-    check(format!("dkc://{uuid}/server"), false);
-    check(format!("http://{uuid}/server/{uuid}"), false);
-    check("dkc://x/server/y".into(), false);
+    let identity = |holder: &str| format!("dkc://{uuid}/{holder}/{uuid}").parse::<Identity>();
+    assert_eq!(identity("server").unwrap().to_string(), format!("dkc://{uuid}/server/{uuid}"));
+    assert_eq!(identity("slave").unwrap().to_string(), format!("dkc://{uuid}/slave/{uuid}"));
+    assert!(identity("issuer").is_err());
 }
 
 struct RefuseAll(Refusal);
 impl Admit for RefuseAll {
-    fn admit(&self, _: &Identity, _: Alpn, _: &Hello) -> Result<Hello, Refusal> {
+    fn admit(&self, _: &Peer, _: Alpn, _: &Hello) -> Result<Hello, Refusal> {
         Err(self.0.clone())
     }
 }

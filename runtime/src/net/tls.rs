@@ -1,26 +1,25 @@
-//! Who is on the other side of a connection. Certificates are read from the node's directory and read again when
-//! they change; every handshake uses the newest. Absent on purpose: plaintext, TLS 1.2, session resumption (a
+//! Who is on the other side of a connection. Certificates are read from the node's directory, and read again whenever
+//! somebody asks for it (`certificates`); every handshake uses the newest. Absent on purpose: plaintext, TLS 1.2, session resumption (a
 //! resumed session would outlive a removed trust anchor), common names.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use dkc_core::certificate::SERVER_NAME;
 use dkc_core::config::layout;
-use dkc_core::ids::{ClusterId, NodeUuid};
+use dkc_core::ids::ClusterId;
+use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-/// The name that every node's certificate carries as DNS SAN; who it really is stands in the URI.
-pub const SERVER_NAME: &str = "dkc";
+use super::identity::{Identity, IdentityError, NodeRole, Peer};
+use crate::clock;
+
 /// One in use, one that is replacing it.
 pub const TRUST_ANCHORS_MAX: usize = 2;
-/// How often the files are looked at for a change.
-const RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What a connection is for. Told in the handshake, so that it is checked before any frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,50 +49,6 @@ impl Alpn {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum NodeRole {
-    Server,
-    Slave,
-}
-impl fmt::Display for NodeRole {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            NodeRole::Server => "server",
-            NodeRole::Slave => "slave",
-        })
-    }
-}
-
-/// Who a certificate says its holder is: `dkc://<cluster id>/<server|slave>/<node uuid>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Identity {
-    pub cluster: ClusterId,
-    pub role: NodeRole,
-    pub node: NodeUuid,
-}
-impl fmt::Display for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "dkc://{}/{}/{}", self.cluster, self.role, self.node)
-    }
-}
-impl FromStr for Identity {
-    type Err = TlsError;
-    fn from_str(uri: &str) -> Result<Self, TlsError> {
-        let bad = || TlsError::BadIdentity { uri: uri.chars().take(200).collect() };
-        let mut words = uri.strip_prefix("dkc://").ok_or_else(bad)?.split('/');
-        let (cluster, role, node) = (words.next(), words.next(), words.next());
-        let role = match role {
-            Some("server") => NodeRole::Server,
-            Some("slave") => NodeRole::Slave,
-            _ => return Err(bad()),
-        };
-        let (Some(cluster), Some(node), None) = (cluster, node, words.next()) else { return Err(bad()) };
-        let cluster = cluster.parse().map_err(|_| bad())?;
-        let node = node.parse().map_err(|_| bad())?;
-        Ok(Identity { cluster, role, node })
-    }
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("cannot read {path}: {source}", path = .path.display())]
@@ -102,10 +57,10 @@ pub enum TlsError {
     Content { path: PathBuf, why: String },
     #[error("the certificate in {path} is for {found}, this node is {wanted}", path = .path.display())]
     NotOurs { path: PathBuf, found: Identity, wanted: Identity },
-    #[error("'{uri}' is not dkc://<cluster id>/<server|slave>/<node uuid>")]
-    BadIdentity { uri: String },
-    #[error("the certificate carries no dkc:// URI")]
-    NoIdentity,
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("Hello names another node than the certificate: {0}")]
+    OtherInHello(dkc_core::ids::NodeUuid),
     #[error("the other side is of cluster {found}, this node is of cluster {wanted}")]
     ForeignCluster { found: ClusterId, wanted: ClusterId },
     #[error("the other side is a {found}; on {} only a {wanted} may", .alpn.as_str())]
@@ -118,9 +73,22 @@ pub enum TlsError {
     Slow(u64),
 }
 
-/// The three files and what was made of them.
+/// The files that a connection needs.
+#[derive(PartialEq, Eq)]
+struct Files {
+    anchors: Vec<u8>,
+    /// Key and chain.
+    node: Vec<u8>,
+    /// Of earlier releases.
+    key: Option<Vec<u8>>,
+}
+
+/// The files and what was made of them.
 struct Loaded {
-    files: [Vec<u8>; 3],
+    files: Files,
+    roots: Arc<RootCertStore>,
+    /// What this node's own certificate proves to others.
+    own: Peer,
     server: Arc<ServerConfig>,
     /// In the order of `Alpn::ALL`.
     clients: [Arc<ClientConfig>; 3],
@@ -138,6 +106,18 @@ impl Tls {
     /// Reads `tls/` of the node's directory and makes sure that the certificate is the one of `identity`.
     pub fn load(directory: &Path, identity: Identity) -> Result<Arc<Tls>, TlsError> {
         let loaded = load(directory, identity, read_files(directory)?)?;
+        Ok(Arc::new(Tls {
+            directory: directory.to_owned(),
+            identity,
+            loaded: RwLock::new(Some(Arc::new(loaded))),
+        }))
+    }
+
+    /// For a test: what a program would do that does not check its own chain.
+    #[cfg(test)]
+    pub(super) fn load_unchecked(directory: &Path, identity: Identity) -> Result<Arc<Tls>, TlsError> {
+        let files = read_files(directory)?;
+        let loaded = make(directory, Peer::unproved(identity), files)?;
         Ok(Arc::new(Tls {
             directory: directory.to_owned(),
             identity,
@@ -166,21 +146,28 @@ impl Tls {
         Ok(true)
     }
 
-    /// Follows the files for as long as it is polled. A bad set of files is reported and the old one stays in use.
-    pub async fn keep_fresh(self: Arc<Self>) {
-        let mut last_trouble = String::new();
-        loop {
-            tokio::time::sleep(RELOAD_INTERVAL).await;
-            match self.reload_if_changed() {
-                Ok(true) => tracing::info!("certificates were replaced; new connections use the new ones"),
-                Ok(false) => last_trouble.clear(),
-                Err(error) if error.to_string() != last_trouble => {
-                    last_trouble = error.to_string();
-                    tracing::warn!(%error, "changed certificates cannot be used; the old ones stay in use");
-                }
-                Err(_) => {}
-            }
+    /// What this node's own certificate proves to others; `None` where nothing is encrypted.
+    pub fn own(&self) -> Option<Peer> {
+        let loaded = self.loaded.read().expect("lock is never poisoned: panic aborts");
+        loaded.as_ref().map(|loaded| loaded.own.clone())
+    }
+
+    /// Whether others who trust what this node trusts would accept this chain for this node, now.
+    pub fn check_own(&self, chain: &[CertificateDer<'_>]) -> Result<Peer, TlsError> {
+        let own = Peer::of_chain(chain)?;
+        let path = self.directory.join(layout::TLS_CERT);
+        if own.identity != self.identity {
+            return Err(TlsError::NotOurs { path, found: own.identity, wanted: self.identity });
         }
+        let wrong = |error: rustls::Error| TlsError::Content { path: path.clone(), why: error.to_string() };
+        let roots = self.current().roots.clone();
+        let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(roots, provider())
+            .build()
+            .map_err(|error| wrong(rustls::Error::General(error.to_string())))?;
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(clock::certificate_now_s().max(0) as u64));
+        let verified = verifier.verify_server_cert(&chain[0], &chain[1..], &server_name(), &[], now);
+        verified.map_err(wrong)?;
+        Ok(own)
     }
 
     fn current(&self) -> Arc<Loaded> {
@@ -197,13 +184,10 @@ impl Tls {
     }
 
     /// After the handshake on the accepting side: who came, and for what.
-    pub(crate) fn check_accepted(
-        &self,
-        tls: &rustls::ServerConnection,
-    ) -> Result<(Identity, Alpn), TlsError> {
+    pub(crate) fn check_accepted(&self, tls: &rustls::ServerConnection) -> Result<(Peer, Alpn), TlsError> {
         let alpn = tls.alpn_protocol().and_then(Alpn::from_bytes).ok_or(TlsError::NoProtocol)?;
-        let identity = self.check_peer(tls.peer_certificates(), alpn, alpn.role())?;
-        Ok((identity, alpn))
+        let peer = self.check_peer(tls.peer_certificates(), alpn, alpn.role())?;
+        Ok((peer, alpn))
     }
 
     /// After the handshake on the opening side: who answered. Only servers accept connections.
@@ -215,7 +199,7 @@ impl Tls {
         if tls.alpn_protocol() != Some(alpn.as_str().as_bytes()) {
             return Err(TlsError::NoProtocol);
         }
-        self.check_peer(tls.peer_certificates(), alpn, NodeRole::Server)
+        Ok(self.check_peer(tls.peer_certificates(), alpn, NodeRole::Server)?.identity)
     }
 
     fn check_peer(
@@ -223,10 +207,10 @@ impl Tls {
         chain: Option<&[CertificateDer<'_>]>,
         alpn: Alpn,
         wanted: NodeRole,
-    ) -> Result<Identity, TlsError> {
-        let leaf = chain.and_then(|chain| chain.first()).ok_or(TlsError::NoIdentity)?;
-        let identity = identity_of(leaf)?;
-        self.check_identity(identity, alpn, wanted)
+    ) -> Result<Peer, TlsError> {
+        let peer = Peer::of_chain(chain.unwrap_or_default())?;
+        self.check_identity(peer.identity, alpn, wanted)?;
+        Ok(peer)
     }
 
     /// Whether somebody whose certificate is good may have a connection of this kind.
@@ -247,49 +231,39 @@ impl Tls {
     }
 }
 
-/// The `dkc://` URI of a certificate. More than one is as bad as none.
-pub fn identity_of(certificate: &CertificateDer<'_>) -> Result<Identity, TlsError> {
-    use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
-    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| TlsError::NoIdentity)?;
-    let names =
-        parsed.subject_alternative_name().map_err(|_| TlsError::NoIdentity)?.ok_or(TlsError::NoIdentity)?;
-    let mut uris = names.value.general_names.iter().filter_map(|name| match name {
-        GeneralName::URI(uri) if uri.starts_with("dkc://") => Some(*uri),
-        _ => None,
-    });
-    match (uris.next(), uris.next()) {
-        (Some(uri), None) => uri.parse(),
-        _ => Err(TlsError::NoIdentity),
-    }
-}
-
-fn read_files(directory: &Path) -> Result<[Vec<u8>; 3], TlsError> {
+fn read_files(directory: &Path) -> Result<Files, TlsError> {
     let read = |name: &str| {
         let path = directory.join(name);
         std::fs::read(&path).map_err(|source| TlsError::File { path, source })
     };
-    Ok([read(layout::TLS_CA)?, read(layout::TLS_CERT)?, read(layout::TLS_KEY)?])
+    let (anchors, node) = (read(layout::TLS_CA)?, read(layout::TLS_CERT)?);
+    let has_key = PrivateKeyDer::from_pem_slice(&node).is_ok();
+    let key = if has_key { None } else { Some(read(layout::TLS_KEY)?) };
+    Ok(Files { anchors, node, key })
 }
 
-fn load(directory: &Path, identity: Identity, files: [Vec<u8>; 3]) -> Result<Loaded, TlsError> {
+fn load(directory: &Path, identity: Identity, files: Files) -> Result<Loaded, TlsError> {
+    let content = |why: String| TlsError::Content { path: directory.join(layout::TLS_CERT), why };
+    let chain = certificates(&files.node).map_err(content)?;
+    let own = Peer::of_chain(&chain).map_err(|error| content(error.to_string()))?;
+    if own.identity != identity {
+        let path = directory.join(layout::TLS_CERT);
+        return Err(TlsError::NotOurs { path, found: own.identity, wanted: identity });
+    }
+    make(directory, own, files)
+}
+
+fn make(directory: &Path, own: Peer, files: Files) -> Result<Loaded, TlsError> {
     let content = |name: &str, why: String| TlsError::Content { path: directory.join(name), why };
-    let anchors = certificates(&files[0]).map_err(|why| content(layout::TLS_CA, why))?;
-    if anchors.len() > TRUST_ANCHORS_MAX {
-        let why = format!("{} certificates, at most {TRUST_ANCHORS_MAX} are allowed", anchors.len());
-        return Err(content(layout::TLS_CA, why));
-    }
-    let mut roots = RootCertStore::empty();
-    for anchor in anchors {
-        roots.add(anchor).map_err(|error| content(layout::TLS_CA, error.to_string()))?;
-    }
-    let chain = certificates(&files[1]).map_err(|why| content(layout::TLS_CERT, why))?;
-    let found = identity_of(&chain[0]).map_err(|error| content(layout::TLS_CERT, error.to_string()))?;
-    if found != identity {
-        return Err(TlsError::NotOurs { path: directory.join(layout::TLS_CERT), found, wanted: identity });
-    }
-    let key = PrivateKeyDer::from_pem_slice(&files[2])
-        .map_err(|error| content(layout::TLS_KEY, format!("no private key in PEM: {error}")))?;
-    let bad_pair = |error: rustls::Error| content(layout::TLS_KEY, error.to_string());
+    let roots = Arc::new(roots(&files.anchors).map_err(|why| content(layout::TLS_CA, why))?);
+    let chain = certificates(&files.node).map_err(|why| content(layout::TLS_CERT, why))?;
+    let (key_file, key) = match &files.key {
+        None => (layout::TLS_CERT, &files.node),
+        Some(key) => (layout::TLS_KEY, key),
+    };
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|error| content(key_file, format!("no private key in PEM: {error}")))?;
+    let bad_pair = |error: rustls::Error| content(key_file, error.to_string());
     let server = server_config(&roots, chain.clone(), key.clone_key()).map_err(bad_pair)?;
     let client = client_config(&roots, chain, key).map_err(bad_pair)?;
     let clients = Alpn::ALL.map(|alpn| {
@@ -297,10 +271,23 @@ fn load(directory: &Path, identity: Identity, files: [Vec<u8>; 3]) -> Result<Loa
         client.alpn_protocols = vec![alpn.as_str().into()];
         Arc::new(client)
     });
-    Ok(Loaded { files, server: Arc::new(server), clients })
+    Ok(Loaded { files, roots, own, server: Arc::new(server), clients })
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+    let anchors = certificates(pem)?;
+    if anchors.len() > TRUST_ANCHORS_MAX {
+        return Err(format!("{} certificates, at most {TRUST_ANCHORS_MAX} are allowed", anchors.len()));
+    }
+    let mut roots = RootCertStore::empty();
+    for anchor in anchors {
+        roots.add(anchor).map_err(|error| error.to_string())?;
+    }
+    Ok(roots)
+}
+
+/// All certificates of a text in PEM; at least one.
+pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match all {
         Ok(all) if all.is_empty() => Err("no certificate in PEM".into()),
@@ -313,16 +300,30 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
+/// What a certificate's time is compared with.
+#[derive(Debug)]
+struct CertificateClock;
+impl rustls::time_provider::TimeProvider for CertificateClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let now_s = u64::try_from(clock::certificate_now_s()).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(now_s)))
+    }
+}
+
+/// What every node's certificate answers to.
+pub(super) fn server_name() -> rustls::pki_types::ServerName<'static> {
+    SERVER_NAME.try_into().expect("the name is a valid DNS name")
+}
+
 fn server_config(
-    roots: &RootCertStore,
+    roots: &Arc<RootCertStore>,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<ServerConfig, rustls::Error> {
-    let verifier =
-        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots.clone()), provider())
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
-    let mut config = ServerConfig::builder_with_provider(provider())
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(roots.clone(), provider())
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))?;
+    let mut config = ServerConfig::builder_with_details(provider(), Arc::new(CertificateClock))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)?;
@@ -333,11 +334,11 @@ fn server_config(
 }
 
 fn client_config(
-    roots: &RootCertStore,
+    roots: &Arc<RootCertStore>,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<ClientConfig, rustls::Error> {
-    let mut config = ClientConfig::builder_with_provider(provider())
+    let mut config = ClientConfig::builder_with_details(provider(), Arc::new(CertificateClock))
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots.clone())
         .with_client_auth_cert(chain, key)?;

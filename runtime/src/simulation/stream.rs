@@ -14,8 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep};
 
+use super::identity::{Identity, NodeRole, Peer};
 use super::target::Target;
-use super::tls::{Alpn, Identity, NodeRole, Tls, TlsError};
+use super::tls::{Alpn, Tls, TlsError};
 use crate::simulation::network::Found;
 use crate::simulation::process::Process;
 use crate::simulation::{locked, world};
@@ -272,10 +273,11 @@ pub(super) async fn resolve(address: &NodeAddress) -> Vec<IpAddr> {
 pub(super) async fn shake_hands(
     tls: &Tls,
     incoming: Incoming,
-) -> Result<(Stream, Result<(Identity, Alpn), TlsError>), TlsError> {
+) -> Result<(Stream, Result<(Peer, Alpn), TlsError>), TlsError> {
     let Incoming { stream, opener, alpn, answer } = incoming;
     // Whoever opened it may have given up.
     let _ = answer.send(tls.identity());
-    let checked = tls.check_identity(opener, alpn, alpn.role()).map(|identity| (identity, alpn));
+    let checked =
+        tls.check_identity(opener, alpn, alpn.role()).map(|identity| (Peer::unproved(identity), alpn));
     Ok((stream, checked))
 }

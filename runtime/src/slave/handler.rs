@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 
 use super::Slave;
 use super::timeouts::Limits;
-use crate::control::{Handler, refusal};
+use crate::control::{Handler, refusal, reloaded};
 
 impl Handler for Slave {
     fn handle(&self, request: ControlRequest) -> BoxFuture<'_, ControlReply> {
@@ -21,6 +21,7 @@ impl Handler for Slave {
                 // A slave leads nothing; that it stops answering new applications comes with the signal.
                 ControlRequest::PrepareStop => ControlReply::Ok,
                 ControlRequest::Reload => self.reload().await,
+                ControlRequest::ReloadCertificates => reloaded(self.certificates.reload()),
                 ControlRequest::Metrics => ControlReply::Text(self.metrics()),
                 ControlRequest::Word { line } => self.word(&line),
                 ControlRequest::Found => refusal("a slave cannot found a cluster; ask a server"),
@@ -68,6 +69,7 @@ impl Slave {
             memory_bytes: resident_bytes(),
             connections: self.traffic.connections(),
             config_in_use: self.in_use.text(),
+            certificate: self.certificates.status(),
         }
     }
 

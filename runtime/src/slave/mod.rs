@@ -29,9 +29,10 @@ use dkc_core::config::{NodeConfig, Role, SlaveRole, layout};
 use dkc_core::ids::NodeId;
 use tokio::sync::watch;
 
+use crate::certificates::{Certificates, Signer};
 use crate::config::InUse;
 use crate::control::{self, ControlError};
-use crate::net::{Alpn, Identity, NodeRole, Tls, TlsError};
+use crate::net::{Alpn, Identity, NodeRole, Target, Tls, TlsError};
 use crate::router::{Router, RouterOptions};
 use endpoints::{Endpoint, Shared};
 use memory::Memory;
@@ -64,6 +65,7 @@ pub(crate) struct Slave {
     pub in_use: InUse,
     pub role: SlaveRole,
     pub router: Router,
+    pub certificates: Arc<Certificates>,
     pub traffic: Arc<Traffic>,
     pub memory: Arc<Memory>,
     pub timeouts: Arc<Timeouts>,
@@ -74,6 +76,27 @@ pub(crate) struct Slave {
 }
 
 impl Slave {
+    /// Those that are in service and stay, by the ring map; the configured ones until there is one. Whoever leaves signs nothing:
+    /// what a removed server has signed is refused.
+    fn servers(&self) -> Vec<Target> {
+        match &*self.router.ring().borrow() {
+            Some(ring) => {
+                let target = |node: &dkc_core::ring::Node| Target {
+                    address: node.address.clone(),
+                    node: Some(node.uuid),
+                };
+                ring.nodes.iter().filter(|node| node.stays_in_service()).map(target).collect()
+            }
+            None => {
+                let target = |server: &dkc_core::config::ServerEntry| Target {
+                    address: server.address.clone(),
+                    node: Some(server.node_uuid),
+                };
+                self.config.servers.iter().map(target).collect()
+            }
+        }
+    }
+
     /// Prometheus text.
     fn metrics(&self) -> String {
         let mut all = counts(&self.traffic.counters);
@@ -127,12 +150,14 @@ pub async fn run(
     let directory = directory.to_owned();
     let statistics = endpoints.iter().map(|endpoint| endpoint.statistics.clone()).collect();
     let started_at = shared.started;
+    let certificates = Certificates::new(tls, directory.clone());
     let slave = Arc::new(Slave {
         in_use: InUse::new(&directory, config.clone()),
         directory,
         config,
         role,
         router,
+        certificates,
         traffic,
         memory,
         timeouts: timeouts.clone(),
@@ -142,7 +167,7 @@ pub async fn run(
     });
 
     let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(tls.keep_fresh());
+    tasks.spawn(slave.certificates.clone().keep(signer(slave.clone())));
     tasks.spawn(saved_ring::keep(slave.clone()));
     tasks.spawn(control::serve(control, slave.clone()));
     tasks.spawn(timeouts.run());
@@ -158,6 +183,11 @@ pub async fn run(
     let _ = std::fs::remove_file(socket);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Any server signs for a slave.
+fn signer(slave: Arc<Slave>) -> Signer {
+    Signer::Servers(Box::new(move || slave.servers()))
 }
 
 async fn open_all(role: &SlaveRole, shared: &Shared) -> Result<Vec<Endpoint>, SlaveError> {

@@ -16,14 +16,15 @@ use dkc_core::config::{
 use dkc_core::control::{
     ControlReply, ControlRequest, DataRequest, MetaView, NodeStatus, RoleStatus, ServerStatus,
 };
-use dkc_core::ids::{ClusterId, MemberNo, NodeId, NodeUuid, SlaveId};
+use dkc_core::ids::{ClusterId, MemberNo, Namespace, NodeId, NodeUuid, SlaveId};
 use dkc_core::kv::{self, Expiry, Key, Read, Reply, StoreMode, Write};
 use dkc_core::meta::MemberChange;
 use dkc_core::ring::{ActionProgress, MemberAction, Node};
 use dkcd::net::{Identity, NodeRole, Tls};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use tempfile::TempDir;
 use uuid::Uuid;
+
+use super::authority::Authority;
 
 /// Nothing in these tests takes this long on a machine that also builds.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
@@ -55,10 +56,19 @@ pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
 
 impl Lab {
     pub fn new(servers: usize, tablets: u16, change: impl Fn(&mut Parameters)) -> Lab {
+        Lab::under(Authority::new(), servers, tablets, change)
+    }
+
+    /// Servers whose certificates are of this authority.
+    pub fn under(
+        authority: Authority,
+        servers: usize,
+        tablets: u16,
+        change: impl Fn(&mut Parameters),
+    ) -> Lab {
         let root = TempDir::new().expect("a folder");
-        let cluster = ClusterId(Uuid::new_v4());
+        let cluster = authority.cluster;
         let entries: Vec<ServerEntry> = (1..=servers as u32).map(entry).collect();
-        let authority = Authority::new();
         let mut parameters = Parameters { log_segment_bytes: 4 << 20, ..Parameters::default() };
         change(&mut parameters);
         let mut lab = Lab { servers: Vec::new(), cluster, tablets, parameters, authority, root };
@@ -71,8 +81,7 @@ impl Lab {
     /// Makes the directory of one more server, whose configuration knows these.
     fn make(&mut self, entry: &ServerEntry, known: &[ServerEntry], is_founder: bool) {
         let directory = self.root.path().join(format!("c0-{}-{}", entry.number, entry.node_id));
-        fs::create_dir_all(directory.join(layout::TLS_DIR)).expect("a folder");
-        self.authority.write(&directory, "server", self.cluster, entry.node_uuid);
+        self.authority.write(&directory, NodeRole::Server, entry.node_uuid, &[]);
         let config = config(self.cluster, entry, known, self.tablets, self.parameters.clone(), is_founder);
         fs::write(directory.join(layout::CONFIG), config.to_yaml()).expect("the configuration is written");
         let server = Server { directory, entry: entry.clone(), process: None };
@@ -106,8 +115,7 @@ impl Lab {
     pub fn slave(&self, change: impl Fn(&mut Parameters)) -> (Server, String) {
         let entry = entry(0);
         let directory = self.root.path().join("c0-slave0");
-        fs::create_dir_all(directory.join(layout::TLS_DIR)).expect("a folder");
-        self.authority.write(&directory, "slave", self.cluster, entry.node_uuid);
+        self.authority.write(&directory, NodeRole::Slave, entry.node_uuid, &[Namespace::default()]);
         let servers: Vec<ServerEntry> = self.servers.iter().map(|server| server.entry.clone()).collect();
         let mut parameters = self.parameters.clone();
         change(&mut parameters);
@@ -129,8 +137,7 @@ impl Lab {
     pub fn stranger(&self) -> Arc<Tls> {
         let node = NodeUuid(Uuid::new_v4());
         let directory = self.root.path().join(format!("stranger-{node}"));
-        fs::create_dir_all(directory.join(layout::TLS_DIR)).expect("a folder");
-        self.authority.write(&directory, "slave", self.cluster, node);
+        self.authority.write(&directory, NodeRole::Slave, node, &[Namespace::default()]);
         let identity = Identity { cluster: self.cluster, role: NodeRole::Slave, node };
         Tls::load(&directory, identity).expect("its own certificate")
     }
@@ -151,6 +158,13 @@ impl Lab {
         lab.start_all();
         assert_eq!(lab.servers[0].ask(&ControlRequest::Found), ControlReply::Ok);
         lab
+    }
+
+    /// From now on it is this many days later for all certificates.
+    pub fn set_days_ahead(&self, days: i64) {
+        let (clock, unfinished) = (self.root.path().join("clock"), self.root.path().join("clock.new"));
+        fs::write(&unfinished, (days * 86_400).to_string()).expect("written");
+        fs::rename(unfinished, clock).expect("renamed");
     }
 
     pub fn start_all(&mut self) {
@@ -256,6 +270,7 @@ impl Server {
         let process = Command::new(words[0])
             .args(&words[1..])
             .arg(&self.directory)
+            .env(dkcd::clock::TEST_CLOCK_AHEAD, self.clock())
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()
@@ -267,6 +282,11 @@ impl Server {
         wait_for(&format!("server {} answers\n{}", self.entry.number, self.log()), || {
             self.try_status().is_some()
         });
+    }
+
+    /// Holds how many seconds the clock of certificates is ahead, for all nodes of a lab.
+    fn clock(&self) -> PathBuf {
+        self.directory.with_file_name("clock")
     }
 
     pub fn log(&self) -> String {
@@ -418,32 +438,5 @@ impl Drop for Server {
         if std::thread::panicking() {
             eprintln!("--- server {}\n{}", self.entry.number, self.log());
         }
-    }
-}
-
-struct Authority {
-    ca_pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new() -> Authority {
-        let key = KeyPair::generate().expect("a key");
-        let mut parameters = CertificateParams::default();
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca_pem = parameters.self_signed(&key).expect("a certificate").pem();
-        Authority { ca_pem, issuer: Issuer::new(parameters, key) }
-    }
-
-    fn write(&self, directory: &Path, role: &str, cluster: ClusterId, node: NodeUuid) {
-        let mut parameters = CertificateParams::new(vec!["dkc".to_owned()]).expect("a name");
-        let uri = format!("dkc://{cluster}/{role}/{node}");
-        parameters.subject_alt_names.push(SanType::URI(uri.try_into().expect("a URI")));
-        let key = KeyPair::generate().expect("a key");
-        let leaf = parameters.signed_by(&key, &self.issuer).expect("a certificate");
-        let write = |name: &str, text: String| fs::write(directory.join(name), text).expect("a file");
-        write(layout::TLS_CA, self.ca_pem.clone());
-        write(layout::TLS_CERT, leaf.pem());
-        write(layout::TLS_KEY, key.serialize_pem());
     }
 }

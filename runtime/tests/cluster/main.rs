@@ -1,6 +1,8 @@
 //! Whole servers as processes on loopback: founding, service through the death of a leader, restarts, snapshots,
 //! supervision, refusals.
 
+mod authority;
+mod certificates;
 mod hibernation;
 mod lab;
 mod membership;

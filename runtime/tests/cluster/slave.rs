@@ -47,19 +47,19 @@ const HARM_MEASURED: Harm = Harm {
 const GETS_UNREAD: usize = 32;
 
 /// An application that behaves.
-struct Application {
+pub struct Application {
     stream: BufReader<TcpStream>,
 }
 
 impl Application {
-    fn connect(listen: &str) -> Application {
+    pub fn connect(listen: &str) -> Application {
         let stream = TcpStream::connect(listen).expect("the slave listens");
         stream.set_read_timeout(Some(TIMEOUT)).expect("a limit");
         Application { stream: BufReader::new(stream) }
     }
 
     /// Sends one command and wants this back.
-    fn check(&mut self, sent: &str, want: &str) {
+    pub fn check(&mut self, sent: &str, want: &str) {
         self.stream.get_mut().write_all(sent.as_bytes()).expect("is taken");
         let mut got = vec![0; want.len()];
         let answered = self.stream.read_exact(&mut got);

@@ -32,12 +32,12 @@ fn hello_of(tls: &Tls) -> Hello {
     }
 }
 
-async fn connect(server: &Server, tls: &Tls) -> Client {
+pub async fn connect(server: &Server, tls: &Tls) -> Client {
     let target = Target { address: server.entry.address.clone(), node: None };
     Client::connect(tls, Alpn::Slave, &target, &hello_of(tls)).await.expect("its certificate is good")
 }
 
-fn request(server: &Server, command: Command) -> (GroupId, Bytes) {
+pub fn request(server: &Server, command: Command) -> (GroupId, Bytes) {
     let meta = server.meta();
     let place = meta.ring.place_of(TabletId(0)).expect("one tablet has all slots").clone();
     let request = Request {
@@ -69,7 +69,7 @@ fn bounded(body: Bytes) -> Bytes {
     body.freeze()
 }
 
-async fn ask(client: &Client, (group, body): (GroupId, Bytes)) -> Answer {
+pub async fn ask(client: &Client, (group, body): (GroupId, Bytes)) -> Answer {
     let frame =
         client.request(Kind::Request, group, &body, Duration::from_secs(60)).await.expect("an answer");
     Answer::decode(frame.body).expect("an answer")

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dkc_core::config::layout;
 use dkc_core::control::{ControlReply, ControlRequest, NodeStatus, RoleStatus};
-use dkc_core::ids::{ClusterName, HostAddress, NodeId, NodeUuid};
+use dkc_core::ids::{ClusterName, HostAddress, Namespace, NodeId, NodeUuid};
 use dkc_inventory::model::Inventory;
 use dkc_inventory::observed::ServiceManager;
 use dkc_inventory::plan::{HostAction, Plan, Step};
@@ -177,7 +177,9 @@ impl HostStep<'_> {
                 Ok(self.write(path, text, *mode, replaces).await?)
             }
             HostAction::MakeAuthority { cluster, .. } => self.make_authority(cluster),
-            HostAction::IssueCertificate { dir, uuid, is_server } => self.issue(dir, *uuid, *is_server).await,
+            HostAction::IssueCertificate { dir, uuid, is_server, namespaces } => {
+                self.issue(dir, *uuid, *is_server, namespaces).await
+            }
             HostAction::LinkProgram { dir, digest } => {
                 self.must("link program", LINK, &[dir, digest, operation]).await
             }
@@ -280,22 +282,27 @@ impl HostStep<'_> {
         Ok(())
     }
 
-    /// Anchors, key, certificate, in this order: a daemon that reads in between finds a certificate that still fits
-    /// nothing new, and reads again.
-    async fn issue(&self, dir: &str, node: NodeUuid, is_server: bool) -> Result<(), StepError> {
+    /// Each file is replaced as a whole, and whatever a daemon finds that reads in between fits together.
+    async fn issue(
+        &self,
+        dir: &str,
+        node: NodeUuid,
+        is_server: bool,
+        namespaces: &[Namespace],
+    ) -> Result<(), StepError> {
         let name = self.step.node.as_ref().ok_or(StepError::UnknownNode)?.cluster();
         let cluster_id = self.inventory.clusters.get(name).ok_or(StepError::UnknownNode)?.id;
         let authority = Authority::open(self.authority_dir, name, cluster_id)?;
-        let leaf = authority.issue(Subject { cluster_id, is_server, node })?;
-        let files = [
-            (layout::TLS_CA, &leaf.anchors_pem, 0o644),
-            (layout::TLS_KEY, &leaf.key_pem, 0o600),
-            (layout::TLS_CERT, &leaf.certificate_pem, 0o644),
-        ];
-        for (name, text, mode) in files {
-            self.write(&format!("{dir}/{name}"), text, mode, Replaces::Anything).await?;
+        let files =
+            authority.issue(&Subject { cluster_id, is_server, node, namespaces: namespaces.to_vec() })?;
+        let write = async |name: &str, text: &str, mode| {
+            self.write(&format!("{dir}/{name}"), text, mode, Replaces::Anything).await
+        };
+        write(layout::TLS_CA, &files.anchors_pem, 0o644).await?;
+        if let Some(issuer_pem) = &files.issuer_pem {
+            write(layout::TLS_ISSUER, issuer_pem, 0o600).await?;
         }
-        Ok(())
+        Ok(write(layout::TLS_CERT, &files.node_pem, 0o600).await?)
     }
 
     async fn start(&self, dir: &str, manager: ServiceManager) -> Result<(), StepError> {

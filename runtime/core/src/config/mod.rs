@@ -116,8 +116,13 @@ pub mod layout {
     pub const TLS_DIR: &str = "tls";
     /// Trust anchors of the cluster (PEM, one or two).
     pub const TLS_CA: &str = "tls/ca.pem";
+    /// The node's key and its certificate with the issuer that signed it, in one file: it is replaced as a whole, so that a key
+    /// never precedes its certificate.
     pub const TLS_CERT: &str = "tls/node.pem";
+    /// Where earlier releases kept the key; read only where `TLS_CERT` has none.
     pub const TLS_KEY: &str = "tls/node.key";
+    /// A server's issuer: key and certificate. With it the server renews its own certificate and those of slaves.
+    pub const TLS_ISSUER: &str = "tls/issuer.pem";
     pub const DATA_DIR: &str = "data";
     /// Written by `dkcd init` with the node's UUID: a data directory without it is never started on.
     pub const IDENTITY: &str = "data/identity";

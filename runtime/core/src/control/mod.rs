@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ClusterId, ClusterName, MemberNo, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId};
+use crate::ids::{
+    ClusterId, ClusterName, MemberNo, Namespace, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId,
+};
 use crate::kv::Reply;
 use crate::meta::{MemberChange, Merge, Operation, OperationId};
 use crate::ring::{Node, RingMap};
@@ -34,6 +36,8 @@ pub enum ControlRequest {
     /// Read `node.yaml` again and take over the parameters that can change in a running node. Refused, and nothing is
     /// changed, when the file is bad or when something else in it differs from what is in use.
     Reload,
+    /// Take over changed certificates now instead of within seconds. Refused when they cannot be used.
+    ReloadCertificates,
     /// One key-value operation, routed to its leader. Bytes are given as text where they are UTF-8, else as base64.
     Data(DataRequest),
     /// Prometheus text.
@@ -117,6 +121,25 @@ pub struct NodeStatus {
     /// release with other parameters can be asked for its status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_in_use: Option<String>,
+    /// The certificate that new connections use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateStatus>,
+}
+
+/// The certificate that a node uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// In hex.
+    pub serial: String,
+    /// The server that signed it; `None` for the cluster's CA.
+    pub issuer: Option<NodeUuid>,
+    /// Seconds since the Unix epoch.
+    pub from_s: i64,
+    pub until_s: i64,
+    /// What a slave may use; empty for servers.
+    pub namespaces: Vec<Namespace>,
+    /// Why its renewal, which is due, has failed.
+    pub trouble: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

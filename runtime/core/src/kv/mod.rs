@@ -157,6 +157,26 @@ pub enum Command {
 }
 
 impl Command {
+    /// The one namespace that it reads or writes in.
+    pub fn namespace(&self) -> &Namespace {
+        match self {
+            Command::Read(Read::Get { key }) => &key.namespace,
+            Command::Read(Read::Operations(operations)) | Command::Write(Write::Operations(operations)) => {
+                &operations.key.namespace
+            }
+            Command::Read(Read::Scan { namespace, .. } | Read::Count { namespace })
+            | Command::Write(Write::Flush { namespace, .. }) => namespace,
+            Command::Write(
+                Write::Store { key, .. }
+                | Write::Delete { key, .. }
+                | Write::Increment { key, .. }
+                | Write::Adjust { key, .. }
+                | Write::Touch { key, .. }
+                | Write::GetAndTouch { key, .. },
+            ) => &key.namespace,
+        }
+    }
+
     /// The key that decides the slot; `None` for commands that name a tablet instead.
     pub fn key(&self) -> Option<&Key> {
         match self {

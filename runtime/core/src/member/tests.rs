@@ -31,6 +31,7 @@ fn status(role: RoleStatus) -> NodeStatus {
         memory_bytes: 1000,
         connections: 5,
         config_in_use: None,
+        certificate: None,
     }
 }
 

@@ -64,6 +64,13 @@ pub struct Node {
     pub operate: ActionProgress,
 }
 
+impl Node {
+    /// In service, and nobody wants it out.
+    pub fn stays_in_service(&self) -> bool {
+        self.in_ring == InRing::ServiceIn && self.action != MemberAction::Delete
+    }
+}
+
 /// A tablet's place on the ring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TabletPlace {

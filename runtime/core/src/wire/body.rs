@@ -10,13 +10,13 @@
 //! RingWatch  u64 ring version: asks for the map once it is newer than this
 //! ```
 //!
-//! Hello, Refusal and RingIs are a format version byte and postcard.
+//! Hello, Refusal, Certified and RingIs are a format version byte and postcard.
 //!
 //! *Invariant:* decoding takes every byte or fails, and values stay slices of the frame they came in.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::{Answer, Hello, Refusal, Request};
+use super::{Answer, Certified, Hello, Refusal, Request};
 use crate::ids::{NodeId, RingVersion};
 use crate::kv::codec;
 use crate::meta::codec::{decode_versioned, encode_versioned};
@@ -177,6 +177,7 @@ macro_rules! versioned {
 }
 versioned!(Hello, "hello");
 versioned!(Refusal, "refusal");
+versioned!(Certified, "answer to a signing request");
 
 /// The body of `RingWatch`.
 pub fn encode_ring_watch(newer_than: RingVersion) -> Bytes {

@@ -30,7 +30,7 @@ pub enum BadFrame {
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Kind; 16] = [
+    pub const ALL: [Kind; 18] = [
         Kind::Hello,
         Kind::HelloAccepted,
         Kind::Refused,
@@ -38,6 +38,8 @@ impl Kind {
         Kind::Answer,
         Kind::RingWatch,
         Kind::RingIs,
+        Kind::Certify,
+        Kind::CertifyAnswer,
         Kind::RaftAppend,
         Kind::RaftVote,
         Kind::RaftTransfer,

@@ -46,6 +46,10 @@ pub enum Kind {
     /// Asks for the ring map once it is newer than a version.
     RingWatch = 12,
     RingIs = 13,
+    /// A slave asks for a renewed certificate: the body is a signing request (PKCS#10, DER).
+    Certify = 14,
+    /// The body is a `Certified`.
+    CertifyAnswer = 15,
     RaftAppend = 20,
     RaftVote = 21,
     RaftTransfer = 22,
@@ -95,6 +99,14 @@ pub enum Refusal {
         connections_max: u32,
     },
     Other(String),
+}
+
+/// What a slave's signing request came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Certified {
+    /// The certificate and its issuer's, in PEM.
+    Chain(String),
+    Refused(String),
 }
 
 /// A key-value command on its way to a tablet's leader. The group in the frame's header names the tablet.

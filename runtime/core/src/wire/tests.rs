@@ -141,6 +141,12 @@ fn these_bytes_of_hello_and_refusal_never_change() {
     check(Refusal::WireVersion { ours: 1 }, "010301");
     check(Refusal::Full { connections_max: 5 }, "010405");
     check(Refusal::Other("no".into()), "0105026e6f");
+    let check = |certified: Certified, want: &str| {
+        assert_eq!(hex(&certified.encode()), want);
+        assert_eq!(Certified::decode(&certified.encode()), Ok(certified));
+    };
+    check(Certified::Chain("x".into()), "01000178");
+    check(Certified::Refused("no".into()), "0101026e6f");
 }
 
 fn ring(tablets: Vec<TabletPlace>) -> RingMap {
@@ -252,7 +258,7 @@ proptest! {
         let _ = decode(&bytes, 4096);
         let whole = Bytes::from(bytes);
         let _ = (Request::decode(whole.clone()), Answer::decode(whole.clone()), decode_ring_watch(whole.clone()));
-        let _ = (Hello::decode(&whole), Refusal::decode(&whole), decode_ring(&whole));
+        let _ = (Hello::decode(&whole), Refusal::decode(&whole), decode_ring(&whole), Certified::decode(&whole));
         let with_version = [&[1][..], &whole].concat();
         let _ = (Hello::decode(&with_version), Refusal::decode(&with_version), decode_ring(&with_version));
     }

@@ -10,7 +10,7 @@ use dkc_core::control::{ControlReply, ControlRequest};
 use dkc_core::member::{ControlWord, status_text};
 use futures::future::BoxFuture;
 
-use crate::control::{Handler, refusal};
+use crate::control::{Handler, refusal, reloaded};
 use crate::daemon::server::Server;
 use crate::router::Router;
 
@@ -31,6 +31,7 @@ impl Handler for ServerControl {
                     ControlReply::Ok
                 }
                 ControlRequest::Reload => self.reload().await,
+                ControlRequest::ReloadCertificates => reloaded(self.server.certificates.reload()),
                 ControlRequest::Data(request) => self.data(request).await,
                 ControlRequest::Metrics => ControlReply::Text(self.server.metrics_text()),
                 ControlRequest::Word { line } => self.word(&line).await,

@@ -12,14 +12,15 @@ use std::time::Duration;
 use dkc_core::ids::GroupId;
 use dkc_core::meta::MetaCommand;
 use dkc_core::mutant::{self, Mutant};
-use dkc_core::wire::{self, Frame, Hello, Kind, Refusal};
+use dkc_core::wire::{self, Certified, Frame, Hello, Kind, Refusal};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 
 use super::proposal_codec::encode_proposed;
 use super::server::Server;
-use crate::net::{Admit, Alpn, Connection, Identity, NodeRole, Sender};
+use crate::net::refusal_words;
+use crate::net::{Admit, Alpn, Connection, NodeRole, Peer, Sender};
 use crate::raft::{NotProposed, receive, snapshot_receive};
 pub use member_sources::learn_member_sources;
 use requests::Reads;
@@ -34,13 +35,14 @@ const META_TIMEOUT: Duration = Duration::from_secs(5);
 type Work = BoxFuture<'static, ()>;
 
 impl Admit for Server {
-    fn admit(&self, peer: &Identity, _: Alpn, hello: &Hello) -> Result<Hello, Refusal> {
+    fn admit(&self, peer: &Peer, _: Alpn, hello: &Hello) -> Result<Hello, Refusal> {
         if mutant::is_active(Mutant::RemovedNodeAdmitted) {
             return Ok(self.hello());
         }
-        if self.meta().removed(peer.node).is_some() {
-            return Err(Refusal::Removed);
+        if let Some(refusal) = self.taken_back(peer) {
+            return Err(refusal);
         }
+        let peer = peer.identity;
         let is_known = match (peer.role, self.ring()) {
             (NodeRole::Slave, _) => true,
             (NodeRole::Server, Some(ring)) => ring.nodes.iter().any(|node| node.uuid == peer.node),
@@ -53,13 +55,27 @@ impl Admit for Server {
     }
 }
 
+impl Server {
+    /// Why a certificate that is good is of no use any more.
+    fn taken_back(&self, peer: &Peer) -> Option<Refusal> {
+        let meta = self.meta();
+        if meta.removed(peer.identity.node).is_some() {
+            return Some(Refusal::Removed);
+        }
+        let issuer = meta.removed(peer.issuer?)?;
+        let words =
+            format!("its certificate was signed by No.{}, which was removed; deploy it", issuer.number);
+        Some(Refusal::Other(words))
+    }
+}
+
 /// Serves one admitted connection until it ends.
 pub async fn serve(server: Arc<Server>, mut connection: Connection) {
     if connection.alpn == Alpn::Snapshot {
         return snapshot_receive::receive(connection, |id| server.group(id)).await;
     }
     if connection.alpn == Alpn::Peer {
-        server.has_come_back(connection.peer.node);
+        server.has_come_back(connection.peer.identity.node);
     }
     let mut work: FuturesUnordered<Work> = FuturesUnordered::new();
     let mut ring = server.ring.subscribe();
@@ -67,8 +83,8 @@ pub async fn serve(server: Arc<Server>, mut connection: Connection) {
         tokio::select! {
             // A removed node may be silent; the next time it connects it is told why.
             _ = ring.changed() => {
-                if server.meta().removed(connection.peer.node).is_some() {
-                    return connection.sender.close("this node was removed from the cluster");
+                if let Some(refusal) = server.taken_back(&connection.peer) {
+                    return connection.sender.close(&refusal_words(&refusal));
                 }
             }
             batch = connection.frames.next_batch(), if work.len() < WORK_MAX => {
@@ -90,7 +106,8 @@ fn take_batch(
     let mut reads = Reads::new();
     for frame in batch {
         match frame.kind {
-            Kind::Request => server.take_request(frame, &connection.sender, &mut reads),
+            Kind::Request => server.take_request(frame, connection, &mut reads),
+            Kind::Certify => certify(server, frame, connection),
             Kind::RingWatch => begin(work, ring_watch(server.clone(), frame, connection.sender.clone())),
             _ if connection.alpn != Alpn::Peer => {
                 tracing::warn!(peer = %connection.peer, kind = ?frame.kind, "only servers may send this");
@@ -124,6 +141,15 @@ fn send(sender: &Sender, kind: Kind, frame_id: u64, group: GroupId, body: &[u8])
     if let Err(error) = sender.send(kind, frame_id, group, body) {
         tracing::debug!(%error, ?kind, "an answer could not be sent");
     }
+}
+
+fn certify(server: &Server, frame: Frame, connection: &Connection) {
+    let stays = server.meta().node(server.node).is_some_and(|node| node.stays_in_service());
+    let certified = match stays {
+        true => server.certificates.certify(&connection.peer, &frame.body),
+        false => Certified::Refused("this server is not in service".into()),
+    };
+    send(&connection.sender, Kind::CertifyAnswer, frame.id, frame.group, &certified.encode());
 }
 
 async fn raft(server: Arc<Server>, frame: Frame, sender: Sender) {

@@ -15,7 +15,7 @@ use dkc_core::wire::{Answer, Frame, Request};
 use tokio::time::Instant;
 
 use crate::daemon::server::Server;
-use crate::net::Sender;
+use crate::net::Connection;
 use crate::raft::{Group, QueuedRead, QueuedWrite, Respond};
 
 /// The longest that a request may wait here, whatever its sender says.
@@ -26,9 +26,15 @@ pub type Reads = BTreeMap<GroupId, (Arc<Group>, Vec<QueuedRead>)>;
 
 impl Server {
     /// Takes one request: a write is queued at once, a read is added to `reads`.
-    pub fn take_request(&self, frame: Frame, sender: &Sender, reads: &mut Reads) {
-        let respond = Respond::connection(sender.clone(), frame.id, frame.group);
+    pub fn take_request(&self, frame: Frame, connection: &Connection, reads: &mut Reads) {
+        let respond = Respond::connection(connection.sender.clone(), frame.id, frame.group);
         match Request::decode(frame.body) {
+            Ok(request) if !connection.peer.may_use(request.command.namespace()) => {
+                let namespace = request.command.namespace();
+                let why =
+                    format!("this slave's certificate is not for namespace {namespace}; deploy the slave");
+                respond.send(Answer::Refused(why));
+            }
             Ok(request) => self.route_request(frame.group, request, respond, reads),
             Err(error) => respond.send(Answer::Refused(error.to_string())),
         }

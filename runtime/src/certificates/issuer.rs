@@ -1,0 +1,135 @@
+//! A server's issuer: an intermediate of the cluster's CA whose key never leaves this node. It signs leaves only.
+
+use std::path::{Path, PathBuf};
+
+use dkc_core::certificate::{self, Holder, SERVER_NAME, Validity};
+use dkc_core::config::layout;
+use rcgen::{
+    CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
+    SanType,
+};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use time::OffsetDateTime;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::net::{Identity, NetError, Peer, TlsError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    #[error("this server has no issuer ({path}); `dkc deploy` gives it one, unless the cluster's CA is of an earlier release: then `dkc tls rotate --ca` does", path = .0.display())]
+    NoIssuer(PathBuf),
+    #[error("{path}: {why}", path = .path.display())]
+    BadIssuer { path: PathBuf, why: String },
+    #[error("the issuer of this server ends too soon to sign with; run `dkc deploy`")]
+    IssuerEnds,
+    #[error("only slaves are signed for, not {0}")]
+    NotASlave(Identity),
+    #[error(
+        "the slave's certificate names no namespaces, because an earlier release made it; deploy the slave"
+    )]
+    NoNamespaces,
+    #[error("a signing request of {0} bytes")]
+    LongRequest(usize),
+    #[error("{path}: {source}", path = .path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("no server signed: {}", .0.join("; "))]
+    NoServer(Vec<String>),
+    #[error(transparent)]
+    Net(#[from] NetError),
+    #[error("{0}")]
+    Refused(String),
+}
+
+pub(super) struct LeafIssuer {
+    issuer: Issuer<'static, KeyPair>,
+    certificate_pem: String,
+    until_s: i64,
+}
+
+impl LeafIssuer {
+    /// Reads `tls/issuer.pem`, which must be the one of this server.
+    pub fn open(directory: &Path, server: Identity) -> Result<LeafIssuer, CertificateError> {
+        let path = directory.join(layout::TLS_ISSUER);
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(CertificateError::NoIssuer(path));
+            }
+            Err(source) => return Err(CertificateError::File { path, source }),
+        };
+        LeafIssuer::read(&text, server).map_err(|why| CertificateError::BadIssuer { path, why })
+    }
+
+    fn read(text: &str, server: Identity) -> Result<LeafIssuer, String> {
+        let certificate_pem = certificate_part(text).ok_or("it holds no certificate")?;
+        let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(|e| e.to_string())?;
+        let (_, parsed) = X509Certificate::from_der(&der).map_err(|error| error.to_string())?;
+        let uri = certificate::holder_uri(server.cluster, Holder::Issuer, server.node);
+        let names = parsed.subject_alternative_name().ok().flatten();
+        let is_ours = names.is_some_and(|names| {
+            let is_uri = |name: &x509_parser::prelude::GeneralName<'_>| {
+                matches!(name, x509_parser::prelude::GeneralName::URI(found) if *found == uri)
+            };
+            names.value.general_names.iter().any(is_uri)
+        });
+        if !is_ours {
+            return Err(format!("it is not the issuer of this server ({uri})"));
+        }
+        let until_s = parsed.validity().not_after.timestamp();
+        let key = KeyPair::from_pem(text).map_err(|error| format!("no private key: {error}"))?;
+        if key.public_key_raw() != parsed.public_key().subject_public_key.data.as_ref() {
+            return Err("key and certificate do not belong together".into());
+        }
+        let issuer = Issuer::from_ca_cert_der(&der, key).map_err(|error| error.to_string())?;
+        Ok(LeafIssuer { issuer, certificate_pem: certificate_pem.to_owned(), until_s })
+    }
+
+    /// A certificate for another key that says what this one says: the chain in PEM.
+    pub fn renew(
+        &self,
+        before: &Peer,
+        now_s: i64,
+        key: &impl PublicKeyData,
+    ) -> Result<String, CertificateError> {
+        let validity = before.validity.renewed(now_s, self.until_s);
+        if validity.until_s < before.validity.until_s || validity.until_s <= now_s {
+            return Err(CertificateError::IssuerEnds);
+        }
+        let leaf = leaf_params(before, validity)?.signed_by(key, &self.issuer)?;
+        Ok(leaf.pem() + &self.certificate_pem)
+    }
+}
+
+fn leaf_params(subject: &Peer, validity: Validity) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    let time = |at_s| OffsetDateTime::from_unix_timestamp(at_s).map_err(|_| rcgen::Error::Time);
+    (params.not_before, params.not_after) = (time(validity.from_s)?, time(validity.until_s)?);
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages =
+        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    let namespaces = subject.namespaces.as_deref().map(certificate::namespace_uris).unwrap_or_default();
+    let uris = std::iter::once(subject.identity.to_string()).chain(namespaces);
+    params.subject_alt_names = vec![SanType::DnsName(SERVER_NAME.try_into()?)];
+    for uri in uris {
+        params.subject_alt_names.push(SanType::URI(uri.as_str().try_into()?));
+    }
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+/// The first certificate of a PEM text, with its markers.
+fn certificate_part(text: &str) -> Option<&str> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let from = text.find("-----BEGIN CERTIFICATE-----")?;
+    let length = text[from..].find(END)? + END.len();
+    let rest = &text[from + length..];
+    let line_end = rest.len() - rest.trim_start_matches(['\r', '\n']).len();
+    Some(&text[from..from + length + line_end])
+}

@@ -1,0 +1,131 @@
+//! The certificates of this node while it runs: changed files are taken over, and its own certificate is renewed before it ends,
+//! by its own issuer where it is a server and by any server where it is a slave. Standing connections stay.
+//!
+//! *Invariant:* a renewed certificate replaces the one in use only when whoever trusts this node's CA would accept it.
+//! *Invariant:* key and chain are one file that is replaced as a whole, synced: a key never precedes its certificate.
+
+mod issuer;
+mod renewal;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dkc_core::certificate::REQUEST_MAX_BYTES;
+use dkc_core::control::CertificateStatus;
+use dkc_core::wire::Certified;
+use rcgen::CertificateSigningRequestParams;
+
+use crate::clock;
+use crate::net::{NodeRole, Peer, Tls, TlsError};
+pub use issuer::CertificateError;
+use issuer::LeafIssuer;
+pub use renewal::Signer;
+
+/// How often the files are looked at for a change, at most.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// For certificates of seconds, which only tests have.
+const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(250);
+/// The pause after a renewal that failed.
+const TRY_AGAIN_MAX_S: i64 = 600;
+
+pub struct Certificates {
+    directory: PathBuf,
+    tls: Arc<Tls>,
+    /// Why the last renewal failed.
+    trouble: Mutex<Option<String>>,
+}
+
+impl Certificates {
+    pub fn new(tls: Arc<Tls>, directory: PathBuf) -> Arc<Certificates> {
+        Arc::new(Certificates { directory, tls, trouble: Mutex::default() })
+    }
+
+    /// Takes the files over if they have changed.
+    pub fn reload(&self) -> Result<bool, TlsError> {
+        let is_changed = self.tls.reload_if_changed()?;
+        if is_changed {
+            tracing::info!("certificates were replaced; new connections use the new ones");
+        }
+        Ok(is_changed)
+    }
+
+    /// The certificate in use. `None` where nothing is encrypted.
+    pub fn status(&self) -> Option<CertificateStatus> {
+        let own = self.tls.own()?;
+        Some(CertificateStatus {
+            serial: own.serial,
+            issuer: own.issuer,
+            from_s: own.validity.from_s,
+            until_s: own.validity.until_s,
+            namespaces: own.namespaces.iter().flat_map(|named| named.iter().cloned()).collect(),
+            trouble: self.trouble.lock().expect("lock is never poisoned: panic aborts").clone(),
+        })
+    }
+
+    /// Signs a slave's request: for the same identity and the same namespaces as the certificate it came with, whatever the
+    /// request names.
+    pub fn certify(&self, peer: &Peer, request: &[u8]) -> Certified {
+        match self.sign_for_slave(peer, request) {
+            Ok(chain) => {
+                tracing::info!(%peer, "renewed the certificate of a slave");
+                Certified::Chain(chain)
+            }
+            Err(error) => {
+                tracing::warn!(%peer, %error, "the certificate of a slave was not renewed");
+                Certified::Refused(error.to_string())
+            }
+        }
+    }
+
+    fn sign_for_slave(&self, peer: &Peer, request: &[u8]) -> Result<String, CertificateError> {
+        if peer.identity.role != NodeRole::Slave {
+            return Err(CertificateError::NotASlave(peer.identity));
+        }
+        if peer.namespaces.is_none() {
+            return Err(CertificateError::NoNamespaces);
+        }
+        if request.len() > REQUEST_MAX_BYTES {
+            return Err(CertificateError::LongRequest(request.len()));
+        }
+        let request = CertificateSigningRequestParams::from_der(&request.into())?;
+        let issuer = LeafIssuer::open(&self.directory, self.tls.identity())?;
+        issuer.renew(peer, clock::certificate_now_s(), &request.public_key)
+    }
+
+    /// Follows the files and renews the certificate, for as long as it is polled.
+    pub async fn keep(self: Arc<Self>, signer: Signer) {
+        let mut not_before_s = i64::MIN;
+        let mut file_trouble = String::new();
+        while let Some(own) = self.tls.own() {
+            match self.reload() {
+                Ok(_) => file_trouble.clear(),
+                Err(error) if error.to_string() != file_trouble => {
+                    file_trouble = error.to_string();
+                    tracing::warn!(%error, "changed certificates cannot be used; the old ones stay in use");
+                }
+                Err(_) => {}
+            }
+            let now_s = clock::certificate_now_s();
+            let is_due = now_s >= own.validity.renew_at_s().max(not_before_s);
+            if is_due || signer.is_urgent(&own) {
+                let renewed = self.renew(&signer).await;
+                not_before_s = now_s + (own.validity.lifetime_s() / 100).clamp(1, TRY_AGAIN_MAX_S);
+                self.remember(renewed.err().map(|error| error.to_string()));
+            }
+            let share = Duration::from_secs(own.validity.lifetime_s().max(0) as u64) / 40;
+            tokio::time::sleep(share.clamp(LOOK_INTERVAL_MIN, LOOK_INTERVAL)).await;
+        }
+    }
+
+    /// A failed renewal is told once, until something else is in the way.
+    fn remember(&self, trouble: Option<String>) {
+        let mut known = self.trouble.lock().expect("lock is never poisoned: panic aborts");
+        if let Some(error) = &trouble
+            && *known != trouble
+        {
+            tracing::warn!(error, "this node's certificate was not renewed; it is tried again");
+        }
+        *known = trouble;
+    }
+}
