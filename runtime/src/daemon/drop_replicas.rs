@@ -3,100 +3,59 @@
 //!
 //! *Invariant (M6):* nothing is dropped before the meta group has confirmed that nobody counts on the replica, and
 //! none comes back to this node before the meta group has heard that the old one is gone.
-//! *Invariant (D4):* the promises of the dropped log are kept (`raft::vote_floor`).
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dkc_core::ids::TabletId;
 use dkc_core::meta::{MetaCommand, MetaReply, MetaState};
-use tokio::sync::oneshot;
 
-use super::follow_meta::OpenError;
-use super::server::Server;
-use crate::raft::vote_floor::{VoteFloor, VoteFloorError};
+use super::meta_group::MetaGroup;
+use super::replicas::Replicas;
 
 /// One report to the meta group; the next look repeats it.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-impl Server {
-    /// What this node promised when it gave up an earlier replica of the tablet.
-    pub fn vote_floor(&self, tablet: TabletId) -> Result<Option<VoteFloor>, VoteFloorError> {
-        self.store.vote_floor(tablet).map(|bytes| VoteFloor::decode(&bytes)).transpose()
-    }
-
-    /// Drops the replicas that the ring map does not give to this node, and says so.
-    pub async fn drop_replicas(&self, state: &MetaState) {
-        let Some(ring) = state.ring() else { return };
-        let held: BTreeSet<TabletId> = self.store.tablets().into_iter().collect();
-        for place in &ring.tablets {
-            if place.replicas().any(|node| node == self.node) || !held.contains(&place.tablet) {
+/// Drops the replicas that the ring map does not give to this node, and says so.
+pub async fn drop_replicas(replicas: &Replicas, meta: &MetaGroup, state: &MetaState) {
+    let Some(ring) = state.ring() else { return };
+    let held = replicas.on_disk();
+    for place in &ring.tablets {
+        if place.replicas().any(|node| node == meta.node()) || !held.contains(&place.tablet) {
+            continue;
+        }
+        // A leader that lost its vote hands the leadership on by itself.
+        if replicas.get(place.tablet.group()).is_some_and(|group| group.is_leader()) {
+            continue;
+        }
+        let leave = MetaCommand::LeaveReplica { tablet: place.tablet, node: meta.node() };
+        match meta.propose(&leave, REPORT_TIMEOUT).await {
+            Ok(MetaReply::Done) => {}
+            Ok(reply) => {
+                tracing::info!(tablet = %place.tablet, ?reply, "the replica stays");
                 continue;
             }
-            // A leader that lost its vote hands the leadership on by itself.
-            if self.group(place.tablet.group()).is_some_and(|group| group.is_leader()) {
-                continue;
-            }
-            let leave = MetaCommand::LeaveReplica { tablet: place.tablet, node: self.node };
-            match self.propose(&leave, REPORT_TIMEOUT).await {
-                Ok(MetaReply::Done) => {}
-                Ok(reply) => {
-                    tracing::info!(tablet = %place.tablet, ?reply, "the replica stays");
-                    continue;
-                }
-                Err(error) => {
-                    tracing::debug!(tablet = %place.tablet, ?error, "not dropped yet");
-                    return;
-                }
-            }
-            if let Err(error) = self.drop_replica(place.tablet).await {
-                crate::fatal::disk(&format_args!("tablet {} cannot be dropped: {error}", place.tablet));
-            }
-        }
-        self.report_dropped(state).await;
-    }
-
-    async fn drop_replica(&self, tablet: TabletId) -> Result<(), OpenError> {
-        let id = tablet.group();
-        let group = self.groups.write().expect("lock is never poisoned: panic aborts").remove(&id);
-        if let Some(group) = group {
-            group.close().await;
-        }
-        let log = self.log.group(id);
-        let vote_floor = VoteFloor::of(&log, self.vote_floor(tablet)?.as_ref())?;
-        let store = self.store.clone();
-        let dropping = crate::task::spawn_blocking(move || store.drop_tablet(tablet, vote_floor.encode()));
-        dropping.await.unwrap_or_else(|error| panic!("dropping ended without a result: {error}"))?;
-        self.drop_log(tablet).await?;
-        tracing::info!(%tablet, "replica dropped");
-        Ok(())
-    }
-
-    /// Forgets the log of a tablet that has no state here. Nothing happens where there is none.
-    pub async fn drop_log(&self, tablet: TabletId) -> Result<(), VoteFloorError> {
-        let log = self.log.group(tablet.group());
-        let state = log.state();
-        if state.vote.is_none() && state.last_index.is_none() && state.purged.is_none() {
-            return Ok(());
-        }
-        let (sender, receiver) = oneshot::channel();
-        log.drop_group(Box::new(move |result| drop(sender.send(result))));
-        receiver.await.unwrap_or_else(|_| Err(std::io::Error::other("the log has ended")))?;
-        Ok(())
-    }
-
-    async fn report_dropped(&self, state: &MetaState) {
-        let held: BTreeSet<TabletId> = self.store.tablets().into_iter().collect();
-        for leaving in state.leaving() {
-            if leaving.node != self.node || held.contains(&leaving.tablet) {
-                continue;
-            }
-            let (tablet, node, since) = (leaving.tablet, leaving.node, leaving.since);
-            let dropped = MetaCommand::ReplicaDropped { tablet, node, since };
-            if let Err(error) = self.propose(&dropped, REPORT_TIMEOUT).await {
-                tracing::debug!(%tablet, ?error, "the report will be repeated");
+            Err(error) => {
+                tracing::debug!(tablet = %place.tablet, ?error, "not dropped yet");
                 return;
             }
+        }
+        if let Err(error) = replicas.give_up(place.tablet).await {
+            crate::fatal::disk(&format_args!("tablet {} cannot be dropped: {error}", place.tablet));
+        }
+    }
+    report_dropped(replicas, meta, state).await;
+}
+
+async fn report_dropped(replicas: &Replicas, meta: &MetaGroup, state: &MetaState) {
+    let held = replicas.on_disk();
+    for leaving in state.leaving() {
+        if leaving.node != meta.node() || held.contains(&leaving.tablet) {
+            continue;
+        }
+        let (tablet, node, since) = (leaving.tablet, leaving.node, leaving.since);
+        let dropped = MetaCommand::ReplicaDropped { tablet, node, since };
+        if let Err(error) = meta.propose(&dropped, REPORT_TIMEOUT).await {
+            tracing::debug!(%tablet, ?error, "the report will be repeated");
+            return;
         }
     }
 }

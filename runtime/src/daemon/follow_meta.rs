@@ -6,13 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dkc_core::config::NodeConfig;
-use dkc_core::ids::{GroupId, NodeId, TabletId};
+use dkc_core::ids::{NodeId, TabletId};
 use dkc_core::meta::{MetaCommand, MetaState};
-use dkc_core::ring::{ALL_SLOTS, RingMap, TabletPlace};
+use dkc_core::ring::{RingMap, TabletPlace};
 
-use super::server::Server;
+use super::drop_replicas::drop_replicas;
+use super::known_ring::KnownRing;
+use super::leadership::Leadership;
+use super::local_node::LocalNode;
+use super::meta_group::MetaGroup;
+use super::meta_voters::keep_meta_members;
+use super::replicas::Replicas;
 use crate::net::Target;
-use crate::raft::{Group, GroupError, Machine, TabletBounds};
+use crate::raft::Transport;
 
 /// How often what could not be done at once is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -20,18 +26,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The epoch of a tablet whose voters are those of the founding. Only such a tablet may be begun.
 const FIRST_EPOCH: u32 = 1;
-
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error(transparent)]
-    Machine(#[from] crate::raft::machine::MachineError),
-    #[error(transparent)]
-    Storage(#[from] crate::storage::StorageError),
-    #[error(transparent)]
-    Group(#[from] GroupError),
-    #[error(transparent)]
-    VoteFloor(#[from] crate::raft::vote_floor::VoteFloorError),
-}
 
 /// Everybody this node may speak to: the configured founders, and whoever the ring map knows. The map wins.
 pub fn targets(config: &NodeConfig, ring: Option<&RingMap>, own: NodeId) -> BTreeMap<NodeId, Target> {
@@ -46,16 +40,36 @@ pub fn targets(config: &NodeConfig, ring: Option<&RingMap>, own: NodeId) -> BTre
         .collect()
 }
 
-impl Server {
+pub struct MetaFollower {
+    local: Arc<LocalNode>,
+    meta: Arc<MetaGroup>,
+    ring: Arc<KnownRing>,
+    replicas: Arc<Replicas>,
+    leadership: Arc<Leadership>,
+    transport: Arc<Transport>,
+}
+
+impl MetaFollower {
+    pub fn new(
+        local: Arc<LocalNode>,
+        meta: Arc<MetaGroup>,
+        ring: Arc<KnownRing>,
+        replicas: Arc<Replicas>,
+        leadership: Arc<Leadership>,
+        transport: Arc<Transport>,
+    ) -> MetaFollower {
+        MetaFollower { local, meta, ring, replicas, leadership, transport }
+    }
+
     /// Applies every new meta state, for as long as it is polled.
-    pub async fn follow_meta(self: Arc<Self>) {
-        let mut meta = self.meta_group.machine.meta();
+    pub async fn run(self) {
+        let mut meta = self.meta.subscribe();
         loop {
             let state = meta.borrow_and_update().clone();
             self.adopt_ring_map(&state).await;
             self.begin_tablets(&state).await;
-            self.keep_meta_members(&state).await;
-            self.drop_replicas(&state).await;
+            keep_meta_members(&self.meta, &self.leadership, &state).await;
+            drop_replicas(&self.replicas, &self.meta, &state).await;
             // Some steps wait for others (a leader, a reachable node), so they are looked at again without a change.
             if let Ok(Err(_)) = tokio::time::timeout(LOOK_AGAIN, meta.changed()).await {
                 return;
@@ -66,43 +80,23 @@ impl Server {
     /// Makes routing, connections and open groups agree with the ring map.
     pub async fn adopt_ring_map(&self, state: &MetaState) {
         let Some(ring) = state.ring() else { return };
-        let is_new = self.ring.borrow().as_ref().is_none_or(|known| known.version < ring.version);
-        if is_new {
-            self.transport.set_targets(targets(&self.config, Some(ring), self.node));
-            self.context.ring_version.set(ring.version);
-            self.ring.send_replace(Some(Arc::new(ring.clone())));
+        if self.ring.is_older_than(ring) {
+            self.transport.set_targets(targets(self.local.config(), Some(ring), self.local.id()));
+            self.ring.replace(ring);
             tracing::info!(version = %ring.version, nodes = ring.nodes.len(), tablets = ring.tablets.len(), "ring map");
         }
-        let wanted = |place: &&TabletPlace| place.replicas().any(|node| node == self.node);
+        let wanted = |place: &&TabletPlace| place.replicas().any(|node| node == self.local.id());
         let wanted: BTreeSet<TabletId> =
             ring.tablets.iter().filter(wanted).map(|place| place.tablet).collect();
+        let value_max_bytes = self.local.parameters().value_max_bytes as usize;
         for tablet in &wanted {
-            if self.group(tablet.group()).is_none()
+            if self.replicas.get(tablet.group()).is_none()
                 && let Some(place) = ring.place_of(*tablet)
-                && let Err(error) = self.open_tablet(place).await
+                && let Err(error) = self.replicas.open(place, value_max_bytes).await
             {
                 crate::fatal::disk(&format_args!("tablet {tablet} cannot be opened: {error}"));
             }
         }
-    }
-
-    async fn open_tablet(&self, place: &TabletPlace) -> Result<(), OpenError> {
-        let (tablet, id) = (place.tablet, place.tablet.group());
-        let vote_floor = self.vote_floor(tablet)?;
-        if vote_floor.is_some() && !self.store.tablets().contains(&tablet) {
-            // An earlier replica was being dropped when this node stopped.
-            self.drop_log(tablet).await?;
-        }
-        let store = self.store.tablet(tablet)?;
-        let bounds = TabletBounds {
-            value_max_bytes: self.parameters().value_max_bytes as usize,
-            slots: place.first_slot..=place.last_slot,
-        };
-        let machine = Machine::open(id, store, bounds)?;
-        let group = Group::open(&self.context, machine, self.log.group(id), vote_floor).await?;
-        tracing::debug!(%tablet, "tablet opened");
-        self.groups.write().expect("lock is never poisoned: panic aborts").insert(id, Arc::new(group));
-        Ok(())
     }
 
     /// The preferred leader of a tablet of the founding begins its group, and reports once it leads.
@@ -110,32 +104,21 @@ impl Server {
         let Some(ring) = state.ring() else { return };
         for tablet in state.unfounded_tablets() {
             let Some(place) = ring.place_of(tablet) else { continue };
-            if place.preferred_leader != self.node || place.epoch != FIRST_EPOCH {
+            if place.preferred_leader != self.local.id() || place.epoch != FIRST_EPOCH {
                 continue;
             }
-            let Some(group) = self.group(tablet.group()) else { continue };
+            let Some(group) = self.replicas.get(tablet.group()) else { continue };
             if let Err(error) = group.initialise(&place.voters).await {
                 tracing::warn!(%tablet, %error, "tablet not begun");
                 continue;
             }
             if group.leader().is_some() {
                 let report = MetaCommand::TabletFounded { tablet };
-                if let Err(error) = self.propose(&report, REPORT_TIMEOUT).await {
+                if let Err(error) = self.meta.propose(&report, REPORT_TIMEOUT).await {
                     tracing::debug!(%tablet, ?error, "report to the meta group will be repeated");
                     return;
                 }
             }
         }
-    }
-
-    /// Opens group 0 before there is a server around it.
-    pub async fn open_meta(
-        context: &crate::raft::GroupContext,
-        store: &crate::storage::Storage,
-        log: &crate::log::SharedLog,
-    ) -> Result<Arc<Group>, OpenError> {
-        let bounds = TabletBounds { value_max_bytes: 0, slots: ALL_SLOTS };
-        let machine = Machine::open(GroupId::META, store.meta()?, bounds)?;
-        Ok(Arc::new(Group::open(context, machine, log.group(GroupId::META), None).await?))
     }
 }

@@ -1,6 +1,7 @@
 //! Founding: the configured founders become a cluster. Asked of any founder, as often as one likes; it ends when every
 //! tablet has had a leader.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,10 @@ use dkc_core::ring::{RingMap, voters_of_meta};
 use dkc_core::wire::Kind;
 use tokio::time::Instant;
 
-use super::server::Server;
+use super::local_node::LocalNode;
+use super::meta_group::MetaGroup;
+use super::replicas::Replicas;
+use crate::raft::Transport;
 
 /// The whole founding; on three nodes it takes about a second.
 const FOUND_MAX: Duration = Duration::from_secs(60);
@@ -18,6 +22,9 @@ const FOUND_MAX: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(25);
 /// Asking one founder to begin the meta group.
 const BEGIN_MAX: Duration = Duration::from_secs(5);
+
+/// Body of a `PeerControl`: begin the meta group, if you vote in it.
+pub const BEGIN_META: &[u8] = b"\x01begin-meta";
 
 #[derive(Debug, thiserror::Error)]
 pub enum FoundError {
@@ -31,11 +38,27 @@ pub enum FoundError {
     Slow { missing: String },
 }
 
-impl Server {
+pub struct Founding {
+    local: Arc<LocalNode>,
+    meta: Arc<MetaGroup>,
+    replicas: Arc<Replicas>,
+    transport: Arc<Transport>,
+}
+
+impl Founding {
+    pub fn new(
+        local: Arc<LocalNode>,
+        meta: Arc<MetaGroup>,
+        replicas: Arc<Replicas>,
+        transport: Arc<Transport>,
+    ) -> Founding {
+        Founding { local, meta, replicas, transport }
+    }
+
     /// Founds the cluster, or makes sure that it is.
     pub async fn found(&self) -> Result<(), FoundError> {
         let until = Instant::now() + FOUND_MAX;
-        if self.meta().ring().is_none() {
+        if self.meta.state().ring().is_none() {
             let command = self.founding()?;
             self.begin_meta(&self.first_voters(&command)?, until).await?;
             self.make_ring(&command, until).await?;
@@ -44,16 +67,16 @@ impl Server {
     }
 
     fn founding(&self) -> Result<MetaCommand, FoundError> {
-        if !self.role.is_founder {
+        if !self.local.role().is_founder {
             return Err(FoundError::NotAFounder);
         }
-        let nodes: Vec<Founder> = self.config.servers.iter().map(Founder::from).collect();
+        let nodes: Vec<Founder> = self.local.config().servers.iter().map(Founder::from).collect();
         // More replicas than members are kept in mind: with fewer members each holds everything.
         Ok(MetaCommand::Found {
-            cluster: self.config.cluster_id,
+            cluster: self.local.config().cluster_id,
             nodes,
-            tablets: self.role.tablets,
-            replicas: self.role.replicas,
+            tablets: self.local.role().tablets,
+            replicas: self.local.role().replicas,
         })
     }
 
@@ -68,8 +91,8 @@ impl Server {
 
     /// Makes the meta group begin on one of its voters: here, or on the first that answers.
     async fn begin_meta(&self, voters: &[NodeId], until: Instant) -> Result<(), FoundError> {
-        while self.meta_group.leader().is_none() {
-            if voters.contains(&self.node) {
+        while self.meta.group().leader().is_none() {
+            if voters.contains(&self.local.id()) {
                 self.begin_meta_here(voters).await?;
             } else {
                 self.ask_voter_to_begin(voters).await;
@@ -79,12 +102,12 @@ impl Server {
         Ok(())
     }
 
-    pub async fn begin_meta_here(&self, voters: &[NodeId]) -> Result<(), FoundError> {
-        self.meta_group.initialise(voters).await.map_err(|error| FoundError::Refused(error.to_string()))
+    async fn begin_meta_here(&self, voters: &[NodeId]) -> Result<(), FoundError> {
+        self.meta.group().initialise(voters).await.map_err(|error| FoundError::Refused(error.to_string()))
     }
 
     async fn ask_voter_to_begin(&self, voters: &[NodeId]) {
-        let request = Bytes::from_static(super::peer_control::BEGIN_META);
+        let request = Bytes::from_static(BEGIN_META);
         for voter in voters {
             match self
                 .transport
@@ -100,12 +123,12 @@ impl Server {
     /// What another founder asked for: begin the meta group if this node votes in it.
     pub async fn begin_meta_if_voter(&self) -> Result<(), FoundError> {
         let voters = self.first_voters(&self.founding()?)?;
-        if voters.contains(&self.node) { self.begin_meta_here(&voters).await } else { Ok(()) }
+        if voters.contains(&self.local.id()) { self.begin_meta_here(&voters).await } else { Ok(()) }
     }
 
     async fn make_ring(&self, command: &MetaCommand, until: Instant) -> Result<(), FoundError> {
         let timeout = until.saturating_duration_since(Instant::now());
-        match self.propose(command, timeout).await {
+        match self.meta.propose(command, timeout).await {
             Ok(MetaReply::Refused(why)) => Err(FoundError::Refused(why.to_string())),
             Ok(_) => Ok(()),
             Err(error) => Err(FoundError::Slow {
@@ -116,7 +139,7 @@ impl Server {
 
     async fn wait_for_tablets(&self, until: Instant) -> Result<(), FoundError> {
         loop {
-            let state = self.meta();
+            let state = self.meta.state();
             let missing = match state.ring() {
                 None => "the ring map has not arrived here".to_owned(),
                 Some(_) if !state.is_founded() => {
@@ -134,7 +157,7 @@ impl Server {
 
     fn leaderless(&self, ring: &RingMap) -> Vec<u16> {
         let is_leaderless = |tablet: &dkc_core::ids::TabletId| {
-            self.group(tablet.group()).is_some_and(|group| group.leader().is_none())
+            self.replicas.get(tablet.group()).is_some_and(|group| group.leader().is_none())
         };
         ring.tablets.iter().map(|place| place.tablet).filter(is_leaderless).map(|tablet| tablet.0).collect()
     }

@@ -13,10 +13,15 @@ use dkc_core::ids::{GroupId, NodeId};
 use dkc_core::wire::Kind;
 use tokio::time::Instant;
 
-use super::server::Server;
-use crate::raft::Group;
+use super::beats::Beats;
+use super::leadership::Leadership;
+use super::liveness::Liveness;
+use super::local_node::LocalNode;
+use super::meta_group::MetaGroup;
+use super::replicas::Replicas;
 use crate::raft::hibernate::Keeper;
 use crate::raft::types::{LogId, log_id};
+use crate::raft::{Group, Transport};
 
 /// How often it is looked for groups that nobody uses.
 const LOOK: Duration = Duration::from_millis(if cfg!(feature = "simulation") { 40 } else { 1_000 });
@@ -29,7 +34,7 @@ const BEAT_TIMEOUT_HEARTBEATS: u32 = 4;
 const REST: &[u8] = b"\x01rest";
 const BEAT: &[u8] = b"\x01beat";
 /// The answer of a replica that rests.
-pub const RESTS: &[u8] = b"\x01rests";
+const RESTS: &[u8] = b"\x01rests";
 
 /// What a leader asks a follower for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,10 +76,31 @@ fn take_keeper(rest: &mut &[u8]) -> Option<Keeper> {
     (rest.len() >= 16).then(|| Keeper { leader: NodeId(rest.get_u64()), run: rest.get_u64() })
 }
 
-impl Server {
+pub struct Hibernator {
+    local: Arc<LocalNode>,
+    meta: Arc<MetaGroup>,
+    replicas: Arc<Replicas>,
+    liveness: Arc<Liveness>,
+    leadership: Arc<Leadership>,
+    transport: Arc<Transport>,
+    beats: Beats,
+}
+
+impl Hibernator {
+    pub fn new(
+        local: Arc<LocalNode>,
+        meta: Arc<MetaGroup>,
+        replicas: Arc<Replicas>,
+        liveness: Arc<Liveness>,
+        leadership: Arc<Leadership>,
+        transport: Arc<Transport>,
+    ) -> Hibernator {
+        Hibernator { local, meta, replicas, liveness, leadership, transport, beats: Beats::default() }
+    }
+
     /// Sends beats and looks for missed ones, for as long as it is polled.
     pub async fn keep_beating(self: Arc<Self>) {
-        let heartbeat = Duration::from_millis(self.parameters().heartbeat_ms);
+        let heartbeat = Duration::from_millis(self.local.parameters().heartbeat_ms);
         let timeout = self.draw_beat_timeout();
         loop {
             tokio::time::sleep(heartbeat).await;
@@ -85,22 +111,24 @@ impl Server {
 
     /// As election timeouts are drawn, so that not all followers of a dead leader stand at the same moment.
     fn draw_beat_timeout(&self) -> Duration {
-        let (min, max) =
-            (self.parameters().election_timeout_min_ms, self.parameters().election_timeout_max_ms);
+        let (min, max) = (
+            self.local.parameters().election_timeout_min_ms,
+            self.local.parameters().election_timeout_max_ms,
+        );
         Duration::from_millis(min + crate::chance::unique_u64() % (max - min).max(1))
     }
 
     fn own_keeper(&self) -> Keeper {
-        Keeper { leader: self.node, run: self.beats.run }
+        Keeper { leader: self.local.id(), run: self.beats.run }
     }
 
     fn beat(&self, timeout: Duration) {
         let is_kept_here =
-            |group: &Arc<Group>| group.hibernation.keeper().is_some_and(|k| k.leader == self.node);
-        let kept = self.all_groups().into_iter().filter(is_kept_here);
+            |group: &Arc<Group>| group.hibernation.keeper().is_some_and(|k| k.leader == self.local.id());
+        let kept = self.replicas.all().into_iter().filter(is_kept_here);
         let followers: BTreeSet<NodeId> = kept.flat_map(|group| group.membership().nodes).collect();
         let body: Bytes = encode_beat(BEAT, self.own_keeper()).into();
-        for node in followers.into_iter().filter(|node| *node != self.node) {
+        for node in followers.into_iter().filter(|node| *node != self.local.id()) {
             let (transport, body) = (self.transport.clone(), body.clone());
             crate::task::spawn(async move {
                 // Who does not hear it wakes up; there is nothing to do about it here.
@@ -111,8 +139,8 @@ impl Server {
     }
 
     fn wake_abandoned(&self, timeout: Duration) {
-        for group in self.all_groups() {
-            let keeper = group.hibernation.keeper().filter(|keeper| keeper.leader != self.node);
+        for group in self.replicas.all() {
+            let keeper = group.hibernation.keeper().filter(|keeper| keeper.leader != self.local.id());
             let is_abandoned =
                 keeper.is_some_and(|keeper| self.beats.is_missed(keeper, Instant::now(), timeout));
             if is_abandoned {
@@ -127,7 +155,7 @@ impl Server {
         let mut idle_looks: BTreeMap<GroupId, u32> = BTreeMap::new();
         loop {
             tokio::time::sleep(LOOK).await;
-            for group in self.all_groups() {
+            for group in self.replicas.all() {
                 let is_idle = group.hibernation.take_idle() && group.is_leader();
                 let looks = idle_looks.entry(group.id).or_default();
                 *looks = if is_idle { looks.saturating_add(1) } else { 0 };
@@ -139,13 +167,12 @@ impl Server {
     }
 
     fn may_rest(&self, group: &Group) -> bool {
-        let meta = self.meta();
+        let meta = self.meta.state();
         let is_calm = meta.is_founded() && meta.merge().is_none() && meta.leaving().is_empty();
-        let is_there = |node: &NodeId| self.is_up(*node) && !self.is_draining(*node);
+        let is_there = |node: &NodeId| self.liveness.is_up(*node) && !self.liveness.is_draining(*node);
         is_calm
-            && !self.is_stopping()
-            && !self.is_disk_short()
-            && self.better_leader(group).is_none()
+            && self.leadership.is_willing()
+            && self.leadership.better_leader(group).is_none()
             && group.membership().nodes.iter().all(is_there)
             && group.settled().is_some()
     }
@@ -153,7 +180,7 @@ impl Server {
     /// Silent first, so that no heartbeat is on its way when the followers are asked. Both together take less than an
     /// election timeout.
     async fn put_to_rest(&self, group: &Group) {
-        let heartbeat = Duration::from_millis(self.parameters().heartbeat_ms);
+        let heartbeat = Duration::from_millis(self.local.parameters().heartbeat_ms);
         let Some((term, last)) = group.settled() else { return };
         if !group.hibernation.rest(self.own_keeper()) {
             return;
@@ -167,7 +194,7 @@ impl Server {
                 matches!(answer, Ok(Ok(body)) if body == RESTS)
             }
         };
-        let others = group.membership().nodes.into_iter().filter(|node| *node != self.node);
+        let others = group.membership().nodes.into_iter().filter(|node| *node != self.local.id());
         let agreed = futures::future::join_all(others.map(ask)).await;
         match agreed.into_iter().all(|is_agreed| is_agreed) {
             true => tracing::debug!(group = %group.id, "hibernates"),
@@ -176,21 +203,21 @@ impl Server {
     }
 
     /// Answers what another server says of hibernation; `None` when the message is about something else.
-    pub fn hibernation_control(&self, body: &[u8]) -> Option<Bytes> {
+    pub fn answer(&self, body: &[u8]) -> Option<Bytes> {
         if let Some(mut rest) = body.strip_prefix(BEAT) {
             self.beats.hear(take_keeper(&mut rest)?, Instant::now());
             return Some(Bytes::new());
         }
         let ask = Ask::decode(body.strip_prefix(REST)?)?;
         self.beats.hear(ask.keeper, Instant::now());
-        let group = self.group(ask.group)?;
-        let rests = !self.is_stopping() && group.rest_under(ask.keeper, ask.term, ask.last);
+        let group = self.replicas.get(ask.group)?;
+        let rests = !self.leadership.is_stopping() && group.rest_under(ask.keeper, ask.term, ask.last);
         Some(if rests { Bytes::from_static(RESTS) } else { Bytes::new() })
     }
 
     /// Groups whose timers rest here, for metrics.
-    pub fn hibernating(&self) -> usize {
-        self.all_groups().iter().filter(|group| group.hibernation.keeper().is_some()).count()
+    pub fn resting(&self) -> usize {
+        self.replicas.all().iter().filter(|group| group.hibernation.keeper().is_some()).count()
     }
 }
 

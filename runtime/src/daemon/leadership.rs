@@ -2,13 +2,17 @@
 //! time; and all of it goes away from this node before it stops.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dkc_core::ids::NodeId;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::server::Server;
+use super::disk::Disk;
+use super::known_ring::KnownRing;
+use super::liveness::Liveness;
+use super::replicas::Replicas;
 use crate::raft::Group;
 
 /// How often the balance is looked at; at most one leadership is handed over each time.
@@ -25,13 +29,51 @@ const STEADY_MIN: Duration = Duration::from_secs(2);
 /// A server that was prepared for a stop that does not come takes leadership again after this time.
 const PREPARED_MAX: Duration = Duration::from_secs(30);
 
-impl Server {
+pub struct Leadership {
+    node: NodeId,
+    ring: Arc<KnownRing>,
+    liveness: Arc<Liveness>,
+    replicas: Arc<Replicas>,
+    disk: Arc<Disk>,
+    is_stopping: AtomicBool,
+    /// True once the node ends.
+    stopped: watch::Receiver<bool>,
+}
+
+impl Leadership {
+    pub fn new(
+        ring: Arc<KnownRing>,
+        liveness: Arc<Liveness>,
+        replicas: Arc<Replicas>,
+        disk: Arc<Disk>,
+        stopped: watch::Receiver<bool>,
+    ) -> Leadership {
+        Leadership {
+            node: replicas.node(),
+            ring,
+            liveness,
+            replicas,
+            disk,
+            is_stopping: AtomicBool::new(false),
+            stopped,
+        }
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    /// Whether this node may be given leadership, and give others what it has.
+    pub fn is_willing(&self) -> bool {
+        !self.is_stopping() && !self.disk.is_short()
+    }
+
     /// Hands leaderships to the preferred leaders, for as long as it is polled.
     pub async fn keep_balanced(self: Arc<Self>) {
         let mut skip = std::collections::BTreeMap::new();
         loop {
             tokio::time::sleep(LOOK).await;
-            if self.is_stopping() || self.is_disk_short() {
+            if !self.is_willing() {
                 continue;
             }
             skip.retain(|_, looks: &mut u32| {
@@ -39,7 +81,7 @@ impl Server {
                 *looks > 0
             });
             let next =
-                self.tablet_groups().into_iter().filter(|group| !skip.contains_key(&group.id)).find_map(
+                self.replicas.tablets().into_iter().filter(|group| !skip.contains_key(&group.id)).find_map(
                     |group| {
                         let to = self.better_leader(&group)?;
                         Some((group, to))
@@ -54,42 +96,42 @@ impl Server {
     }
 
     /// The preferred leader of a tablet that this node leads, if it could take over right now.
-    pub(super) fn better_leader(&self, group: &Group) -> Option<NodeId> {
+    pub fn better_leader(&self, group: &Group) -> Option<NodeId> {
         if !group.is_leader() {
             return None;
         }
-        let preferred = self.ring()?.place_of(group.id.tablet()?)?.preferred_leader;
-        let is_steady = self.up_for(preferred).is_some_and(|up| up >= STEADY_MIN);
+        let preferred = self.ring.map()?.place_of(group.id.tablet()?)?.preferred_leader;
+        let is_steady = self.liveness.up_for(preferred).is_some_and(|up| up >= STEADY_MIN);
         (preferred != self.node && is_steady && self.can_lead(group, preferred)).then_some(preferred)
     }
 
     fn can_lead(&self, group: &Group, node: NodeId) -> bool {
-        self.is_up(node)
-            && !self.is_draining(node)
+        self.liveness.is_up(node)
+            && !self.liveness.is_draining(node)
             && group.voters().contains(&node)
             && group.caught_up(LAG_MAX_ENTRIES).contains(&node)
     }
 
     /// Hands all leadership away, for a stop that is about to come.
     pub async fn prepare_stop(self: &Arc<Self>) {
-        self.transfer_all_leadership().await;
-        let server = self.clone();
+        self.transfer_all().await;
+        let leadership = self.clone();
         crate::task::spawn(async move {
             tokio::time::sleep(PREPARED_MAX).await;
-            if !*server.stop.borrow() {
-                server.is_stopping.store(false, Ordering::Relaxed);
+            if !*leadership.stopped.borrow() {
+                leadership.is_stopping.store(false, Ordering::Relaxed);
             }
         });
     }
 
     /// Hands all leadership away. Ends when others are seen to lead, or when nobody could take the rest.
-    pub async fn transfer_all_leadership(&self) {
+    pub async fn transfer_all(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
-        self.decline_leadership().await;
+        self.decline().await;
         let until = Instant::now() + TRANSFER_ALL_MAX;
         // Only of what was led here it is waited for that others lead it.
         let mut led: Vec<Arc<Group>> =
-            self.all_groups().into_iter().filter(|group| group.is_leader()).collect();
+            self.replicas.all().into_iter().filter(|group| group.is_leader()).collect();
         loop {
             led.retain(|group| group.leader().is_none_or(|leader| leader == self.node));
             if led.is_empty() {
@@ -100,20 +142,27 @@ impl Server {
                 tracing::warn!(groups = led.len(), "nobody could take over the leadership of some groups");
                 return;
             }
-            self.offer_leadership().await;
+            self.offer().await;
             tokio::time::sleep(TRANSFER_ALL_LOOK).await;
         }
     }
 
     /// Somebody could lead, now or once it has caught up.
     fn may_have_successor(&self, group: &Group) -> bool {
-        let may_lead = |node: &NodeId| *node != self.node && self.is_up(*node) && !self.is_draining(*node);
+        let may_lead = |node: &NodeId| {
+            *node != self.node && self.liveness.is_up(*node) && !self.liveness.is_draining(*node)
+        };
         group.voters().iter().any(may_lead)
     }
 
+    /// Tells everybody that is up not to hand leadership to this node any more.
+    pub async fn decline(&self) {
+        self.liveness.decline_leadership().await;
+    }
+
     /// Asks those who can to take over what this node leads; whoever could not is asked again at the next call.
-    pub async fn offer_leadership(&self) {
-        let led = self.all_groups().into_iter().filter(|group| group.is_leader());
+    pub async fn offer(&self) {
+        let led = self.replicas.all().into_iter().filter(|group| group.is_leader());
         for (turn, group) in led.enumerate() {
             if let Some(to) = self.successor_in_turn(&group, turn) {
                 group.transfer_leader(to).await;
@@ -121,7 +170,7 @@ impl Server {
         }
     }
 
-    pub(super) fn successor(&self, group: &Group) -> Option<NodeId> {
+    pub fn successor(&self, group: &Group) -> Option<NodeId> {
         self.successor_in_turn(group, 0)
     }
 

@@ -18,7 +18,11 @@ use dkc_core::mutant::{self, Mutant};
 
 use tokio::time::Instant;
 
-use super::server::Server;
+use super::leadership::Leadership;
+use super::liveness::Liveness;
+use super::local_node::LocalNode;
+use super::meta_group::MetaGroup;
+use super::replicas::Replicas;
 use crate::raft::{Group, GroupError, NotProposed};
 
 /// How often a running merge is looked at.
@@ -52,15 +56,33 @@ enum NotYet {
 /// Since when newcomers are waited for after COMPMERGE, by merge and tablet.
 type Stragglers = BTreeMap<(RingVersion, TabletId), Instant>;
 
-impl Server {
+pub struct MergeDriver {
+    local: Arc<LocalNode>,
+    meta: Arc<MetaGroup>,
+    replicas: Arc<Replicas>,
+    liveness: Arc<Liveness>,
+    leadership: Arc<Leadership>,
+}
+
+impl MergeDriver {
+    pub fn new(
+        local: Arc<LocalNode>,
+        meta: Arc<MetaGroup>,
+        replicas: Arc<Replicas>,
+        liveness: Arc<Liveness>,
+        leadership: Arc<Leadership>,
+    ) -> MergeDriver {
+        MergeDriver { local, meta, replicas, liveness, leadership }
+    }
+
     /// Does what the meta state asks of this node, for as long as it is polled.
-    pub async fn drive_merges(self: Arc<Self>) {
-        let mut meta = self.meta_group.machine.meta();
+    pub async fn run(self) {
+        let mut meta = self.meta.subscribe();
         let mut stragglers = Stragglers::new();
         loop {
             let state = meta.borrow_and_update().clone();
             let look = if state.merge().is_some() { LOOK_DOING } else { LOOK_IDLE };
-            if state.is_founded() && !self.is_stopping() {
+            if state.is_founded() && !self.leadership.is_stopping() {
                 self.keep_automerge(&state).await;
                 self.do_steps(&state, &mut stragglers).await;
                 self.remove_strangers(&state).await;
@@ -73,10 +95,10 @@ impl Server {
 
     /// The configuration of the node that leads the meta group decides whether merges go on by themselves.
     async fn keep_automerge(&self, state: &MetaState) {
-        let is_on = self.parameters().automerge == Switch::On;
-        if self.meta_group.is_leader() && state.is_automerge() != is_on {
+        let is_on = self.local.parameters().automerge == Switch::On;
+        if self.meta.group().is_leader() && state.is_automerge() != is_on {
             // Looked at again when it did not get through.
-            let _ = self.propose_here(&MetaCommand::SetAutomerge { is_on }, REPORT_TIMEOUT).await;
+            let _ = self.meta.propose_here(&MetaCommand::SetAutomerge { is_on }, REPORT_TIMEOUT).await;
         }
     }
 
@@ -84,7 +106,7 @@ impl Server {
         let merge = state.merge().map_or(RingVersion(0), |merge| merge.id);
         stragglers.retain(|(of, _), _| *of == merge);
         let mut doing = Vec::new();
-        for step in state.steps(self.parameters().merge_incoming_max as usize) {
+        for step in state.steps(self.local.parameters().merge_incoming_max as usize) {
             let since = match &step {
                 MergeStep::ChangeVoters { tablet, .. } => {
                     *stragglers.entry((merge, *tablet)).or_insert_with(Instant::now)
@@ -99,7 +121,7 @@ impl Server {
     async fn do_step(&self, merge: RingVersion, step: MergeStep, since: Instant) {
         let doing = async {
             match &step {
-                MergeStep::Propose(command) if self.meta_group.is_leader() => self.report(command).await,
+                MergeStep::Propose(command) if self.meta.group().is_leader() => self.report(command).await,
                 MergeStep::Propose(_) => Ok(()),
                 MergeStep::AddLearners { tablet, learners } => {
                     self.add_learners(merge, *tablet, learners).await
@@ -120,11 +142,13 @@ impl Server {
     /// The tablet's group, if this node leads it. A leader that has lost its vote steps down in a moment; until then
     /// the consensus library forbids it to touch the members.
     fn led(&self, tablet: TabletId) -> Option<Arc<Group>> {
-        self.group(tablet.group()).filter(|group| group.is_leader() && group.voters().contains(&self.node))
+        self.replicas
+            .get(tablet.group())
+            .filter(|group| group.is_leader() && group.voters().contains(&self.local.id()))
     }
 
     async fn report(&self, command: &MetaCommand) -> Result<(), NotYet> {
-        match self.propose(command, REPORT_TIMEOUT).await {
+        match self.meta.propose(command, REPORT_TIMEOUT).await {
             Ok(MetaReply::Refused(why)) => Err(NotYet::Refused(why.to_string())),
             Ok(_) => Ok(()),
             Err(error) => Err(NotYet::NotProposed(error)),
@@ -207,9 +231,9 @@ impl Server {
                 .filter(|node| !members.voters.contains(node) || members.is_joint)
                 .collect();
             // Also where nobody joins: a change that a majority of the new voters cannot confirm would stop the tablet.
-            let is_away = |node: &&NodeId| !self.is_up(**node);
+            let is_away = |node: &&NodeId| !self.liveness.is_up(**node);
             let mut silent: Vec<NodeId> = voters.iter().filter(is_away).copied().collect();
-            silent.extend(behind(&group, voters).into_iter().filter(|node| self.is_up(*node)));
+            silent.extend(behind(&group, voters).into_iter().filter(|node| self.liveness.is_up(*node)));
             if let Some(node) =
                 silent.first().filter(|_| !members.is_joint && silent.len() * 2 >= voters.len())
             {

@@ -3,24 +3,29 @@
 mod beats;
 mod control;
 mod directory_lock;
+mod disk;
 mod disk_space;
 mod drop_replicas;
 mod follow_meta;
 mod founding;
 mod hibernation;
+mod known_ring;
 mod leadership;
+mod liveness;
+mod local_node;
 mod merge_driver;
+mod meta_group;
 mod meta_voters;
-mod metrics;
 mod node_port;
 mod peer_control;
 mod persist;
 mod proposal_codec;
+mod replicas;
 pub mod server;
 #[cfg(feature = "simulation")]
 pub mod simulated;
 mod start;
-mod status;
 
 pub use directory_lock::{DirectoryLock, LockError};
-pub use start::{Parts, Running, StartError, initialise, open_disk, run};
+pub use server::Parts;
+pub use start::{Running, StartError, initialise, run};

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::server::Server;
+use super::disk::Disk;
+use super::local_node::LocalNode;
+use super::replicas::Replicas;
 use crate::fatal;
 
 /// More than so many segments' worth in the log makes every group purge all it can, however few its entries:
@@ -15,12 +17,22 @@ const LOG_PRESSED_SEGMENTS: u64 = 2;
 /// How often it is looked whether the interval has become another.
 const INTERVAL_LOOK: Duration = Duration::from_secs(5);
 
-impl Server {
-    pub async fn keep_persisted(self: Arc<Self>) {
+pub struct Persister {
+    local: Arc<LocalNode>,
+    disk: Arc<Disk>,
+    replicas: Arc<Replicas>,
+}
+
+impl Persister {
+    pub fn new(local: Arc<LocalNode>, disk: Arc<Disk>, replicas: Arc<Replicas>) -> Persister {
+        Persister { local, disk, replicas }
+    }
+
+    pub async fn run(self) {
         loop {
             self.wait_to_persist().await;
-            let store = self.store.clone();
-            match crate::task::spawn_blocking(move || store.persist()).await {
+            let disk = self.disk.clone();
+            match crate::task::spawn_blocking(move || disk.persist()).await {
                 Ok(Ok(())) => self.purge().await,
                 // The log keeps what is not durable in the state store, and nothing is purged meanwhile.
                 Ok(Err(error)) if error.is_disk_full() => tracing::debug!(%error, "not persisted"),
@@ -35,7 +47,7 @@ impl Server {
     async fn wait_to_persist(&self) {
         let since = Instant::now();
         loop {
-            let until = since + Duration::from_millis(self.parameters().persist_interval_ms);
+            let until = since + Duration::from_millis(self.local.parameters().persist_interval_ms);
             let now = Instant::now();
             if now >= until {
                 return;
@@ -45,9 +57,9 @@ impl Server {
     }
 
     async fn purge(&self) {
-        let is_pressed =
-            self.log.usage().live_bytes > LOG_PRESSED_SEGMENTS * self.parameters().log_segment_bytes;
-        for group in self.all_groups() {
+        let is_pressed = self.disk.log_usage().live_bytes
+            > LOG_PRESSED_SEGMENTS * self.local.parameters().log_segment_bytes;
+        for group in self.replicas.all() {
             match group.machine.persisted() {
                 Ok(Some(persisted)) => group.purge(persisted, is_pressed).await,
                 Ok(None) => {}

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use dkc_core::config::{NodeConfig, Role};
 use tokio::sync::{oneshot, watch};
 
+use super::disk::Disk;
 use super::server::Server;
-use super::{Parts, Running, StartError, open_disk};
+use super::{Parts, Running, StartError};
 use crate::net::{Identity, Listener, NodeRole, Tls};
 use crate::simulation::process::{CrashKind, Process};
 use crate::simulation::task::{of_this_node, spawn_in};
@@ -54,7 +55,7 @@ async fn begin(config: NodeConfig) -> Result<Running, StartError> {
     let listener =
         listening.map_err(|source| StartError::Listen { address: role.listen.to_string(), source })?;
     let directory = PathBuf::from(role.listen.host.as_str());
-    let (log, store) = of_this_node(open_disk(&directory, &config, &role)).await?;
-    let (stop, _) = watch::channel(false);
-    Running::start(Parts { directory, config, role, tls, listener, log, store, stop }).await
+    let disk = of_this_node(Disk::open(&directory, &config, &role)).await?;
+    let (_, stopped) = watch::channel(false);
+    Running::start(Parts { directory, config, role, tls, listener, disk, stopped }).await
 }

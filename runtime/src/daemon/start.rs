@@ -11,30 +11,22 @@ use dkc_core::ids::NodeUuid;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::directory_lock::{DirectoryLock, LockError};
-use super::follow_meta::{OpenError, targets};
-use super::server::{Server, make_hello};
-use crate::certificates::{Certificates, Signer};
-use crate::config::{ConfigError, InUse};
+use super::disk::{Disk, DiskError};
+use super::meta_group::OpenMetaError;
+use super::server::{Parts, Server};
+use crate::certificates::Signer;
+use crate::config::ConfigError;
 use crate::control::{self, ControlError};
 use crate::durable_file;
 use crate::fatal;
-use crate::log::{LogError, LogOptions, SharedLog};
-use crate::net::{Alpn, Identity, Listener, NodeRole, Peers, Tls, TlsError};
+use crate::log::LogError;
+use crate::net::{Alpn, Identity, Listener, NodeRole, Tls, TlsError};
 use crate::notify;
-use crate::raft::snapshot_sends::SnapshotSends;
-use crate::raft::{GroupContext, RingVersionSource, Transport};
 use crate::router::{Router, RouterOptions};
 use crate::slave::SlaveError;
-use crate::storage::{Storage, StorageError, StorageOptions};
 use crate::task::of_this_node;
-
-/// Entries that stay in memory for each group: a follower that is a little behind reads nothing from disk.
-const GROUP_CACHE_BYTES: usize = 512 * 1024;
-/// Waiting for the other groups' Raft tasks to end when the node stops.
-const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -53,11 +45,9 @@ pub enum StartError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
-    Log(#[from] LogError),
+    Disk(#[from] DiskError),
     #[error(transparent)]
-    Storage(#[from] StorageError),
-    #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(#[from] OpenMetaError),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
     #[error(transparent)]
@@ -75,12 +65,12 @@ impl StartError {
             }
             Slave(SlaveError::NotASlave | SlaveError::Tls(_)) => fatal::EXIT_CONFIG,
             Lock(LockError::Io { .. }) => fatal::EXIT_DISK,
-            Log(LogError::InUse { .. })
+            Disk(DiskError::Log(LogError::InUse { .. }))
             | Lock(LockError::Held { .. })
             | Listen { .. }
             | Control(_)
             | Slave(_) => 1,
-            File { .. } | Log(_) | Storage(_) | Open(_) => fatal::EXIT_DISK,
+            File { .. } | Disk(_) | Open(_) => fatal::EXIT_DISK,
         }
     }
 }
@@ -146,7 +136,7 @@ pub async fn run(directory: PathBuf, config: NodeConfig) -> Result<(), StartErro
     match config.role.clone() {
         Role::Server(role) => {
             fatal::set_node(format!("{}-{}", config.cluster, role.number), directory.clone());
-            run_server(directory, config, role, stop, stopped).await
+            run_server(directory, config, role, stopped).await
         }
         Role::Slave(_) => {
             fatal::set_node(format!("{}-slave", config.cluster), directory.clone());
@@ -182,7 +172,6 @@ async fn run_server(
     directory: PathBuf,
     config: NodeConfig,
     role: ServerRole,
-    stop: watch::Sender<bool>,
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), StartError> {
     let identity = Identity { cluster: config.cluster_id, role: NodeRole::Server, node: config.node_uuid };
@@ -194,57 +183,21 @@ async fn run_server(
         listening.map_err(|source| StartError::Listen { address: role.listen.to_string(), source })?;
     let socket = directory.join(layout::CONTROL_SOCKET);
     let control = control::open(&socket)?;
-    let (log, store) = open_disk(&directory, &config, &role).await?;
-    let parts = Parts { directory, config, role, tls, listener, log, store, stop };
+    let disk = Disk::open(&directory, &config, &role).await?;
+    let parts = Parts { directory, config, role, tls, listener, disk, stopped: stopped.clone() };
     let Running { server, router, mut tasks } = Running::start(parts).await?;
-    tasks.spawn(server.certificates.clone().keep(Signer::Own));
+    tasks.spawn(server.certificates().clone().keep(Signer::Own));
     tasks.spawn(control::serve(
         control,
         Arc::new(super::control::ServerControl { server: server.clone(), router }),
     ));
-    tracing::info!(node = %server.node, address = %server.role.listen, release = env!("CARGO_PKG_VERSION"), "serving");
+    tracing::info!(node = %server.local().id(), address = %server.local().role().listen, release = env!("CARGO_PKG_VERSION"), "serving");
     notify::notify(notify::READY);
 
     // An error only means that nobody can ask for a stop any more.
     let _ = stopped.wait_for(|stop| *stop).await;
     notify::notify(notify::STOPPING);
     close(server, tasks, &socket).await
-}
-
-pub async fn open_disk(
-    directory: &Path,
-    config: &NodeConfig,
-    role: &ServerRole,
-) -> Result<(SharedLog, Storage), StartError> {
-    let log_options = LogOptions {
-        segment_bytes: config.parameters.log_segment_bytes,
-        group_cache_bytes: GROUP_CACHE_BYTES,
-        ..LogOptions::default()
-    };
-    let storage_options = StorageOptions {
-        cache_bytes: config.parameters.cache_bytes,
-        tablets: role.tablets,
-        ..StorageOptions::default()
-    };
-    let (log_directory, state_directory) =
-        (directory.join(layout::RAFT_LOG_DIR), directory.join(layout::STATE_DIR));
-    let opening = crate::task::spawn_blocking(move || -> Result<_, StartError> {
-        let log = SharedLog::open(&log_directory, log_options)?;
-        Ok((log, Storage::open(&state_directory, storage_options)?))
-    });
-    opening.await.unwrap_or_else(|error| panic!("opening the disk ended without a result: {error}"))
-}
-
-/// What a server is made of once its disk, its certificates and its port are open.
-pub struct Parts {
-    pub directory: PathBuf,
-    pub config: NodeConfig,
-    pub role: ServerRole,
-    pub tls: Arc<Tls>,
-    pub listener: Listener,
-    pub log: SharedLog,
-    pub store: Storage,
-    pub stop: watch::Sender<bool>,
 }
 
 /// A server at work: it ends when the tasks do.
@@ -257,113 +210,31 @@ pub struct Running {
 impl Running {
     /// Opens the groups and begins everything that a server does by itself.
     pub async fn start(parts: Parts) -> Result<Running, StartError> {
-        let Parts { directory, config, role, tls, listener, log, store, stop } = parts;
-        let server = open_server(directory, config, role, tls.clone(), &listener, log, store, stop).await?;
+        let (tls, mut tasks) = (parts.tls.clone(), JoinSet::new());
+        let server = Server::start(parts, &mut tasks).await?;
         let router = make_router(&server, &tls);
-        let mut tasks = JoinSet::new();
-        let serving = server.clone();
-        let serve = move |connection| super::node_port::serve(serving.clone(), connection);
-        tasks.spawn(of_this_node(super::node_port::learn_member_sources(server.clone(), listener.members())));
-        tasks.spawn(of_this_node(listener.run(server.clone(), serve)));
-        tasks.spawn(of_this_node(server.clone().follow_meta()));
-        tasks.spawn(of_this_node(server.clone().drive_merges()));
-        tasks.spawn(of_this_node(server.clone().keep_connected()));
-        tasks.spawn(of_this_node(server.clone().keep_balanced()));
-        tasks.spawn(of_this_node(server.clone().keep_beating()));
-        tasks.spawn(of_this_node(server.clone().keep_hibernating()));
-        tasks.spawn(of_this_node(server.clone().keep_persisted()));
-        tasks.spawn(of_this_node(server.clone().watch_disk()));
         tasks.spawn(of_this_node(super::control::feed_router(server.clone(), router.clone())));
         Ok(Running { server, router, tasks })
     }
-}
-
-#[allow(clippy::too_many_arguments, reason = "what a server is made of, handed over once")]
-async fn open_server(
-    directory: PathBuf,
-    config: NodeConfig,
-    role: ServerRole,
-    tls: Arc<Tls>,
-    listener: &Listener,
-    log: SharedLog,
-    store: Storage,
-    stop: watch::Sender<bool>,
-) -> Result<Arc<Server>, StartError> {
-    let node = role.node_id;
-    let ring_version = RingVersionSource::default();
-    let hello = {
-        let (config, ring_version) = (config.clone(), ring_version.clone());
-        Arc::new(move || make_hello(&config, node, ring_version.get()))
-    };
-    let certificates = Certificates::new(tls.clone(), directory.clone());
-    let messages = Peers::new(tls.clone(), Alpn::Peer, hello.clone());
-    let sending = SnapshotSends::new(config.parameters.merge_bytes_per_s);
-    let transport = Arc::new(Transport::new(messages, Peers::new(tls, Alpn::Snapshot, hello), sending));
-    transport.set_targets(targets(&config, None, node));
-    let context = GroupContext {
-        node,
-        transport: transport.clone(),
-        parameters: config.parameters.clone(),
-        ring_version,
-    };
-    let meta_group = Server::open_meta(&context, &store, &log).await?;
-    let server = Arc::new(Server {
-        in_use: InUse::new(&directory, config.clone()),
-        certificates,
-        connections_max: listener.connections_max(),
-        directory,
-        role,
-        node,
-        started: Instant::now(),
-        log,
-        store,
-        transport,
-        context,
-        meta_group,
-        groups: Default::default(),
-        ring: watch::channel(None).0,
-        counters: Default::default(),
-        connections: listener.connections(),
-        beats: Default::default(),
-        draining: Default::default(),
-        is_stopping: Default::default(),
-        is_disk_short: Default::default(),
-        stop,
-        config,
-    });
-    let state = server.meta();
-    server.adopt_ring_map(&state).await;
-    Ok(server)
 }
 
 fn make_router(server: &Server, tls: &Arc<Tls>) -> Router {
     Router::new(RouterOptions {
         tls: tls.clone(),
         alpn: Alpn::Peer,
-        node_id: server.node,
-        servers: server.config.servers.clone(),
-        ring: server.ring().map(|ring| (*ring).clone()),
-        deadline: Duration::from_millis(server.parameters().request_deadline_ms),
+        node_id: server.local().id(),
+        servers: server.local().config().servers.clone(),
+        ring: server.ring().map().map(|ring| (*ring).clone()),
+        deadline: Duration::from_millis(server.local().parameters().request_deadline_ms),
         is_following: false,
     })
 }
 
 /// Leadership away, groups closed, everything durable, socket gone.
 async fn close(server: Arc<Server>, mut tasks: JoinSet<()>, socket: &Path) -> Result<(), StartError> {
-    server.transfer_all_leadership().await;
+    server.leadership().transfer_all().await;
     tasks.shutdown().await;
-    let groups = server.all_groups();
-    let closing = futures::future::join_all(groups.iter().map(|group| group.close()));
-    if tokio::time::timeout(CLOSE_MAX, closing).await.is_err() {
-        tracing::warn!("some groups did not stop in time");
-    }
-    let (log, store) = (server.log.clone(), server.store.clone());
-    let flushing = crate::task::spawn_blocking(move || {
-        let persisted = store.persist();
-        log.close();
-        persisted
-    });
-    flushing.await.unwrap_or_else(|error| panic!("closing the disk ended without a result: {error}"))?;
+    server.close().await.map_err(DiskError::from)?;
     if let Err(error) = std::fs::remove_file(socket) {
         tracing::warn!(%error, "the control socket stays behind");
     }

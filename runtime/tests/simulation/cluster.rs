@@ -164,7 +164,7 @@ impl Cluster {
         }
         let first = self.all()[0].clone();
         let (process, server) = (first.process().ok_or("no process")?, first.server().ok_or("no server")?);
-        let founded = spawn_in(&process, async move { server.found().await }).await;
+        let founded = spawn_in(&process, async move { server.founding().found().await }).await;
         founded.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 }
@@ -214,18 +214,20 @@ impl Member {
     /// Asks the server to change members. `None` when nothing came back in time.
     pub async fn change(&self, operation: Option<OperationId>, change: MemberChange) -> Option<ControlReply> {
         let server = self.server()?;
-        self.ask(async move { server.change_members(operation, change).await }).await
+        self.ask(async move { server.meta().change_members(operation, change).await }).await
     }
 
     pub async fn begin_operation(&self, id: OperationId) -> Option<ControlReply> {
         let server = self.server()?;
-        self.ask(async move { server.begin_operation(id, "an operator".into(), "a change".into()).await })
-            .await
+        self.ask(
+            async move { server.meta().begin_operation(id, "an operator".into(), "a change".into()).await },
+        )
+        .await
     }
 
     pub async fn end_operation(&self, id: OperationId) -> Option<ControlReply> {
         let server = self.server()?;
-        self.ask(async move { server.end_operation(id).await }).await
+        self.ask(async move { server.meta().end_operation(id).await }).await
     }
 
     async fn ask<T: Send + 'static>(&self, question: impl Future<Output = T> + Send + 'static) -> Option<T> {

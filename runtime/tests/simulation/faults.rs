@@ -175,7 +175,7 @@ async fn change_while_isolated(cluster: &Cluster, record: &Record, member: &Memb
     let members = cluster.of_fate(Fate::Member);
     let Some(other) = pick(&members).filter(|other| other.id() != member.id()) else { return };
     // A meta group of one voter may go on alone.
-    if member.server().is_none_or(|server| server.meta_group.voters().len() < 3) {
+    if member.server().is_none_or(|server| server.meta().group().voters().len() < 3) {
         return;
     }
     isolate(member, cluster);

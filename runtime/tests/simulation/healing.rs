@@ -66,7 +66,7 @@ pub async fn come_to_rest(cluster: &Cluster, record: &Record) -> Result<(), Stri
 async fn operate(cluster: &Cluster, record: &Record) {
     let Some(member) = cluster.any_running() else { return };
     let Some(server) = member.server() else { return };
-    let (meta, lost) = (server.meta(), cluster.of_fate(Fate::Lost));
+    let (meta, lost) = (server.meta().state(), cluster.of_fate(Fate::Lost));
     let waits_for =
         |merge: &Merge, lost: &Rc<Member>| merge.moves.iter().any(|one| one.add.contains(&lost.id()));
     let is_stuck = |merge: &Merge| !merge.is_completing() && lost.iter().any(|lost| waits_for(merge, lost));
@@ -110,13 +110,13 @@ fn unrest(cluster: &Cluster) -> Option<String> {
     }
     let newest = newest_ring(cluster)?;
     for (member, server) in &servers {
-        let meta = server.meta();
+        let meta = server.meta().state();
         let is_known = meta.node(member.id()).is_some();
-        if server.ring_version() != newest.version && is_known {
+        if server.ring().version() != newest.version && is_known {
             return Some(format!(
                 "node {} has ring {}, not {}",
                 member.id(),
-                server.ring_version(),
+                server.ring().version(),
                 newest.version
             ));
         }
@@ -160,7 +160,9 @@ fn unlike(name: &str, replicas: &[Replica]) -> Option<String> {
 fn leaderless(cluster: &Cluster, tablet: TabletId, listed: &BTreeSet<NodeId>) -> Option<String> {
     let mut leaders = BTreeSet::new();
     for member in cluster.running() {
-        let Some(group) = member.server().and_then(|server| server.group(tablet.group())) else { continue };
+        let Some(group) = member.server().and_then(|server| server.replicas().get(tablet.group())) else {
+            continue;
+        };
         if group.voters() != *listed {
             return Some(format!("tablet {tablet} has voters {:?} on node {}", group.voters(), member.id()));
         }
@@ -178,10 +180,10 @@ pub fn look(cluster: &Cluster, ring: &RingMap) -> Last {
     for member in cluster.running() {
         let Some(server) = member.server() else { continue };
         if ring.node(member.id()).is_some() {
-            let (applied, state_hash) = server.meta_group.machine.fingerprint();
+            let (applied, state_hash) = server.meta().group().machine.fingerprint();
             last.meta.push(Replica { node: member.id(), applied, state_hash, is_listed: true });
         }
-        for group in server.tablet_groups() {
+        for group in server.replicas().tablets() {
             let Some(tablet) = group.id.tablet() else { continue };
             let (applied, state_hash) = group.machine.fingerprint();
             let is_listed = ring.place_of(tablet).is_some_and(|place| place.voters.contains(&member.id()));
@@ -201,15 +203,16 @@ pub async fn let_zombies_rise(cluster: &Cluster, record: &Record) {
     zombie.start().await;
     tokio::time::sleep(ZOMBIE_MAX).await;
     if let Some(server) = zombie.server() {
-        for member in cluster.running().into_iter().filter(|member| server.is_up(member.id())) {
-            let knows = member.server().is_some_and(|s| s.meta().removed(zombie.entry.node_uuid).is_some());
+        for member in cluster.running().into_iter().filter(|member| server.liveness().is_up(member.id())) {
+            let knows =
+                member.server().is_some_and(|s| s.meta().state().removed(zombie.entry.node_uuid).is_some());
             if knows && member.id() != zombie.id() {
                 record.comebacks.borrow_mut().push(Comeback::Connected { to: member.id() });
             }
         }
     }
     for member in cluster.running() {
-        for group in member.server().iter().flat_map(|server| server.tablet_groups()) {
+        for group in member.server().iter().flat_map(|server| server.replicas().tablets()) {
             if let (Some(tablet), true) = (group.id.tablet(), group.leader() == Some(zombie.id())) {
                 let in_the_eyes_of = member.id();
                 record.comebacks.borrow_mut().push(Comeback::Leads { tablet, in_the_eyes_of });

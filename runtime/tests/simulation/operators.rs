@@ -31,7 +31,7 @@ async fn pause() {
 
 /// The newest ring map that anybody has.
 pub fn newest_ring(cluster: &Cluster) -> Option<std::sync::Arc<RingMap>> {
-    let rings = cluster.running().into_iter().filter_map(|member| member.server()?.ring());
+    let rings = cluster.running().into_iter().filter_map(|member| member.server()?.ring().map());
     rings.max_by_key(|ring| ring.version)
 }
 
@@ -125,7 +125,8 @@ pub async fn remove(cluster: &Cluster, record: &Record) {
 
 /// A removal whose answer was lost shows in what the servers know.
 pub fn notice_removals(cluster: &Cluster) {
-    let metas: Vec<_> = cluster.running().iter().filter_map(|member| Some(member.server()?.meta())).collect();
+    let metas: Vec<_> =
+        cluster.running().iter().filter_map(|member| Some(member.server()?.meta().state())).collect();
     for member in cluster.of_fate(Fate::Member) {
         if metas.iter().any(|meta| meta.removed(member.entry.node_uuid).is_some()) {
             member.fate.set(Fate::Removed);
@@ -141,7 +142,7 @@ fn lose(cluster: &Cluster, record: &Record) {
     let is_at_rest = servers.len() == members.len()
         && servers
             .iter()
-            .all(|server| server.ring_version() == ring.version && server.meta().merge().is_none());
+            .all(|server| server.ring().version() == ring.version && server.meta().state().merge().is_none());
     let serving = ring
         .nodes
         .iter()
@@ -149,7 +150,7 @@ fn lose(cluster: &Cluster, record: &Record) {
     // One more may be on its way out.
     let can_spare = serving.count() >= 4
         && ring.tablets.iter().all(|place| place.voters.len() >= 3)
-        && servers.iter().all(|server| server.meta_group.voters().len() >= 3);
+        && servers.iter().all(|server| server.meta().group().voters().len() >= 3);
     if !is_at_rest || !can_spare || !cluster.of_fate(Fate::Lost).is_empty() {
         return;
     }

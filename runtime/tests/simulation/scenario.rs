@@ -122,7 +122,7 @@ async fn observe(cluster: &Cluster, record: &Record, is_observed: &Cell<bool>) {
     while is_observed.get() {
         tokio::time::sleep(OBSERVE).await;
         for member in cluster.running() {
-            for group in member.server().iter().flat_map(|server| server.tablet_groups()) {
+            for group in member.server().iter().flat_map(|server| server.replicas().tablets()) {
                 let Some(tablet) = group.id.tablet().filter(|_| group.is_leader()) else { continue };
                 let (term, voters) = (group.progress().term, group.voters());
                 let (newest, before) = known.entry(tablet).or_insert_with(|| (term, voters.clone()));

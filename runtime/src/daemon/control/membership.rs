@@ -11,7 +11,7 @@ use dkc_core::ring::InRing;
 use tokio::time::Instant;
 
 use crate::control::refusal;
-use crate::daemon::server::Server;
+use crate::daemon::meta_group::MetaGroup;
 use crate::raft::NotProposed;
 
 /// How long a change is tried while the meta group has no leader: longer than an election.
@@ -20,9 +20,9 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 const VOTE_LOOK: Duration = Duration::from_millis(50);
 const SUCCEED: &str = "SUCCEED\n";
 
-impl Server {
-    pub fn meta_view(&self) -> ControlReply {
-        ControlReply::Meta(MetaView::of(&self.meta()).map(Box::new))
+impl MetaGroup {
+    pub fn view(&self) -> ControlReply {
+        ControlReply::Meta(MetaView::of(&self.state()).map(Box::new))
     }
 
     pub async fn begin_operation(&self, id: OperationId, holder: String, what: String) -> ControlReply {
@@ -49,8 +49,8 @@ impl Server {
     async fn votes_no_more(&self, node: NodeId) -> bool {
         let until = Instant::now() + CHANGE_TIMEOUT;
         // Who is in service is refused by the meta group itself.
-        while self.meta().node(node).is_some_and(|node| node.in_ring == InRing::ServiceOut)
-            && self.meta_group.membership().voters.contains(&node)
+        while self.state().node(node).is_some_and(|node| node.in_ring == InRing::ServiceOut)
+            && self.group().membership().voters.contains(&node)
         {
             if Instant::now() >= until {
                 return false;
@@ -95,10 +95,10 @@ impl Server {
     /// `None` when nothing has to be changed.
     fn change_of(&self, word: &ControlWord) -> Result<Option<MemberChange>, ControlReply> {
         Ok(Some(match word {
-            ControlWord::ServiceIn => MemberChange::ServiceIn { node: self.node },
+            ControlWord::ServiceIn => MemberChange::ServiceIn { node: self.node() },
             ControlWord::ServiceOut(address) => {
                 let node = self.member_at(address)?;
-                if self.meta().node(node).is_some_and(|node| node.in_ring == InRing::ServiceOut) {
+                if self.state().node(node).is_some_and(|node| node.in_ring == InRing::ServiceOut) {
                     let text = "SUCCEED: Already server has been SERVICEOUT.\n";
                     return Err(ControlReply::Text(text.into()));
                 }
@@ -118,7 +118,7 @@ impl Server {
     }
 
     fn member_at(&self, address: &NodeAddress) -> Result<NodeId, ControlReply> {
-        let known = self.meta();
+        let known = self.state();
         let nodes = known.ring().map(|ring| ring.nodes.as_slice()).unwrap_or_default();
         nodes.iter().find(|node| node.address == *address).map(|node| node.node_id).ok_or_else(|| {
             let members: Vec<String> = nodes.iter().map(|node| node.address.to_string()).collect();

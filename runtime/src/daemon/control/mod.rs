@@ -24,24 +24,26 @@ impl Handler for ServerControl {
         Box::pin(async move {
             match request {
                 ControlRequest::Status => ControlReply::Status(Box::new(self.server.status())),
-                ControlRequest::Ring => ControlReply::Ring(self.server.ring().map(|ring| (*ring).clone())),
+                ControlRequest::Ring => {
+                    ControlReply::Ring(self.server.ring().map().map(|ring| (*ring).clone()))
+                }
                 ControlRequest::Found => self.found().await,
                 ControlRequest::PrepareStop => {
-                    self.server.prepare_stop().await;
+                    self.server.leadership().prepare_stop().await;
                     ControlReply::Ok
                 }
                 ControlRequest::Reload => self.reload().await,
-                ControlRequest::ReloadCertificates => reloaded(self.server.certificates.reload()),
+                ControlRequest::ReloadCertificates => reloaded(self.server.certificates().reload()),
                 ControlRequest::Data(request) => self.data(request).await,
                 ControlRequest::Metrics => ControlReply::Text(self.server.metrics_text()),
                 ControlRequest::Word { line } => self.word(&line).await,
-                ControlRequest::Meta => self.server.meta_view(),
+                ControlRequest::Meta => self.server.meta().view(),
                 ControlRequest::BeginOperation { id, holder, what } => {
-                    self.server.begin_operation(id, holder, what).await
+                    self.server.meta().begin_operation(id, holder, what).await
                 }
-                ControlRequest::EndOperation { id } => self.server.end_operation(id).await,
+                ControlRequest::EndOperation { id } => self.server.meta().end_operation(id).await,
                 ControlRequest::Change { operation, change } => {
-                    self.server.change_members(operation, change).await
+                    self.server.meta().change_members(operation, change).await
                 }
             }
         })
@@ -50,7 +52,7 @@ impl Handler for ServerControl {
 
 impl ServerControl {
     async fn found(&self) -> ControlReply {
-        match self.server.found().await {
+        match self.server.founding().found().await {
             Ok(()) => ControlReply::Ok,
             Err(error) => ControlReply::Error { message: error.to_string(), is_outcome_unknown: false },
         }
@@ -61,16 +63,16 @@ impl ServerControl {
             Ok(word) => word,
             Err(error) => return refusal(error.to_string()),
         };
-        match status_text(&word, &self.server.status(), self.server.ring().as_deref()) {
+        match status_text(&word, &self.server.status(), self.server.ring().map().as_deref()) {
             Some(text) => ControlReply::Text(text),
-            None => self.server.carry_out(&word).await,
+            None => self.server.meta().carry_out(&word).await,
         }
     }
 }
 
 /// Hands every new ring map to the router.
 pub async fn feed_router(server: Arc<Server>, router: Router) {
-    let mut ring = server.ring.subscribe();
+    let mut ring = server.ring().subscribe();
     loop {
         if let Some(ring) = ring.borrow_and_update().clone() {
             router.set_ring((*ring).clone());

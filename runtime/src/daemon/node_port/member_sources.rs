@@ -6,18 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dkc_core::ids::NodeAddress;
+use dkc_core::ring::RingMap;
+use tokio::sync::watch;
 
-use crate::daemon::server::Server;
+use crate::daemon::local_node::LocalNode;
 use crate::net::MemberSources;
 
 /// How often names are looked up again: a host may come back with another address.
 const LOOK_AGAIN_INTERVAL: Duration = Duration::from_secs(60);
 
-pub async fn learn_member_sources(server: Arc<Server>, sources: MemberSources) {
-    let mut ring = server.ring.subscribe();
+pub async fn learn_member_sources(
+    local: Arc<LocalNode>,
+    mut ring: watch::Receiver<Option<Arc<RingMap>>>,
+    sources: MemberSources,
+) {
     loop {
         let mut addresses: BTreeSet<NodeAddress> =
-            server.config.servers.iter().map(|member| member.address.clone()).collect();
+            local.config().servers.iter().map(|member| member.address.clone()).collect();
         if let Some(ring) = ring.borrow_and_update().as_ref() {
             addresses.extend(ring.nodes.iter().map(|node| node.address.clone()));
         }

@@ -4,17 +4,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dkc_core::ids::GroupId;
 use dkc_core::kv::Command;
 use dkc_core::mutant::{self, Mutant};
-use dkc_core::ring::{RingMap, slot_of};
+use dkc_core::ring::slot_of;
 use dkc_core::tablet::Item;
 use dkc_core::wire::{Answer, Frame, Request};
 use tokio::time::Instant;
 
-use crate::daemon::server::Server;
+use crate::daemon::disk::Disk;
+use crate::daemon::known_ring::KnownRing;
+use crate::daemon::local_node::LocalNode;
+use crate::daemon::replicas::Replicas;
 use crate::net::Connection;
 use crate::raft::{Group, QueuedRead, QueuedWrite, Respond};
 
@@ -24,9 +28,37 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(30);
 /// Reads of one network read, by group.
 pub type Reads = BTreeMap<GroupId, (Arc<Group>, Vec<QueuedRead>)>;
 
-impl Server {
+pub struct Requests {
+    local: Arc<LocalNode>,
+    ring: Arc<KnownRing>,
+    replicas: Arc<Replicas>,
+    disk: Arc<Disk>,
+    reads: AtomicU64,
+    writes: AtomicU64,
+}
+
+impl Requests {
+    pub fn new(
+        local: Arc<LocalNode>,
+        ring: Arc<KnownRing>,
+        replicas: Arc<Replicas>,
+        disk: Arc<Disk>,
+    ) -> Requests {
+        Requests { local, ring, replicas, disk, reads: AtomicU64::new(0), writes: AtomicU64::new(0) }
+    }
+
+    /// Taken since the start.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    /// Taken since the start.
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
+    }
+
     /// Takes one request: a write is queued at once, a read is added to `reads`.
-    pub fn take_request(&self, frame: Frame, connection: &Connection, reads: &mut Reads) {
+    pub fn take(&self, frame: Frame, connection: &Connection, reads: &mut Reads) {
         let respond = Respond::connection(connection.sender.clone(), frame.id, frame.group);
         match Request::decode(frame.body) {
             Ok(request) if !connection.peer.may_use(request.command.namespace()) => {
@@ -35,13 +67,13 @@ impl Server {
                     format!("this slave's certificate is not for namespace {namespace}; deploy the slave");
                 respond.send(Answer::Refused(why));
             }
-            Ok(request) => self.route_request(frame.group, request, respond, reads),
+            Ok(request) => self.route(frame.group, request, respond, reads),
             Err(error) => respond.send(Answer::Refused(error.to_string())),
         }
     }
 
-    pub fn route_request(&self, id: GroupId, request: Request, respond: Respond, reads: &mut Reads) {
-        let group = match self.check_request(id, &request) {
+    fn route(&self, id: GroupId, request: Request, respond: Respond, reads: &mut Reads) {
+        let group = match self.check(id, &request) {
             Ok(group) => group,
             Err(answer) => return respond.send(answer),
         };
@@ -49,7 +81,7 @@ impl Server {
         let until = Instant::now() + timeout;
         match request.command {
             Command::Read(read) => {
-                self.counters.reads.add(1);
+                self.reads.fetch_add(1, Ordering::Relaxed);
                 reads.entry(id).or_insert_with(|| (group, Vec::new())).1.push(QueuedRead {
                     read,
                     reply_is_bounded: request.reply_is_bounded,
@@ -57,9 +89,9 @@ impl Server {
                     respond,
                 });
             }
-            Command::Write(_) if self.is_disk_short() => respond.send(Answer::Busy),
+            Command::Write(_) if self.disk.is_short() => respond.send(Answer::Busy),
             Command::Write(write) => {
-                self.counters.writes.add(1);
+                self.writes.fetch_add(1, Ordering::Relaxed);
                 let Request { session, sequence, answered_below, is_retry, epoch, .. } = request;
                 let item = Item { session, sequence, answered_below, is_retry, write };
                 group.write(QueuedWrite { item, epoch, until, respond });
@@ -68,9 +100,9 @@ impl Server {
     }
 
     /// The group that will carry the request out, or the answer why none here does.
-    fn check_request(&self, id: GroupId, request: &Request) -> Result<Arc<Group>, Answer> {
-        let ring = self.ring();
-        let ring_version = self.ring_version();
+    fn check(&self, id: GroupId, request: &Request) -> Result<Arc<Group>, Answer> {
+        let ring = self.ring.map();
+        let ring_version = self.ring.version();
         let not_here = Answer::NotHere { ring_version };
         let (Some(ring), Some(tablet)) = (ring, id.tablet()) else { return Err(not_here) };
         let place = ring.place_of(tablet).ok_or(not_here.clone())?;
@@ -80,25 +112,22 @@ impl Server {
         // Here, before anything is queued: what is over a limit costs no log write, and an entry always fits into an append.
         request
             .command
-            .check_limits(self.parameters().value_max_bytes as usize)
+            .check_limits(self.local.parameters().value_max_bytes as usize)
             .map_err(|over| Answer::Refused(over.to_string()))?;
         if let Some(key) = request.command.key()
             && !place.holds(slot_of(&key.namespace, &key.bytes))
         {
             return Err(not_here);
         }
-        let group =
-            self.group(id).ok_or(Answer::NotLeader { leader: Some(place.preferred_leader), ring_version })?;
+        let group = self
+            .replicas
+            .get(id)
+            .ok_or(Answer::NotLeader { leader: Some(place.preferred_leader), ring_version })?;
         match group.leader() {
             // Between elections the group itself waits, for as long as the sender does.
             None => Ok(group),
-            Some(leader) if leader == self.node => Ok(group),
+            Some(leader) if leader == self.local.id() => Ok(group),
             Some(leader) => Err(Answer::NotLeader { leader: Some(leader), ring_version }),
         }
-    }
-
-    /// The ring map that this node knows.
-    pub fn ring(&self) -> Option<Arc<RingMap>> {
-        self.ring.borrow().clone()
     }
 }

@@ -1,57 +1,55 @@
 //! What this node says of itself and of what it sees, without asking anybody.
 
-use std::sync::atomic::Ordering;
-
 use dkc_core::control::{MemberView, NodeStatus, RoleStatus, ServerStatus, TabletStatus};
 use dkc_core::ids::{NodeId, TabletId};
 use dkc_core::kv::{Read, Reply};
 use dkc_core::ring::{Node, RingMap};
 
-use super::server::Server;
+use super::Server;
 use crate::raft::Group;
 
 impl Server {
     pub fn status(&self) -> NodeStatus {
         NodeStatus {
             release: env!("CARGO_PKG_VERSION").into(),
-            cluster: self.config.cluster.clone(),
-            cluster_id: self.config.cluster_id,
-            node_uuid: self.config.node_uuid,
+            cluster: self.local.config().cluster.clone(),
+            cluster_id: self.local.config().cluster_id,
+            node_uuid: self.local.config().node_uuid,
             pid: std::process::id(),
-            uptime_s: self.started.elapsed().as_secs(),
+            uptime_s: self.local.uptime().as_secs(),
             role: RoleStatus::Server(self.server_status()),
-            ring_version: self.ring_version(),
+            ring_version: self.ring.version(),
             memory_bytes: resident_bytes(),
-            connections: self.connections.load(Ordering::Relaxed),
-            config_in_use: self.in_use.text(),
+            connections: self.connections.count(),
+            config_in_use: self.local.in_use().text(),
             certificate: self.certificates.status(),
         }
     }
 
     fn server_status(&self) -> ServerStatus {
-        let ring = self.ring();
+        let ring = self.ring.map();
         let tablets_without_leader =
             ring.as_deref().map(|ring| self.without_leader(ring)).unwrap_or_default();
         ServerStatus {
-            number: self.role.number,
-            node_id: self.node,
-            address: self.role.listen.clone(),
-            is_founded: self.meta().is_founded(),
-            meta_leader: self.meta_group.leader(),
+            number: self.local.role().number,
+            node_id: self.local.id(),
+            address: self.local.role().listen.clone(),
+            is_founded: self.meta.state().is_founded(),
+            meta_leader: self.meta.group().leader(),
             members: ring.as_deref().map(|ring| self.members(ring)).unwrap_or_default(),
-            tablets: self.tablet_groups().iter().filter_map(|group| tablet_status(group)).collect(),
+            tablets: self.replicas.tablets().iter().filter_map(|group| tablet_status(group)).collect(),
             tablets_without_leader,
             tolerates: ring.as_deref().map_or(0, |ring| self.tolerates(ring)),
-            disk_free_bytes: self.store.free_bytes().unwrap_or(0),
-            trouble: self.trouble(),
-            merge: self.meta().merge().cloned(),
-            operation: self.meta().operation().cloned(),
+            disk_free_bytes: self.disk.free_bytes().unwrap_or(0),
+            trouble: self.disk.trouble(),
+            merge: self.meta.state().merge().cloned(),
+            operation: self.meta.state().operation().cloned(),
             transfers: self.transport.sending.transfers(),
         }
     }
 
     /// Every server of the ring map as this node sees it.
-    pub fn members(&self, ring: &RingMap) -> Vec<MemberView> {
+    fn members(&self, ring: &RingMap) -> Vec<MemberView> {
         let count = |is_counted: &dyn Fn(TabletId, NodeId) -> bool, node: NodeId| {
             ring.tablets.iter().filter(|place| is_counted(place.tablet, node)).count() as u32
         };
@@ -61,7 +59,7 @@ impl Server {
         };
         let view = |node: &Node| MemberView {
             node: node.clone(),
-            is_up: self.is_up(node.node_id),
+            is_up: self.liveness.is_up(node.node_id),
             leaders: count(&leads, node.node_id),
             replicas: count(&holds, node.node_id),
         };
@@ -70,19 +68,20 @@ impl Server {
 
     /// Known for the tablets that are held here; of others the preferred leader is the best guess.
     fn leader_of(&self, ring: &RingMap, tablet: TabletId) -> Option<NodeId> {
-        match self.group(tablet.group()) {
+        match self.replicas.get(tablet.group()) {
             Some(group) => group.leader(),
-            None => {
-                ring.place_of(tablet).map(|place| place.preferred_leader).filter(|node| self.is_up(*node))
-            }
+            None => ring
+                .place_of(tablet)
+                .map(|place| place.preferred_leader)
+                .filter(|node| self.liveness.is_up(*node)),
         }
     }
 
     fn without_leader(&self, ring: &RingMap) -> Vec<TabletId> {
-        let is_leaderless = |tablet: &TabletId| match self.group(tablet.group()) {
+        let is_leaderless = |tablet: &TabletId| match self.replicas.get(tablet.group()) {
             Some(group) => group.leader().is_none(),
             None => ring.place_of(*tablet).is_some_and(|place| {
-                let up = place.voters.iter().filter(|node| self.is_up(**node)).count();
+                let up = place.voters.iter().filter(|node| self.liveness.is_up(**node)).count();
                 up <= place.voters.len() / 2
             }),
         };
@@ -92,10 +91,10 @@ impl Server {
     /// The failures that the group with the least room, tablet or meta group, would survive from here on.
     fn tolerates(&self, ring: &RingMap) -> u32 {
         let room = |voters: &Vec<NodeId>| {
-            let up = voters.iter().filter(|node| self.is_up(**node)).count();
+            let up = voters.iter().filter(|node| self.liveness.is_up(**node)).count();
             up.saturating_sub(voters.len() / 2 + 1) as u32
         };
-        let meta_voters = self.meta_group.membership().voters.into_iter().collect();
+        let meta_voters = self.meta.group().membership().voters.into_iter().collect();
         let rooms = ring.tablets.iter().map(|place| room(&place.voters));
         rooms.chain([room(&meta_voters)]).min().unwrap_or(0)
     }

@@ -2,9 +2,8 @@
 //! group.
 
 use std::fmt::Write;
-use std::sync::atomic::Ordering;
 
-use super::server::Server;
+use super::Server;
 use super::status::resident_bytes;
 
 /// Collects samples under their names; a name's head is written once, before its first sample.
@@ -28,35 +27,23 @@ impl Text {
 impl Server {
     pub fn metrics_text(&self) -> String {
         let mut text = Text::default();
-        let operations = [("read", &self.counters.reads), ("write", &self.counters.writes)];
-        for (kind, counter) in operations {
+        let operations = [("read", self.requests.reads()), ("write", self.requests.writes())];
+        for (kind, taken) in operations {
             let labels = format!("{{kind=\"{kind}\"}}");
-            text.sample(
-                "dkc_operations_total",
-                "counter",
-                "Requests taken, by kind.",
-                &labels,
-                counter.get(),
-            );
+            text.sample("dkc_operations_total", "counter", "Requests taken, by kind.", &labels, taken);
         }
-        let connections = u64::from(self.connections.load(Ordering::Relaxed));
+        let connections = u64::from(self.connections.count());
         text.sample("dkc_connections", "gauge", "Connections at the node port.", "", connections);
         text.sample("dkc_memory_bytes", "gauge", "Resident memory.", "", resident_bytes());
-        text.sample(
-            "dkc_uptime_seconds",
-            "counter",
-            "Since the start.",
-            "",
-            self.started.elapsed().as_secs(),
-        );
+        text.sample("dkc_uptime_seconds", "counter", "Since the start.", "", self.local.uptime().as_secs());
         text.sample(
             "dkc_ring_version",
             "gauge",
             "Version of the ring map known here.",
             "",
-            self.ring_version().0,
+            self.ring.version().0,
         );
-        let usage = self.log.usage();
+        let usage = self.disk.log_usage();
         text.sample("dkc_log_bytes", "gauge", "Size of the Raft log's segments.", "", usage.bytes);
         text.sample(
             "dkc_log_live_bytes",
@@ -72,17 +59,17 @@ impl Server {
             "gauge",
             "1 while nothing is acknowledged.",
             "",
-            self.trouble().is_some().into(),
+            self.disk.trouble().is_some().into(),
         );
         text.sample(
             "dkc_groups_hibernating",
             "gauge",
             "Raft groups whose timers rest because nobody uses them.",
             "",
-            self.hibernating() as u64,
+            self.hibernator.resting() as u64,
         );
         let groups: Vec<_> =
-            self.all_groups().into_iter().map(|group| (group.id, group.progress())).collect();
+            self.replicas.all().into_iter().map(|group| (group.id, group.progress())).collect();
         let mut each = |name, kind, help, value: &dyn Fn(&crate::raft::Progress) -> u64| {
             for (id, progress) in &groups {
                 text.sample(name, kind, help, &format!("{{group=\"{id}\"}}"), value(progress));

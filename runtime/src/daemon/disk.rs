@@ -1,0 +1,150 @@
+//! What this server keeps on its disk, the shared log and the state store, and whether there is room left for it.
+//!
+//! A node stops before the disk is full: the state store takes no more writes for good once it has met a full disk.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dkc_core::config::{NodeConfig, ServerRole, layout};
+
+use crate::log::{LogError, LogOptions, LogUsage, SharedLog};
+use crate::storage::{Storage, StorageError, StorageOptions};
+
+/// Entries that stay in memory for each group: a follower that is a little behind reads nothing from disk.
+const GROUP_CACHE_BYTES: usize = 512 * 1024;
+/// Room that the state store keeps for flushing what it has already taken: its journals and one compaction.
+const RESERVE_BYTES: u64 = 128 * 1024 * 1024;
+/// Space that must be there again before the node goes on, so that it does not do so by turns.
+const ENOUGH_BYTES: u64 = RESERVE_BYTES + 64 * 1024 * 1024;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+pub struct Disk {
+    log: SharedLog,
+    store: Storage,
+    /// Set before the disk is full: no entry is taken any more.
+    is_short: AtomicBool,
+}
+
+/// Whether a node is short of space, given whether it was.
+fn is_short(was_short: bool, free_bytes: u64) -> bool {
+    free_bytes < if was_short { ENOUGH_BYTES } else { RESERVE_BYTES }
+}
+
+impl Disk {
+    pub async fn open(directory: &Path, config: &NodeConfig, role: &ServerRole) -> Result<Disk, DiskError> {
+        let log_options = LogOptions {
+            segment_bytes: config.parameters.log_segment_bytes,
+            group_cache_bytes: GROUP_CACHE_BYTES,
+            ..LogOptions::default()
+        };
+        let storage_options = StorageOptions {
+            cache_bytes: config.parameters.cache_bytes,
+            tablets: role.tablets,
+            ..StorageOptions::default()
+        };
+        let (log_directory, state_directory) =
+            (directory.join(layout::RAFT_LOG_DIR), directory.join(layout::STATE_DIR));
+        let opening = crate::task::spawn_blocking(move || -> Result<_, DiskError> {
+            let log = SharedLog::open(&log_directory, log_options)?;
+            Ok((log, Storage::open(&state_directory, storage_options)?))
+        });
+        let (log, store) = opening
+            .await
+            .unwrap_or_else(|error| panic!("opening the disk ended without a result: {error}"))?;
+        Ok(Disk { log, store, is_short: AtomicBool::new(false) })
+    }
+
+    pub fn log(&self) -> &SharedLog {
+        &self.log
+    }
+
+    pub fn store(&self) -> &Storage {
+        &self.store
+    }
+
+    pub fn log_usage(&self) -> LogUsage {
+        self.log.usage()
+    }
+
+    /// Makes everything applied durable. Blocks.
+    pub fn persist(&self) -> Result<(), StorageError> {
+        self.store.persist()
+    }
+
+    /// Everything durable, and no entry is taken any more. Blocks.
+    pub fn close(&self) -> Result<(), StorageError> {
+        let persisted = self.store.persist();
+        self.log.clone().close();
+        persisted
+    }
+
+    pub fn free_bytes(&self) -> Result<u64, StorageError> {
+        self.store.free_bytes()
+    }
+
+    /// Looks how much room there is.
+    pub fn look(&self) {
+        match self.free_bytes() {
+            Ok(free_bytes) => self.take_free_bytes(free_bytes),
+            Err(error) => tracing::warn!(%error, "the free space of the disk is not known"),
+        }
+    }
+
+    fn take_free_bytes(&self, free_bytes: u64) {
+        let was_short = self.is_short();
+        let is_short = is_short(was_short, free_bytes);
+        self.is_short.store(is_short, Ordering::Relaxed);
+        match (was_short, is_short) {
+            (false, true) => tracing::error!(
+                free_bytes,
+                reserve_bytes = RESERVE_BYTES,
+                "short of disk space: takes no writes"
+            ),
+            (true, false) => tracing::info!(free_bytes, "there is disk space again: takes writes"),
+            _ => {}
+        }
+    }
+
+    pub fn is_short(&self) -> bool {
+        self.is_short.load(Ordering::Relaxed)
+    }
+
+    /// Why nothing is acknowledged at the moment, for status.
+    pub fn trouble(&self) -> Option<String> {
+        let short = || {
+            let free_bytes = self.free_bytes().unwrap_or(0);
+            format!(
+                "short of disk space: {} MiB are free, {} MiB are needed before this node takes writes again",
+                free_bytes >> 20,
+                ENOUGH_BYTES >> 20
+            )
+        };
+        self.log.trouble().or_else(|| self.is_short().then(short))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_stops_at_the_reserve_and_goes_on_only_with_some_more() {
+        let table = [
+            (false, RESERVE_BYTES, false),
+            (false, RESERVE_BYTES - 1, true),
+            (true, RESERVE_BYTES, true),
+            (true, ENOUGH_BYTES - 1, true),
+            (true, ENOUGH_BYTES, false),
+        ];
+        for (was_short, free_bytes, want) in table {
+            assert_eq!(is_short(was_short, free_bytes), want, "{was_short} {free_bytes}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Which of the other servers are up, which is whether a connection to them stands, and which of them are draining: about to stop, or
+//! unable to lead for another reason.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dkc_core::ids::{GroupId, NodeId};
+use dkc_core::wire::Kind;
+use tokio::time::Instant;
+
+use crate::raft::Transport;
+
+/// Body of a `PeerControl`: the node with this id (u64) is about to stop, or cannot lead for another reason.
+const STOPPING: &[u8] = b"\x01stopping";
+
+/// How long a peer that said so gets no leadership, unless it connects anew: then it has started again.
+const DRAINING_MAX: Duration = Duration::from_secs(30);
+/// How often lost connections are looked after.
+const LOOK: Duration = Duration::from_secs(1);
+/// Telling a peer must not hold up the stop.
+const TELL_MAX: Duration = Duration::from_millis(500);
+
+pub struct Liveness {
+    node: NodeId,
+    transport: Arc<Transport>,
+    /// Peers that said that they are about to stop: no leadership is handed to them until this moment.
+    draining: Mutex<BTreeMap<NodeId, Instant>>,
+}
+
+impl Liveness {
+    pub fn new(node: NodeId, transport: Arc<Transport>) -> Liveness {
+        Liveness { node, transport, draining: Mutex::default() }
+    }
+
+    /// Whether a connection to the node stands; this node itself is always up.
+    pub fn is_up(&self, node: NodeId) -> bool {
+        node == self.node || self.transport.link(node).is_some_and(|link| link.state().is_connected)
+    }
+
+    pub fn is_draining(&self, node: NodeId) -> bool {
+        let draining = self.draining.lock().expect("lock is never poisoned: panic aborts");
+        draining.get(&node).is_some_and(|until| Instant::now() < *until)
+    }
+
+    /// A server has opened a connection: what it said before it stopped is over.
+    pub fn has_come_back(&self, node: NodeId) {
+        self.draining.lock().expect("lock is never poisoned: panic aborts").remove(&node);
+    }
+
+    /// How long the connection to the node has stood.
+    pub fn up_for(&self, node: NodeId) -> Option<Duration> {
+        self.transport.link(node)?.connected_for()
+    }
+
+    /// Keeps a connection to every other server, so that `is_up` says something.
+    pub async fn keep_connected(self: Arc<Self>) {
+        loop {
+            for node in self.transport.targets().into_keys() {
+                if let Some(link) = self.transport.link(node) {
+                    // Begins an attempt when there is none; whether it succeeds is seen at the next look.
+                    let _ = link.current();
+                    if link.state().is_removed {
+                        crate::fatal::removed(&link.target().address);
+                    }
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Tells everybody that is up not to hand leadership to this node any more.
+    pub async fn decline_leadership(&self) {
+        let body: Bytes = [STOPPING, &self.node.0.to_be_bytes()].concat().into();
+        let tell = |node: NodeId| {
+            let asking = self.transport.ask(node, Kind::PeerControl, GroupId::META, body.clone(), TELL_MAX);
+            async move { tokio::time::timeout(TELL_MAX, asking).await }
+        };
+        let up = self.transport.targets().into_keys().filter(|node| self.is_up(*node));
+        futures::future::join_all(up.map(tell)).await;
+    }
+
+    /// Takes note of what another server said; false when the message is about something else.
+    pub fn hear_declined(&self, body: &[u8]) -> bool {
+        let id = body.strip_prefix(STOPPING).and_then(|id| id.try_into().ok());
+        let Some(node) = id.map(|id| NodeId(u64::from_be_bytes(id))) else { return false };
+        let mut draining = self.draining.lock().expect("lock is never poisoned: panic aborts");
+        draining.insert(node, Instant::now() + DRAINING_MAX);
+        true
+    }
+}

@@ -1,0 +1,60 @@
+//! This node as it was configured: who it is, its role, and the parameters that are in use at this moment.
+
+use std::path::Path;
+use std::time::Duration;
+
+use dkc_core::config::{NodeConfig, Parameters, ServerRole};
+use dkc_core::ids::{NodeId, RingVersion};
+use dkc_core::wire::Hello;
+use tokio::time::Instant;
+
+use crate::config::InUse;
+
+pub struct LocalNode {
+    /// As it was when the node started; all but the dynamic parameters is so still.
+    config: NodeConfig,
+    role: ServerRole,
+    in_use: InUse,
+    started: Instant,
+}
+
+impl LocalNode {
+    pub fn new(directory: &Path, config: NodeConfig, role: ServerRole) -> LocalNode {
+        LocalNode { in_use: InUse::new(directory, config.clone()), config, role, started: Instant::now() }
+    }
+
+    pub fn id(&self) -> NodeId {
+        self.role.node_id
+    }
+
+    pub fn config(&self) -> &NodeConfig {
+        &self.config
+    }
+
+    pub fn role(&self) -> &ServerRole {
+        &self.role
+    }
+
+    pub fn in_use(&self) -> &InUse {
+        &self.in_use
+    }
+
+    /// Those in use at this moment.
+    pub fn parameters(&self) -> Parameters {
+        self.in_use.config().parameters.clone()
+    }
+
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub fn hello(&self, ring_version: RingVersion) -> Hello {
+        Hello {
+            cluster: self.config.cluster_id,
+            node: self.config.node_uuid,
+            node_id: self.id(),
+            ring_version,
+            release: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Who is let in at the node port: slaves of the cluster, and servers that the ring map or the configuration knows, but none that was
+//! removed.
+
+use std::sync::Arc;
+
+use dkc_core::mutant::{self, Mutant};
+use dkc_core::wire::{Hello, Refusal};
+
+use crate::daemon::known_ring::KnownRing;
+use crate::daemon::local_node::LocalNode;
+use crate::daemon::meta_group::MetaGroup;
+use crate::net::{Admit, Alpn, NodeRole, Peer};
+
+pub struct Admission {
+    local: Arc<LocalNode>,
+    ring: Arc<KnownRing>,
+    meta: Arc<MetaGroup>,
+}
+
+impl Admission {
+    pub fn new(local: Arc<LocalNode>, ring: Arc<KnownRing>, meta: Arc<MetaGroup>) -> Admission {
+        Admission { local, ring, meta }
+    }
+
+    /// Why a certificate that is good is of no use any more.
+    pub fn taken_back(&self, peer: &Peer) -> Option<Refusal> {
+        let meta = self.meta.state();
+        if meta.removed(peer.identity.node).is_some() {
+            return Some(Refusal::Removed);
+        }
+        let issuer = meta.removed(peer.issuer?)?;
+        let words =
+            format!("its certificate was signed by No.{}, which was removed; deploy it", issuer.number);
+        Some(Refusal::Other(words))
+    }
+
+    fn hello(&self) -> Hello {
+        self.local.hello(self.ring.version())
+    }
+}
+
+impl Admit for Admission {
+    fn admit(&self, peer: &Peer, _: Alpn, hello: &Hello) -> Result<Hello, Refusal> {
+        if mutant::is_active(Mutant::RemovedNodeAdmitted) {
+            return Ok(self.hello());
+        }
+        if let Some(refusal) = self.taken_back(peer) {
+            return Err(refusal);
+        }
+        let peer = peer.identity;
+        let is_known = match (peer.role, self.ring.map()) {
+            (NodeRole::Slave, _) => true,
+            (NodeRole::Server, Some(ring)) => ring.nodes.iter().any(|node| node.uuid == peer.node),
+            (NodeRole::Server, None) => false,
+        };
+        let is_configured = self.local.config().servers.iter().any(|server| server.node_uuid == peer.node);
+        // Whoever joined while this node was away is let in, or nobody could tell it of them when they lead.
+        let may_be_new = peer.role == NodeRole::Server && hello.ring_version > self.ring.version();
+        if is_known || is_configured || may_be_new { Ok(self.hello()) } else { Err(Refusal::UnknownNode) }
+    }
+}

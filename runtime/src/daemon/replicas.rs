@@ -1,0 +1,122 @@
+//! The replicas that this server holds, open as Raft groups: the meta group's and those of tablets.
+//!
+//! *Invariant (D4):* the promises of a dropped log are kept (`raft::vote_floor`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, RwLock};
+
+use dkc_core::ids::{GroupId, NodeId, TabletId};
+use dkc_core::ring::TabletPlace;
+use tokio::sync::oneshot;
+
+use crate::log::SharedLog;
+use crate::raft::machine::MachineError;
+use crate::raft::vote_floor::{VoteFloor, VoteFloorError};
+use crate::raft::{Group, GroupContext, GroupError, Machine, TabletBounds};
+use crate::storage::{Storage, StorageError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReplicaError {
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    #[error(transparent)]
+    VoteFloor(#[from] VoteFloorError),
+}
+
+pub struct Replicas {
+    context: GroupContext,
+    log: SharedLog,
+    store: Storage,
+    meta: Arc<Group>,
+    tablets: RwLock<BTreeMap<GroupId, Arc<Group>>>,
+}
+
+impl Replicas {
+    pub fn new(context: GroupContext, log: SharedLog, store: Storage, meta: Arc<Group>) -> Replicas {
+        Replicas { context, log, store, meta, tablets: RwLock::default() }
+    }
+
+    /// The node that holds them.
+    pub fn node(&self) -> NodeId {
+        self.context.node
+    }
+
+    pub fn get(&self, id: GroupId) -> Option<Arc<Group>> {
+        if id == GroupId::META {
+            return Some(self.meta.clone());
+        }
+        self.tablets.read().expect("lock is never poisoned: panic aborts").get(&id).cloned()
+    }
+
+    /// The tablet groups that are open here.
+    pub fn tablets(&self) -> Vec<Arc<Group>> {
+        self.tablets.read().expect("lock is never poisoned: panic aborts").values().cloned().collect()
+    }
+
+    pub fn all(&self) -> Vec<Arc<Group>> {
+        let mut groups = vec![self.meta.clone()];
+        groups.extend(self.tablets());
+        groups
+    }
+
+    /// The tablets that have a state on this disk.
+    pub fn on_disk(&self) -> BTreeSet<TabletId> {
+        self.store.tablets().into_iter().collect()
+    }
+
+    /// Opens the replica of a tablet, with what there is of it on this disk.
+    pub async fn open(&self, place: &TabletPlace, value_max_bytes: usize) -> Result<(), ReplicaError> {
+        let (tablet, id) = (place.tablet, place.tablet.group());
+        let vote_floor = self.vote_floor(tablet)?;
+        if vote_floor.is_some() && !self.store.tablets().contains(&tablet) {
+            // An earlier replica was being dropped when this node stopped.
+            self.drop_log(tablet).await?;
+        }
+        let store = self.store.tablet(tablet)?;
+        let bounds = TabletBounds { value_max_bytes, slots: place.first_slot..=place.last_slot };
+        let machine = Machine::open(id, store, bounds)?;
+        let group = Group::open(&self.context, machine, self.log.group(id), vote_floor).await?;
+        tracing::debug!(%tablet, "tablet opened");
+        self.tablets.write().expect("lock is never poisoned: panic aborts").insert(id, Arc::new(group));
+        Ok(())
+    }
+
+    /// Closes the replica and drops its state and its log.
+    pub async fn give_up(&self, tablet: TabletId) -> Result<(), ReplicaError> {
+        let id = tablet.group();
+        let group = self.tablets.write().expect("lock is never poisoned: panic aborts").remove(&id);
+        if let Some(group) = group {
+            group.close().await;
+        }
+        let log = self.log.group(id);
+        let vote_floor = VoteFloor::of(&log, self.vote_floor(tablet)?.as_ref())?;
+        let store = self.store.clone();
+        let dropping = crate::task::spawn_blocking(move || store.drop_tablet(tablet, vote_floor.encode()));
+        dropping.await.unwrap_or_else(|error| panic!("dropping ended without a result: {error}"))?;
+        self.drop_log(tablet).await?;
+        tracing::info!(%tablet, "replica dropped");
+        Ok(())
+    }
+
+    /// What this node promised when it gave up an earlier replica of the tablet.
+    fn vote_floor(&self, tablet: TabletId) -> Result<Option<VoteFloor>, VoteFloorError> {
+        self.store.vote_floor(tablet).map(|bytes| VoteFloor::decode(&bytes)).transpose()
+    }
+
+    /// Forgets the log of a tablet that has no state here. Nothing happens where there is none.
+    async fn drop_log(&self, tablet: TabletId) -> Result<(), VoteFloorError> {
+        let log = self.log.group(tablet.group());
+        let state = log.state();
+        if state.vote.is_none() && state.last_index.is_none() && state.purged.is_none() {
+            return Ok(());
+        }
+        let (sender, receiver) = oneshot::channel();
+        log.drop_group(Box::new(move |result| drop(sender.send(result))));
+        receiver.await.unwrap_or_else(|_| Err(std::io::Error::other("the log has ended")))?;
+        Ok(())
+    }
+}
