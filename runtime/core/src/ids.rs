@@ -22,8 +22,11 @@ pub const DEFAULT_NODE_PORT: u16 = 8020;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{word}' is not {what}: {rule}")]
 pub struct BadWord {
+    /// The refused text, its first 80 characters.
     pub word: String,
+    /// What it should have been, with its article.
     pub what: &'static str,
+    /// What a correct one is made of.
     pub rule: String,
 }
 
@@ -41,6 +44,7 @@ macro_rules! checked_string {
         pub struct $name(Arc<str>);
 
         impl $name {
+            /// The checked text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -131,6 +135,7 @@ impl FromStr for HostAddress {
     }
 }
 impl HostAddress {
+    /// `None` for a host name, which is resolved when something connects to it.
     pub fn ip(&self) -> Option<IpAddr> {
         self.0.parse().ok()
     }
@@ -140,7 +145,9 @@ impl HostAddress {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct NodeAddress {
+    /// A name or an IP address.
     pub host: HostAddress,
+    /// 1 to 65535.
     pub port: u16,
 }
 impl fmt::Display for NodeAddress {
@@ -234,11 +241,13 @@ number!(
 impl GroupId {
     /// The group that holds the node registry, the ring map and operations.
     pub const META: GroupId = GroupId(0);
+    /// `None` for the meta group.
     pub fn tablet(self) -> Option<TabletId> {
         self.0.checked_sub(1).map(TabletId)
     }
 }
 impl TabletId {
+    /// The Raft group that replicates the tablet: its number plus one.
     pub fn group(self) -> GroupId {
         GroupId(self.0 + 1)
     }

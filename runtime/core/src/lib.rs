@@ -4,6 +4,8 @@
 //! *Invariant:* nothing here opens a file or a socket, reads a clock, draws a random number or prints.
 //! Time and chance are arguments, so that every decision can be tested by value.
 
+#![warn(missing_docs)]
+
 pub mod certificate;
 pub mod config;
 pub mod control;

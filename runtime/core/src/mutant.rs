@@ -39,6 +39,7 @@ pub enum Mutant {
 }
 
 impl Mutant {
+    /// For simulations that put back each of them.
     pub const ALL: [Mutant; 16] = [
         Mutant::AckBeforeFsync,
         Mutant::VoteNotPersisted,
@@ -82,6 +83,7 @@ mod active {
 #[cfg(feature = "mutants")]
 pub use active::{is_active, set_active};
 
+/// The bug is put back; constantly false in deployed builds.
 #[cfg(not(feature = "mutants"))]
 pub const fn is_active(_: Mutant) -> bool {
     false

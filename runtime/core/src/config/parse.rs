@@ -15,9 +15,13 @@ const SOCKET_PATH_MAX_BYTES: usize = 107;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}:{column}: {what}")]
 pub struct BadConfig {
+    /// As it was given to `parse`.
     pub file: String,
+    /// Counts from 1.
     pub line: usize,
+    /// Counts from 1.
     pub column: usize,
+    /// The rule that was broken, and what to write instead.
     pub what: String,
 }
 

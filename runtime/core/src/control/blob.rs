@@ -12,6 +12,7 @@ use super::Blob;
 pub struct BadBase64(#[from] base64::DecodeError);
 
 impl Blob {
+    /// Text if the bytes are UTF-8.
     pub fn from_bytes(bytes: &[u8]) -> Blob {
         match std::str::from_utf8(bytes) {
             Ok(text) => Blob::Text(text.to_owned()),
@@ -19,6 +20,7 @@ impl Blob {
         }
     }
 
+    /// Fails only for a `Base64` that a person or another program wrote.
     pub fn to_bytes(&self) -> Result<Vec<u8>, BadBase64> {
         match self {
             Blob::Text(text) => Ok(text.clone().into_bytes()),

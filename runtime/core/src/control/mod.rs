@@ -22,6 +22,7 @@ pub use data::DataRequest;
 /// Longest request line.
 pub const CONTROL_LINE_MAX_BYTES: usize = 96 * 1024 * 1024;
 
+/// One line of JSON on the control socket; answered with one line, a `ControlReply`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum ControlRequest {
@@ -43,31 +44,55 @@ pub enum ControlRequest {
     /// Prometheus text.
     Metrics,
     /// A CHMPX word with its parameters; answers `ControlReply::Text`.
-    Word { line: String },
+    Word {
+        /// As it was typed; case does not matter.
+        line: String,
+    },
     /// Members, merge and operation as this node knows them. Never asks another node.
     Meta,
     /// Takes the lock for a membership operation, for the whole cluster. Idempotent for the same id; refused with
     /// the name of who holds it.
-    BeginOperation { id: OperationId, holder: String, what: String },
+    BeginOperation {
+        /// Chosen by whoever begins it, so that a retry is the same operation.
+        id: OperationId,
+        /// For the refusal that others get, as in `ann@admin1`.
+        holder: String,
+        /// In the operator's words.
+        what: String,
+    },
     /// Gives it back. Idempotent.
-    EndOperation { id: OperationId },
+    EndOperation {
+        /// The id it was begun with.
+        id: OperationId,
+    },
     /// One change of members. While an operation runs, only changes that name it are carried out.
-    Change { operation: Option<OperationId>, change: MemberChange },
+    Change {
+        /// The operation that the change belongs to; `None` is refused while one runs.
+        operation: Option<OperationId>,
+        /// What is changed.
+        change: MemberChange,
+    },
 }
 
 /// A key or value in JSON: plain text where it is UTF-8, else base64.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Blob {
+    /// Bytes that are UTF-8.
     Text(String),
+    /// RFC 4648, standard alphabet, padded.
     Base64(String),
 }
 
+/// The answer to a `ControlRequest`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ControlReply {
+    /// To `Status`. Boxed, because it is far larger than the others.
     Status(Box<NodeStatus>),
+    /// To `Ring`; `None` until this node knows one.
     Ring(Option<RingMap>),
+    /// Carried out; nothing else to say.
     Ok,
     /// The parameters whose values were taken over; none when all were in use already.
     Reloaded {
@@ -77,16 +102,20 @@ pub enum ControlReply {
     /// What a key-value operation came to.
     #[serde(with = "data")]
     Data(Reply),
+    /// To `Word` and `Metrics`.
     Text(String),
     /// `None` until the cluster is founded as far as this node knows.
     Meta(Option<Box<MetaView>>),
     /// A node was registered, or had been before.
     Registered {
+        /// The id it has; on a retry the one of the first time.
         node_id: NodeId,
     },
     /// Refused or failed; nothing was changed unless `is_outcome_unknown`.
     Error {
+        /// For people.
         message: String,
+        /// The change may or may not have happened: observe before anything is done again.
         is_outcome_unknown: bool,
     },
 }
@@ -94,8 +123,11 @@ pub enum ControlReply {
 /// A replica on its way from this node to another, while a merge runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Transfer {
+    /// The tablet whose state is sent.
     pub tablet: TabletId,
+    /// The receiver, a learner.
     pub to: NodeId,
+    /// Of the snapshot, since this transfer began.
     pub bytes_sent: u64,
     /// An estimate; what is written meanwhile is not in it.
     pub bytes_total: u64,
@@ -106,16 +138,25 @@ pub struct Transfer {
 /// What a node says of itself and of what it sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeStatus {
+    /// Version of the program, as in `dkc --version`.
     pub release: String,
+    /// Name in `node.yaml`.
     pub cluster: ClusterName,
+    /// Identity of the cluster, in certificates and every Hello.
     pub cluster_id: ClusterId,
+    /// Identity of the data directory.
     pub node_uuid: NodeUuid,
+    /// Process number on its host.
     pub pid: u32,
+    /// Since the process started.
     pub uptime_s: u64,
+    /// What only a server or only a slave can say.
     pub role: RoleStatus,
+    /// Of the newest ring map this node knows; 0 before it knows one.
     pub ring_version: RingVersion,
     /// Resident memory of the process.
     pub memory_bytes: u64,
+    /// Open connections at the node port, or of applications to a slave.
     pub connections: u32,
     /// The text of the configuration in use: that of the last start, with what was reloaded since. Text, so that another
     /// release with other parameters can be asked for its status.
@@ -142,21 +183,29 @@ pub struct CertificateStatus {
     pub trouble: Option<String>,
 }
 
+/// The part of a status that depends on the role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[expect(clippy::large_enum_variant, reason = "there is one, inside the box of `ControlReply::Status`")]
 pub enum RoleStatus {
+    /// Of a node that holds replicas.
     Server(ServerStatus),
+    /// Of a node beside applications.
     Slave(SlaveStatus),
 }
 
+/// What a server sees of the ring. Everything but its own replicas may lag behind the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerStatus {
+    /// `No.` of the inventory.
     pub number: MemberNo,
+    /// Its Raft id.
     pub node_id: NodeId,
+    /// Its node port.
     pub address: NodeAddress,
     /// True once the cluster has been founded as far as this node knows.
     pub is_founded: bool,
+    /// `None` while this node knows of no leader of the meta group.
     pub meta_leader: Option<NodeId>,
     /// Every server as this node sees it.
     pub members: Vec<MemberView>,
@@ -166,6 +215,7 @@ pub struct ServerStatus {
     pub tablets_without_leader: Vec<TabletId>,
     /// Further server failures that every tablet would survive.
     pub tolerates: u32,
+    /// On the file system of the data directory, for the service's user.
     pub disk_free_bytes: u64,
     /// The log stopped acknowledging (full disk): why.
     pub trouble: Option<String>,
@@ -180,43 +230,63 @@ pub struct ServerStatus {
     pub transfers: Vec<Transfer>,
 }
 
+/// A member and what this node sees of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberView {
+    /// As in the ring map.
     pub node: Node,
     /// Answered within the last few heartbeats (itself: always).
     pub is_up: bool,
+    /// Tablets that it leads, as far as this node can tell.
     pub leaders: u32,
+    /// Replicas that the ring map gives it.
     pub replicas: u32,
 }
 
+/// A replica on this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TabletStatus {
+    /// Which tablet.
     pub tablet: TabletId,
+    /// `None` while this node knows of no leader.
     pub leader: Option<NodeId>,
+    /// Raft term of the replica.
     pub term: u64,
+    /// Last entry in this node's log, committed or not.
     pub last_index: u64,
+    /// Last entry that changed the rows.
     pub applied_index: u64,
+    /// Live records, and expired ones that are not removed yet.
     pub records: u64,
     /// Keys and values of the records that are counted in `records`.
     #[serde(default)]
     pub bytes: u64,
 }
 
+/// What a slave says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlaveStatus {
+    /// Unique in the inventory of the cluster.
     pub id: crate::ids::SlaveId,
     /// `ADDRESS (protocol)` of each listener that is open.
     pub listeners: Vec<String>,
     /// Each server and whether a connection to it stands.
     pub servers: Vec<ServerLink>,
+    /// Operations answered to applications since the process started.
     pub operations: u64,
+    /// Open connections of applications, all listeners together.
     pub client_connections: u32,
 }
 
+/// A slave's connection to one server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerLink {
+    /// `No.` of the server.
     pub number: MemberNo,
+    /// Where it connects to.
     pub address: NodeAddress,
+    /// The handshake is done and the connection is open.
     pub is_connected: bool,
+    /// Why the last attempt failed; `None` after one that did not.
     pub error: Option<String>,
 }

@@ -314,6 +314,7 @@ fn put_keys(keys: &[Bytes], next: Option<&Bytes>, out: &mut BytesMut) {
 }
 
 impl Reader<'_> {
+    /// u8 length, then the name. Most keys have the default namespace, which costs no allocation.
     pub fn namespace(&mut self) -> Result<Namespace, BadBytes> {
         let length = usize::from(self.u8()?);
         let raw = self.raw(length)?;
@@ -324,6 +325,7 @@ impl Reader<'_> {
         std::str::from_utf8(raw).ok().and_then(|name| name.parse().ok()).ok_or(self.bad("not a namespace"))
     }
 
+    /// A namespace, then u32 length and the bytes.
     pub fn key(&mut self) -> Result<Key, BadBytes> {
         Ok(Key { namespace: self.namespace()?, bytes: self.bytes()? })
     }
@@ -351,6 +353,7 @@ impl Reader<'_> {
         })
     }
 
+    /// A read or a write, told apart by its tag.
     pub fn command(&mut self) -> Result<Command, BadBytes> {
         Ok(match self.u8()? {
             tag::GET => Command::Read(Read::Get { key: self.key()? }),
@@ -371,6 +374,7 @@ impl Reader<'_> {
         })
     }
 
+    /// A write with its tag; also what a log entry holds for each item.
     pub fn write(&mut self) -> Result<Write, BadBytes> {
         let tag = self.u8()?;
         self.write_of(tag)
@@ -433,6 +437,7 @@ impl Reader<'_> {
         Ok(Reply::Keys { keys, next })
     }
 
+    /// A reply with its tag. Keys and values stay slices of the buffer.
     pub fn reply(&mut self) -> Result<Reply, BadBytes> {
         Ok(match self.u8()? {
             tag::RECORD => Reply::Record(self.record()?),

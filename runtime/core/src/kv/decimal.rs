@@ -25,7 +25,9 @@ pub fn parse_float(text: &[u8]) -> Option<f64> {
 /// Why two numbers have no sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoSum {
+    /// One of them is no finite decimal number.
     NotANumber,
+    /// The sum is infinite or NaN.
     Infinite,
 }
 

@@ -18,15 +18,25 @@ const DIGITS_MAX: usize = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Delta {
     /// memcached's: wraps upwards, stops at 0 downwards.
-    Unsigned { by: u64, is_decrement: bool },
+    Unsigned {
+        /// The amount; also what is subtracted if `is_decrement`.
+        by: u64,
+        /// Stops at 0 instead of wrapping.
+        is_decrement: bool,
+    },
     /// Redis's: refused where the result would not fit.
-    Signed { by: i64 },
+    Signed {
+        /// Negative to count down.
+        by: i64,
+    },
 }
 
 /// Why a value cannot be counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotCounted {
+    /// The value does not begin with a number, or is not wholly one, as the protocol demands.
     NotANumber,
+    /// The value or the result does not fit the protocol's type.
     OutOfRange,
 }
 

@@ -7,9 +7,11 @@ use bytes::Bytes;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("bad bytes in {what} at byte {at}: {rule}")]
 pub struct BadBytes {
+    /// What was being decoded, in the words of an error message.
     pub what: &'static str,
     /// Where reading stopped, counted from the beginning of what was to be decoded.
     pub at: usize,
+    /// The rule that the bytes break.
     pub rule: &'static str,
 }
 
@@ -27,10 +29,12 @@ impl<'a> Reader<'a> {
         Reader { bytes, at: 0, what }
     }
 
+    /// The error for a rule that is broken at the current position.
     pub fn bad(&self, rule: &'static str) -> BadBytes {
         BadBytes { what: self.what, at: self.at, rule }
     }
 
+    /// Bytes not read yet.
     pub fn remaining(&self) -> usize {
         self.bytes.len() - self.at
     }
@@ -56,22 +60,27 @@ impl<'a> Reader<'a> {
         Ok(array)
     }
 
+    /// One byte.
     pub fn u8(&mut self) -> Result<u8, BadBytes> {
         Ok(self.array::<1>()?[0])
     }
 
+    /// Big endian.
     pub fn u16(&mut self) -> Result<u16, BadBytes> {
         self.array().map(u16::from_be_bytes)
     }
 
+    /// Big endian.
     pub fn u32(&mut self) -> Result<u32, BadBytes> {
         self.array().map(u32::from_be_bytes)
     }
 
+    /// Big endian.
     pub fn u64(&mut self) -> Result<u64, BadBytes> {
         self.array().map(u64::from_be_bytes)
     }
 
+    /// One byte, 0 or 1; anything else is an error.
     pub fn bool(&mut self) -> Result<bool, BadBytes> {
         match self.u8()? {
             0 => Ok(false),
@@ -113,6 +122,7 @@ impl<'a> Reader<'a> {
         Ok(count)
     }
 
+    /// A `bool` that says whether a u64 follows.
     pub fn option_u64(&mut self) -> Result<Option<u64>, BadBytes> {
         Ok(if self.bool()? { Some(self.u64()?) } else { None })
     }

@@ -37,17 +37,24 @@ impl Ord for Score {
     }
 }
 
+/// The answer of an operation. Its variants are those of RESP3; RESP2 gets the nearest that it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
+    /// Something that does not exist.
     Nil,
     /// RESP2 tells an absent array from an absent string.
     NilArray,
     /// A word such as `OK`.
     Word(Bytes),
+    /// A count, a flag (0 or 1) or a number.
     Integer(i64),
+    /// A score.
     Double(Score),
+    /// A value, field, element or member: any bytes.
     Text(Bytes),
+    /// In the order of the command's arguments, or of the collection.
     Array(Vec<Value>),
+    /// Without an order; RESP2 gets an array.
     Set(Vec<Value>),
     /// Names and values in turn.
     Map(Vec<Value>),
@@ -55,9 +62,12 @@ pub enum Value {
     Pairs(Vec<Value>),
     /// How long a record still lives is known by the clock of whoever tells the application.
     Remaining {
+        /// When it expires, in milliseconds since the Unix epoch, by the tablet's clock.
         until_ms: u64,
+        /// `TTL` instead of `PTTL`: rounded to seconds.
         in_seconds: bool,
     },
+    /// The operation failed and changed nothing.
     Fault(Fault),
 }
 
@@ -65,38 +75,55 @@ pub enum Value {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[repr(u8)]
 pub enum Fault {
+    /// The key holds another type than the command works on.
     #[error("WRONGTYPE Operation against a key holding the wrong kind of value")]
     WrongType = 1,
+    /// For commands that take or count an integer of 64 bits.
     #[error("ERR value is not an integer or out of range")]
     NotAnInteger = 2,
+    /// The sum would not fit into 64 bits.
     #[error("ERR increment or decrement would overflow")]
     Overflow = 3,
+    /// For commands that take or count a decimal number.
     #[error("ERR value is not a valid float")]
     NotAFloat = 4,
+    /// The sum would be infinite or NaN.
     #[error("ERR increment would produce NaN or Infinity")]
     Infinite = 5,
+    /// The string would exceed the parameter `value_max_bytes`.
     #[error("ERR string exceeds maximum allowed size (value_max_bytes)")]
     TooLarge = 6,
+    /// For commands that need an existing key.
     #[error("ERR no such key")]
     NoSuchKey = 7,
+    /// For `LSET`.
     #[error("ERR index out of range")]
     IndexOutOfRange = 8,
+    /// A field holds something that cannot be counted.
     #[error("ERR hash value is not an integer")]
     HashNotAnInteger = 9,
+    /// A field holds something that cannot be counted.
     #[error("ERR hash value is not a float")]
     HashNotAFloat = 10,
+    /// Infinities of both signs were added.
     #[error("ERR resulting score is not a number (NaN)")]
     ScoreNotANumber = 11,
+    /// A field or member must fit into the key of a row.
     #[error("ERR element is too long: key and element together are limited to 64 KiB")]
     ElementTooLong = 12,
+    /// Bounds the work of one entry, so that heartbeats are not held up.
     #[error("ERR the operation concerns more elements than one log entry may change")]
     TooManyElements = 13,
+    /// Bounds the memory of one answer.
     #[error("ERR the answer is too large; ask for a part of it")]
     AnswerTooLarge = 14,
+    /// All keys of an operation must lie in one slot, as in Redis Cluster.
     #[error("CROSSSLOT Keys in request don't hash to the same slot")]
     CrossSlot = 15,
+    /// `COPY` without `REPLACE` found the target.
     #[error("BUSYKEY Target key name already exists.")]
     BusyKey = 16,
+    /// `LCS` works on two strings.
     #[error("ERR The specified keys must contain string values")]
     NotStrings = 17,
 }
@@ -138,20 +165,25 @@ mod tag {
 }
 
 impl Value {
+    /// The word `OK`.
     pub const OKAY: Value = Value::Word(Bytes::from_static(b"OK"));
 
+    /// 1 or 0, as RESP2 writes truth.
     pub fn flag(is: bool) -> Value {
         Value::Integer(i64::from(is))
     }
 
+    /// A number of elements or bytes.
     pub fn count(count: usize) -> Value {
         Value::Integer(count as i64)
     }
 
+    /// The text, or nil.
     pub fn of(text: Option<Bytes>) -> Value {
         text.map_or(Value::Nil, Value::Text)
     }
 
+    /// An array of texts.
     pub fn texts(texts: impl IntoIterator<Item = Bytes>) -> Value {
         Value::Array(texts.into_iter().map(Value::Text).collect())
     }
@@ -182,6 +214,7 @@ impl Value {
         }
     }
 
+    /// u8 tag, then the content; see the module.
     pub fn encode(&self, out: &mut BytesMut) {
         match self {
             Value::Nil => out.put_u8(tag::NIL),
@@ -203,6 +236,7 @@ impl Value {
         }
     }
 
+    /// Refuses unknown tags, nesting deeper than `DEPTH_MAX` and counts that cannot follow.
     pub fn decode(reader: &mut Reader<'_>) -> Result<Value, BadBytes> {
         decode(reader, DEPTH_MAX)
     }

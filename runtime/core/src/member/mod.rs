@@ -18,15 +18,20 @@ pub use word::{BadControlWord, ControlWord};
 /// A member's state: what the ring map says, and whether it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemberState {
+    /// By the ring map.
     pub in_ring: InRing,
+    /// Whether it answered lately, as one node sees it; not part of the ring map.
     pub is_up: bool,
+    /// The change under way.
     pub action: MemberAction,
+    /// How far that change is.
     pub operate: ActionProgress,
     /// The process runs but does not serve, as with a full disk. (CHMPX: no server program has attached.)
     pub is_suspended: bool,
 }
 
 impl MemberState {
+    /// Not suspended: the ring map does not know it.
     pub fn of(node: &Node, is_up: bool) -> MemberState {
         let Node { in_ring, action, operate, .. } = *node;
         MemberState { in_ring, is_up, action, operate, is_suspended: false }

@@ -27,6 +27,7 @@ pub fn status_text(word: &ControlWord, status: &NodeStatus, ring: Option<&RingMa
     }
 }
 
+/// The text that `VERSION` answers.
 pub fn version(status: &NodeStatus) -> String {
     format!("Version {} with TLS\n", status.release)
 }

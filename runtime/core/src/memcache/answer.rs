@@ -67,6 +67,7 @@ pub fn write_server_error(out: &mut BytesMut, text: &str) {
     out.put_slice(b"\r\n");
 }
 
+/// The answer to `version`.
 pub fn write_version(out: &mut BytesMut, version: &str) {
     out.put_slice(b"VERSION ");
     out.put_slice(version.as_bytes());

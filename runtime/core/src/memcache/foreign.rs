@@ -14,9 +14,11 @@ const METHODS: [&[u8]; 9] =
 /// What the other side speaks instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Foreign {
+    /// A request line such as `GET / HTTP/1.1`.
     Http,
     /// memcached's binary protocol.
     Binary,
+    /// A ClientHello.
     Tls,
 }
 

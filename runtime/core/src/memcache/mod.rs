@@ -44,8 +44,10 @@ pub use parse::{LINE_MAX_BYTES, MULTIGET_LINE_MAX_BYTES, Parser};
 pub enum Parsed {
     /// Nothing whole yet; at least so many bytes are missing (a hint for reserving room).
     NeedMore {
+        /// At least 1.
         bytes_min: usize,
     },
+    /// To be carried out; its answer keeps its place among the others.
     Request(Request),
     /// To be sent in its place among the answers; nothing else is to be done.
     Answer(&'static [u8]),
@@ -58,40 +60,52 @@ pub enum Parsed {
 /// A request of an application, in the words of the key-value commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
+    /// What it asks for.
     pub kind: RequestKind,
     /// Carry it out and answer nothing, not even an error.
     pub noreply: bool,
 }
 
+/// What a request asks for, and how it is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestKind {
     /// Answered with `write_value_head`, the value and a line's end for each record found, in the order of the keys,
     /// then `write_end`.
     Get {
+        /// At least one, in the order of the answers.
         keys: Keys,
+        /// `gets`: the version goes into each answer.
         with_version: bool,
     },
     /// Likewise; every key is a `Write::GetAndTouch` with this expiry.
     GetAndTouch {
+        /// At least one, in the order of the answers.
         keys: Keys,
+        /// From now on, for every key that is found.
         expiry: Expiry,
+        /// `gats`: the version goes into each answer.
         with_version: bool,
     },
     /// Answered with `write_reply`.
     Write(Write),
     /// Answered with `write_meta`.
     Meta {
+        /// What the tablet carries out.
         command: Command,
+        /// How the reply becomes an answer.
         meta: Meta,
     },
     /// A `Write::Flush` for every tablet, then `write_reply` of `Reply::Done`. `when` is never `Never`.
     FlushAll {
+        /// `After(0)` without a delay.
         when: Expiry,
     },
+    /// Answered with `write_version`.
     Version,
     /// Empty for the general statistics: `write_stat` for each, then `write_end`. The listener knows what it has and
     /// answers `ERROR` for words that it does not.
     Stats {
+        /// The word behind `stats`.
         word: Bytes,
     },
 }

@@ -12,12 +12,28 @@ pub const META_FORMAT_VERSION: u8 = 1;
 /// Bytes that are not what they should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadBytes {
+    /// There is not even a version byte.
     #[error("the {what} is empty")]
-    Empty { what: &'static str },
+    Empty {
+        /// What was being decoded.
+        what: &'static str,
+    },
+    /// Written by a later release, or not by dkc.
     #[error("the {what} has format version {found}; this program knows 1 to {META_FORMAT_VERSION}")]
-    Version { what: &'static str, found: u8 },
+    Version {
+        /// What was being decoded.
+        what: &'static str,
+        /// The version byte.
+        found: u8,
+    },
+    /// The version is known, but not the rest.
     #[error("the {what} is damaged: {why}")]
-    Damaged { what: &'static str, why: String },
+    Damaged {
+        /// What was being decoded.
+        what: &'static str,
+        /// For people.
+        why: String,
+    },
 }
 
 /// The format version, then postcard.
@@ -41,9 +57,11 @@ pub(crate) fn decode_versioned<T: DeserializeOwned>(what: &'static str, bytes: &
 macro_rules! versioned {
     ($name:ident, $what:literal) => {
         impl $name {
+            /// `META_FORMAT_VERSION`, then postcard.
             pub fn encode(&self) -> Vec<u8> {
                 encode_versioned(self)
             }
+            /// Refuses other versions, and bytes behind the value.
             pub fn decode(bytes: &[u8]) -> Result<Self, BadBytes> {
                 decode_versioned($what, bytes)
             }

@@ -15,10 +15,15 @@ pub struct OperationId(pub Uuid);
 /// A member that the cluster begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Founder {
+    /// Assigned at registration, unique for ever.
     pub node_id: NodeId,
+    /// Identity of its data directory.
     pub uuid: NodeUuid,
+    /// Unique among the members of today.
     pub number: MemberNo,
+    /// Its node port; unique among the members of today.
     pub address: NodeAddress,
+    /// Failure domain for placement.
     pub zone: Option<String>,
 }
 impl From<&ServerEntry> for Founder {
@@ -39,64 +44,90 @@ impl From<&ServerEntry> for Founder {
 pub enum MetaCommand {
     /// Makes the ring map. Idempotent for the same cluster and the same founders, in any order.
     Found {
+        /// Minted by the shell at `register cluster`.
         cluster: ClusterId,
+        /// At least one, all in service from the beginning.
         nodes: Vec<Founder>,
+        /// 1 to 16,384; can never change.
         tablets: u16,
+        /// 1 to `REPLICAS_MAX`; with fewer members each holds everything.
         replicas: u32,
     },
     /// The tablet's group has been initialised. Idempotent.
     TabletFounded {
+        /// Whose group its first leader has initialised.
         tablet: TabletId,
     },
     /// Takes the lock for a membership operation. Idempotent for the same id.
     BeginOperation {
+        /// Minted by whoever begins; a retry shows the same one.
         id: OperationId,
+        /// For the refusal that others get, as in `ann@admin1`.
         holder: String,
+        /// In the operator's words.
         what: String,
     },
     /// Gives the lock back. Idempotent: an operation that does not run has ended.
     EndOperation {
+        /// The id it was begun with.
         id: OperationId,
     },
     /// A change of members. While an operation runs, only changes that name it are carried out.
     Change {
+        /// The operation that the change belongs to; `None` is refused while one runs.
         operation: Option<OperationId>,
+        /// What is changed.
         change: MemberChange,
     },
     /// Driver: the new replicas of a tablet have been added to its group as learners. Idempotent.
     MoveStarted {
+        /// `Merge::id` of the merge that the driver carries out.
         merge: RingVersion,
+        /// The tablet that moves.
         tablet: TabletId,
     },
     /// Driver: they have caught up. Idempotent.
     CaughtUp {
+        /// `Merge::id` of the merge that the driver carries out.
         merge: RingVersion,
+        /// The tablet that moves.
         tablet: TabletId,
     },
     /// Driver, after COMPMERGE: the tablet's group has its new voters. Idempotent.
     MoveDone {
+        /// `Merge::id` of the merge that the driver carries out.
         merge: RingVersion,
+        /// The tablet that moves.
         tablet: TabletId,
     },
+    /// Whether a merge begins and completes by itself after SERVICEIN and SERVICEOUT.
     SetAutomerge {
+        /// The new setting, cluster-wide.
         is_on: bool,
     },
     /// Driver, before it touches a group's membership: changes nothing, and is refused when that move is no longer
     /// wanted. A node whose view of the meta group is behind learns it here.
     ConfirmMove {
+        /// `Merge::id` of the merge that the driver carries out.
         merge: RingVersion,
+        /// The tablet that moves.
         tablet: TabletId,
     },
     /// A node is about to drop a replica that its ring map does not give it: refused when it is wanted after all.
     /// From then on the replica is not given back before `ReplicaDropped`.
     LeaveReplica {
+        /// The tablet of the replica.
         tablet: TabletId,
+        /// The node that drops it.
         node: NodeId,
     },
     /// A node has dropped the replica that it had to give up at that ring version. Idempotent.
     ReplicaDropped {
+        /// The tablet of the replica.
         tablet: TabletId,
+        /// The node that dropped it.
         node: NodeId,
+        /// `Leaving::since`, so that a late report cannot count for a later replica.
         since: RingVersion,
     },
 }
@@ -106,25 +137,40 @@ pub enum MetaCommand {
 pub enum MemberChange {
     /// A new node joins as `[SERVICE OUT]`, under an id that was never given out. Idempotent for the same UUID.
     RegisterNode {
+        /// At least the next free one.
         node_id: NodeId,
+        /// Refused if it was ever removed.
         uuid: NodeUuid,
+        /// Refused if a member has it.
         number: MemberNo,
+        /// Refused if a member has it.
         address: NodeAddress,
+        /// Failure domain for placement.
         zone: Option<String>,
     },
+    /// The node joins the ring with the next merge: `[ADD] [Pending]`.
     ServiceIn {
+        /// A registered member.
         node: NodeId,
     },
+    /// The node leaves the ring with the next merge: `[DELETE] [Pending]`.
     ServiceOut {
+        /// Refused for the last member in service.
         node: NodeId,
     },
+    /// Computes the target placement and starts copying replicas.
     Merge,
+    /// Switches to the target placement: refused before every new replica has caught up; cannot be aborted.
     CompleteMerge,
+    /// Drops the new replicas; refused after COMPMERGE.
     AbortMerge,
+    /// Automerge waits, until NOSUSPENDMERGE.
     SuspendMerge,
+    /// Automerge goes on, also where an ABORTMERGE held it.
     NoSuspendMerge,
     /// Takes a `[SERVICE OUT]` node off the registry; its UUID is refused for ever. Idempotent.
     RemoveNode {
+        /// Out of service, with no replica left.
         node: NodeId,
     },
 }
@@ -151,38 +197,86 @@ impl MemberChange {
 pub enum MetaReply {
     /// Carried out, or had been carried out before.
     Done,
+    /// The node is a member.
     Registered {
+        /// On a retry the id of the first time.
         node_id: NodeId,
     },
+    /// Nothing was changed.
     Refused(Refused),
 }
 
 /// Why nothing was changed. The words are for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refused {
+    /// Nearly every command needs a ring map.
     #[error("the cluster is not founded yet; `dkc start cluster` founds it")]
     NotFounded,
+    /// A second founding that is no retry of the first.
     #[error("the cluster was already founded as {cluster} with other members or another shape")]
-    FoundedOtherwise { cluster: ClusterId },
+    FoundedOtherwise {
+        /// The cluster that was founded.
+        cluster: ClusterId,
+    },
+    /// The founders or the shape of the ring break a rule.
     #[error("the cluster cannot be founded: {why}")]
-    BadFounding { why: String },
+    BadFounding {
+        /// The rule.
+        why: String,
+    },
+    /// Another membership operation holds the lock (M2).
     #[error("{holder} is doing '{what}' (operation {}); wait for it, or resume or abort it first", .id.0)]
-    Held { id: OperationId, holder: String, what: String },
+    Held {
+        /// The id that a change would have to name.
+        id: OperationId,
+        /// Who began it.
+        holder: String,
+        /// What they do.
+        what: String,
+    },
+    /// It has ended, or never began here.
     #[error("operation {} does not run (any more); begin one first", .0.0)]
     NoSuchOperation(OperationId),
+    /// Not a member; it may have been removed.
     #[error("no member has node id {0}")]
     NoSuchNode(NodeId),
+    /// Not in the ring map.
     #[error("there is no tablet {0}")]
     NoSuchTablet(TabletId),
+    /// A removed UUID never returns (M3).
     #[error(
         "node {uuid} was removed from this cluster (it was No.{number}) and can never return; give the host a new data directory"
     )]
-    RemovedForEver { uuid: NodeUuid, number: MemberNo },
+    RemovedForEver {
+        /// The removed identity.
+        uuid: NodeUuid,
+        /// What it was.
+        number: MemberNo,
+    },
+    /// A number, an address or a UUID that a member has.
     #[error("{what} is already taken by No.{number}")]
-    Taken { what: String, number: MemberNo },
+    Taken {
+        /// Which of them.
+        what: String,
+        /// The member that has it.
+        number: MemberNo,
+    },
+    /// Ids are only ever given out once, because votes name them.
     #[error("node id {node_id} was given out before; the next one is {next}")]
-    NodeIdUsed { node_id: NodeId, next: NodeId },
+    NodeIdUsed {
+        /// The id that was asked for.
+        node_id: NodeId,
+        /// The smallest that is free.
+        next: NodeId,
+    },
     /// The command does not fit the state: which state it is, and which command comes next.
     #[error("{word} is not possible: {state}; next: {next}")]
-    Illegal { word: String, state: String, next: String },
+    Illegal {
+        /// The refused command.
+        word: String,
+        /// The present state.
+        state: String,
+        /// The command that leads on from there.
+        next: String,
+    },
 }

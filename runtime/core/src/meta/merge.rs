@@ -31,18 +31,26 @@ pub struct Merge {
 /// What happens to the replicas of one tablet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {
+    /// Whose voters change.
     pub tablet: TabletId,
+    /// Nodes that become voters; learners until COMPMERGE.
     pub add: Vec<NodeId>,
+    /// Voters that drop their replica at the end.
     pub remove: Vec<NodeId>,
+    /// How far it is; never goes back.
     pub state: MoveState,
 }
 
+/// In the order in which a move passes through them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum MoveState {
     /// The new replicas are not learners yet.
     Waiting,
+    /// Learners that receive a snapshot or the log.
     CatchingUp,
+    /// Every new replica has the log but for a few entries; waits for COMPMERGE.
     CaughtUp,
+    /// The group has its new voters.
     Done,
 }
 
@@ -51,16 +59,32 @@ pub enum MoveState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MergeStep {
     /// Add these as learners to the tablet's group, then propose `MoveStarted`.
-    AddLearners { tablet: TabletId, learners: Vec<NodeId> },
+    AddLearners {
+        /// Whose group.
+        tablet: TabletId,
+        /// `Move::add`.
+        learners: Vec<NodeId>,
+    },
     /// Wait until these have caught up, then propose `CaughtUp`.
-    AwaitCaughtUp { tablet: TabletId, learners: Vec<NodeId> },
+    AwaitCaughtUp {
+        /// Whose group.
+        tablet: TabletId,
+        /// `Move::add`.
+        learners: Vec<NodeId>,
+    },
     /// Change the tablet's voters to these, then propose `MoveDone`.
-    ChangeVoters { tablet: TabletId, voters: Vec<NodeId> },
+    ChangeVoters {
+        /// Whose group.
+        tablet: TabletId,
+        /// All voters as the target has them.
+        voters: Vec<NodeId>,
+    },
     /// Automerge: propose this.
     Propose(MetaCommand),
 }
 
 impl Merge {
+    /// COMPMERGE was given: aborting is refused from here on.
     pub fn is_completing(&self) -> bool {
         self.is_completing
     }

@@ -74,7 +74,9 @@ impl Default for MetaState {
 /// A replica that its node has to drop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaving {
+    /// Which tablet.
     pub tablet: TabletId,
+    /// The node that still has its rows and its log.
     pub node: NodeId,
     /// The ring version that gave it up.
     pub since: RingVersion,
@@ -83,14 +85,18 @@ pub struct Leaving {
 /// What stays of a node that was removed, so that a refusal can name it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemovedNode {
+    /// Its Raft id, never given out again.
     pub node_id: NodeId,
+    /// `No.` that it had.
     pub number: MemberNo,
+    /// Where it was.
     pub address: NodeAddress,
 }
 
 /// The membership operation that runs: no other may change members until it has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
+    /// Minted by whoever began it.
     pub id: OperationId,
     /// Who began it, as in `ann@admin1`.
     pub holder: String,
@@ -104,6 +110,7 @@ impl MetaState {
         self.ring.as_ref()
     }
 
+    /// The id given at `register cluster`; `None` until the cluster is founded.
     pub fn cluster(&self) -> Option<ClusterId> {
         self.ring().map(|ring| ring.cluster)
     }
@@ -119,14 +126,17 @@ impl MetaState {
         tablets.filter(|tablet| !self.founded_tablets.contains(tablet))
     }
 
+    /// Its first leader has initialised the group.
     pub fn is_tablet_founded(&self, tablet: TabletId) -> bool {
         self.founded_tablets.contains(&tablet)
     }
 
+    /// A present member.
     pub fn node(&self, node_id: NodeId) -> Option<&Node> {
         self.ring()?.node(node_id)
     }
 
+    /// A present member.
     pub fn node_of_uuid(&self, uuid: NodeUuid) -> Option<&Node> {
         self.ring()?.nodes.iter().find(|node| node.uuid == uuid)
     }
@@ -140,9 +150,11 @@ impl MetaState {
     pub fn all_removed(&self) -> &BTreeMap<NodeUuid, RemovedNode> {
         &self.removed
     }
+    /// ABORTMERGE was given and nothing since that lets automerge begin anew.
     pub fn is_automerge_held(&self) -> bool {
         self.is_automerge_held
     }
+    /// Holds the lock of membership operations until `EndOperation`, also if its shell is gone.
     pub fn operation(&self) -> Option<&Operation> {
         self.operation.as_ref()
     }
@@ -151,14 +163,17 @@ impl MetaState {
     pub fn leaving(&self) -> &[Leaving] {
         &self.leaving
     }
+    /// From MERGE until its last move is done, or ABORTMERGE.
     pub fn merge(&self) -> Option<&Merge> {
         self.merge.as_ref()
     }
 
+    /// Set by `SetAutomerge`; on in a new cluster.
     pub fn is_automerge(&self) -> bool {
         self.is_automerge
     }
 
+    /// SUSPENDMERGE was given.
     pub fn is_merge_suspended(&self) -> bool {
         self.is_merge_suspended
     }

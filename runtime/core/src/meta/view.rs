@@ -11,6 +11,7 @@ use crate::ring::RingMap;
 /// What the meta group has decided, as one node knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetaView {
+    /// Members, tablets and their voters.
     pub ring: RingMap,
     /// From MERGE until its last move is done.
     pub merge: Option<Merge>,
@@ -19,7 +20,9 @@ pub struct MetaView {
     pub leaving: Vec<Leaving>,
     /// The membership operation that runs.
     pub operation: Option<Operation>,
+    /// As in `MetaState`.
     pub is_automerge: bool,
+    /// As in `MetaState`.
     pub is_merge_suspended: bool,
     /// ABORTMERGE was given: automerge waits for the next word.
     pub is_automerge_held: bool,
@@ -28,6 +31,7 @@ pub struct MetaView {
 }
 
 impl MetaView {
+    /// `None` until the cluster is founded.
     pub fn of(state: &MetaState) -> Option<MetaView> {
         Some(MetaView {
             ring: state.ring()?.clone(),

@@ -12,12 +12,14 @@ const HASH_BITS: u32 = 48;
 /// Where a scan goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
+    /// 0 to `SLOTS`, which is the end.
     pub slot: u32,
     /// Of the key that was told last; 0 = from the beginning of the slot.
     pub hash: u64,
 }
 
 impl Cursor {
+    /// From the number that a client sent; any number is a place.
     pub fn of(number: u64) -> Cursor {
         match number {
             0 => Cursor { slot: 0, hash: 0 },
@@ -28,6 +30,7 @@ impl Cursor {
         }
     }
 
+    /// The scan goes on after this key.
     pub fn behind(slot: SlotId, key: &[u8]) -> Cursor {
         Cursor { slot: u32::from(slot.0), hash: hash(key) }
     }
@@ -37,6 +40,7 @@ impl Cursor {
         u32::from(slot.0) == self.slot && hash(key) == self.hash
     }
 
+    /// Never 0 for a place behind the beginning, because 0 tells a client that the scan is over.
     pub fn number(self) -> u64 {
         (u64::from(self.slot) + 1) << HASH_BITS | self.hash
     }

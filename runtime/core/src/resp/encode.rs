@@ -8,8 +8,10 @@ use crate::kv::decimal::score_text;
 /// Which of the two is spoken; a connection begins with the older one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Version {
+    /// RESP2
     #[default]
     Two,
+    /// RESP3, after `HELLO 3`
     Three,
 }
 

@@ -3,6 +3,7 @@
 /// Places in the pattern and the text that are tried at most, so that no pattern takes for ever.
 const STEPS_MAX: usize = 1_000_000;
 
+/// Redis's glob: `*`, `?`, `[a-c]`, `[^a]` and `\`. Bytes, not characters.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     // On a mismatch the last star takes one byte more; stars before it need not.
     let (mut p, mut t, mut star) = (0, 0, None);

@@ -17,10 +17,14 @@ const LINE_MAX_BYTES: usize = 64 * 1024;
 /// A command in all: less than what fits into a frame to a server.
 pub const COMMAND_MAX_BYTES: usize = 64 * 1024 * 1024;
 
+/// What `Parser::next` found at the beginning of the input. Everything but `NeedMore` has been taken out of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parsed {
     /// At least so many bytes are missing.
-    NeedMore { bytes_min: usize },
+    NeedMore {
+        /// At least 1; a hint for reserving room.
+        bytes_min: usize,
+    },
     /// Never empty.
     Command(Vec<Bytes>),
     /// The command was swallowed: a string of it is too long.
@@ -33,6 +37,7 @@ pub enum Parsed {
     Foreign,
 }
 
+/// Takes commands out of one connection's input.
 #[derive(Debug)]
 pub struct Parser {
     value_max_bytes: usize,
@@ -64,6 +69,7 @@ enum Line {
 }
 
 impl Parser {
+    /// Longer strings are refused; `value_max_bytes` is the cluster's parameter.
     pub fn new(value_max_bytes: usize) -> Parser {
         Parser { value_max_bytes, state: State::Start }
     }

@@ -3,12 +3,15 @@
 /// One command, in the terms of Redis's `COMMAND`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CommandInfo {
+    /// In small letters; the table is sorted by it.
     pub name: &'static str,
     /// With the name; negative: so many at least.
     pub arity: i32,
+    /// What `COMMAND` reports; what is really written is decided by `Act::is_write`.
     pub is_write: bool,
     /// Which words are keys: first, last (negative: from the end), step; zeros for none.
     pub keys: (i32, i32, i32),
+    /// The word of Redis's reference; decides which file understands the command.
     pub group: &'static str,
 }
 

@@ -34,33 +34,52 @@ pub const ALL_SLOTS: std::ops::RangeInclusive<SlotId> = SlotId(0)..=SlotId(SLOTS
 /// CHMPX's node states, in its own notation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InRing {
+    /// Holds replicas, or will after the merge that adds it.
     ServiceIn,
+    /// Registered, holds no replica.
     ServiceOut,
 }
+/// The change of members that a node takes part in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MemberAction {
+    /// None.
     None,
+    /// It joins the ring with a merge.
     Add,
+    /// It leaves the ring with a merge.
     Delete,
 }
+/// How far the node's `MemberAction` is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ActionProgress {
+    /// There is no action.
     Nothing,
+    /// Waits for MERGE.
     Pending,
+    /// Replicas are being copied.
     Doing,
+    /// Every copy has caught up; waits for COMPMERGE.
     Done,
 }
 
 /// A server node as the cluster knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
+    /// Its Raft id, never given out again.
     pub node_id: NodeId,
+    /// Identity of its data directory.
     pub uuid: NodeUuid,
+    /// `No.` that people use, unique among the members of today.
     pub number: MemberNo,
+    /// Where servers and slaves connect to.
     pub address: NodeAddress,
+    /// Failure domain, as the operator registered it.
     pub zone: Option<String>,
+    /// Whether placement counts on it.
     pub in_ring: InRing,
+    /// What a merge does with it.
     pub action: MemberAction,
+    /// How far the merge is with it.
     pub operate: ActionProgress,
 }
 
@@ -74,23 +93,32 @@ impl Node {
 /// A tablet's place on the ring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TabletPlace {
+    /// Unique, fixed when the cluster is founded.
     pub tablet: TabletId,
+    /// Its range of slots never changes.
     pub first_slot: SlotId,
+    /// Included.
     pub last_slot: SlotId,
     /// Grows whenever the voters change; checked where a command is applied.
     pub epoch: u32,
+    /// Ascending; 1 to `REPLICAS_MAX`.
     pub voters: Vec<NodeId>,
     /// Replicas that are catching up during a merge; empty otherwise.
     pub learners: Vec<NodeId>,
+    /// A voter. Leadership goes back to it while it is up; elections do not depend on it.
     pub preferred_leader: NodeId,
 }
 
 /// The ring map: a hint for routing and the truth for placement.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RingMap {
+    /// The cluster whose ring this is.
     pub cluster: ClusterId,
+    /// Rises with every change of the map.
     pub version: RingVersion,
+    /// Voters that each tablet should have; fewer if there are fewer members in service.
     pub replicas: u32,
+    /// Every member, in and out of service.
     pub nodes: Vec<Node>,
     /// In slot order, without a gap.
     pub tablets: Vec<TabletPlace>,

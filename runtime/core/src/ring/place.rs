@@ -20,8 +20,11 @@ const META_VOTERS: usize = 3;
 /// What placement looks at in a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlaceNode {
+    /// Ascending ids break ties, so that every node computes the same.
     pub node_id: NodeId,
+    /// Two nodes with the same host are one failure domain.
     pub host: HostAddress,
+    /// The larger failure domain.
     pub zone: Option<String>,
 }
 impl From<&Node> for PlaceNode {
@@ -33,13 +36,16 @@ impl From<&Node> for PlaceNode {
 /// The replicas of one tablet, ascending by node, and who should lead them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assigned {
+    /// Ascending, no node twice.
     pub voters: Vec<NodeId>,
+    /// One of the voters; balanced over the nodes.
     pub preferred_leader: NodeId,
 }
 
 /// One entry for each tablet, in tablet order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Assignment {
+    /// Index = tablet number.
     pub tablets: Vec<Assigned>,
 }
 impl From<&RingMap> for Assignment {
@@ -60,10 +66,12 @@ impl Assignment {
         self.tablets.iter().zip(&previous.tablets).map(added).sum()
     }
 
+    /// How many tablets the node holds.
     pub fn replicas_of(&self, node: NodeId) -> usize {
         self.tablets.iter().filter(|tablet| tablet.voters.contains(&node)).count()
     }
 
+    /// How many tablets prefer it as leader.
     pub fn leaders_of(&self, node: NodeId) -> usize {
         self.tablets.iter().filter(|tablet| tablet.preferred_leader == node).count()
     }

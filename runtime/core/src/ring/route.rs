@@ -27,12 +27,14 @@ impl RingMap {
         &self.tablets[after.saturating_sub(1)]
     }
 
+    /// `None` for a tablet that the map does not have.
     pub fn place_of(&self, tablet: TabletId) -> Option<&TabletPlace> {
         // Tablet `t` is the t-th range as long as no tablet was ever split; after a split the search finds it.
         let direct = self.tablets.get(usize::from(tablet.0)).filter(|place| place.tablet == tablet);
         direct.or_else(|| self.tablets.iter().find(|place| place.tablet == tablet))
     }
 
+    /// For changes of voters only; slots are fixed.
     pub fn place_of_mut(&mut self, tablet: TabletId) -> Option<&mut TabletPlace> {
         self.tablets.iter_mut().find(|place| place.tablet == tablet)
     }
@@ -42,16 +44,19 @@ impl RingMap {
         self.place_of_slot(slot_of(&key.namespace, &key.bytes))
     }
 
+    /// A member by its Raft id.
     pub fn node(&self, node_id: NodeId) -> Option<&Node> {
         self.nodes.iter().find(|node| node.node_id == node_id)
     }
 
+    /// A member by the number that people use.
     pub fn node_of_number(&self, number: MemberNo) -> Option<&Node> {
         self.nodes.iter().find(|node| node.number == number)
     }
 }
 
 impl TabletPlace {
+    /// Whether the slot lies in the tablet's range.
     pub fn holds(&self, slot: SlotId) -> bool {
         (self.first_slot..=self.last_slot).contains(&slot)
     }

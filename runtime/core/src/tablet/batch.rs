@@ -22,6 +22,7 @@ const ITEM_MIN_BYTES: usize = 4;
 const ITEM_TYPICAL_BYTES: usize = 192;
 
 impl Batch {
+    /// The bytes of a log entry; see the module.
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(16 + self.items.len() * ITEM_TYPICAL_BYTES);
         out.put_u8(FORMAT);

@@ -52,21 +52,25 @@ pub struct Item {
     pub answered_below: u64,
     /// The sender cannot know whether an earlier sending of the same sequence was applied.
     pub is_retry: bool,
+    /// What is done, once for each sequence of a session.
     pub write: Write,
 }
 
 /// A log entry: many writes, one time. `now_ms` is the proposing leader's clock.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Batch {
+    /// Milliseconds since the Unix epoch. Earlier than the replicated clock: the clock stays.
     pub now_ms: u64,
     /// The epoch of the tablet in the ring map by which these writes were let in.
     pub epoch: u32,
+    /// Applied in this order. None: the batch moves the clock and removes expired rows.
     pub items: Vec<Item>,
 }
 
 /// What one item came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
+    /// It was applied, now or before, with this result.
     Reply(Reply),
     /// Whether it was applied before cannot be said any more, and it was not applied now: a retry whose session
     /// has been forgotten, a sequence below `answered_below`, or a new session where there is no room for one.
@@ -79,6 +83,7 @@ pub enum Outcome {
 pub trait Rows {
     /// A row that cannot be read, or does not hold what this release writes. The daemon ends on it.
     type Error: From<BadBytes>;
+    /// The value of a row; `None` if there is none.
     fn get(&self, row: &[u8]) -> Result<Option<Bytes>, Self::Error>;
     /// Rows from `from` on, in order, until `visit` answers false.
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Self::Error>;

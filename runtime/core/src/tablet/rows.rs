@@ -23,17 +23,27 @@ use crate::kv::codec::{BadBytes, Reader};
 use crate::kv::{Key, Record};
 use crate::ring::slot_of;
 
+/// Clock, counters, namespaces, sweep.
 pub const KIND_SYSTEM: u8 = 1;
+/// A session's replies.
 pub const KIND_SESSION: u8 = 2;
+/// When a data row expires.
 pub const KIND_EXPIRY: u8 = 3;
+/// A record, or the head of a collection.
 pub const KIND_DATA: u8 = 4;
+/// An element of a list, hash, set or sorted set.
 pub const KIND_ELEMENT: u8 = 5;
+/// Elements of a collection that was deleted, to be removed later.
 pub const KIND_GARBAGE: u8 = 6;
 
+/// Holds a `State`.
 pub const STATE_ROW: &[u8] = &[KIND_SYSTEM, b's'];
+/// Where the sweep goes on.
 pub const SWEEP_ROW: &[u8] = &[KIND_SYSTEM, b'w'];
+/// A namespace's name follows; holds a `NamespaceState`.
 pub const NAMESPACE_PREFIX: &[u8] = &[KIND_SYSTEM, b'n'];
 
+/// First byte of every row's value.
 pub const FORMAT: u8 = 1;
 /// Of a row that holds the head of a list, hash, set or sorted set.
 pub const FORMAT_HEAD: u8 = 2;
@@ -54,6 +64,7 @@ pub fn check_format(reader: &mut Reader<'_>) -> Result<(), BadBytes> {
     if reader.u8()? == FORMAT { Ok(()) } else { Err(reader.bad("unknown format version")) }
 }
 
+/// The row of a key's record or head. Sorts by slot, so that a range of slots is a range of rows.
 pub fn data_row(key: &Key) -> Vec<u8> {
     let namespace = key.namespace.as_str().as_bytes();
     let mut row = Vec::with_capacity(DATA_HEADER_BYTES + 1 + namespace.len() + key.bytes.len());
@@ -73,6 +84,7 @@ pub fn split_data_row(row: &[u8]) -> Result<(&str, &[u8]), BadBytes> {
     Ok((std::str::from_utf8(namespace).map_err(|_| bad)?, key))
 }
 
+/// Sorts by time, so that what expires next comes first.
 pub fn expiry_row(expires_at_ms: u64, data_row: &[u8]) -> Vec<u8> {
     let mut row = Vec::with_capacity(EXPIRY_HEADER_BYTES + data_row.len());
     row.push(KIND_EXPIRY);
@@ -91,9 +103,13 @@ pub fn split_expiry_row(row: &[u8]) -> Result<(u64, Vec<u8>), BadBytes> {
 /// What stands before the value in a data row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordHeader {
+    /// memcached's; kept with the record.
     pub flags: u32,
+    /// Greater than that of every record written before it in this tablet.
     pub version: u64,
+    /// Milliseconds since the Unix epoch; stored as 0 for `None`.
     pub expires_at_ms: Option<u64>,
+    /// By the replicated clock.
     pub modified_at_ms: u64,
 }
 
@@ -154,6 +170,7 @@ pub struct State {
 }
 
 impl State {
+    /// `FORMAT`, then the fields in their order.
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(29);
         out.put_u8(FORMAT);
@@ -164,6 +181,7 @@ impl State {
         out.freeze()
     }
 
+    /// Refuses another format and bytes that are too few or too many.
     pub fn decode(bytes: &Bytes) -> Result<State, BadBytes> {
         let mut reader = Reader::new(bytes, "state row");
         check_format(&mut reader)?;
@@ -194,6 +212,7 @@ pub struct NamespaceState {
 }
 
 impl NamespaceState {
+    /// Its row: `NAMESPACE_PREFIX` and the name.
     pub fn row(namespace: &Namespace) -> Vec<u8> {
         [NAMESPACE_PREFIX, namespace.as_str().as_bytes()].concat()
     }
@@ -205,6 +224,7 @@ impl NamespaceState {
         Some(std::str::from_utf8(name).ok().and_then(|name| name.parse().ok()).ok_or(bad))
     }
 
+    /// `FORMAT`, then the counters in their order.
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(33);
         out.put_u8(FORMAT);
@@ -215,6 +235,7 @@ impl NamespaceState {
         out.freeze()
     }
 
+    /// Refuses another format and bytes that are too few or too many.
     pub fn decode(bytes: &Bytes) -> Result<NamespaceState, BadBytes> {
         let mut reader = Reader::new(bytes, "namespace row");
         check_format(&mut reader)?;
@@ -299,6 +320,7 @@ pub fn encode_sweep(from: &[u8]) -> Bytes {
     out.freeze()
 }
 
+/// The data row at which the sweep goes on.
 pub fn decode_sweep(bytes: &Bytes) -> Result<Vec<u8>, BadBytes> {
     let mut reader = Reader::new(bytes, "sweep row");
     check_format(&mut reader)?;

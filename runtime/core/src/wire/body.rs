@@ -39,10 +39,18 @@ mod tag {
 /// A body that is not what its kind says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadBody {
+    /// A raw layout is broken.
     #[error("bad {what}: {rule}")]
-    Layout { what: &'static str, rule: &'static str },
+    Layout {
+        /// The kind of body.
+        what: &'static str,
+        /// The rule that it breaks.
+        rule: &'static str,
+    },
+    /// A command or a reply inside the body.
     #[error(transparent)]
     Codec(#[from] codec::BadBytes),
+    /// A body of format version and postcard.
     #[error(transparent)]
     Versioned(#[from] crate::meta::BadBytes),
 }
@@ -70,6 +78,7 @@ impl Request {
         codec::encode_command(&self.command, out);
     }
 
+    /// Keys and values stay slices of `body`.
     pub fn decode(mut body: Bytes) -> Result<Request, BadBody> {
         need(&body, REQUEST_HEAD_BYTES, "request")?;
         let (ring_version, epoch) = (RingVersion(body.get_u64()), body.get_u32());
@@ -128,6 +137,7 @@ impl Answer {
         }
     }
 
+    /// Values stay slices of `body`.
     pub fn decode(mut body: Bytes) -> Result<Answer, BadBody> {
         let what = "answer";
         need(&body, 1, what)?;
@@ -169,6 +179,7 @@ macro_rules! versioned {
             pub fn encode(&self) -> Bytes {
                 encode_versioned(self).into()
             }
+            /// Refuses another format version and bytes behind the value.
             pub fn decode(body: &[u8]) -> Result<$name, BadBody> {
                 Ok(decode_versioned($what, body)?)
             }
@@ -184,6 +195,7 @@ pub fn encode_ring_watch(newer_than: RingVersion) -> Bytes {
     Bytes::copy_from_slice(&newer_than.0.to_be_bytes())
 }
 
+/// The version that the asking side knows.
 pub fn decode_ring_watch(mut body: Bytes) -> Result<RingVersion, BadBody> {
     need(&body, 8, "ring watch")?;
     let newer_than = RingVersion(body.get_u64());

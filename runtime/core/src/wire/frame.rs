@@ -18,14 +18,32 @@ const RESERVE_STEP_BYTES: usize = 1024 * 1024;
 /// Why bytes are not a frame. After any of these the connection is of no more use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadFrame {
+    /// Refused before any memory is taken for it.
     #[error("a frame of {length} bytes; at most {max} are allowed here")]
-    TooLong { length: usize, max: usize },
+    TooLong {
+        /// With the length field.
+        length: usize,
+        /// The limit at this moment: small before Hello, large after.
+        max: usize,
+    },
+    /// The length does not even cover the header.
     #[error("a frame of {length} bytes is shorter than a frame's header")]
-    TooShort { length: usize },
+    TooShort {
+        /// What the length field says.
+        length: usize,
+    },
+    /// The layout behind the version is unknown.
     #[error("wire version {found}; this program speaks {WIRE_VERSION}")]
-    Version { found: u8 },
+    Version {
+        /// What the peer speaks.
+        found: u8,
+    },
+    /// Unknown to this release, or not dkc at all.
     #[error("frame kind {found} is unknown")]
-    Kind { found: u8 },
+    Kind {
+        /// The byte in the header.
+        found: u8,
+    },
 }
 
 impl Kind {
@@ -51,6 +69,7 @@ impl Kind {
         Kind::Pong,
     ];
 
+    /// `None` for numbers that this release does not know.
     pub fn from_number(number: u8) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| *kind as u8 == number)
     }
@@ -86,6 +105,7 @@ pub fn encode_with(
 }
 
 impl Frame {
+    /// Copies nothing.
     pub fn new(kind: Kind, id: u64, group: GroupId, body: Bytes) -> Frame {
         Frame { kind, id, group, body }
     }
@@ -95,6 +115,7 @@ impl Frame {
         HEADER_BYTES + self.body.len()
     }
 
+    /// Header and body, appended.
     pub fn encode(&self, out: &mut BytesMut) {
         out.reserve(self.encoded_bytes());
         out.put_slice(&header(self.kind, self.id, self.group, self.body.len()));
@@ -109,6 +130,7 @@ pub struct FrameDecoder {
 }
 
 impl FrameDecoder {
+    /// Small for a connection that has not said Hello; `set_max` later.
     pub fn new(frame_max_bytes: usize) -> FrameDecoder {
         FrameDecoder { frame_max_bytes }
     }

@@ -37,22 +37,31 @@ pub const FRAME_MAX_BYTES_BEFORE_HELLO: usize = 4 * 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
+    /// First frame of the side that connects: a `Hello`.
     Hello = 1,
+    /// First frame of the side that accepts: its own `Hello`. From here on the large frame limit counts.
     HelloAccepted = 2,
     /// The connection is refused and will be closed: the body is a `Refusal`.
     Refused = 3,
+    /// A `Request` of a slave or of another server.
     Request = 10,
+    /// The `Answer` to a `Request`, with its id.
     Answer = 11,
     /// Asks for the ring map once it is newer than a version.
     RingWatch = 12,
+    /// The answer to `RingWatch`: a ring map.
     RingIs = 13,
     /// A slave asks for a renewed certificate: the body is a signing request (PKCS#10, DER).
     Certify = 14,
     /// The body is a `Certified`.
     CertifyAnswer = 15,
+    /// Entries or a heartbeat.
     RaftAppend = 20,
+    /// A vote or a pre-vote.
     RaftVote = 21,
+    /// Asks a follower to begin an election at once.
     RaftTransfer = 22,
+    /// A chunk of a tablet's state.
     RaftSnapshot = 23,
     /// A meta command from another server, to be proposed by the meta leader.
     MetaPropose = 24,
@@ -60,26 +69,35 @@ pub enum Kind {
     PeerAnswer = 25,
     /// A structured control request carried between servers (allstatus, forwarded commands).
     PeerControl = 26,
+    /// Sent on a connection from which nothing was received for a while; without an answer it is closed.
     Ping = 30,
+    /// The answer to `Ping`, with its id.
     Pong = 31,
 }
 
+/// A unit on the wire. Encoded it takes `HEADER_BYTES` plus its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
+    /// What the body is.
     pub kind: Kind,
+    /// Chosen by the side that asks, unique among its open requests of the connection; an answer repeats it.
     pub id: u64,
+    /// The Raft group concerned; the meta group where none is.
     pub group: GroupId,
+    /// A slice of the buffer that it was read into.
     pub body: Bytes,
 }
 
 /// The first frame of each side. Both check the other's cluster and identity against its certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
+    /// Must equal the cluster of the receiver.
     pub cluster: ClusterId,
     /// The node's UUID, the same as in its certificate's SAN URI.
     pub node: NodeUuid,
     /// 0 for a slave.
     pub node_id: NodeId,
+    /// Of the newest map the sender knows; 0 = none.
     pub ring_version: RingVersion,
     /// The release of the program, for people.
     pub release: String,
@@ -88,16 +106,23 @@ pub struct Hello {
 /// Why a connection was refused, in words for the log and for `status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Refusal {
+    /// The peer is of another cluster.
     ForeignCluster,
     /// The UUID was removed from the cluster: for ever.
     Removed,
+    /// The UUID is neither a member's nor a slave's that this node knows.
     UnknownNode,
+    /// The peer speaks another version of the frame layout.
     WireVersion {
+        /// The version of the node that refuses.
         ours: u8,
     },
+    /// No place for another connection of this kind.
     Full {
+        /// The parameter's value at the node that refuses.
         connections_max: u32,
     },
+    /// In words, for people.
     Other(String),
 }
 
@@ -112,34 +137,43 @@ pub enum Certified {
 /// A key-value command on its way to a tablet's leader. The group in the frame's header names the tablet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
+    /// Of the map by which it was routed.
     pub ring_version: RingVersion,
     /// Of the tablet, from the ring map that routed this.
     pub epoch: u32,
     /// See `tablet::Item`; 0 for reads.
     pub session: u64,
+    /// As in `tablet::Item`.
     pub sequence: u64,
+    /// As in `tablet::Item`.
     pub answered_below: u64,
+    /// As in `tablet::Item`.
     pub is_retry: bool,
     /// A read whose reply is larger than `REPLY_BOUNDED_MAX_BYTES` is answered with its size only.
     pub reply_is_bounded: bool,
     /// How long the sender will wait, so that work nobody waits for is not begun.
     pub timeout_ms: u32,
+    /// Its key decides the slot, which the server checks.
     pub command: Command,
 }
 
 /// What a server says to a request. Only `Reply` and `Refused` are final.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
+    /// The tablet has carried the command out, or had before.
     Reply(Reply),
     /// Not carried out, and never will be.
     Refused(String),
     /// Not carried out: ask that node, or look at a newer ring map.
     NotLeader {
+        /// `None` during an election.
         leader: Option<NodeId>,
+        /// Of the map of the server that answers.
         ring_version: RingVersion,
     },
     /// Not carried out: the tablet, epoch or slot is not what the sender thinks.
     NotHere {
+        /// Of the map of the server that answers.
         ring_version: RingVersion,
     },
     /// Not carried out: queue full. Try later.
@@ -148,6 +182,7 @@ pub enum Answer {
     Unknown,
     /// The reply takes so many bytes, and the request wanted no large one.
     TooLarge {
+        /// Of the value; to be asked for again with room for it.
         bytes: usize,
     },
 }

@@ -18,10 +18,15 @@ pub(super) use parse::{MetaLine, SetHead};
 /// Which meta command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
+    /// `mg`
     Get,
+    /// `ms`
     Set,
+    /// `md`
     Delete,
+    /// `ma`
     Arithmetic,
+    /// `me`
     Debug,
 }
 
@@ -41,6 +46,7 @@ impl Verb {
 /// What is needed to answer a meta command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
+    /// Decides which flags are returned.
     pub verb: Verb,
     /// The key as it was sent.
     key: Bytes,

@@ -9,6 +9,7 @@ use crate::kv::Value;
 /// A command whose answer only the slave knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionCommand {
+    /// In small letters.
     pub name: &'static str,
     /// Behind the name.
     pub words: Vec<Bytes>,

@@ -35,37 +35,59 @@ pub type Refused = Cow<'static, str>;
 /// What a command asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
+    /// Carried out by the tablet of its key.
     Operation(Operation),
+    /// Tried until there is an element or time is up.
     Blocking(Blocking),
     /// A scan of a collection, of which only names that match are told.
     Matching {
+        /// A scan of a hash, set or sorted set.
         operation: Operation,
+        /// The glob that names must match.
         pattern: Bytes,
+        /// Names and values come in turn; both go or stay together.
         in_pairs: bool,
     },
+    /// The answer is known without asking anybody.
     Known(Value),
+    /// `SCAN`: over every tablet of the namespace.
     Scan(Scan),
+    /// `KEYS`: over every tablet of the namespace.
     Keys {
+        /// The glob that keys must match.
         pattern: Bytes,
     },
+    /// `RANDOMKEY`
     RandomKey,
+    /// `DBSIZE`
     Count,
+    /// `FLUSHDB` and `FLUSHALL`: the listener's namespace alone.
     Flush,
+    /// The connection queues commands from here on.
     Multi,
+    /// What was queued becomes one log entry.
     Exec,
+    /// What was queued is forgotten.
     Discard,
+    /// The next `EXEC` is carried out only if these have not changed.
     Watch {
+        /// Any slots; `EXEC` then needs them to share one.
         keys: Vec<Bytes>,
     },
+    /// Forgets every watched key.
     Unwatch,
+    /// The connection is closed after the answer.
     Quit,
+    /// The connection is as if it were new.
     Reset,
+    /// Answered by the slave from what it knows of the connection and of itself.
     Connection(ConnectionCommand),
 }
 
 /// A pop that waits for an element.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blocking {
+    /// A pop: answers nil or nothing while the keys are empty.
     pub operation: Operation,
     /// None: for ever.
     pub timeout_ms: Option<u64>,
@@ -73,10 +95,14 @@ pub struct Blocking {
     pub nothing: Value,
 }
 
+/// One page of `SCAN`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scan {
+    /// As the page before answered; 0 begins.
     pub cursor: u64,
+    /// `MATCH`: keys that do not match are left out, so that a page may be empty.
     pub pattern: Option<Bytes>,
+    /// `COUNT`: keys looked at, not keys answered.
     pub count: u32,
     /// Only keys that hold this.
     pub kind: Option<Bytes>,

@@ -9,8 +9,11 @@ use crate::kv::operation::{Act, KeyAct, Operation, SetAnswer, StringAct};
 /// How the answers of the keys become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gather {
+    /// One element for each key, as `MGET` answers.
     Array,
+    /// The sum of numbers, as `DEL` and `EXISTS` answer.
     Sum,
+    /// `OK`, as `MSET` answers.
     Okay,
 }
 
