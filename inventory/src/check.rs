@@ -21,22 +21,31 @@ const DISK_FREE_WARN_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// Below this a server cannot create its log.
 const DISK_FREE_FAIL_BYTES: u64 = 300 * 1024 * 1024;
 
+/// How serious a finding is; the worst one decides the exit status of `check host`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Grade {
+    /// Nothing to do.
     Ok,
+    /// A weakness: deploy and start still work.
     Warn,
+    /// Deploy or start would refuse.
     Fail,
 }
 
+/// The judgement of one topic on one host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
+    /// Where it was found.
     pub host: HostAddress,
+    /// How serious it is.
     pub grade: Grade,
     /// `login`, `host key`, `architecture`, `disk`, `clock`, `directory`, `port`, `mesh`, `machine`, `service`,
     /// `certificate`.
     pub topic: &'static str,
+    /// The fact, without advice.
     pub what: String,
+    /// A command or a task for the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
 }

@@ -8,11 +8,14 @@ use dkc_core::config::Setting;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
+/// A YAML or JSON value that remembers the order of its fields.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Document {
     /// `name:` with nothing behind it; `null` in JSON.
     Nothing,
+    /// `true` or `false`.
     Bool(bool),
+    /// Written as it is.
     Number(serde_json::Number),
     /// Quoted only where it must be.
     Text(String),
@@ -20,7 +23,9 @@ pub enum Document {
     Quoted(String),
     /// `[a, b]` on one line.
     Flow(Vec<Document>),
+    /// One element a line, after `- `.
     List(Vec<Document>),
+    /// In the order of the pairs; keys are plain words.
     Map(Vec<(String, Document)>),
     /// A map whose keys are numbers and are written as such.
     ById(Vec<(u64, Document)>),

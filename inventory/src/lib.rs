@@ -3,6 +3,8 @@
 //! *Invariant:* pure. No file, socket, clock, randomness, environment or printing; callers pass in the time, new UUIDs and
 //! observed facts. `clippy.toml` forbids the standard library's I/O.
 
+#![warn(missing_docs)]
+
 pub mod check;
 pub mod document;
 pub mod edit;

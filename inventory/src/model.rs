@@ -15,30 +15,40 @@ use crate::generation::Generation;
 pub const INVENTORY_VERSION: u32 = 1;
 /// The default login user.
 pub const DEFAULT_USER: &str = "dkc";
+/// The SSH port of hosts without one.
 pub const DEFAULT_SSH_PORT: u16 = 22;
 /// The host of a slave without one: this machine, without SSH.
 pub const THIS_MACHINE: &str = "localhost";
 
+/// The content of the inventory file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Inventory {
+    /// `INVENTORY_VERSION`; any other is refused.
     pub version: u32,
     /// Incremented by every change.
     pub generation: Generation,
+    /// By SSH address.
     #[serde(default)]
     pub hosts: BTreeMap<HostAddress, Host>,
+    /// By name.
     #[serde(default)]
     pub clusters: BTreeMap<ClusterName, Cluster>,
+    /// By id, which is unique over all clusters.
     #[serde(default)]
     pub slaves: BTreeMap<SlaveId, Slave>,
 }
 
+/// How a host is reached, and what placement knows of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Host {
+    /// SSH login; nodes run as this user too.
     pub user: String,
+    /// SSH port.
     #[serde(default = "default_ssh_port")]
     pub port: u16,
+    /// Names that select several hosts at once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub group: Vec<String>,
     /// Pinned host keys (`SHA256:…`); empty = not yet seen.
@@ -47,8 +57,10 @@ pub struct Host {
     /// Pin the key that the host presents at first contact without asking.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accept_new: bool,
+    /// The nodes' root, an absolute path; `None`: chosen on the host (`HostFacts::root`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<String>,
+    /// Failure domain for placement; `None`: the host is a zone of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
     /// The local machine: steps run without SSH.
@@ -59,12 +71,17 @@ fn default_ssh_port() -> u16 {
     DEFAULT_SSH_PORT
 }
 
+/// A named ring of servers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cluster {
+    /// In every certificate and Hello; minted at `register cluster`.
     pub id: ClusterId,
+    /// Copies of each tablet; fixed at founding.
     pub replicas: u32,
+    /// Raft groups that the key space is divided into; fixed at founding.
     pub tablets: u16,
+    /// Members, in the order of registration.
     pub servers: Vec<Server>,
     /// Removed members. Their numbers and directories are never reused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -79,14 +96,20 @@ pub struct Cluster {
     pub founded: bool,
 }
 
+/// A member of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
+    /// For people; unique in the cluster, also among removed members.
     #[serde(rename = "No.")]
     pub number: MemberNo,
+    /// Raft id; never reused in the cluster.
     pub node_id: NodeId,
+    /// Identity of the data directory; minted at registration, never reused.
     pub node_uuid: NodeUuid,
+    /// Host and node port; unique in the inventory.
     pub address: NodeAddress,
+    /// Registered before the cluster was founded.
     pub is_founder: bool,
     /// The members that this one joined: it accepts only them until it has the ring map.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -96,16 +119,21 @@ pub struct Server {
     pub deployed: Option<String>,
 }
 
+/// A process beside applications that listens for them and forwards to its cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Slave {
+    /// Whose data it gives access to.
     pub cluster: ClusterName,
     /// None = this machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostAddress>,
+    /// Identity in its certificate; minted at registration.
     pub node_uuid: NodeUuid,
+    /// Where it listens; no two at the same place of a host.
     #[serde(default)]
     pub pairs: Vec<Pair>,
+    /// SHA-256 of the `node.yaml` that the last deploy wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployed: Option<String>,
 }
@@ -113,15 +141,19 @@ pub struct Slave {
 /// A node of either role, by the name of its directory and unit: `c0-0`, `c0-slave1`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum NodeName {
+    /// By cluster and member number.
     Server(ClusterName, MemberNo),
+    /// By cluster and slave id.
     Slave(ClusterName, SlaveId),
 }
 impl NodeName {
+    /// Also of a slave: the cluster it gives access to.
     pub fn cluster(&self) -> &ClusterName {
         match self {
             NodeName::Server(cluster, _) | NodeName::Slave(cluster, _) => cluster,
         }
     }
+    /// False for a slave.
     pub fn is_server(&self) -> bool {
         matches!(self, NodeName::Server(..))
     }
@@ -192,6 +224,7 @@ impl Inventory {
         }
     }
 
+    /// A present member.
     pub fn server(&self, cluster: &ClusterName, number: MemberNo) -> Option<&Server> {
         self.clusters.get(cluster)?.servers.iter().find(|s| s.number == number)
     }
@@ -220,12 +253,14 @@ impl Inventory {
         nodes
     }
 
+    /// In order of their numbers; empty for an unknown cluster.
     pub fn servers_of(&self, cluster: &ClusterName) -> Vec<NodeName> {
         let servers = self.clusters.get(cluster).map(|c| c.servers.as_slice()).unwrap_or_default();
         let numbers: BTreeSet<MemberNo> = servers.iter().map(|s| s.number).collect();
         numbers.into_iter().map(|n| NodeName::Server(cluster.clone(), n)).collect()
     }
 
+    /// In order of their ids; empty for an unknown cluster.
     pub fn slaves_of(&self, cluster: &ClusterName) -> Vec<SlaveId> {
         self.slaves.iter().filter(|(_, s)| s.cluster == *cluster).map(|(id, _)| *id).collect()
     }
@@ -245,10 +280,12 @@ impl Inventory {
         }
     }
 
+    /// Servers and slaves; a slave without a host is on this machine.
     pub fn nodes_on(&self, host: &HostAddress) -> Vec<NodeName> {
         self.node_names().into_iter().filter(|node| self.host_of(node).as_ref() == Some(host)).collect()
     }
 
+    /// Also of a removed member whose directory may still exist.
     pub fn uuid_of(&self, node: &NodeName) -> Option<NodeUuid> {
         match node {
             NodeName::Server(cluster, number) => Some(self.server_ever(cluster, *number)?.node_uuid),

@@ -9,31 +9,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::NodeName;
 
+/// What the hosts answered. Every fact may be out of date by the time it is used; steps check again.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
+    /// Only hosts that were asked.
     pub hosts: BTreeMap<HostAddress, HostView>,
 }
 
+/// One host's answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum HostView {
     /// Why there is no answer: unreachable, login refused, host key.
     Silent {
+        /// Decides code and advice of the refusal.
         kind: Silence,
+        /// What ssh or the host said.
         message: String,
     },
+    /// It answered.
     Facts(Box<HostFacts>),
 }
 
+/// Why a host did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Silence {
+    /// No connection.
     Unreachable,
+    /// No answer within the limit.
     Timeout,
+    /// It answered and refused the key or the user.
     Login,
+    /// No pin, and accepting a new key was not allowed.
     HostKeyUnknown,
+    /// The key is not the pinned one: an attack, or a host that was set up anew.
     HostKeyChanged,
+    /// Anything else that ssh reports.
     Other,
 }
 
+/// What a host says of itself and of the nodes registered on it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HostFacts {
     /// `uname -m`.
@@ -44,24 +58,30 @@ pub struct HostFacts {
     pub libc: String,
     /// `machine-id`, to detect two addresses of one machine.
     pub machine_id: Option<String>,
+    /// Who the login is on the host.
     pub user: String,
     /// The nodes' root directory: `--data-dir`, else `/var/lib/dkc` if writable, else `~/.local/share/dkc`.
     pub root: String,
+    /// It contains `.dkc-root`.
     pub root_has_marker: bool,
     /// The root contains foreign files (not empty, no marker).
     pub root_is_foreign: bool,
+    /// By the login user.
     pub root_is_writable: bool,
     /// Why somebody else could put other files in the place of ours: owner or mode of the root.
     #[serde(default)]
     pub root_exposure: Option<String>,
+    /// On the root's file system, for the login user.
     pub disk_free_bytes: u64,
     /// The host's clock minus ours, half the round trip subtracted.
     pub clock_offset_ms: i64,
+    /// What starts and restarts nodes there.
     pub service: ServiceManager,
     /// Programs under `bin/`: the first 16 hex digits of their SHA-256, and how many bytes are there.
     pub programs: BTreeMap<String, u64>,
     /// TCP ports somebody listens on, with `ADDRESS:PORT` as the host says.
     pub listening: BTreeSet<String>,
+    /// Only nodes that were asked about.
     pub nodes: BTreeMap<NodeName, NodeView>,
     /// For each tested `HOST:PORT`, whether this host could connect.
     #[serde(default)]
@@ -106,6 +126,7 @@ pub struct CertificateView {
 /// The observed state of a node's directory.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodeView {
+    /// The directory is there, whatever it contains.
     pub exists: bool,
     /// The UUID in the marker file.
     pub marker: Option<NodeUuid>,
@@ -129,6 +150,7 @@ pub struct NodeView {
     /// Days until a server's issuer expires; `None` where it has none.
     #[serde(default)]
     pub issuer_days: Option<i64>,
+    /// Whether its daemon runs.
     pub run: RunState,
     /// How often whoever keeps it has started its daemon again, since it was started.
     #[serde(default)]
@@ -138,27 +160,35 @@ pub struct NodeView {
     /// A running server's view of members and merges.
     #[serde(default)]
     pub meta: Option<Box<MetaView>>,
+    /// Last lines of its log; asked for only where it helps to explain a failure.
     pub log_tail: Vec<String>,
 }
 
+/// The state of a node's daemon, from locks and processes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunState {
+    /// No daemon runs; not necessarily an error.
     #[default]
     Stopped,
+    /// It runs, and is started again if it ends.
     Running {
+        /// Process number of the daemon.
         pid: u32,
     },
     /// The daemon serves, but its supervisor has ended: nobody would start it again.
     Orphaned {
+        /// Process number of the daemon.
         pid: u32,
     },
     /// The supervisor has given up or keeps restarting it.
     Failing {
+        /// Why, in the supervisor's words.
         message: String,
     },
 }
 
 impl Observed {
+    /// `None` for a host that is silent or was not asked.
     pub fn facts(&self, host: &HostAddress) -> Option<&HostFacts> {
         match self.hosts.get(host)? {
             HostView::Facts(facts) => Some(facts),
@@ -209,6 +239,7 @@ impl NodeView {
             && !self.config_text.as_ref().is_some_and(says_otherwise)
     }
 
+    /// A daemon runs, supervised or not.
     pub fn is_running(&self) -> bool {
         matches!(self.run, RunState::Running { .. } | RunState::Orphaned { .. })
     }

@@ -21,7 +21,9 @@ pub enum ProblemKind {
 pub struct Problem {
     /// `DKC-E0301`: never reused for anything else.
     pub code: &'static str,
+    /// Decides the exit status.
     pub kind: ProblemKind,
+    /// The message, on one line.
     pub what: String,
     /// Causes, one line each; empty if `what` suffices.
     pub cause: Vec<String>,

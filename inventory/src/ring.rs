@@ -16,7 +16,9 @@ use crate::observed::Observed;
 /// The answers of the reachable servers. The newest view of the ring wins.
 #[derive(Debug, Clone)]
 pub struct RingFacts<'a> {
+    /// The view with the highest ring version.
     pub view: &'a MetaView,
+    /// Of every server that answered.
     pub statuses: Vec<&'a ServerStatus>,
     /// The status of the server with that view; it also knows the voters of the meta group.
     pub speaker: &'a ServerStatus,
@@ -33,9 +35,11 @@ pub struct Reshape {
     pub tablets: usize,
     /// Replicas to copy, and their bytes.
     pub replicas: usize,
+    /// By the sizes that the servers report.
     pub bytes: u64,
     /// Failures tolerated now and by the new placement. `None`: a tablet has too few running replicas.
     pub tolerates_now: Option<u32>,
+    /// By the target placement, with joining members up.
     pub tolerates_after: Option<u32>,
     /// Tablets that would have too few running replicas.
     pub weak_tablets: usize,
@@ -44,11 +48,17 @@ pub struct Reshape {
 /// Progress of a merge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Progress {
+    /// Their voters have changed, or are ready to.
     pub tablets_done: usize,
+    /// Tablets that move at all.
     pub tablets: usize,
+    /// Received by the new replicas so far.
     pub bytes_done: u64,
+    /// Of all copies; an estimate.
     pub bytes: u64,
+    /// All transfers together.
     pub bytes_per_s: u64,
+    /// At the present rate; `None` while nothing moves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<u64>,
     /// COMPMERGE has started; abortmerge is no longer possible.
@@ -65,6 +75,7 @@ impl<'a> RingFacts<'a> {
         RingFacts::from_answers(answers)
     }
 
+    /// `None` if no server among them knows the ring.
     pub fn from_answers(
         answers: impl IntoIterator<Item = (&'a MetaView, &'a NodeStatus)>,
     ) -> Option<RingFacts<'a>> {
@@ -81,6 +92,7 @@ impl<'a> RingFacts<'a> {
         Some(RingFacts { view, statuses, speaker })
     }
 
+    /// A member by the number that people use.
     pub fn node(&self, number: MemberNo) -> Option<&'a Node> {
         self.view.ring.nodes.iter().find(|node| node.number == number)
     }
@@ -132,6 +144,7 @@ impl<'a> RingFacts<'a> {
         self.view.ring.tablets.iter().filter(|place| up(&place.voters) < wanted).count()
     }
 
+    /// Further server failures that every group survives; `None`: a group is below its quorum.
     pub fn tolerates(&self) -> Option<u32> {
         let places = self.view.ring.tablets.iter().map(|place| &place.voters);
         let room = places.map(|voters| self.room(voters, &[])).min().unwrap_or(Some(0))?;

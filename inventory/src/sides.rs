@@ -12,9 +12,12 @@ use crate::observed::Observed;
 /// One server and the findings about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Side {
+    /// Member number.
     #[serde(rename = "No.")]
     pub number: u32,
+    /// Its node port.
     pub address: String,
+    /// It answers, has the newest ring map, and nobody disagrees about it.
     pub is_good: bool,
     /// If good, the state that all agree on; else each disagreement.
     pub lines: Vec<String>,

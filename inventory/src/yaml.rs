@@ -13,13 +13,18 @@ use crate::problem::{Problem, ProblemKind};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}:{column}: {message}")]
 pub struct YamlError {
+    /// As it was given to `parse`.
     pub file: String,
+    /// Counts from 1.
     pub line: usize,
+    /// Counts from 1.
     pub column: usize,
+    /// The rule that was broken.
     pub message: String,
 }
 
 impl YamlError {
+    /// The error as the shell prints it.
     pub fn problem(&self) -> Problem {
         Problem {
             code: "DKC-E0310",
@@ -34,11 +39,13 @@ impl YamlError {
 /// The first line of every file.
 const HEAD: &str = "# dkc inventory. dkc rewrites this file; edit it by hand only while no dkc runs.\n";
 
+/// The text of a file: the same inventory gives the same bytes.
 pub fn to_text(inventory: &Inventory) -> String {
     let value = serde_yaml::to_value(inventory).expect("an inventory is plain data");
     format!("{HEAD}{}", Document::from(value).file_text())
 }
 
+/// Reads and checks a whole file; `file_name` is only for errors.
 pub fn parse(text: &str, file_name: &str) -> Result<Inventory, YamlError> {
     let at = Source { text, file: file_name };
     if text.trim().is_empty() {

@@ -32,30 +32,43 @@ pub const REPLICAS_MAX: u32 = 7;
 /// `register cluster -n NAME [--replicas R] [--tablets T] HOST:PORT…`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RegisterCluster {
+    /// Becomes part of directory and unit names; can never change.
     pub name: ClusterName,
+    /// The founders, at least one; member numbers follow the order.
     pub servers: Vec<NodeAddress>,
+    /// Copies of each tablet, 1 to `REPLICAS_MAX`; `None`: `DEFAULT_REPLICAS`.
     pub replicas: Option<u32>,
+    /// 1 to `TABLETS_MAX`, fixed at founding; `None`: `default_tablets`.
     pub tablets: Option<u16>,
+    /// Overrides of the defaults, checked against the table in `dkc_core::config`.
     pub parameters: BTreeMap<String, Setting>,
 }
 
+/// `modify cluster -n NAME [--replicas R] [--tablets T] [--set …] [--unset …]`. `None` keeps a value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModifyCluster {
+    /// Which cluster.
     pub name: ClusterName,
+    /// Refused once the cluster is founded.
     pub replicas: Option<u32>,
+    /// Refused once the cluster is founded.
     pub tablets: Option<u16>,
+    /// Overrides to add or replace; checked together with those that stay.
     pub set: BTreeMap<String, Setting>,
     /// Parameters to reset to their defaults.
     pub unset: Vec<String>,
 }
 
+/// `unregister cluster -n NAME`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnregisterCluster {
+    /// Which cluster; slaves that use it are a reason to refuse.
     pub name: ClusterName,
     /// Unregister it although it is installed on hosts.
     pub forget: bool,
 }
 
+/// Adds a cluster with new ids. The same request again changes nothing; different values are refused.
 pub fn register_cluster(
     inventory: &Inventory,
     request: &RegisterCluster,
@@ -236,6 +249,7 @@ fn check_same(
     }
 }
 
+/// Changes parameters, and the ring's shape while it is not founded. A deploy brings them to the nodes.
 pub fn modify_cluster(inventory: &Inventory, request: &ModifyCluster) -> Result<Edited, EditError> {
     let mut after = inventory.clone();
     let Some(cluster) = after.clusters.get_mut(&request.name) else {
@@ -268,6 +282,7 @@ pub fn modify_cluster(inventory: &Inventory, request: &ModifyCluster) -> Result<
     Ok(Edited::from(inventory, after, lines))
 }
 
+/// Removes a cluster from the inventory. Refused while slaves use it or it is installed.
 pub fn unregister_cluster(inventory: &Inventory, request: &UnregisterCluster) -> Result<Edited, EditError> {
     let Some(cluster) = inventory.clusters.get(&request.name) else {
         return Err(unknown_cluster(inventory, &request.name));

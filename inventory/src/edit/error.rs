@@ -5,36 +5,126 @@ use dkc_core::ids::{ClusterName, HostAddress, MemberNo, NodeAddress, SlaveId};
 use crate::names::suggestion;
 use crate::problem::{Problem, ProblemKind};
 
+/// Why an edit was refused; the inventory is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
+    /// DKC-E0301
     #[error("host {name} is not registered")]
-    UnknownHost { name: HostAddress, known: Vec<String> },
+    UnknownHost {
+        /// As it was typed.
+        name: HostAddress,
+        /// All names, for a suggestion.
+        known: Vec<String>,
+    },
+    /// DKC-E0302
     #[error("cluster {name} is not registered")]
-    UnknownCluster { name: ClusterName, known: Vec<String> },
+    UnknownCluster {
+        /// As it was typed.
+        name: ClusterName,
+        /// All names, for a suggestion.
+        known: Vec<String>,
+    },
+    /// DKC-E0303
     #[error("slave {id} is not registered")]
-    UnknownSlave { id: SlaveId, known: Vec<String> },
+    UnknownSlave {
+        /// As it was typed.
+        id: SlaveId,
+        /// All ids, for advice.
+        known: Vec<String>,
+    },
+    /// DKC-E0304
     #[error("slave {id} has no pair that listens on {listen}")]
-    UnknownPair { id: SlaveId, listen: String, known: Vec<String> },
+    UnknownPair {
+        /// A slave that exists.
+        id: SlaveId,
+        /// As it was typed.
+        listen: String,
+        /// Where the slave's pairs listen, for advice.
+        known: Vec<String>,
+    },
+    /// DKC-E0401: a register command repeated with other values.
     #[error("{what} is already registered with different values")]
-    Different { what: String, differences: Vec<String>, modify: String },
+    Different {
+        /// Noun and name.
+        what: String,
+        /// One line for each value that differs.
+        differences: Vec<String>,
+        /// The command that would change them.
+        modify: String,
+    },
+    /// DKC-E0402: something else refers to it.
     #[error("{what} is in use")]
-    InUse { what: String, by: Vec<String>, first: Vec<String> },
+    InUse {
+        /// Noun and name.
+        what: String,
+        /// What refers to it.
+        by: Vec<String>,
+        /// The commands that remove the references.
+        first: Vec<String>,
+    },
+    /// DKC-E0403
     #[error("address {address} already belongs to server {number} of {cluster}")]
-    AddressTaken { address: NodeAddress, cluster: ClusterName, number: MemberNo },
+    AddressTaken {
+        /// Host and node port.
+        address: NodeAddress,
+        /// The cluster of the server that has it.
+        cluster: ClusterName,
+        /// That server.
+        number: MemberNo,
+    },
+    /// DKC-E0212
     #[error("address {address} is given more than once")]
-    AddressTwice { address: NodeAddress },
+    AddressTwice {
+        /// The one that is repeated.
+        address: NodeAddress,
+    },
+    /// DKC-E0404
     #[error("slave {by} on the same host already listens on {listen}")]
-    ListenTaken { listen: String, by: SlaveId },
+    ListenTaken {
+        /// Address and port, or the path of a Unix socket.
+        listen: String,
+        /// The slave that has it.
+        by: SlaveId,
+    },
+    /// DKC-E0405
     #[error("{listen} is not a loopback address")]
-    NotLoopback { listen: String },
+    NotLoopback {
+        /// As it was typed.
+        listen: String,
+    },
+    /// DKC-E0210
     #[error("invalid {what}: {rule}")]
-    BadValue { what: String, rule: String },
+    BadValue {
+        /// What the value is for.
+        what: String,
+        /// What a correct value is.
+        rule: String,
+    },
+    /// DKC-E0211
     #[error("nothing to register: no {noun} given")]
-    Nothing { noun: &'static str },
+    Nothing {
+        /// What is missing.
+        noun: &'static str,
+    },
+    /// DKC-E0407: decided at founding.
     #[error("{what} of {cluster} can no longer change")]
-    Fixed { what: &'static str, cluster: ClusterName, why: &'static str },
+    Fixed {
+        /// The property.
+        what: &'static str,
+        /// Its cluster.
+        cluster: ClusterName,
+        /// Why it cannot change.
+        why: &'static str,
+    },
+    /// DKC-E0408: unregistering would leave it running.
     #[error("{what} is installed on its hosts")]
-    Deployed { what: String, remove: String },
+    Deployed {
+        /// Noun and name.
+        what: String,
+        /// The command that removes it from its hosts.
+        remove: String,
+    },
+    /// DKC-E0213
     #[error("--local excludes an SSH port, user or key")]
     LocalWithLogin,
 }
@@ -48,6 +138,7 @@ pub(crate) fn plural(count: usize, noun: &str) -> String {
 }
 
 impl EditError {
+    /// Decides the exit status.
     pub fn kind(&self) -> ProblemKind {
         use EditError::*;
         match self {
@@ -59,6 +150,7 @@ impl EditError {
         }
     }
 
+    /// Stable: `explain CODE` finds it, and it is never reused.
     pub fn code(&self) -> &'static str {
         use EditError::*;
         match self {
@@ -119,6 +211,7 @@ impl EditError {
         }
     }
 
+    /// The error as the shell prints it.
     pub fn problem(&self) -> Problem {
         Problem {
             code: self.code(),

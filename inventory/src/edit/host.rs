@@ -11,31 +11,50 @@ use crate::model::{DEFAULT_SSH_PORT, DEFAULT_USER, Host, Inventory, NodeName};
 /// `register host [-u USER] [-p PORT] [-g GROUP]… HOST…`. `None` means the default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RegisterHosts {
+    /// At least one; all get the same values.
     pub hosts: Vec<HostAddress>,
+    /// SSH login; must be able to write the data directory.
     pub user: Option<String>,
+    /// SSH port.
     pub port: Option<u16>,
+    /// Names that select several hosts at once.
     pub group: Vec<String>,
+    /// Fingerprints (`SHA256:…`) to pin, so that the first contact is verified.
     pub host_key: Vec<String>,
+    /// Pin whatever key the host presents at first contact, without asking.
     pub accept_new: bool,
+    /// The nodes' root; an absolute path.
     pub data_dir: Option<String>,
+    /// Failure domain for placement.
     pub zone: Option<String>,
+    /// This machine: no SSH; excludes user, port and key.
     pub local: bool,
 }
 
+/// `modify host [-u USER] [-p PORT] … HOST…`
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModifyHost {
+    /// All get the same changes; each must be registered.
     pub hosts: Vec<HostAddress>,
+    /// SSH login.
     pub user: Change<String>,
+    /// SSH port.
     pub port: Change<u16>,
     /// Replaces all groups.
     pub group: Change<Vec<String>>,
+    /// Replaces all pins.
     pub host_key: Change<Vec<String>>,
+    /// Trust at first contact.
     pub accept_new: Change<bool>,
+    /// Installed nodes keep their directory until they are replaced.
     pub data_dir: Change<String>,
+    /// Failure domain for placement.
     pub zone: Change<String>,
+    /// Whether steps run without SSH.
     pub local: Change<bool>,
 }
 
+/// Adds hosts. The same values again change nothing; different ones are refused.
 pub fn register_hosts(inventory: &Inventory, request: &RegisterHosts) -> Result<Edited, EditError> {
     if request.hosts.is_empty() {
         return Err(EditError::Nothing { noun: "host" });
@@ -123,6 +142,7 @@ fn check_same(address: &HostAddress, present: &Host, request: &RegisterHosts) ->
     }
 }
 
+/// Changes hosts, all of them or none.
 pub fn modify_host(inventory: &Inventory, request: &ModifyHost) -> Result<Edited, EditError> {
     if request.hosts.is_empty() {
         return Err(EditError::Nothing { noun: "host" });
@@ -162,6 +182,7 @@ fn apply(host: &mut Host, request: &ModifyHost) {
     request.local.apply(&mut host.local, false);
 }
 
+/// Removes hosts. Refused while a server or a slave is registered on one.
 pub fn unregister_hosts(inventory: &Inventory, hosts: &[HostAddress]) -> Result<Edited, EditError> {
     if hosts.is_empty() {
         return Err(EditError::Nothing { noun: "host" });

@@ -41,6 +41,7 @@ pub type Fresh<'a> = &'a mut dyn FnMut() -> Uuid;
 pub struct Edited {
     /// The next generation, or the same inventory if nothing changed.
     pub inventory: Inventory,
+    /// False: the request was already fulfilled, and the generation is the same.
     pub is_changed: bool,
     /// Messages for the operator: side effects and next steps.
     pub lines: Vec<String>,
@@ -60,9 +61,12 @@ impl Edited {
 /// A field of a `modify`: keep, set or reset it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Change<T> {
+    /// Leave it.
     #[default]
     Keep,
+    /// To this value.
     Set(T),
+    /// To the default.
     Reset,
 }
 

@@ -11,29 +11,41 @@ use crate::protocol::{default_listen, protocol_word};
 /// `register pair --id N [--listen ADDRESS:PORT] [--protocol memcache|redis] [--namespace NS]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisterPair {
+    /// The slave that will listen.
     pub id: SlaveId,
+    /// Loopback address and port, or the path of a Unix socket; `None`: the protocol's usual port on 127.0.0.1.
     pub listen: Option<String>,
+    /// `None`: memcache.
     pub protocol: Option<Protocol>,
+    /// `None`: `default`.
     pub namespace: Option<Namespace>,
 }
 
+/// `modify pair`. `None` keeps a value. Takes effect with the next deploy and restart of the slave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModifyPair {
+    /// The slave of the pair.
     pub id: SlaveId,
     /// The pair's listen address; None = the only pair.
     pub listen: Option<String>,
+    /// Loopback address and port, or the path of a Unix socket.
     pub new_listen: Option<String>,
+    /// What applications speak.
     pub protocol: Option<Protocol>,
+    /// Where the keys of the pair live; the old namespace keeps its data.
     pub namespace: Option<Namespace>,
 }
 
+/// `unregister pair`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnregisterPair {
+    /// The slave of the pair.
     pub id: SlaveId,
     /// The pair's listen address; None = the only pair.
     pub listen: Option<String>,
 }
 
+/// Adds a pair. Refused where another slave of the same host listens.
 pub fn register_pair(inventory: &Inventory, request: &RegisterPair) -> Result<Edited, EditError> {
     let slave = slave(inventory, request.id)?;
     let protocol = request.protocol.unwrap_or(Protocol::Memcache);
@@ -85,6 +97,7 @@ fn same_or_different(
     })
 }
 
+/// Changes a pair; its listen address identifies it.
 pub fn modify_pair(inventory: &Inventory, request: &ModifyPair) -> Result<Edited, EditError> {
     let present = slave(inventory, request.id)?;
     let index = find(present, request.id, request.listen.as_deref())?;
@@ -104,6 +117,7 @@ pub fn modify_pair(inventory: &Inventory, request: &ModifyPair) -> Result<Edited
     Ok(Edited::from(inventory, after, deploy_note(present, request.id)))
 }
 
+/// Removes a pair; the slave listens until the next deploy and restart.
 pub fn unregister_pair(inventory: &Inventory, request: &UnregisterPair) -> Result<Edited, EditError> {
     let present = slave(inventory, request.id)?;
     let index = find(present, request.id, request.listen.as_deref())?;

@@ -9,6 +9,7 @@ use crate::model::{Inventory, Slave};
 /// `register slave --cluster NAME [--id N] [--host HOST]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisterSlave {
+    /// Whose data it gives access to.
     pub cluster: ClusterName,
     /// None = the smallest free one.
     pub id: Option<SlaveId>,
@@ -16,20 +17,27 @@ pub struct RegisterSlave {
     pub host: Option<HostAddress>,
 }
 
+/// `modify slave`. `None` keeps a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModifySlave {
+    /// Which slave.
     pub id: SlaveId,
+    /// Refused while the slave is installed.
     pub cluster: Option<ClusterName>,
+    /// Refused while the slave is installed.
     pub host: Change<HostAddress>,
 }
 
+/// `unregister slave`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnregisterSlave {
+    /// Which slave; its pairs go with it.
     pub id: SlaveId,
     /// Unregister it although it is installed on its host.
     pub forget: bool,
 }
 
+/// Adds a slave without pairs. The same request again changes nothing.
 pub fn register_slave(
     inventory: &Inventory,
     request: &RegisterSlave,
@@ -93,6 +101,7 @@ fn check_same(id: SlaveId, present: &Slave, request: &RegisterSlave) -> Result<(
     }
 }
 
+/// Moves a slave that is not installed to another cluster or host.
 pub fn modify_slave(inventory: &Inventory, request: &ModifySlave) -> Result<Edited, EditError> {
     let Some(present) = inventory.slaves.get(&request.id) else {
         return Err(unknown_slave(inventory, request.id));
@@ -119,6 +128,7 @@ pub fn modify_slave(inventory: &Inventory, request: &ModifySlave) -> Result<Edit
     Ok(Edited::from(inventory, after, Vec::new()))
 }
 
+/// Removes a slave and its pairs. Refused while it is installed.
 pub fn unregister_slave(inventory: &Inventory, request: &UnregisterSlave) -> Result<Edited, EditError> {
     let Some(slave) = inventory.slaves.get(&request.id) else {
         return Err(unknown_slave(inventory, request.id));

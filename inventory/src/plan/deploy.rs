@@ -31,15 +31,20 @@ const CONFIG_MODE: u32 = 0o600;
 pub struct Program {
     /// The first 16 hex digits of its SHA-256.
     pub digest: String,
+    /// Of the executable.
     pub bytes: u64,
     /// As printed by `uname -m`.
     pub architecture: String,
 }
 
+/// `deploy`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeployRequest {
+    /// Id and command line.
     pub operation: Operation,
+    /// What to deploy to.
     pub selection: Selection,
+    /// What to install.
     pub program: Program,
     /// Each cluster's authority, if it is present. A missing authority is created by
     /// a step, or refused if the cluster was founded with it.
@@ -48,6 +53,7 @@ pub struct DeployRequest {
     pub config_only: bool,
 }
 
+/// Plans what makes the hosts match the inventory; no steps if they already do.
 pub fn deploy(inventory: &Inventory, observed: &Observed, request: &DeployRequest) -> Result<Plan, Refused> {
     let nodes = request.selection.nodes(inventory)?;
     let mut refusals = parameter_refusals(inventory, &nodes);

@@ -14,21 +14,29 @@ use crate::edit::forget_deployed;
 use crate::model::{Inventory, NodeName};
 use crate::observed::{HostFacts, Observed};
 
+/// What is removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DestroyTarget {
+    /// All of a cluster.
     Cluster {
+        /// Whose servers.
         name: ClusterName,
         /// Also its slaves; otherwise installed slaves are a reason to refuse.
         with_slaves: bool,
     },
+    /// One slave; its cluster is untouched.
     Slave {
+        /// Which slave.
         id: SlaveId,
     },
 }
 
+/// `destroy`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DestroyRequest {
+    /// Id and command line.
     pub operation: Operation,
+    /// What is removed.
     pub target: DestroyTarget,
     /// Also remove roots with programs that contain no other node.
     pub with_roots: bool,
@@ -90,6 +98,8 @@ fn installed_slaves(inventory: &Inventory, cluster: &ClusterName) -> Vec<String>
     inventory.slaves_of(cluster).into_iter().filter(is_installed).map(|id| id.to_string()).collect()
 }
 
+/// Plans the end of services and directories, with all their data. Stays registered: `deploy` would install it anew,
+/// empty.
 pub fn destroy(
     inventory: &Inventory,
     observed: &Observed,

@@ -23,27 +23,36 @@ use crate::ring::{Reshape, RingFacts, amount};
 /// The ring's lock: a new id and its holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lock {
+    /// New for each plan; a resumed plan keeps it.
     pub id: OperationId,
     /// `ann@admin1`.
     pub holder: String,
 }
 
+/// A change of members: any number may join and leave at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MembersRequest {
+    /// Id and command line.
     pub operation: Operation,
+    /// Taken before the first change, released after the last.
     pub lock: Lock,
+    /// Whose members change.
     pub cluster: ClusterName,
     /// Already registered in the inventory of the plan.
     pub come: Vec<MemberNo>,
+    /// Present members.
     pub leave: Vec<MemberNo>,
     /// The generation on disk; the plan is bound to it, not to the one with the joining members.
     pub base: Generation,
+    /// What joining members get.
     pub program: Program,
+    /// As in `DeployRequest::authorities`.
     pub authorities: BTreeMap<ClusterName, AuthorityView>,
     /// Proceed although a remaining member is down (`--allow-no-tolerance`).
     pub allow_no_tolerance: bool,
 }
 
+/// Plans the change and what it costs; refused where the cluster could lose data or availability.
 pub fn change_members(
     inventory: &Inventory,
     observed: &Observed,

@@ -48,18 +48,24 @@ use crate::model::NodeName;
 /// A plan's danger, which decides the confirmation it requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Danger {
+    /// Changes nothing.
     Read,
+    /// Applications do not notice it, and another command takes it back.
     Reversible,
+    /// Interrupts or slows down service.
     Disruptive,
+    /// Cannot be undone; needs the confirmation word.
     LosesData,
 }
 
+/// Everything that a command will do. Bound to what it was made from: `check_fresh` refuses it when that has changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// `op-` and 8 hex digits.
     pub operation: String,
     /// The command line, for running it again.
     pub command: String,
+    /// The worst of its steps.
     pub danger: Danger,
     /// The generation that this plan was made from.
     #[serde(rename = "generation")]
@@ -70,12 +76,15 @@ pub struct Plan {
     /// The generation after its results are recorded; the same if there are none.
     #[serde(rename = "generation_after")]
     pub target: Generation,
+    /// Observed when it was made; `None` for a plan that does not depend on the ring.
     pub ring_version: Option<RingVersion>,
     /// The confirmation word of a plan that loses data: `c0@g42`.
     pub confirm: Option<String>,
     /// Effects on users of the cluster, including the worst moment.
     pub impact: Vec<String>,
+    /// The command that takes the effect back, or why there is none.
     pub undo: String,
+    /// In the order of their numbers.
     pub steps: Vec<Step>,
     /// Members to remove from the inventory after the last step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -87,8 +96,12 @@ pub struct Plan {
 pub struct Step {
     /// Counts from 1.
     pub number: u32,
+    /// Counts from 1 without gaps; one begins when the one before is done on every host.
     pub phase: u32,
+    /// Where the action is carried out; for a ring action, the first endpoint.
     pub host: HostAddress,
+    /// The node concerned; `None` for what belongs to the host.
     pub node: Option<NodeName>,
+    /// What is done; idempotent.
     pub action: Action,
 }

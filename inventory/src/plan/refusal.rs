@@ -12,76 +12,301 @@ use crate::observed::Silence;
 use crate::problem::{Problem, ProblemKind};
 use crate::render::SOCKET_PATH_MAX_BYTES;
 
+/// A reason not to make a plan, or not to carry it out. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// DKC-E0305
     #[error("{what} {name} is not registered")]
-    UnknownName { what: &'static str, name: String, known: Vec<String> },
+    UnknownName {
+        /// The noun, as in `cluster`.
+        what: &'static str,
+        /// As it was typed.
+        name: String,
+        /// All names of that noun, for a suggestion.
+        known: Vec<String>,
+    },
+    /// DKC-E0700
     #[error("{host} was not queried")]
-    NotAsked { host: HostAddress },
+    NotAsked {
+        /// Registered, but not among the observed.
+        host: HostAddress,
+    },
+    /// DKC-E0701 to DKC-E0706, by the kind
     #[error("{host}: {message}")]
-    Silent { host: HostAddress, kind: Silence, message: String },
+    Silent {
+        /// The host without an answer.
+        host: HostAddress,
+        /// Decides code and advice.
+        kind: Silence,
+        /// What ssh or the host said.
+        message: String,
+    },
+    /// DKC-E0420
     #[error("{host}: {root} contains files that are not dkc's")]
-    ForeignRoot { host: HostAddress, root: String },
+    ForeignRoot {
+        /// The host concerned.
+        host: HostAddress,
+        /// The nodes' root directory.
+        root: String,
+    },
+    /// DKC-E0421
     #[error("{host}: {user} cannot write to {root}")]
-    RootNotWritable { host: HostAddress, root: String, user: String },
+    RootNotWritable {
+        /// The host concerned.
+        host: HostAddress,
+        /// The nodes' root directory.
+        root: String,
+        /// The login user.
+        user: String,
+    },
+    /// DKC-E0422
     #[error("{host} is {is}, but this program was built for {wanted}")]
-    Architecture { host: HostAddress, is: String, wanted: String },
+    Architecture {
+        /// The host concerned.
+        host: HostAddress,
+        /// `uname -m` of the host.
+        is: String,
+        /// `uname -m` of the program.
+        wanted: String,
+    },
+    /// DKC-E0423
     #[error("{host}: {root} has {} free, but needs {}", mebibytes(*free_bytes), mebibytes(*needed_bytes))]
-    DiskSpace { host: HostAddress, root: String, free_bytes: u64, needed_bytes: u64 },
+    DiskSpace {
+        /// The host concerned.
+        host: HostAddress,
+        /// On whose file system.
+        root: String,
+        /// For the login user.
+        free_bytes: u64,
+        /// Of all nodes that would be installed.
+        needed_bytes: u64,
+    },
+    /// DKC-E0424: more than `CLOCK_OFFSET_MAX_MS`
     #[error("{host}: clock is {} {}", seconds(*offset_ms), if *offset_ms > 0 { "ahead" } else { "behind" })]
-    Clock { host: HostAddress, offset_ms: i64 },
+    Clock {
+        /// The host concerned.
+        host: HostAddress,
+        /// The host's clock minus this machine's.
+        offset_ms: i64,
+    },
+    /// DKC-E0425
     #[error("{host}: {dir} belongs to another node ({marker})")]
-    ForeignNode { host: HostAddress, dir: String, marker: NodeUuid },
+    ForeignNode {
+        /// The host concerned.
+        host: HostAddress,
+        /// The node's directory.
+        dir: String,
+        /// The UUID in its marker.
+        marker: NodeUuid,
+    },
+    /// DKC-E0426
     #[error("{host}: {dir} contains files but no dkc marker")]
-    UnmarkedNode { host: HostAddress, dir: String },
+    UnmarkedNode {
+        /// The host concerned.
+        host: HostAddress,
+        /// The node's directory.
+        dir: String,
+    },
+    /// DKC-E0427
     #[error("{host}: the data in {dir} belongs to another node ({identity})")]
-    ForeignData { host: HostAddress, dir: String, identity: NodeUuid },
+    ForeignData {
+        /// The host concerned.
+        host: HostAddress,
+        /// The node's directory.
+        dir: String,
+        /// The UUID in `data/identity`.
+        identity: NodeUuid,
+    },
+    /// DKC-E0428: a node that had data has an empty directory.
     #[error("{host}: {} has lost its data", node.spoken())]
-    LostData { host: HostAddress, node: NodeName },
+    LostData {
+        /// The host concerned.
+        host: HostAddress,
+        /// The node concerned.
+        node: NodeName,
+    },
+    /// DKC-E0429: Linux limits the path of a Unix socket.
     #[error("{host}: control socket path {path} exceeds {SOCKET_PATH_MAX_BYTES} bytes")]
-    SocketPath { host: HostAddress, path: String },
+    SocketPath {
+        /// The host concerned.
+        host: HostAddress,
+        /// Root, node and socket.
+        path: String,
+    },
+    /// DKC-E0430
     #[error("{host}: port {port} is in use by another program (listening on {by})")]
-    PortTaken { host: HostAddress, node: NodeName, port: u16, by: String },
+    PortTaken {
+        /// The host concerned.
+        host: HostAddress,
+        /// The node that needs the port.
+        node: NodeName,
+        /// The node port, or that of a pair.
+        port: u16,
+        /// `ADDRESS:PORT` of the listener.
+        by: String,
+    },
+    /// DKC-E0431
     #[error("{host}: {} is not installed", node.spoken())]
-    NotInstalled { host: HostAddress, node: NodeName },
+    NotInstalled {
+        /// The host concerned.
+        host: HostAddress,
+        /// The node concerned.
+        node: NodeName,
+    },
+    /// DKC-E0432: a founder would start with other parameters than the inventory's.
     #[error("{host}: the configuration of {} differs from the inventory", node.spoken())]
-    Drift { host: HostAddress, node: NodeName },
+    Drift {
+        /// The host concerned.
+        host: HostAddress,
+        /// The node concerned.
+        node: NodeName,
+    },
+    /// DKC-E0433: the cluster would stop serving running slaves.
     #[error("slave {} still uses {cluster}", ids.join(", "))]
-    SlavesUse { cluster: ClusterName, ids: Vec<String> },
+    SlavesUse {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// The slaves.
+        ids: Vec<String>,
+    },
+    /// DKC-E0438: `destroy cluster` without `--with-slaves`.
     #[error("slave {} of {cluster} is still installed", ids.join(", "))]
-    SlavesLeft { cluster: ClusterName, ids: Vec<String> },
+    SlavesLeft {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// The slaves.
+        ids: Vec<String>,
+    },
+    /// DKC-E0434: too many servers down at once, by the inventory.
     #[error("{cluster} would lose its quorum: {down} of {servers} servers down, it tolerates {tolerates}")]
-    Quorum { cluster: ClusterName, down: usize, servers: usize, tolerates: usize },
+    Quorum {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// Down after the plan.
+        down: usize,
+        /// Members.
+        servers: usize,
+        /// Failures that keep a quorum.
+        tolerates: usize,
+    },
+    /// DKC-E0435: founding needs all founders at once.
     #[error("founding {cluster} requires all its founders; not included: {}", missing.join(", "))]
-    FoundersMissing { cluster: ClusterName, missing: Vec<String> },
+    FoundersMissing {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// Their numbers.
+        missing: Vec<String>,
+    },
+    /// DKC-E0436
     #[error("invalid parameters of {cluster}: {message}")]
-    Parameters { cluster: ClusterName, message: String },
+    Parameters {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// The parameter and the rule.
+        message: String,
+    },
+    /// DKC-E0450
     #[error("cannot issue certificates: the certificate authority of {cluster} is not on this machine")]
-    AuthorityLost { cluster: ClusterName },
+    AuthorityLost {
+        /// The cluster concerned.
+        cluster: ClusterName,
+    },
+    /// DKC-E0437
     #[error("slave {id} has no pair to listen on")]
-    NoPair { id: String },
+    NoPair {
+        /// The slave.
+        id: String,
+    },
+    /// DKC-E0440: members change only in a cluster that answers.
     #[error("the ring of {cluster} is unreachable: {why}")]
-    RingSilent { cluster: ClusterName, why: String },
+    RingSilent {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// What was tried.
+        why: String,
+    },
+    /// DKC-E0441: a group has no leader, or a member has not joined.
     #[error("{cluster} does not serve all data: {why}")]
-    NotServing { cluster: ClusterName, why: String },
+    NotServing {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// Which.
+        why: String,
+    },
+    /// DKC-E0442: too many replicas down at once, by the ring map.
     #[error("{cluster} would lose its quorum: {} would have too few running replicas", tablets(*count))]
-    RingQuorum { cluster: ClusterName, count: usize },
+    RingQuorum {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// Tablets concerned.
+        count: usize,
+    },
+    /// DKC-E0443: a failure during the move could stop the cluster.
     #[error("No.{} of {cluster} is down; {cluster} would tolerate {} while data moves", down.join(", "), failures(*tolerates))]
-    Degraded { cluster: ClusterName, down: Vec<String>, tolerates: usize },
+    Degraded {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// Numbers of members that are down.
+        down: Vec<String>,
+        /// Further failures until the move is done.
+        tolerates: usize,
+    },
+    /// DKC-E0444
     #[error("{cluster} would be left without a server")]
-    LastServer { cluster: ClusterName },
+    LastServer {
+        /// The cluster concerned.
+        cluster: ClusterName,
+    },
+    /// DKC-E0445
     #[error("{cluster} is already merging: {state}")]
-    Merging { cluster: ClusterName, state: String },
+    Merging {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// Its moves and their states.
+        state: String,
+    },
+    /// DKC-E0446: a replacement at the address of the server it replaces.
     #[error("{address} is the address of No.{number}, the server to replace")]
-    OwnAddress { address: NodeAddress, number: MemberNo },
+    OwnAddress {
+        /// The address concerned.
+        address: NodeAddress,
+        /// The server to replace.
+        number: MemberNo,
+    },
+    /// DKC-E0447: the ring would refuse the command in its present state.
     #[error("{why}")]
-    Illegal { cluster: ClusterName, why: String },
+    Illegal {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// The ring's own words.
+        why: String,
+    },
+    /// DKC-E0603: one membership operation at a time.
     #[error("{holder} is running '{what}' on {cluster}")]
-    OperationRuns { cluster: ClusterName, holder: String, what: String },
+    OperationRuns {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// Who holds the lock.
+        holder: String,
+        /// Their command.
+        what: String,
+    },
+    /// DKC-E0601
     #[error("the inventory is at generation {now}, the plan was made at {planned}")]
-    StaleGeneration { planned: Generation, now: Generation },
+    StaleGeneration {
+        /// `Plan::base`
+        planned: Generation,
+        /// On disk.
+        now: Generation,
+    },
+    /// DKC-E0602
     #[error("the ring is at version {now}, the plan was made at {planned}")]
-    StaleRing { planned: u64, now: u64 },
+    StaleRing {
+        /// `Plan::ring_version`
+        planned: u64,
+        /// The newest that any server reports.
+        now: u64,
+    },
 }
 
 fn mebibytes(bytes: u64) -> String {
@@ -97,6 +322,7 @@ fn seconds(offset_ms: i64) -> String {
 }
 
 impl Refusal {
+    /// Decides the exit status.
     pub fn kind(&self) -> ProblemKind {
         use Refusal::*;
         match self {
@@ -108,6 +334,7 @@ impl Refusal {
         }
     }
 
+    /// Stable: `explain CODE` finds it, and it is never reused.
     pub fn code(&self) -> &'static str {
         use Refusal::*;
         match self {
@@ -155,6 +382,7 @@ impl Refusal {
         }
     }
 
+    /// Commands or tasks, one line each.
     pub fn advice(&self) -> Vec<String> {
         use Refusal::*;
         let one = |text: String| vec![text];
@@ -286,6 +514,7 @@ fn silent_advice(host: &HostAddress, kind: Silence) -> Vec<String> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .reasons.iter().map(|r| r.to_string()).collect::<Vec<_>>().join("; "))]
 pub struct Refused {
+    /// Of all hosts, without duplicates; never empty.
     pub reasons: Vec<Refusal>,
     /// Commands that would do part of the request.
     pub instead: Vec<String>,
@@ -322,6 +551,7 @@ impl Refused {
         loud.unwrap_or(&self.reasons[0])
     }
 
+    /// Of the reason that tells the operator most.
     pub fn kind(&self) -> ProblemKind {
         self.leading().kind()
     }

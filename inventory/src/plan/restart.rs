@@ -11,9 +11,12 @@ use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Target};
 use crate::model::{Inventory, NodeName};
 use crate::observed::Observed;
 
+/// `restart`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RestartRequest {
+    /// Id and command line.
     pub operation: Operation,
+    /// Which nodes.
     pub target: Target,
     /// One server at a time; the cluster keeps serving.
     pub rolling: bool,
@@ -21,6 +24,7 @@ pub struct RestartRequest {
     pub allow_no_quorum: bool,
 }
 
+/// Plans stops and starts; refused where a quorum would be lost, unless allowed.
 pub fn restart(
     inventory: &Inventory,
     observed: &Observed,

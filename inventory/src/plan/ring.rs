@@ -12,21 +12,33 @@ use crate::model::{Inventory, node_dir};
 use crate::observed::Observed;
 use crate::ring::RingFacts;
 
+/// A CHMPX word; the operator's `ring WORD`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RingWord {
+    /// `servicein`
     ServiceIn,
+    /// `serviceout`
     ServiceOut,
+    /// `merge`
     Merge,
+    /// `compmerge`
     CompleteMerge,
+    /// `abortmerge`
     AbortMerge,
+    /// `suspendmerge`
     SuspendMerge,
+    /// `nosuspendmerge`
     NoSuspendMerge,
 }
 
+/// `ring WORD`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RingRequest {
+    /// Id and command line.
     pub operation: Operation,
+    /// Whose ring.
     pub cluster: ClusterName,
+    /// What is asked of the ring.
     pub word: RingWord,
     /// The members of SERVICEIN and SERVICEOUT.
     pub numbers: Vec<MemberNo>,
@@ -36,6 +48,7 @@ pub struct RingRequest {
     pub take_over: bool,
 }
 
+/// Plans the word's changes after trying them on the observed ring.
 pub fn ring(inventory: &Inventory, observed: &Observed, request: &RingRequest) -> Result<Plan, Refused> {
     let name = &request.cluster;
     Target::Servers { cluster: name.clone(), numbers: request.numbers.clone() }.nodes(inventory)?;

@@ -10,8 +10,11 @@ use crate::model::{Inventory, NodeName};
 /// The targets of a deploy: the union of these names, or all hosts if all are empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
+    /// All nodes of these clusters.
     pub clusters: Vec<ClusterName>,
+    /// All nodes on hosts of these groups.
     pub groups: Vec<String>,
+    /// All nodes on these hosts.
     pub hosts: Vec<HostAddress>,
 }
 
@@ -19,9 +22,17 @@ pub struct Selection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// The servers of a cluster; all if no numbers are given.
-    Servers { cluster: ClusterName, numbers: Vec<MemberNo> },
+    Servers {
+        /// Must be registered.
+        cluster: ClusterName,
+        /// Empty: all of them.
+        numbers: Vec<MemberNo>,
+    },
     /// These slaves; all if none is given.
-    Slaves { ids: Vec<SlaveId> },
+    Slaves {
+        /// Each must be registered.
+        ids: Vec<SlaveId>,
+    },
 }
 
 impl Selection {
@@ -65,6 +76,7 @@ impl Selection {
 }
 
 impl Target {
+    /// In order and without duplicates; refused if a name is unknown.
     pub fn nodes(&self, inventory: &Inventory) -> Result<Vec<NodeName>, Refused> {
         match self {
             Target::Servers { cluster, numbers } => servers(inventory, cluster, numbers),

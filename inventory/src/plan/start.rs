@@ -15,12 +15,16 @@ use crate::model::{Inventory, NodeName};
 use crate::observed::{NodeView, Observed};
 use crate::render;
 
+/// `start`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StartRequest {
+    /// Id and command line.
     pub operation: Operation,
+    /// Which nodes.
     pub target: Target,
 }
 
+/// Plans to start what does not run, and to found a cluster that has no ring yet.
 pub fn start(inventory: &Inventory, observed: &Observed, request: &StartRequest) -> Result<Plan, Refused> {
     let nodes = request.target.nodes(inventory)?;
     let mut refusals = Vec::new();

@@ -10,9 +10,12 @@ use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Target};
 use crate::model::{Inventory, NodeName};
 use crate::observed::Observed;
 
+/// `stop`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StopRequest {
+    /// Id and command line.
     pub operation: Operation,
+    /// Which nodes.
     pub target: Target,
     /// Skip hosts that do not answer (`--allow-silent`).
     pub allow_silent: bool,
@@ -20,6 +23,7 @@ pub struct StopRequest {
     pub allow_no_quorum: bool,
 }
 
+/// Plans to stop what runs; refused where a quorum would be lost, unless allowed.
 pub fn stop(inventory: &Inventory, observed: &Observed, request: &StopRequest) -> Result<Plan, Refused> {
     let nodes = request.target.nodes(inventory)?;
     let mut refusals = Vec::new();

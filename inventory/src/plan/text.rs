@@ -10,6 +10,7 @@ use crate::observed::ServiceManager;
 use crate::render;
 
 impl Danger {
+    /// For the plan's first line.
     pub fn words(self) -> &'static str {
         match self {
             Danger::Read => "reads only",
@@ -60,6 +61,7 @@ impl Plan {
         self.text_in(Detail::Full)
     }
 
+    /// Header, impact, steps with diffs, and undo.
     pub fn text_in(&self, detail: Detail) -> String {
         if self.is_empty() {
             if self.leaves.is_empty() {
@@ -177,6 +179,7 @@ fn words_of_any(step: &Step) -> String {
 }
 
 impl ServiceManager {
+    /// For steps and `check host`.
     pub fn words(self) -> &'static str {
         match self {
             ServiceManager::SystemdSystem => "systemd",

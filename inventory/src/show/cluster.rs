@@ -7,17 +7,21 @@ use crate::document::Document;
 use crate::edit::{EditError, unknown_cluster};
 use crate::model::{Cluster, Inventory, Server};
 
+/// All given fields must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClusterFilter {
+    /// Must be registered.
     pub name: Option<ClusterName>,
     /// Clusters with a server on this host.
     pub host: Option<HostAddress>,
 }
 
+/// Names only, in order.
 pub fn list_clusters(inventory: &Inventory, filter: &ClusterFilter) -> Result<Vec<String>, EditError> {
     Ok(select(inventory, filter)?.into_iter().map(|(name, _)| name.to_string()).collect())
 }
 
+/// Servers as rows, one document for each cluster.
 pub fn show_clusters(inventory: &Inventory, filter: &ClusterFilter) -> Result<Shown, EditError> {
     let mut shown = Shown::new(&["CLUSTER", "No.", "ADDRESS", "REPLICAS", "TABLETS", "DEPLOYED"]);
     for (name, cluster) in select(inventory, filter)? {

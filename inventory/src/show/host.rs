@@ -10,16 +10,22 @@ use crate::model::{DEFAULT_SSH_PORT, Host, Inventory};
 /// All given fields must match; names must be registered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HostFilter {
+    /// Empty: all of them.
     pub hosts: Vec<HostAddress>,
+    /// SSH login.
     pub user: Option<String>,
+    /// SSH port.
     pub port: Option<u16>,
+    /// A host must be in all of them.
     pub group: Vec<String>,
 }
 
+/// Addresses only, in order.
 pub fn list_hosts(inventory: &Inventory, filter: &HostFilter) -> Result<Vec<String>, EditError> {
     Ok(select(inventory, filter)?.into_iter().map(|(address, _)| address.to_string()).collect())
 }
 
+/// One row and one document for each host.
 pub fn show_hosts(inventory: &Inventory, filter: &HostFilter) -> Result<Shown, EditError> {
     let mut shown = Shown::new(&["HOST", "USER", "PORT", "GROUP", "ZONE", "KEY", "NODES"]);
     for (address, host) in select(inventory, filter)? {

@@ -14,8 +14,11 @@ use crate::document::Document;
 /// The result of `show`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shown {
+    /// One for each thing that was found, for YAML and JSON.
     pub documents: Vec<Document>,
+    /// Column titles of `rows`.
     pub header: Vec<&'static str>,
+    /// As wide as `header`.
     pub rows: Vec<Vec<String>>,
 }
 

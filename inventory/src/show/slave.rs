@@ -11,26 +11,36 @@ use crate::edit::{EditError, unknown_cluster, unknown_slave};
 use crate::model::{Inventory, Slave, this_machine};
 use crate::protocol::protocol_word;
 
+/// All given fields must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SlaveFilter {
+    /// Must be registered.
     pub id: Option<SlaveId>,
+    /// Must be registered.
     pub cluster: Option<ClusterName>,
+    /// Must be registered.
     pub host: Option<HostAddress>,
     /// Slaves with a pair in this namespace.
     pub namespace: Option<Namespace>,
 }
 
+/// All given fields must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PairFilter {
+    /// Must be registered.
     pub id: Option<SlaveId>,
+    /// The whole address, as registered.
     pub listen: Option<String>,
+    /// The pair's namespace.
     pub namespace: Option<Namespace>,
 }
 
+/// Ids only, in order.
 pub fn list_slaves(inventory: &Inventory, filter: &SlaveFilter) -> Result<Vec<String>, EditError> {
     Ok(select(inventory, filter)?.into_iter().map(|(id, _)| id.to_string()).collect())
 }
 
+/// One row and one document for each slave.
 pub fn show_slaves(inventory: &Inventory, filter: &SlaveFilter) -> Result<Shown, EditError> {
     let mut shown = Shown::new(&["ID", "CLUSTER", "HOST", "PAIRS", "DEPLOYED"]);
     for (id, slave) in select(inventory, filter)? {
@@ -55,6 +65,7 @@ pub fn list_pairs(inventory: &Inventory, filter: &PairFilter) -> Result<Vec<Stri
         .collect())
 }
 
+/// One row and one document for each pair.
 pub fn show_pairs(inventory: &Inventory, filter: &PairFilter) -> Result<Shown, EditError> {
     let mut shown = Shown::new(&["SLAVE", "LISTEN", "PROTOCOL", "NAMESPACE"]);
     for (id, pair) in select_pairs(inventory, filter)? {

@@ -30,12 +30,15 @@ const NAMESPACE_SCHEME: &str = "dkc-namespace:";
 /// What the holder of a certificate is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Holder {
+    /// Connects to servers and accepts connections.
     Server,
+    /// Connects to servers only; bound to namespaces.
     Slave,
     /// A server in its capacity to sign: not one that anybody connects as.
     Issuer,
 }
 impl Holder {
+    /// As `Display` writes it; `None` for words of later releases.
     pub fn from_word(word: &str) -> Option<Holder> {
         match word {
             "server" => Some(Holder::Server),
@@ -94,14 +97,18 @@ pub fn namespaces_of_uris<'a>(
 /// From when until when a certificate is good, in seconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
+    /// Included.
     pub from_s: i64,
+    /// Included.
     pub until_s: i64,
 }
 impl Validity {
+    /// From `CLOCK_TOLERANCE_S` ago, for so many days from now.
     pub fn days(now_s: i64, days: i64) -> Validity {
         Validity { from_s: now_s - CLOCK_TOLERANCE_S, until_s: now_s + days * DAY_S }
     }
 
+    /// From beginning to end; 0 if the end comes first.
     pub fn lifetime_s(&self) -> i64 {
         self.until_s.saturating_sub(self.from_s).max(0)
     }

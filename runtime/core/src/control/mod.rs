@@ -176,6 +176,7 @@ pub struct CertificateStatus {
     pub issuer: Option<NodeUuid>,
     /// Seconds since the Unix epoch.
     pub from_s: i64,
+    /// Seconds since the Unix epoch.
     pub until_s: i64,
     /// What a slave may use; empty for servers.
     pub namespaces: Vec<Namespace>,

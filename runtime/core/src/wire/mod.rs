@@ -131,6 +131,7 @@ pub enum Refusal {
 pub enum Certified {
     /// The certificate and its issuer's, in PEM.
     Chain(String),
+    /// Why it is not signed, for people.
     Refused(String),
 }
 
