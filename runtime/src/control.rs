@@ -66,7 +66,7 @@ pub async fn serve(listener: UnixListener, handler: Arc<dyn Handler>) {
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "control socket: accept failed");
+                tracing::warn!(%error, "control socket accept failed");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -50,7 +50,7 @@ fn end(status: i32, words: &str) -> ! {
 /// with its host, before it hears so once more, would take the port from the node that has its place.
 pub fn removed(by: &dyn Display) -> ! {
     if let Some(Err(error)) = NODE.get().map(|node| mark_removed(&node.directory, by)) {
-        tracing::warn!(%error, "that this node was removed cannot be written down");
+        tracing::warn!(%error, "removal mark not written");
     }
     end(
         EXIT_CONFIG,

@@ -15,7 +15,7 @@ pub const WATCHDOG: NotifyState<'_> = NotifyState::Watchdog;
 /// Sends one state. A failure is only logged: the daemon works whether or not somebody watches it.
 pub fn notify(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(std::slice::from_ref(&state)) {
-        tracing::warn!(%error, %state, "systemd could not be notified");
+        tracing::warn!(%error, %state, "systemd not notified");
     }
 }
 

@@ -45,7 +45,7 @@ impl Certificates {
     pub fn reload(&self) -> Result<bool, TlsError> {
         let is_changed = self.tls.reload_if_changed()?;
         if is_changed {
-            tracing::info!("certificates were replaced; new connections use the new ones");
+            tracing::info!("certificates reloaded");
         }
         Ok(is_changed)
     }
@@ -68,11 +68,11 @@ impl Certificates {
     pub fn certify(&self, peer: &Peer, request: &[u8]) -> Certified {
         match self.sign_for_slave(peer, request) {
             Ok(chain) => {
-                tracing::info!(%peer, "renewed the certificate of a slave");
+                tracing::info!(%peer, "slave certificate renewed");
                 Certified::Chain(chain)
             }
             Err(error) => {
-                tracing::warn!(%peer, %error, "the certificate of a slave was not renewed");
+                tracing::warn!(%peer, %error, "slave certificate not renewed");
                 Certified::Refused(error.to_string())
             }
         }
@@ -102,7 +102,7 @@ impl Certificates {
                 Ok(_) => file_trouble.clear(),
                 Err(error) if error.to_string() != file_trouble => {
                     file_trouble = error.to_string();
-                    tracing::warn!(%error, "changed certificates cannot be used; the old ones stay in use");
+                    tracing::warn!(%error, "certificates not reloaded; keeping the ones in use");
                 }
                 Err(_) => {}
             }
@@ -124,7 +124,7 @@ impl Certificates {
         if let Some(error) = &trouble
             && *known != trouble
         {
-            tracing::warn!(error, "this node's certificate was not renewed; it is tried again");
+            tracing::warn!(error, "certificate not renewed; will retry");
         }
         *known = trouble;
     }

@@ -101,11 +101,7 @@ impl Certificates {
         durable_file::replace(&path, text.as_bytes(), PRIVATE_MODE)
             .map_err(|source| CertificateError::File { path, source })?;
         self.tls.reload_if_changed()?;
-        tracing::info!(
-            serial = renewed.serial,
-            until_s = renewed.validity.until_s,
-            "renewed this node's certificate"
-        );
+        tracing::info!(serial = renewed.serial, until_s = renewed.validity.until_s, "certificate renewed");
         // Of an earlier release. It may not be there.
         let _ = std::fs::remove_file(self.directory.join(layout::TLS_KEY));
         Ok(())

@@ -93,7 +93,7 @@ impl Disk {
     pub fn look(&self) {
         match self.free_bytes() {
             Ok(free_bytes) => self.take_free_bytes(free_bytes),
-            Err(error) => tracing::warn!(%error, "the free space of the disk is not known"),
+            Err(error) => tracing::warn!(%error, "free disk space unknown"),
         }
     }
 
@@ -102,12 +102,10 @@ impl Disk {
         let is_short = is_short(was_short, free_bytes);
         self.is_short.store(is_short, Ordering::Relaxed);
         match (was_short, is_short) {
-            (false, true) => tracing::error!(
-                free_bytes,
-                reserve_bytes = RESERVE_BYTES,
-                "short of disk space: takes no writes"
-            ),
-            (true, false) => tracing::info!(free_bytes, "there is disk space again: takes writes"),
+            (false, true) => {
+                tracing::error!(free_bytes, reserve_bytes = RESERVE_BYTES, "disk almost full: writes refused")
+            }
+            (true, false) => tracing::info!(free_bytes, "disk space available: writes accepted"),
             _ => {}
         }
     }

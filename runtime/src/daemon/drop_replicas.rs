@@ -30,11 +30,11 @@ pub async fn drop_replicas(replicas: &Replicas, meta: &MetaGroup, state: &MetaSt
         match meta.propose(&leave, REPORT_TIMEOUT).await {
             Ok(MetaReply::Done) => {}
             Ok(reply) => {
-                tracing::info!(tablet = %place.tablet, ?reply, "the replica stays");
+                tracing::info!(tablet = %place.tablet, ?reply, "replica kept");
                 continue;
             }
             Err(error) => {
-                tracing::debug!(tablet = %place.tablet, ?error, "not dropped yet");
+                tracing::debug!(tablet = %place.tablet, ?error, "replica not dropped; will retry");
                 return;
             }
         }
@@ -54,7 +54,7 @@ async fn report_dropped(replicas: &Replicas, meta: &MetaGroup, state: &MetaState
         let (tablet, node, since) = (leaving.tablet, leaving.node, leaving.since);
         let dropped = MetaCommand::ReplicaDropped { tablet, node, since };
         if let Err(error) = meta.propose(&dropped, REPORT_TIMEOUT).await {
-            tracing::debug!(%tablet, ?error, "the report will be repeated");
+            tracing::debug!(%tablet, ?error, "drop not reported; will retry");
             return;
         }
     }

@@ -83,7 +83,7 @@ impl MetaFollower {
         if self.ring.is_older_than(ring) {
             self.transport.set_targets(targets(self.local.config(), Some(ring), self.local.id()));
             self.ring.replace(ring);
-            tracing::info!(version = %ring.version, nodes = ring.nodes.len(), tablets = ring.tablets.len(), "ring map");
+            tracing::info!(version = %ring.version, nodes = ring.nodes.len(), tablets = ring.tablets.len(), "new ring map");
         }
         let wanted = |place: &&TabletPlace| place.replicas().any(|node| node == self.local.id());
         let wanted: BTreeSet<TabletId> =
@@ -109,13 +109,13 @@ impl MetaFollower {
             }
             let Some(group) = self.replicas.get(tablet.group()) else { continue };
             if let Err(error) = group.initialise(&place.voters).await {
-                tracing::warn!(%tablet, %error, "tablet not begun");
+                tracing::warn!(%tablet, %error, "tablet not initialised; will retry");
                 continue;
             }
             if group.leader().is_some() {
                 let report = MetaCommand::TabletFounded { tablet };
                 if let Err(error) = self.meta.propose(&report, REPORT_TIMEOUT).await {
-                    tracing::debug!(%tablet, ?error, "report to the meta group will be repeated");
+                    tracing::debug!(%tablet, ?error, "tablet not reported as founded; will retry");
                     return;
                 }
             }

@@ -115,7 +115,7 @@ impl Founding {
                 .await
             {
                 Ok(_) => return,
-                Err(error) => tracing::info!(%voter, %error, "founder not reached"),
+                Err(error) => tracing::info!(%voter, %error, "founder unreachable"),
             }
         }
     }

@@ -144,7 +144,7 @@ impl Hibernator {
             let is_abandoned =
                 keeper.is_some_and(|keeper| self.beats.is_missed(keeper, Instant::now(), timeout));
             if is_abandoned {
-                tracing::info!(group = %group.id, "no beat of the leader: the group wakes up");
+                tracing::info!(group = %group.id, "group woken: heartbeat missed");
                 group.hibernation.wake();
             }
         }
@@ -197,7 +197,7 @@ impl Hibernator {
         let others = group.membership().nodes.into_iter().filter(|node| *node != self.local.id());
         let agreed = futures::future::join_all(others.map(ask)).await;
         match agreed.into_iter().all(|is_agreed| is_agreed) {
-            true => tracing::debug!(group = %group.id, "hibernates"),
+            true => tracing::debug!(group = %group.id, "group hibernates"),
             false => group.hibernation.wake(),
         }
     }

@@ -88,7 +88,7 @@ impl Leadership {
                     },
                 );
             if let Some((group, to)) = next {
-                tracing::info!(group = %group.id, %to, "handing leadership to the preferred node");
+                tracing::info!(group = %group.id, %to, "transferring leadership to the preferred leader");
                 group.transfer_leader(to).await;
                 skip.insert(group.id, LOOKS_TO_SKIP);
             }
@@ -135,11 +135,11 @@ impl Leadership {
         loop {
             led.retain(|group| group.leader().is_none_or(|leader| leader == self.node));
             if led.is_empty() {
-                tracing::info!("leads nothing any more");
+                tracing::info!("all leadership transferred");
                 return;
             }
             if Instant::now() >= until || led.iter().all(|group| !self.may_have_successor(group)) {
-                tracing::warn!(groups = led.len(), "nobody could take over the leadership of some groups");
+                tracing::warn!(groups = led.len(), "leadership not transferred in time");
                 return;
             }
             self.offer().await;

@@ -135,7 +135,7 @@ impl MergeDriver {
             }
         };
         if let Err(why) = tokio::time::timeout(STEP_MAX, doing).await.unwrap_or(Err(NotYet::Slow)) {
-            tracing::debug!(?step, %why, "not done yet");
+            tracing::debug!(?step, %why, "merge step failed; will retry");
         }
     }
 
@@ -175,7 +175,7 @@ impl MergeDriver {
             return Ok(group.remove_learners(&stale, &members).await?);
         }
         group.add_learners(learners, &members).await?;
-        tracing::info!(%tablet, ?learners, "new replicas follow");
+        tracing::info!(%tablet, ?learners, "learners added");
         self.report(&MetaCommand::MoveStarted { merge, tablet }).await
     }
 
@@ -190,7 +190,7 @@ impl MergeDriver {
         if let Some(behind) = behind(&group, learners).first() {
             return Err(NotYet::Behind(*behind));
         }
-        tracing::info!(%tablet, ?learners, "new replicas have caught up");
+        tracing::info!(%tablet, ?learners, "learners caught up");
         self.report(&MetaCommand::CaughtUp { merge, tablet }).await
     }
 
@@ -246,7 +246,7 @@ impl MergeDriver {
             }
             self.report(&MetaCommand::ConfirmMove { merge, tablet }).await?;
             group.change_voters(voters, &members).await?;
-            tracing::info!(%tablet, ?voters, "new voters");
+            tracing::info!(%tablet, ?voters, "voters changed");
         }
         self.report(&MetaCommand::MoveDone { merge, tablet }).await
     }
@@ -270,8 +270,8 @@ impl MergeDriver {
                 continue;
             }
             match group.remove_learners(&strangers, &members).await {
-                Ok(()) => tracing::info!(tablet = %place.tablet, ?strangers, "follow no more"),
-                Err(error) => tracing::debug!(%error, "strangers stay for now"),
+                Ok(()) => tracing::info!(tablet = %place.tablet, learners = ?strangers, "learners removed"),
+                Err(error) => tracing::debug!(%error, "learners not removed; will retry"),
             }
         }
     }

@@ -142,7 +142,7 @@ impl MetaGroup {
         let result = match MetaCommand::decode(body) {
             Ok(command) => self.propose_here(&command, FORWARDED_TIMEOUT).await,
             Err(error) => {
-                tracing::warn!(%error, "a meta command cannot be read");
+                tracing::warn!(%error, "invalid meta command");
                 Err(NotProposed::Unknown)
             }
         };

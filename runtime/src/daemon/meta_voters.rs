@@ -28,7 +28,7 @@ pub async fn keep_meta_members(meta: &MetaGroup, leadership: &Leadership, state:
         return;
     }
     if let Err(error) = try_keep_meta_members(meta, ring).await {
-        tracing::debug!(%error, "the members of the meta group stay as they are for now");
+        tracing::debug!(%error, "meta group membership not changed; will retry");
     }
 }
 
@@ -40,21 +40,21 @@ async fn try_keep_meta_members(meta: &MetaGroup, ring: &RingMap) -> Result<(), G
         ring.nodes.iter().map(|node| node.node_id).filter(|node| !members.nodes.contains(node)).collect();
     if !new.is_empty() {
         group.add_learners(&new, &members).await?;
-        tracing::info!(nodes = ?new, "follow the meta group now");
+        tracing::info!(nodes = ?new, "meta group learners added");
         return Ok(());
     }
     let wanted = next_voters_of_meta(ring.nodes.iter().filter(|node| may_vote(node)), &members.voters);
     let is_changed = members.is_joint || members.voters != wanted.iter().copied().collect();
     if is_changed && !wanted.is_empty() && can_begin_to_vote(meta, &wanted, &members.voters) {
         group.change_voters(&wanted, &members).await?;
-        tracing::info!(voters = ?wanted, "new voters of the meta group");
+        tracing::info!(voters = ?wanted, "meta group voters changed");
         return Ok(());
     }
     let gone: Vec<NodeId> =
         members.nodes.difference(&members.voters).copied().filter(|node| !is_registered(node)).collect();
     if !gone.is_empty() {
         group.remove_learners(&gone, &members).await?;
-        tracing::info!(nodes = ?gone, "follow the meta group no more");
+        tracing::info!(nodes = ?gone, "meta group learners removed");
     }
     Ok(())
 }

@@ -35,10 +35,10 @@ impl PeerControl {
         }
         if body == BEGIN_META {
             if let Err(error) = self.founding.begin_meta_if_voter().await {
-                tracing::warn!(%error, "asked to begin the meta group");
+                tracing::warn!(%error, "founding the meta group failed");
             }
         } else if !self.liveness.hear_declined(body) {
-            tracing::debug!("a peer sent a control message that this release does not know");
+            tracing::debug!("unknown control message ignored");
         }
         Bytes::from_static(DONE)
     }

@@ -35,7 +35,9 @@ impl Persister {
             match crate::task::spawn_blocking(move || disk.persist()).await {
                 Ok(Ok(())) => self.purge().await,
                 // The log keeps what is not durable in the state store, and nothing is purged meanwhile.
-                Ok(Err(error)) if error.is_disk_full() => tracing::debug!(%error, "not persisted"),
+                Ok(Err(error)) if error.is_disk_full() => {
+                    tracing::debug!(%error, "persist failed: disk full")
+                }
                 Ok(Err(error)) => fatal::disk(&error),
                 // The runtime is being shut down.
                 Err(_) => return,

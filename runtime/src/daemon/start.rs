@@ -150,7 +150,7 @@ async fn watch_signals(stop: watch::Sender<bool>) {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
-        tracing::error!("signals cannot be received; only the control socket can stop this node");
+        tracing::error!("signal handlers not installed; stop this node through its control socket");
         return;
     };
     tokio::select! {
@@ -236,7 +236,7 @@ async fn close(server: Arc<Server>, mut tasks: JoinSet<()>, socket: &Path) -> Re
     tasks.shutdown().await;
     server.close().await.map_err(DiskError::from)?;
     if let Err(error) = std::fs::remove_file(socket) {
-        tracing::warn!(%error, "the control socket stays behind");
+        tracing::warn!(%error, "control socket not removed");
     }
     tracing::info!("stopped");
     Ok(())

@@ -183,10 +183,7 @@ fn read_segment(file: &SegmentFile, replays: &mut Replays, is_newest: bool) -> R
         }
         Ending::Open { at, has_leftovers } => {
             if has_leftovers {
-                tracing::warn!(
-                    "{}: the last round, from byte {at} on, was cut off; it was never acknowledged",
-                    file.path.display()
-                );
+                tracing::warn!(path = %file.path.display(), offset = at, "torn last round discarded; it was not acknowledged");
                 file.clear_from(at).map_err(LogError::io("clear the torn end of", &file.path))?;
             }
             Ok(Some(at))

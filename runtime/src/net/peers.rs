@@ -226,7 +226,7 @@ impl Link {
             }
             Err(error) => {
                 if inner.failures == 0 {
-                    tracing::warn!(server = %self.target.address, %error, "cannot connect; will try again");
+                    tracing::warn!(server = %self.target.address, %error, "connect failed; will retry");
                 }
                 inner.failures = inner.failures.saturating_add(1);
                 let pause = BACKOFF_MIN.saturating_mul(1 << (inner.failures - 1).min(10)).min(BACKOFF_MAX);

@@ -319,7 +319,7 @@ impl Group {
     pub async fn transfer_leader(&self, to: NodeId) {
         self.hibernation.touch();
         if let Err(error) = self.raft.trigger().transfer_leader(to.0).await {
-            tracing::warn!(group = %self.id, %to, %error, "leadership was not handed over");
+            tracing::warn!(group = %self.id, %to, %error, "leadership transfer failed");
         }
     }
 }

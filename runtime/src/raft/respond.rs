@@ -54,7 +54,7 @@ impl Respond {
                 let answer = if is_large && !sender.has_room_for_large() { Answer::Unknown } else { answer };
                 let sent = sender.send_with(Kind::Answer, id, group, |out| answer.encode(out));
                 if let Err(error) = sent {
-                    tracing::debug!(%error, "an answer could not be sent");
+                    tracing::debug!(%error, "reply not sent");
                 }
             }
             Some(Destination::Task(sender)) => {

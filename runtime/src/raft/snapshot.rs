@@ -127,7 +127,7 @@ pub async fn send(
     let Data::Outgoing(state, bytes) = snapshot.snapshot.0 else {
         panic!("only the state of this node can be sent")
     };
-    tracing::info!(%group, upto = ?snapshot.meta.last_log_id, "sending a snapshot");
+    tracing::info!(%group, upto = ?snapshot.meta.last_log_id, "sending snapshot");
     let mut head = vec![step::HEAD];
     head.extend_from_slice(&codec::encode_snapshot_head(&vote, &snapshot.meta));
     if let Some(vote) = ask(client, group, head.into(), CHUNK_MAX).await? {

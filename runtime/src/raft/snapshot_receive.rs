@@ -40,7 +40,7 @@ pub async fn receive(mut connection: Connection, group_of: impl Fn(GroupId) -> O
                 Ok(None) => vec![answer::GO_ON],
                 Ok(Some(vote)) => [&[answer::VOTE], &codec::encode_vote(&vote)[..]].concat(),
                 Err(why) => {
-                    tracing::warn!(%group, peer = %connection.peer, %why, "a snapshot was not received");
+                    tracing::warn!(%group, peer = %connection.peer, %why, "snapshot not received");
                     unfinished.remove(&group);
                     [&[answer::FAILED], why.as_bytes()].concat()
                 }
@@ -67,7 +67,7 @@ async fn take_step(
             let group = group_of(id).ok_or("that group is not open here")?;
             let (vote, meta) = codec::decode_snapshot_head(body).map_err(|error| error.to_string())?;
             let install = group.machine.begin_install().map_err(|error| error.to_string())?;
-            tracing::info!(group = %id, upto = ?meta.last_log_id, "receiving a snapshot");
+            tracing::info!(group = %id, upto = ?meta.last_log_id, "receiving snapshot");
             unfinished.insert(id, Incoming { group, vote, meta, install: Box::new(install), chunks: 0 });
             Ok(None)
         }

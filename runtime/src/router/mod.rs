@@ -311,14 +311,14 @@ impl Shared {
 
     fn set_ring(&self, ring: RingMap) -> bool {
         if ring.cluster != self.cluster || ring.tablets.is_empty() {
-            tracing::warn!(cluster = %ring.cluster, "a ring map of another cluster was offered; ignored");
+            tracing::warn!(cluster = %ring.cluster, "ring map of another cluster ignored");
             return false;
         }
         let mut tablets = self.tablets.lock().expect("lock is never poisoned: panic aborts");
         if ring.version.0 <= self.ring_version.load(Ordering::Relaxed) {
             return false;
         }
-        tracing::info!(version = ring.version.0, servers = ring.nodes.len(), "ring map");
+        tracing::info!(version = ring.version.0, servers = ring.nodes.len(), "new ring map");
         let ring = Arc::new(ring);
         let view = View::new(ring.clone(), &self.peers, &mut tablets);
         if self.is_following {

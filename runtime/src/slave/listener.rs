@@ -63,7 +63,7 @@ impl<P: Protocol> Listener<P> {
                         self.service.timeouts.watch(noted, task);
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "cannot accept a client connection");
+                        tracing::warn!(%error, "client accept failed");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },

@@ -174,7 +174,7 @@ pub async fn run(
     for endpoint in endpoints {
         tasks.spawn((endpoint.run)(stop.clone()));
     }
-    tracing::info!(id = %slave.role.id, pairs = slave.role.pairs.len(), "slave serves");
+    tracing::info!(id = %slave.role.id, pairs = slave.role.pairs.len(), "serving");
     started();
     // An error means that the sender is gone: stop.
     let _ = stop.wait_for(|stop| *stop).await;

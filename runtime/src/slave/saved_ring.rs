@@ -61,11 +61,7 @@ fn read<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Optio
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => Err(error.to_string()),
     };
-    parsed
-        .inspect_err(
-            |why| tracing::warn!(path = %path.display(), why, "not usable; using the configuration instead"),
-        )
-        .ok()
+    parsed.inspect_err(|why| tracing::warn!(path = %path.display(), why, "saved ring map ignored")).ok()
 }
 
 /// Saves every new ring map, for as long as it is polled.
@@ -80,7 +76,7 @@ pub(super) async fn keep(slave: Arc<Slave>) {
             let data = slave.directory.join(layout::DATA_DIR);
             let saved = tokio::task::spawn_blocking(move || save(&data, &newest)).await;
             if let Ok(Err(error)) = saved {
-                tracing::warn!(%error, "cannot save the ring map; the next start uses the configuration");
+                tracing::warn!(%error, "ring map not saved");
             }
         }
         if ring.changed().await.is_err() {

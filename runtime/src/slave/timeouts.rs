@@ -128,7 +128,7 @@ impl Timeouts {
             let (waiting, since) = noted.get();
             if is_open && limits.is_over(waiting, now.saturating_sub(since), is_short) {
                 add(&self.traffic.counters.timed_out_connections, 1);
-                tracing::debug!(waiting, "closed a client connection: timeout");
+                tracing::debug!(waiting, "client connection timed out");
                 task.abort();
             }
             is_open

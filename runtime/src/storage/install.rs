@@ -124,7 +124,7 @@ impl Shared {
     pub(super) fn remove_keyspace(&self, keyspace: Keyspace) {
         let name = keyspace.name().to_string();
         if let Err(error) = self.database.delete_keyspace(keyspace) {
-            tracing::warn!("cannot remove keyspace {name} yet, it goes at the next start: {error}");
+            tracing::warn!(keyspace = %name, %error, "keyspace not removed; the next start removes it");
         }
     }
 }

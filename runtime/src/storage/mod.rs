@@ -106,7 +106,7 @@ impl Storage {
         match storage.persist() {
             // What the catalog says stays true: it names the least that must be there.
             Err(error) if error.is_disk_full() => {
-                tracing::warn!(%error, "the state store was opened on a full disk")
+                tracing::warn!(%error, "state store opened on a full disk")
             }
             other => other?,
         }
@@ -269,7 +269,7 @@ impl Shared {
         let named: Vec<String> = catalog.groups.iter().map(named).collect();
         for name in self.database.list_keyspace_names() {
             if !named.iter().any(|named| **named == *name) {
-                tracing::info!("removing keyspace {name}, which was never finished or is given up");
+                tracing::info!(keyspace = %name, "removing orphaned keyspace");
                 let keyspace = self.open_keyspace(&name)?;
                 self.database.delete_keyspace(keyspace).map_err(StorageError::engine("remove a keyspace"))?;
             }

@@ -95,7 +95,7 @@ fn take_batch(
             Kind::Certify => certify(port, frame, connection),
             Kind::RingWatch => begin(work, ring_watch(port.clone(), frame, connection.sender.clone())),
             _ if connection.alpn != Alpn::Peer => {
-                tracing::warn!(peer = %connection.peer, kind = ?frame.kind, "only servers may send this");
+                tracing::warn!(peer = %connection.peer, kind = ?frame.kind, "frame refused: peer is not a server");
                 connection.sender.close("only servers may send this kind of frame");
                 return;
             }
@@ -104,7 +104,7 @@ fn take_batch(
             }
             Kind::MetaPropose => begin(work, meta_propose(port.clone(), frame, connection.sender.clone())),
             Kind::PeerControl => begin(work, peer_control(port.clone(), frame, connection.sender.clone())),
-            kind => tracing::debug!(?kind, "a frame that no server expects"),
+            kind => tracing::debug!(?kind, "unexpected frame ignored"),
         }
     }
     for (group, reads) in reads.into_values() {
@@ -124,7 +124,7 @@ fn begin(work: &mut FuturesUnordered<Work>, future: impl Future<Output = ()> + S
 
 fn send(sender: &Sender, kind: Kind, frame_id: u64, group: GroupId, body: &[u8]) {
     if let Err(error) = sender.send(kind, frame_id, group, body) {
-        tracing::debug!(%error, ?kind, "an answer could not be sent");
+        tracing::debug!(%error, ?kind, "reply not sent");
     }
 }
 
@@ -146,7 +146,7 @@ async fn raft(port: Arc<NodePort>, frame: Frame, sender: Sender) {
         // Said once when it began; the sender's own time limit tells it.
         Err(receive::ReceiveError::ShortOfSpace | receive::ReceiveError::Hibernated) => {}
         Err(error) => {
-            tracing::warn!(group = %frame.group, kind = ?frame.kind, %error, "message not answered")
+            tracing::warn!(group = %frame.group, kind = ?frame.kind, %error, "request failed")
         }
     }
 }

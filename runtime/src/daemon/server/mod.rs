@@ -183,7 +183,7 @@ impl Server {
         let groups = self.replicas.all();
         let closing = futures::future::join_all(groups.iter().map(|group| group.close()));
         if tokio::time::timeout(CLOSE_MAX, closing).await.is_err() {
-            tracing::warn!("some groups did not stop in time");
+            tracing::warn!("groups did not stop in time");
         }
         let disk = self.disk.clone();
         let flushing = crate::task::spawn_blocking(move || disk.close());

@@ -93,9 +93,7 @@ impl Protocol for Memcache {
             }
             Found::Close => Parsed::Close,
             Found::Foreign(what) => {
-                tracing::warn!(
-                    "closed a connection that speaks {what} on a port for memcached's text protocol"
-                );
+                tracing::warn!(protocol = %what, "client connection closed: not memcached's text protocol");
                 Parsed::Close
             }
         }

@@ -122,7 +122,7 @@ impl Protocol for Resp {
                 error(why)
             }
             resp::Parsed::Foreign => {
-                tracing::warn!("closed a connection that speaks HTTP on a port for RESP");
+                tracing::warn!(protocol = "HTTP", "client connection closed: not RESP");
                 Parsed::Close
             }
         }
