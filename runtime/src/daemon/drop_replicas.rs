@@ -1,8 +1,8 @@
 //! Giving up replicas: when the ring map lists this node for a tablet no more, its group is closed, its state and its
-//! log are dropped, and the meta group is told. A crash between two of these steps is made good at the next look.
+//! log are dropped, and the meta group is notified. After a crash between two of these steps the next round repeats them.
 //!
-//! *Invariant (M6):* nothing is dropped before the meta group has confirmed that nobody counts on the replica, and
-//! none comes back to this node before the meta group has heard that the old one is gone.
+//! *Invariant (M6):* nothing is dropped before the meta group has confirmed that the replica is no longer needed, and
+//! this node gets none again before the meta group has recorded that the old one is dropped.
 
 use std::time::Duration;
 

@@ -27,11 +27,11 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The epoch of a tablet whose voters are those of the founding. Only such a tablet may be begun.
 const FIRST_EPOCH: u32 = 1;
 
-/// Everybody this node may speak to: the configured founders, and whoever the ring map knows. The map wins.
+/// Every node this one may connect to: the configured founders and the members of the ring map. The map wins.
 pub fn targets(config: &NodeConfig, ring: Option<&RingMap>, own: NodeId) -> BTreeMap<NodeId, Target> {
     let configured = config.servers.iter().map(|s| (s.node_id, s.node_uuid, &s.address));
     let known = ring.into_iter().flat_map(|ring| ring.nodes.iter().map(|n| (n.node_id, n.uuid, &n.address)));
-    // Once there is a map, founders that have left are not spoken to any more.
+    // Once there is a map, founders that have left are not contacted any more.
     let configured = configured.filter(|_| ring.is_none());
     configured
         .chain(known)

@@ -1,8 +1,8 @@
-//! Which groups of this node hibernate (`raft::hibernate`): the leader puts those to rest that nobody has used for a
-//! while, with the consent of every member; one beat to each peer stands for the heartbeats of all of them.
+//! Which groups of this node hibernate (`raft::hibernate`): the leader hibernates those that have been idle for a
+//! while, with the consent of every member; one beat to each peer replaces the heartbeats of all of them.
 //!
 //! *Invariant:* a group rests only when every member has agreed, so none is left whose election timer runs while the
-//! leader is silent. Whoever is not reached, or misses beats, or hears another process than the one that asked, wakes up.
+//! leader is silent. A follower that is unreachable, misses beats, or gets them from another process than the one that asked wakes up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::raft::hibernate::Keeper;
 use crate::raft::types::{LogId, log_id};
 use crate::raft::{Group, Transport};
 
-/// How often it is looked for groups that nobody uses.
+/// Interval of the search for idle groups.
 const LOOK: Duration = Duration::from_millis(if cfg!(feature = "simulation") { 40 } else { 1_000 });
 /// A group rests after so many looks without use.
 const IDLE_LOOKS: u32 = if cfg!(feature = "simulation") { 2 } else { 5 };
@@ -109,7 +109,7 @@ impl Hibernator {
         }
     }
 
-    /// As election timeouts are drawn, so that not all followers of a dead leader stand at the same moment.
+    /// As election timeouts are drawn, so that the followers of a dead leader do not all campaign at once.
     fn draw_beat_timeout(&self) -> Duration {
         let (min, max) = (
             self.local.parameters().election_timeout_min_ms,
@@ -131,7 +131,7 @@ impl Hibernator {
         for node in followers.into_iter().filter(|node| *node != self.local.id()) {
             let (transport, body) = (self.transport.clone(), body.clone());
             crate::task::spawn(async move {
-                // Who does not hear it wakes up; there is nothing to do about it here.
+                // A peer that misses it wakes up; nothing to do here.
                 let asking = transport.ask(node, Kind::PeerControl, GroupId::META, body, timeout);
                 let _ = tokio::time::timeout(timeout, asking).await;
             });
@@ -150,7 +150,7 @@ impl Hibernator {
         }
     }
 
-    /// Puts groups to rest that this node leads and nobody uses, for as long as it is polled.
+    /// Hibernates idle groups that this node leads, for as long as it is polled.
     pub async fn keep_hibernating(self: Arc<Self>) {
         let mut idle_looks: BTreeMap<GroupId, u32> = BTreeMap::new();
         loop {

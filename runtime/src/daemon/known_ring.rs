@@ -1,4 +1,4 @@
-//! The newest ring map that this node has heard of, for routing and for whoever waits for a newer one. Safety does not depend on it.
+//! The newest ring map that this node has received, for routing and for ring watches. Safety does not depend on it.
 
 use std::sync::Arc;
 

@@ -124,7 +124,7 @@ impl Leadership {
         });
     }
 
-    /// Hands all leadership away. Ends when others are seen to lead, or when nobody could take the rest.
+    /// Transfers all leadership. Returns when other nodes are observed to lead, or when no node can take the rest.
     pub async fn transfer_all(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
         self.decline().await;
@@ -147,7 +147,7 @@ impl Leadership {
         }
     }
 
-    /// Somebody could lead, now or once it has caught up.
+    /// Another node can lead, now or once it has caught up.
     fn may_have_successor(&self, group: &Group) -> bool {
         let may_lead = |node: &NodeId| {
             *node != self.node && self.liveness.is_up(*node) && !self.liveness.is_draining(*node)
@@ -155,12 +155,12 @@ impl Leadership {
         group.voters().iter().any(may_lead)
     }
 
-    /// Tells everybody that is up not to hand leadership to this node any more.
+    /// Announces to every node that is up that this one declines leadership.
     pub async fn decline(&self) {
         self.liveness.decline_leadership().await;
     }
 
-    /// Asks those who can to take over what this node leads; whoever could not is asked again at the next call.
+    /// Asks eligible nodes to take over what this node leads; failed attempts are repeated by the next call.
     pub async fn offer(&self) {
         let led = self.replicas.all().into_iter().filter(|group| group.is_leader());
         for (turn, group) in led.enumerate() {

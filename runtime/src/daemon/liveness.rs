@@ -34,7 +34,7 @@ impl Liveness {
         Liveness { node, transport, draining: Mutex::default() }
     }
 
-    /// Whether a connection to the node stands; this node itself is always up.
+    /// Whether a connection to the node is open; this node itself is always up.
     pub fn is_up(&self, node: NodeId) -> bool {
         node == self.node || self.transport.link(node).is_some_and(|link| link.state().is_connected)
     }

@@ -1,6 +1,6 @@
 //! The driver of a merge. The meta state says what is to be done (`MetaState::steps`); each server does it for the
-//! tablets that it leads, and the leader of the meta group lets automerge go on. The driver remembers nothing: after
-//! a crash or a change of leaders whoever leads now does the next step again.
+//! tablets that it leads, and the leader of the meta group advances automerge. The driver is stateless: after
+//! a crash or a change of leaders the new leader repeats the current step.
 //!
 //! *Invariant (M6):* voters change only when all who join have caught up at that moment, or when one of them has
 //! been silent for long while a majority of the new voters has.
@@ -93,7 +93,7 @@ impl MergeDriver {
         }
     }
 
-    /// The configuration of the node that leads the meta group decides whether merges go on by themselves.
+    /// The configuration of the node that leads the meta group decides whether merges advance automatically.
     async fn keep_automerge(&self, state: &MetaState) {
         let is_on = self.local.parameters().automerge == Switch::On;
         if self.meta.group().is_leader() && state.is_automerge() != is_on {
@@ -230,7 +230,7 @@ impl MergeDriver {
                 .copied()
                 .filter(|node| !members.voters.contains(node) || members.is_joint)
                 .collect();
-            // Also where nobody joins: a change that a majority of the new voters cannot confirm would stop the tablet.
+            // Even without new voters: a change that a majority of the new voters cannot confirm would stop the tablet.
             let is_away = |node: &&NodeId| !self.liveness.is_up(**node);
             let mut silent: Vec<NodeId> = voters.iter().filter(is_away).copied().collect();
             silent.extend(behind(&group, voters).into_iter().filter(|node| self.liveness.is_up(*node)));

@@ -20,7 +20,7 @@ pub async fn keep_meta_members(meta: &MetaGroup, leadership: &Leadership, state:
     if !meta.group().is_leader() {
         return;
     }
-    // A leader that lost its vote goes on following, so that the consensus library lets it lead for ever.
+    // A leader that lost its vote stays a learner, because the consensus library would let it lead forever.
     if !meta.group().voters().contains(&meta.node()) {
         if let Some(to) = leadership.successor(meta.group()) {
             meta.group().transfer_leader(to).await;
@@ -64,7 +64,7 @@ fn can_begin_to_vote(meta: &MetaGroup, wanted: &[NodeId], present: &BTreeSet<Nod
     wanted.iter().all(|node| present.contains(node) || *node == meta.node() || near.contains(node))
 }
 
-/// Who comes or goes does not begin to vote; who goes votes until it has gone.
+/// Members that join or leave do not become voters; a leaving voter votes until it has left.
 fn may_vote(node: &Node) -> bool {
     node.in_ring == InRing::ServiceIn && node.action != MemberAction::Add
 }

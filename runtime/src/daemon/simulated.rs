@@ -30,7 +30,7 @@ impl Node {
         let main = spawn_in(&process, async move {
             match begin(config).await {
                 Ok(mut running) => {
-                    // Whoever started it may have given up; then it runs all the same.
+                    // It runs even if its starter has given up waiting.
                     let _ = started.send(running.server.clone());
                     while running.tasks.join_next().await.is_some() {}
                 }

@@ -125,7 +125,7 @@ fn check_not_removed(directory: &Path) -> Result<(), StartError> {
     }
 }
 
-/// Runs the node until it is told to stop. Returns after an orderly end.
+/// Runs the node until it is asked to stop. Returns after a clean shutdown.
 pub async fn run(directory: PathBuf, config: NodeConfig) -> Result<(), StartError> {
     let _lock = DirectoryLock::take(&directory.join(layout::DAEMON_LOCK))?;
     check_identity(&directory, config.node_uuid)?;
@@ -176,7 +176,7 @@ async fn run_server(
 ) -> Result<(), StartError> {
     let identity = Identity { cluster: config.cluster_id, role: NodeRole::Server, node: config.node_uuid };
     let tls = Tls::load(&directory, identity)?;
-    // Before the disk is touched, so that a port in use is told at once.
+    // Before the disk is touched, so that a port in use is reported at once.
     let parameters = &config.parameters;
     let listening = Listener::bind(&role.listen, tls.clone(), parameters.connections_max).await;
     let listener =
@@ -194,7 +194,7 @@ async fn run_server(
     tracing::info!(node = %server.local().id(), address = %server.local().role().listen, release = env!("CARGO_PKG_VERSION"), "serving");
     notify::notify(notify::READY);
 
-    // An error only means that nobody can ask for a stop any more.
+    // An error only means that no stop can be requested any more.
     let _ = stopped.wait_for(|stop| *stop).await;
     notify::notify(notify::STOPPING);
     close(server, tasks, &socket).await

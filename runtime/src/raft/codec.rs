@@ -203,7 +203,7 @@ pub fn decode_stored_membership(bytes: Bytes) -> Decoded<StoredMembership> {
     Ok(stored)
 }
 
-/// An entry as it lies in the log and travels; its index stands outside of it.
+/// An entry as stored in the log and sent; its index is kept outside.
 pub fn encode_entry(entry: &Entry) -> Bytes {
     let body_bytes = if let Payload::Normal(Proposal(body)) = &entry.payload { body.len() } else { 64 };
     let mut out = versioned(9 + body_bytes);
@@ -389,7 +389,7 @@ pub fn decode_transfer_answer(bytes: Bytes) -> Decoded<Result<(), TransferLeader
     Ok(answer)
 }
 
-/// The head of a snapshot stream: the sender's vote and what the snapshot stands for.
+/// The head of a snapshot stream: the sender's vote and the last log id that the snapshot covers.
 pub fn encode_snapshot_head(vote: &Vote, meta: &SnapshotMeta) -> Bytes {
     let mut out = versioned(128);
     put_vote(&mut out, vote);

@@ -111,7 +111,7 @@ fn settings(
     settings.validate().map_err(|error| GroupError::Start { group, why: error.to_string() })
 }
 
-/// How old the last confirmation by a majority may be for a read by lease. A follower that has confirmed votes for nobody
+/// How old the last confirmation by a majority may be for a read by lease. A follower that has confirmed grants no vote
 /// else for `election_timeout_max_ms` of its own configuration: by default this is half of that, so that clocks
 /// may run at different rates, and so that a rolling restart may bring other timeouts.
 pub fn read_lease(parameters: &Parameters) -> Duration {
@@ -195,7 +195,7 @@ impl Group {
     /// The leader as this node knows it.
     pub fn leader(&self) -> Option<NodeId> {
         let metrics = self.metrics.borrow_watched();
-        // Whoever has lost its vote, and with it the leadership, still counts as the last leader in its own eyes.
+        // A node that lost its vote, and so its leadership, still reports itself as the last leader.
         let is_former = metrics.current_leader == Some(self.node.0) && metrics.state != ServerState::Leader;
         metrics.current_leader.map(NodeId).filter(|_| !is_former)
     }
@@ -208,7 +208,7 @@ impl Group {
         self.metrics.borrow_watched().membership_config.voter_ids().map(NodeId).collect()
     }
 
-    /// Begins the group's life with these voters, unless it has begun already. Only ever called with the voters of
+    /// Initialises the group with these voters, unless it is already. Only ever called with the voters of
     /// the first epoch, on one node.
     pub async fn initialise(&self, voters: &[NodeId]) -> Result<(), GroupError> {
         let members: BTreeMap<u64, EmptyNode> = voters.iter().map(|node| (node.0, EmptyNode {})).collect();
@@ -247,7 +247,7 @@ impl Group {
         self.change_members(ChangeMembers::RemoveNodes(nodes), seen).await
     }
 
-    /// Gives the vote to exactly these, through joint consensus. Whoever loses it leaves the group, or stays as a
+    /// Makes exactly these the voters, through joint consensus. A node that loses its vote leaves the group, or stays as a
     /// learner in the meta group, which every server follows.
     pub async fn change_voters(&self, voters: &[NodeId], seen: &Members) -> Result<(), GroupError> {
         let voters = voters.iter().map(|node| node.0).collect();
@@ -266,7 +266,7 @@ impl Group {
         changed.map(|_| ()).map_err(|error| GroupError::Members { group: self.id, why: error.to_string() })
     }
 
-    /// Whether this node may vote for somebody whose log ends there: not for one who lacks what this node once
+    /// Whether this node may vote for a candidate whose log ends there: not if it lacks what this node once
     /// acknowledged, as long as its own log lacks it too.
     pub fn may_vote_for(&self, candidate_last: Option<LogId>) -> bool {
         let Some(floor) = self.floor else { return true };
@@ -333,7 +333,7 @@ async fn restore_vote(log: &GroupLog, promised: Vote) -> Result<(), std::io::Err
     LogStore(log.clone()).save_vote(&promised).await
 }
 
-/// Lets the group stand for election once it holds what this node once acknowledged.
+/// Lets the group campaign once it holds what this node once acknowledged.
 async fn elect_from(floor: LogId, raft: Raft, mut metrics: MetricsReceiver) {
     loop {
         if metrics.borrow_and_update().last_applied >= Some(floor) {
@@ -359,7 +359,7 @@ async fn end_with_raft(group: GroupId, raft: Raft) {
     }
 }
 
-/// Where a group stands, for status and metrics.
+/// A group's progress, for status and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
     pub term: u64,

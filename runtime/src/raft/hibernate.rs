@@ -1,11 +1,11 @@
-//! Hibernation of one replica: a group that nobody uses lets its timers rest on every replica, so that an idle tablet
+//! Hibernation of one replica: an idle group stops its timers on every replica, so that an idle tablet
 //! costs nothing (TiKV's hibernate region). The leader's node then sends one beat for all of its hibernating groups to
-//! each of their followers (`daemon::hibernation`), and whoever misses those wakes up.
+//! each of their followers (`daemon::hibernation`), and a follower that misses those wakes up.
 //!
 //! *Invariant:* only timers rest. Votes, leases and acknowledgements follow Raft's own rules all the time, so that a
 //! group that wakes up late answers late, and never wrongly: after some seconds without heartbeats the leader's lease
 //! for reads has run out, and a majority must confirm it before the first answer.
-//! *Invariant:* a follower rests only while it hears beats of the very process that asked it to.
+//! *Invariant:* a follower hibernates only while it receives beats from the very process that asked it to.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use super::machine::Raft;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keeper {
     pub leader: NodeId,
-    /// Drawn anew by each process: a leader that has restarted leads nothing.
+    /// Drawn at random by each process: a restarted leader leads nothing.
     pub run: u64,
 }
 
@@ -26,7 +26,7 @@ pub struct Keeper {
 pub struct Hibernation {
     raft: Raft,
     node: NodeId,
-    /// Somebody used the group since `take_idle`.
+    /// The group was used since `take_idle`.
     is_used: AtomicBool,
     /// What `keeper` says, for a look without the lock.
     is_awake: AtomicBool,
@@ -45,7 +45,7 @@ impl Hibernation {
         }
     }
 
-    /// Whoever reads, writes or changes something says so first; the leader wakes the group up for it.
+    /// Called before every read, write or change; the leader wakes the group up for it.
     pub fn touch(&self) {
         if !self.is_used.load(Ordering::Relaxed) {
             self.is_used.store(true, Ordering::SeqCst);
@@ -73,7 +73,7 @@ impl Hibernation {
         }
     }
 
-    /// Stops the timers, unless somebody has used the group in this moment.
+    /// Stops the timers, unless the group has just been used.
     pub fn rest(&self, under: Keeper) -> bool {
         let mut keeper = self.keeper.lock().expect("lock is never poisoned: panic aborts");
         self.is_awake.store(false, Ordering::SeqCst);
@@ -95,7 +95,7 @@ impl Hibernation {
         *self.keeper.lock().expect("lock is never poisoned: panic aborts")
     }
 
-    /// Whether nobody has used the group since this was asked last.
+    /// Whether the group was idle since the last call.
     pub fn take_idle(&self) -> bool {
         !self.is_used.swap(false, Ordering::SeqCst)
     }

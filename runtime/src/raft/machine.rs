@@ -56,7 +56,7 @@ pub struct Machine {
     store: TabletStore,
     bounds: TabletBounds,
     state: RwLock<State>,
-    /// Of the meta group: told after every change.
+    /// Of the meta group: notified after every change.
     meta: watch::Sender<Arc<MetaState>>,
 }
 
@@ -92,7 +92,7 @@ impl Machine {
         self.read_state().applied
     }
 
-    /// The meta state, and a signal for each change. Empty for ever in a tablet's group.
+    /// The meta state, and a signal for each change. Always empty in a tablet's group.
     pub fn meta(&self) -> watch::Receiver<Arc<MetaState>> {
         self.meta.subscribe()
     }
@@ -210,7 +210,7 @@ impl Machine {
         Ok(())
     }
 
-    /// The state at one applied index, to be streamed while applying goes on.
+    /// The state at one applied index, to be streamed while applying continues.
     fn snapshot(&self) -> Result<(SnapshotMeta, SnapshotData), MachineError> {
         let state = self.read_state();
         let meta = SnapshotMeta { last_log_id: state.applied, last_membership: state.membership.clone() };

@@ -1,5 +1,5 @@
 //! When the next entry of a tablet begins. An entry costs a round of its own on every replica, so it is worth waiting
-//! for more writes to share it, as long as somebody is certain to bring them soon: while an entry is under way, and for
+//! for more writes to share it, as long as more are certain to arrive soon: while an entry is under way, and for
 //! a moment after it, when those who were answered come back with their next write.
 //!
 //! *Invariant:* a write that waits while nothing is under way waits at most `HOLD`.

@@ -35,7 +35,7 @@ const EXPIRY_LOOK: Duration = Duration::from_millis(500);
 /// Longest that a proposal without a sender's patience (an idle tick) is tried.
 const TICK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why a meta command came to nothing.
+/// Why a meta command was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotProposed {
     NotLeader(Option<NodeId>),
@@ -48,7 +48,7 @@ pub struct QueuedWrite {
     pub item: Item,
     /// Of the tablet, in the ring map by which the write was let in.
     pub epoch: u32,
-    /// Nobody waits for the answer after this.
+    /// The caller's deadline.
     pub until: Instant,
     pub respond: Respond,
 }
@@ -64,7 +64,7 @@ pub struct Proposer {
 type Taken = Vec<(Respond, Instant)>;
 
 impl Proposer {
-    /// Runs until the queue's senders are gone.
+    /// Runs until the queue's senders are dropped.
     pub async fn run(self, mut queue: mpsc::Receiver<QueuedWrite>) {
         let mut in_flight = FuturesUnordered::new();
         let mut look = tokio::time::interval(EXPIRY_LOOK);
@@ -102,7 +102,7 @@ impl Proposer {
         self.machine.next_expiry_ms().is_some_and(|at| at <= now_ms()) && self.raft.is_leader()
     }
 
-    /// Brings one entry through and answers everybody in it. Says how many that were.
+    /// Proposes one entry and replies to every write in it. Returns their number.
     async fn propose(&self, batch: Batch, taken: Taken) -> usize {
         self.hibernation.touch();
         let count = batch.items.len();
@@ -159,7 +159,7 @@ fn not_written(error: &RaftError<Types, ClientWriteError<Types>>) -> Option<&For
 }
 
 /// Everything that waits and was let in under the same epoch, up to the bounds of one entry. What does not fit any more
-/// is left; what nobody waits for any more is not begun.
+/// is left; expired requests are not started.
 fn next_batch(waiting: &mut Vec<QueuedWrite>) -> (Batch, Taken) {
     let now = Instant::now();
     let count = fitting(waiting);

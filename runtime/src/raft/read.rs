@@ -30,16 +30,16 @@ const AGAIN_PAUSE: Duration = Duration::from_millis(5);
 /// sent, so that a peer that asks for more than its connection carries costs no more.
 const REPLIES_AT_ONCE_MAX_BYTES: usize = 2 * 1024 * 1024;
 
-/// A read and whom to tell.
+/// A read and where its reply goes.
 pub struct QueuedRead {
     pub read: Read,
-    /// Of a value larger than `REPLY_BOUNDED_MAX_BYTES` only the size is told.
+    /// Of a value larger than `REPLY_BOUNDED_MAX_BYTES` only the size is returned.
     pub reply_is_bounded: bool,
     pub until: Instant,
     pub respond: Respond,
 }
 
-/// What stands in the way of answering.
+/// Why a read cannot be answered.
 enum NotReadable {
     /// Another node leads, or none that is known.
     NotLeader(Option<NodeId>),
@@ -122,7 +122,7 @@ impl Group {
     }
 }
 
-/// Whoever asked for the others has given up by now and asks again.
+/// The callers of the others have timed out and retry.
 fn still_waited_for(reads: Vec<QueuedRead>) -> Vec<QueuedRead> {
     let now = Instant::now();
     let (waited_for, late): (Vec<_>, Vec<_>) = reads.into_iter().partition(|read| now < read.until);

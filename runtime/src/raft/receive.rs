@@ -10,7 +10,7 @@ use super::codec;
 use super::group::Group;
 use super::types::{Entry, LogId, Types};
 
-/// Why a message got no answer. The sender's own time limit tells it.
+/// Why a message got no reply. The sender notices by its own timeout.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiveError {
     #[error(transparent)]
@@ -54,7 +54,7 @@ pub async fn answer(group: &Group, kind: Kind, body: Bytes, accepts: Accepts) ->
     }
 }
 
-/// A node that is short of disk space goes on bearing witness for the leader, and takes the empty entry that a new
+/// A node that is short of disk space keeps voting and confirming the leader, and accepts the empty entry that a new
 /// leader begins with: so a cluster all of whose disks are full can still be read. It takes no data and applies
 /// nothing.
 async fn append(group: &Group, body: Bytes, accepts: Accepts) -> Result<Bytes, ReceiveError> {
@@ -73,8 +73,8 @@ async fn append(group: &Group, body: Bytes, accepts: Accepts) -> Result<Bytes, R
     Ok(codec::encode_append_answer(&answer))
 }
 
-/// Whoever asks a group at rest has just started, or hears the leader no longer. The leader is asked as well: if it lives,
-/// its heartbeat is on its way by now and nobody needs to be elected; if not, this node stands by itself.
+/// A candidate in a hibernating group has just started, or has lost the leader. The leader gets the request too: if it is up,
+/// its heartbeat is already on its way and no election is needed; if not, this node campaigns on its own.
 async fn vote(group: &Group, body: Bytes, has_rested: bool) -> Result<Bytes, ReceiveError> {
     let (request, is_pre_vote) = codec::decode_vote_request(body)?;
     if is_pre_vote && has_rested {

@@ -28,7 +28,7 @@ impl Respond {
         (Respond(Some(Destination::Task(sender))), receiver)
     }
 
-    /// For a request that nobody waits for.
+    /// For a request without a waiting caller.
     pub fn nobody() -> Respond {
         Respond(None)
     }
@@ -41,7 +41,7 @@ impl Respond {
         }
     }
 
-    /// Never waits. Whoever asked may be gone; then the answer is lost with them.
+    /// Never blocks. If the connection is closed, the reply is dropped.
     pub fn send(mut self, answer: Answer) {
         self.deliver(answer);
     }
@@ -66,7 +66,7 @@ impl Respond {
 }
 
 /// A request that is dropped on the way (its group was closed, say) is answered all the same: with what is true of
-/// a request whose fate nobody knows.
+/// a request whose outcome is unknown.
 impl Drop for Respond {
     fn drop(&mut self) {
         if self.0.is_some() {

@@ -80,7 +80,7 @@ impl SnapshotData {
     }
 }
 
-/// The next chunk behind the row `after` as a request's body, and where to go on. `None` when there are no rows.
+/// The next chunk behind the row `after` as a request's body, and the next position. `None` when there are no rows.
 fn chunk_after(
     state: &TabletSnapshot,
     after: Option<&[u8]>,

@@ -1,9 +1,9 @@
 //! Raft's way to other nodes: one multiplexed connection for all groups of a pair of nodes, and one of its own for
-//! snapshots, so that bulk never stands before a heartbeat.
+//! snapshots, so that bulk data never delays a heartbeat.
 //!
 //! Two traps that this file steps around. openraft takes its pause after a failure when the stream of requests is
 //! polled, so the first request is taken BEFORE connecting; otherwise a dead peer costs a whole core. And it gives
-//! an append the heartbeat interval as its time limit, which a slow disk or a large batch can exceed for ever, so
+//! an append the heartbeat interval as its time limit, which a slow disk or a large batch can exceed every time, so
 //! appends have a limit of their own.
 
 use std::collections::BTreeMap;

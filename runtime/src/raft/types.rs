@@ -23,7 +23,7 @@ impl fmt::Display for Proposal {
     }
 }
 
-/// What an applied entry came to, for the leader that proposed it.
+/// The outcome of an applied entry, for the leader that proposed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
     /// A blank or membership entry.

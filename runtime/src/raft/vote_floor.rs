@@ -1,7 +1,7 @@
 //! What a node that gives up its replica of a tablet must not forget: whom it voted for, and how far its log went.
 //! Entries were acknowledged on the strength of that log. Should the node hold a replica of the same tablet again
 //! later, it begins with an empty log; until that log is as long as the old one was, the node votes only for those
-//! who have at least what it once had, and does not stand for election itself.
+//! with at least what it once had, and does not campaign itself.
 //!
 //! *Invariant (D4):* a log that lost its tail does not help to elect a leader without that tail.
 
@@ -22,7 +22,7 @@ pub struct VoteFloor {
 }
 
 impl VoteFloor {
-    /// What the log of a group that is about to be dropped stands for, and what was promised before it.
+    /// The log end of a group that is about to be dropped, combined with earlier vote floors.
     pub fn of(log: &GroupLog, before: Option<&VoteFloor>) -> Result<VoteFloor, VoteFloorError> {
         let state = log.state();
         let vote = state.vote.map(codec::decode_vote).transpose()?;

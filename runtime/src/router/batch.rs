@@ -1,4 +1,4 @@
-//! The replies of commands that were begun together. The last one wakes whoever waits, so that sixteen pipelined
+//! The replies of commands that were begun together. The last one wakes the waiter, so that sixteen pipelined
 //! commands cost one wake-up.
 //!
 //! *Invariant:* a record that was not admitted is let go at once, so that what is kept of replies that nobody has asked

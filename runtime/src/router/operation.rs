@@ -23,10 +23,10 @@ const BACKOFF_MAX: Duration = Duration::from_millis(40);
 const REDIRECTIONS_AT_ONCE_MAX: u32 = 2;
 
 /// A leader that is stepping down says "unknown" for a moment, and a retry finds out. A tablet that has
-/// forgotten the session says so for ever.
+/// forgotten the session reports that on every attempt.
 const UNKNOWN_ANSWERS_MAX: u32 = 10;
 /// The first attempt waits this long for its answer, every further one twice as long: a leader that is cut off from
-/// the other servers goes on answering Pings and can carry out nothing, while another replica already leads. Longer
+/// the other servers still answers pings but cannot commit anything, while another replica already leads. Longer
 /// than an election takes; a cluster that is only slow is not asked faster than it works.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
 /// Attempts that may find the connection still being made (30 ms in all) before another replica is asked.
@@ -57,7 +57,7 @@ pub(super) struct Operation {
     index: usize,
 }
 
-/// What went wrong last. Formatted only when it is reported: most errors are gone after the next attempt.
+/// What went wrong last. Formatted only when it is reported: most errors disappear with the next attempt.
 enum LastError {
     None,
     NoRing,
@@ -156,7 +156,7 @@ impl Operation {
         }
     }
 
-    /// Until when this attempt may take, which the server is told too: it begins nothing later.
+    /// Deadline of this attempt, which the request carries: the server starts nothing later.
     fn attempt_until(&mut self) -> Instant {
         let now = if self.state.is_none() { self.began } else { Instant::now() };
         let until = self.deadline.min(now + ATTEMPT_MIN.saturating_mul(1 << self.timeouts.min(10)));

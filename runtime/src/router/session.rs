@@ -148,7 +148,7 @@ mod tests {
         };
         check(7, 7, 8);
         check(9, 9, 7);
-        // Somebody has learnt of another leader in the meantime.
+        // Another leader has become known in the meantime.
         check(8, 7, 8);
         // The leader is not a voter any more.
         check(3, 3, 7);

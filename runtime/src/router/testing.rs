@@ -19,7 +19,7 @@ use crate::net::{Alpn, Connection, Listener, NodeRole, Sender, Tls};
 /// What a scripted server does with a request.
 pub enum Act {
     Answer(Answer),
-    /// Nothing, for ever.
+    /// Never answers.
     Silence,
     /// Closes the connection without an answer.
     Hang,

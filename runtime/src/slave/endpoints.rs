@@ -1,4 +1,4 @@
-//! Which protocol is spoken on which pair of a slave. The only place that knows every protocol there is.
+//! The protocol of each pair of a slave. The only place that knows all protocols.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -31,7 +31,7 @@ pub(super) struct Shared {
 
 /// An open pair.
 pub(super) struct Endpoint {
-    /// Accepts and serves until it is told to stop.
+    /// Accepts and serves until it is asked to stop.
     pub run: Box<dyn FnOnce(watch::Receiver<bool>) -> BoxFuture<'static, ()> + Send>,
     pub statistics: Arc<dyn Counts>,
 }

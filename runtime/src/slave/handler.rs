@@ -120,7 +120,7 @@ impl Slave {
     }
 }
 
-/// Resident memory of this process; 0 where the kernel does not tell.
+/// Resident memory of this process; 0 if the kernel does not report it.
 fn resident_bytes() -> u64 {
     let pages = || std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse::<u64>().ok();
     let page_bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);

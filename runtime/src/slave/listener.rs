@@ -49,7 +49,7 @@ impl<P: Protocol> Listener<P> {
         Ok(Listener { socket, service, connections_max })
     }
 
-    /// Accepts until told to stop; open connections go on until this is dropped.
+    /// Accepts until asked to stop; open connections last until this is dropped.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut connections = JoinSet::new();
         loop {
@@ -95,7 +95,7 @@ impl<P: Protocol> Listener<P> {
     }
 }
 
-/// An error means that the sender is gone: stop.
+/// An error means that the sender was dropped: stop.
 async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }

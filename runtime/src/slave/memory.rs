@@ -29,7 +29,7 @@ const LARGE_IN_FLIGHT_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Of one slave.
 pub(crate) struct Memory {
-    /// For everybody.
+    /// Usable by every connection.
     common: Semaphore,
     common_units: usize,
     reserve: Semaphore,
@@ -65,12 +65,12 @@ impl Memory {
         })
     }
 
-    /// Somebody waits for room.
+    /// A connection waits for memory.
     pub fn is_short(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
 
-    /// Bytes that nobody holds.
+    /// Free bytes.
     pub fn free_bytes(&self) -> usize {
         (self.common.available_permits() + self.reserve.available_permits()) * UNIT_BYTES
     }

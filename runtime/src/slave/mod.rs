@@ -110,7 +110,7 @@ impl Slave {
 }
 
 /// Runs a slave until `stop` says true. `started` is called once, when every listener is open. The caller has made
-/// sure that the directory is this node's and is used by nobody else.
+/// sure that the directory is this node's and no other process uses it.
 pub async fn run(
     directory: &Path,
     config: NodeConfig,

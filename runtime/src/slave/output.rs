@@ -76,7 +76,7 @@ impl Output {
         }
     }
 
-    /// Writes everything, with one call where the other side takes it. Says how many bytes that were.
+    /// Writes everything, with one system call if the client keeps up. Returns the number of bytes.
     pub async fn write_to(&mut self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<usize> {
         let written = self.pieces.remaining() + self.buffer.len();
         if self.pieces.0.is_empty() {

@@ -51,7 +51,7 @@ pub(crate) trait Protocol: Sized + Send + Sync + 'static {
     /// comes of it. `Stop` ends the connection.
     fn refuse_unfinished(&mut self, input: &mut BytesMut, output: &mut Output) -> Flow;
 
-    /// The request waits for what other applications do. It ends when the other side closes the connection.
+    /// The request waits for what other applications do. It ends when the client closes the connection.
     fn waits_for_others(_request: &Self::Alone) -> bool {
         false
     }

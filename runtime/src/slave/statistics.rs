@@ -1,4 +1,4 @@
-//! What a slave counts, whatever protocol is spoken: for `stats`, for metrics and for status. Counted since the start,
+//! A slave's counters, independent of the protocol: for `stats`, for metrics and for status. Counted since the start,
 //! or since a reset.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -32,7 +32,7 @@ pub(crate) use counters;
 
 counters!(
     /// Of all connections, whatever they speak. `errors` are commands that ended with a definite error,
-    /// `outcomes_unknown` those of which nobody knows.
+    /// `outcomes_unknown` those with an unknown outcome.
     TrafficCounters:
     total_connections,
     rejected_connections,

@@ -14,7 +14,7 @@ use super::statistics::{Traffic, add};
 
 /// How often connections are checked.
 const LOOK: Duration = Duration::from_secs(1);
-/// While somebody waits for memory, unfinished requests and untaken answers have this long.
+/// Timeout of unfinished requests and unread replies while another connection waits for memory.
 const SHORT_MAX_LOOKS: u32 = 3;
 
 /// What a connection waits for.
@@ -96,7 +96,7 @@ impl Timeouts {
         *self.limits.lock().expect("lock is never poisoned: panic aborts") = limits;
     }
 
-    /// The connection waits from now on; for the same thing as before, it goes on waiting.
+    /// The connection begins to wait; if it waited for the same thing already, that timer keeps running.
     pub fn note(&self, noted: &Noted, waiting: Waiting) {
         if noted.get().0 != waiting as u8 {
             let since = u64::from(self.looks.load(Ordering::Relaxed));
@@ -104,7 +104,7 @@ impl Timeouts {
         }
     }
 
-    /// Looks after a connection until its `noted` is gone.
+    /// Watches a connection until its `noted` is dropped.
     pub fn watch(&self, noted: Arc<Noted>, task: AbortHandle) {
         self.connections.lock().expect("lock is never poisoned: panic aborts").push((noted, task));
     }

@@ -39,7 +39,7 @@ impl StorageError {
         matches!(self, StorageError::Io { .. } | StorageError::Engine { .. } | StorageError::BadBytes(_))
     }
 
-    /// A file of ours found no room. Space coming back is enough: nothing was changed, and the next try begins anew.
+    /// The disk is full. Nothing was changed; the operation can be retried once there is space.
     /// (The engine is another matter: it takes no more writes once it has met a full disk.)
     pub fn is_disk_full(&self) -> bool {
         matches!(self, StorageError::Io { source, .. } if crate::log::is_disk_full(source))

@@ -162,7 +162,7 @@ impl Storage {
         Ok(())
     }
 
-    /// Makes all that has been committed so far durable. Commits go on meanwhile. Blocks for an fsync or two.
+    /// Makes everything committed so far durable, without blocking commits. Blocks for an fsync or two.
     pub fn persist(&self) -> Result<(), StorageError> {
         let stores: Vec<TabletStore> = locked(&self.stores).values().cloned().collect();
         let before: Vec<_> = stores.iter().map(|store| store.position()).collect();

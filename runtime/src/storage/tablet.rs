@@ -161,7 +161,7 @@ impl TabletStore {
         locked(&self.inner.position).commits
     }
 
-    /// The life of the keyspace and what has been committed to it.
+    /// The incarnation of the keyspace and what has been committed to it.
     pub(super) fn position(&self) -> (u64, Position) {
         let position = locked(&self.inner.position);
         let incarnation = self.inner.current.read().unwrap_or_else(|e| e.into_inner()).incarnation;
@@ -226,7 +226,7 @@ impl TabletStore {
     }
 }
 
-/// The newest rows, for the task that commits and whoever it lets in. Everybody else reads from a snapshot.
+/// The newest rows, for the committing task and those it admits. All others read from a snapshot.
 impl Rows for TabletStore {
     type Error = StorageError;
 

@@ -8,9 +8,9 @@ use super::ServerControl;
 use crate::control::refusal;
 use crate::router::RouteError;
 
-/// Keys in one answer at most; a caller goes on with the cursor.
+/// Most keys in one reply; the caller continues with the cursor.
 const KEYS_MAX: u32 = 10_000;
-/// Keys looked at for one answer when most do not have the wanted prefix, so that no request runs for ever.
+/// Most keys scanned for one reply when few have the wanted prefix: bounds the request.
 const SCANS_MAX: u32 = 64;
 
 /// An answer that is not a reply of the tablet.

@@ -1,5 +1,5 @@
 //! Membership as it is asked for: the CHMPX words and the structured requests of the control socket become commands
-//! of the meta group, from any server. Nothing is decided here; what the meta group refuses is told in its own words.
+//! of the meta group, from any server. Nothing is decided here; a refusal of the meta group is passed on unchanged.
 
 use std::time::Duration;
 

@@ -54,7 +54,7 @@ impl Admit for Admission {
             (NodeRole::Server, None) => false,
         };
         let is_configured = self.local.config().servers.iter().any(|server| server.node_uuid == peer.node);
-        // Whoever joined while this node was away is let in, or nobody could tell it of them when they lead.
+        // Members that joined while this node was away are admitted: they may be the leaders that it must learn of them from.
         let may_be_new = peer.role == NodeRole::Server && hello.ring_version > self.ring.version();
         if is_known || is_configured || may_be_new { Ok(self.hello()) } else { Err(Refusal::UnknownNode) }
     }

@@ -15,7 +15,7 @@ impl PortConnections {
         PortConnections { count: listener.connections(), max: listener.connections_max() }
     }
 
-    /// Those that stand at the moment.
+    /// The open ones.
     pub fn count(&self) -> u32 {
         self.count.load(Ordering::Relaxed)
     }

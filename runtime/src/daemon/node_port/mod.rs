@@ -34,7 +34,7 @@ pub use requests::Requests;
 
 /// Pieces of work under way on one connection before no more is read from it.
 const WORK_MAX: usize = 8192;
-/// A ring watch is answered after this long even when nothing has changed, so that none is kept for ever.
+/// A ring watch is answered after this long even without a change, so that none lasts forever.
 const RING_WATCH_MAX: Duration = Duration::from_secs(25);
 
 type Work = BoxFuture<'static, ()>;
@@ -66,7 +66,7 @@ pub async fn serve(port: Arc<NodePort>, mut connection: Connection) {
     let mut ring = port.ring.subscribe();
     loop {
         tokio::select! {
-            // A removed node may be silent; the next time it connects it is told why.
+            // A removed node may be silent; its next handshake is refused with the reason.
             _ = ring.changed() => {
                 if let Some(refusal) = port.admission.taken_back(&connection.peer) {
                     return connection.sender.close(&refusal_words(&refusal));
@@ -143,7 +143,7 @@ async fn raft(port: Arc<NodePort>, frame: Frame, sender: Sender) {
     let accepts = receive::Accepts { data: !port.disk.is_short(), leadership: port.leadership.is_willing() };
     match receive::answer(&group, frame.kind, frame.body, accepts).await {
         Ok(body) => send(&sender, Kind::PeerAnswer, frame.id, frame.group, &body),
-        // Said once when it began; the sender's own time limit tells it.
+        // Logged once when it began; the sender notices by its own timeout.
         Err(receive::ReceiveError::ShortOfSpace | receive::ReceiveError::Hibernated) => {}
         Err(error) => {
             tracing::warn!(group = %frame.group, kind = ?frame.kind, %error, "request failed")

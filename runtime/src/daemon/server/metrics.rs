@@ -64,7 +64,7 @@ impl Server {
         text.sample(
             "dkc_groups_hibernating",
             "gauge",
-            "Raft groups whose timers rest because nobody uses them.",
+            "Raft groups without running timers, because they are idle.",
             "",
             self.hibernator.resting() as u64,
         );

@@ -56,7 +56,7 @@ pub(super) async fn serve<P: Protocol, S: AsyncRead + AsyncWrite + Unpin>(
     connection.stream.shutdown().await
 }
 
-/// Waits until the other side is gone. What it sends meanwhile is kept, a little of it.
+/// Waits until the client disconnects. A bounded amount of what it sends meanwhile is kept.
 async fn closed<S: AsyncRead + Unpin>(stream: &mut S, input: &mut BytesMut) {
     while input.len() < READ_BYTES {
         input.reserve(1);
@@ -179,7 +179,7 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
         router.execute_admitted(calls, Some(admit)).await
     }
 
-    /// Appends the answers. `Stop` when the request that goes on in the next batch is answered already.
+    /// Appends the replies. `Stop` if the request that continues in the next batch is answered already.
     fn answer(&mut self, batch: &PipelineBatch<P>, mut outcomes: Vec<Outcome>) -> Flow {
         let mut flow = Flow::GoOn;
         for pending in batch.answers() {

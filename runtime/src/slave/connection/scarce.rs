@@ -40,7 +40,7 @@ impl Admit for Taken {
     }
 }
 
-/// Sends the answers. `Stop` when the request that goes on in the next batch is answered already.
+/// Sends the replies. `Stop` if the request that continues in the next batch is answered already.
 pub(super) async fn answer<P: Protocol, S: AsyncRead + AsyncWrite + Unpin>(
     connection: &mut Connection<'_, P, S>,
     batch: &PipelineBatch<P>,

@@ -1,7 +1,7 @@
 //! How much of one connection is with the servers at once: fewer commands when their answers are large.
 //!
 //! *Invariant:* what servers send for one connection before it has taken room for it is bounded by `IN_FLIGHT_MAX_BYTES`,
-//! because of a value that is large they tell the size only.
+//! for a large value only the size is returned.
 
 use dkc_core::wire::REPLY_BOUNDED_MAX_BYTES;
 

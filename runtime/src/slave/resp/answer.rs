@@ -38,7 +38,7 @@ impl Resp {
                 Ok(value) => self.gathered.push(value),
                 Err(error) => {
                     self.gathered.clear();
-                    // Some of the writes may have been carried out: of all of them nobody knows.
+                    // Some of the writes may have been carried out, so the outcome of all is unknown.
                     let is_write = part.touched.iter().any(|touched| touched.is_write);
                     self.fail(&if is_write { partly_done(error) } else { error }, output);
                     return Flow::Stop;
@@ -84,7 +84,7 @@ impl Resp {
     }
 }
 
-/// The outcome, which nobody asks for again.
+/// Takes the outcome; called once.
 fn take(outcome: &mut Outcome) -> Outcome {
     std::mem::replace(outcome, Ok(Reply::NotFound))
 }

@@ -1,4 +1,4 @@
-//! Pops that wait for an element. The slave asks again and again whether there is one, and takes it with one log entry when
+//! Pops that wait for an element. The slave polls until there is one, and takes it with one log entry when
 //! there is. Who came first is not served first.
 
 use std::time::Duration;

@@ -27,7 +27,7 @@ use crate::chance;
 use statistics::Statistics;
 use transaction::Transaction;
 
-/// The release of Redis whose words are spoken, because clients decide by it what they may ask.
+/// The release of Redis that is reported, because clients choose their commands by it.
 pub(super) const REDIS_VERSION: &str = "7.0.15";
 
 const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
@@ -44,7 +44,7 @@ pub(super) struct Resp {
     name: Bytes,
     number: u64,
     transaction: Transaction,
-    /// What has come of a command on several keys that goes on in the next batch.
+    /// Partial results of a multi-key command that continues in the next batch.
     gathered: Vec<Value>,
     is_closing: bool,
 }
@@ -162,7 +162,7 @@ fn known_as(answer: Answer) -> Parsed<Resp> {
 }
 
 impl Resp {
-    /// An error before a command goes anywhere spoils the transaction that it stands in.
+    /// A command refused before it is sent aborts the transaction it belongs to.
     fn refused(&mut self, why: impl Into<Arc<str>>) -> Parsed<Resp> {
         self.transaction.spoil();
         error(why)

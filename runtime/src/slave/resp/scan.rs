@@ -15,7 +15,7 @@ use crate::router::RouteError;
 const LOOKS_MAX: usize = 64;
 /// Keys of one answer of a tablet while the place is sought where a scan goes on.
 const SEEK_KEYS: u32 = 1000;
-/// Keys that one step tells at most.
+/// Most keys that one step returns.
 const COUNT_MAX: u32 = 10_000;
 /// `KEYS` is for small namespaces: with more keys it is refused, and `SCAN` is the answer.
 const KEYS_MAX: usize = 100_000;
@@ -78,7 +78,7 @@ impl Resp {
         Ok(Value::Nil)
     }
 
-    /// Keys behind a cursor, and where to go on.
+    /// Keys after a cursor, and the next cursor.
     async fn step(&self, from: Cursor, count: u32) -> Result<(Vec<Bytes>, Option<Cursor>), RouteError> {
         let (mut found, mut at) = (Vec::new(), from);
         let mut after = at.row();
@@ -98,7 +98,7 @@ impl Resp {
                 } else if keys.last().is_some_and(|key| u32::from(self.slot(key).0) > at.slot)
                     || next.is_none()
                 {
-                    // That key is gone: the slot is told once more.
+                    // That key was deleted: the slot is returned once more.
                     at.hash = 0;
                     (after, is_sought) = (at.row(), false);
                     continue;
