@@ -205,7 +205,7 @@ fn slave_fault(inventory: &Inventory, id: SlaveId) -> Option<Fault> {
     Some(fault(near(), format!("slave {id}: {}", said(&error))))
 }
 
-/// A UUID identifies one data directory for ever: two nodes with the same one could start on each other's data.
+/// A UUID identifies one data directory permanently: two nodes with the same one could start on each other's data.
 fn uuid_fault(inventory: &Inventory) -> Option<Fault> {
     let mut seen = BTreeSet::new();
     let mut nodes = inventory.node_names().into_iter();

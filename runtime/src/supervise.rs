@@ -1,7 +1,7 @@
 //! Own supervision for hosts without systemd: a process in a session of its own that keeps the daemon running and writes
-//! its log with rotation. *Invariant:* it ends only when it is told to, or when the daemon's exit status says that its
-//! configuration is refused or that it was removed from its cluster; after everything else it tries again, as systemd does.
-//! A daemon whose supervisor died is ended in good order and started anew by the next one: its log would go nowhere.
+//! its log with rotation. *Invariant:* it exits only on request, or when the daemon's exit status says that its
+//! configuration is refused or that it was removed from its cluster; after any other exit it restarts the daemon, as systemd does.
+//! The next supervisor stops a daemon whose supervisor died and starts another: its log output had no reader.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -23,7 +23,7 @@ use crate::daemon::{DirectoryLock, LockError};
 use crate::durable_file;
 use crate::fatal;
 
-/// The log file is set aside at this size; the last ones are kept.
+/// The log file is rotated at this size; the last ones are kept.
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const LOG_FILES_MAX: u32 = 4;
 /// Pause before the daemon is started again: the first, and the longest. A cluster all of whose servers were killed is
@@ -32,14 +32,14 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// A daemon that ran this long had started well, and is started again after the shortest pause.
 const RAN_WELL: Duration = Duration::from_secs(3);
-/// An orderly stop of the daemon; after that it is killed, which loses nothing that was acknowledged.
+/// A clean stop of the daemon; after that it is killed, which loses nothing that was acknowledged.
 const STOP_MAX: Duration = Duration::from_secs(20);
 /// `stop` waits for the supervisor, which waits for the daemon.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(30);
-/// `supervise` waits for the word that the background process holds its lock.
+/// `supervise` waits until the background process holds its lock.
 const BEGIN_MARK: &str = "supervising";
 const LOOK: Duration = Duration::from_millis(25);
-/// Without a word the daemon is looked at this often: it may have handed its output on to a process that lives longer.
+/// Without a signal the daemon is polled this often: a longer-lived process may have inherited its output.
 const LOOK_RARELY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
@@ -48,9 +48,9 @@ pub enum SuperviseError {
     Lock(#[from] LockError),
     #[error("{step}: {source}")]
     Step { step: &'static str, source: io::Error },
-    #[error("the supervisor did not begin: {0}")]
+    #[error("the supervisor did not start: {0}")]
     NotBegun(String),
-    #[error("ended, because starting the daemon again is of no use: {why}")]
+    #[error("not restarting the daemon: {why}")]
     GaveUp { why: String },
     #[error("process {pid} did not end within {} s", STOP_WAIT_MAX.as_secs())]
     DidNotEnd { pid: u32 },
@@ -80,19 +80,19 @@ pub fn start(directory: &Path) -> Result<(), SuperviseError> {
     let mut child = command.spawn().map_err(step("cannot start the supervisor"))?;
     let mut line = String::new();
     if let Some(out) = child.stdout.take() {
-        BufReader::new(out).read_line(&mut line).map_err(step("cannot hear the supervisor"))?;
+        BufReader::new(out).read_line(&mut line).map_err(step("cannot read from the supervisor"))?;
     }
     if line.trim() == BEGIN_MARK {
         return Ok(());
     }
     let mut why = String::new();
     if let Some(mut err) = child.stderr.take() {
-        err.read_to_string(&mut why).map_err(step("cannot hear the supervisor"))?;
+        err.read_to_string(&mut why).map_err(step("cannot read from the supervisor"))?;
     }
     Err(SuperviseError::NotBegun(why.trim().trim_start_matches("dkcd: ").to_owned()))
 }
 
-/// Keeps the daemon running until told to stop. In a session of its own when `start` asked for it.
+/// Keeps the daemon running until asked to stop. In its own session if `start` requested it.
 pub fn run(directory: &Path) -> Result<(), SuperviseError> {
     let is_detached = std::env::var_os("DKC_DETACH").is_some();
     if is_detached {
@@ -111,7 +111,7 @@ pub fn run(directory: &Path) -> Result<(), SuperviseError> {
     if is_detached {
         println!("{BEGIN_MARK}");
         let null = File::options().write(true).open("/dev/null").map_err(step("cannot open /dev/null"))?;
-        // The caller's pipes are let go of, so that an SSH session that started this can end.
+        // Closes the caller's pipes, so that an SSH session that started this can end.
         nix::unistd::dup2_stdout(&null).map_err(|errno| step("cannot let go of stdout")(errno.into()))?;
         nix::unistd::dup2_stderr(&null).map_err(|errno| step("cannot let go of stderr")(errno.into()))?;
     }
@@ -146,14 +146,14 @@ fn watch_signals(is_told_to_stop: Arc<AtomicBool>, wake: Sender<()>) -> io::Resu
                 }
             }
             is_told_to_stop.store(true, Ordering::Relaxed);
-            // Nobody listens when the supervisor ends at this moment.
+            // There is no receiver if the supervisor exits at this moment.
             let _ = wake.send(());
         });
     })?;
     Ok(())
 }
 
-/// A daemon that an earlier supervisor left behind: it serves, but nobody would start it again or write its log.
+/// A daemon that an earlier supervisor left behind: it serves, but would not be restarted, and its log has no reader.
 fn end_orphan(directory: &Path) -> Result<(), SuperviseError> {
     end_holder(&directory.join(layout::DAEMON_LOCK), Instant::now() + STOP_WAIT_MAX)
 }
@@ -161,7 +161,7 @@ fn end_orphan(directory: &Path) -> Result<(), SuperviseError> {
 struct Supervisor<'a> {
     directory: &'a Path,
     is_told_to_stop: &'a AtomicBool,
-    /// A word comes when the daemon has closed its output or a signal has arrived.
+    /// Receives a message when the daemon has closed its output or a signal has arrived.
     wake: Sender<()>,
     woken: Receiver<()>,
     restarts: u64,
@@ -210,7 +210,7 @@ impl Supervisor<'_> {
         let _ = durable_file::replace(&path, text.as_bytes(), 0o644);
     }
 
-    /// Waits for the daemon; passes on an order to stop, and kills a daemon that does not follow it.
+    /// Waits for the daemon; forwards a stop request, and kills a daemon that ignores it.
     fn wait_for(&self, child: &mut Child) -> io::Result<ExitStatus> {
         let mut told: Option<Instant> = None;
         let mut look = LOOK_RARELY;
@@ -229,7 +229,7 @@ impl Supervisor<'_> {
                     Some(_) => {}
                 }
             }
-            // A word says that the end is near: what it closes first, a process closes a moment before it has ended.
+            // The message announces the exit: a process closes its output a moment before it has exited.
             if self.woken.recv_timeout(look).is_ok() {
                 look = LOOK;
             }
@@ -244,7 +244,7 @@ impl Supervisor<'_> {
     }
 }
 
-/// Ends for which starting again is of no use: the configuration was refused, or the node was removed.
+/// Exits after which a restart is useless: the configuration was refused, or the node was removed.
 fn is_final(status: ExitStatus) -> bool {
     status.code() == Some(fatal::EXIT_CONFIG)
 }
@@ -274,8 +274,8 @@ pub fn stop(directory: &Path) -> Result<(), SuperviseError> {
         .try_for_each(|name| end_holder(&directory.join(name), until))
 }
 
-/// Asks whoever holds this lock to end, and waits for it. The lock is believed, not the process table: a process that
-/// has ended holds nothing, even where nobody has collected it yet.
+/// Asks the holder of this lock to exit, and waits for it. The lock counts, not the process table: a process that
+/// has exited holds no lock, even as a zombie.
 fn end_holder(lock: &Path, until: Instant) -> Result<(), SuperviseError> {
     let holder = || DirectoryLock::holder(lock).map_err(step("cannot look who holds the directory"));
     let Some(pid) = holder()? else { return Ok(()) };
@@ -326,7 +326,7 @@ impl Log {
 
     fn line(&mut self, line: &str) {
         if self.bytes >= LOG_BYTES_MAX {
-            // Without room for another file this one goes on growing.
+            // Without space for another file this one keeps growing.
             let _ = self.rotate();
         }
         if writeln!(self.file, "{line}").is_ok() {

@@ -97,7 +97,7 @@ pub enum DataCommand {
     /// Change when a key expires
     Touch {
         key: String,
-        /// Time to live, such as 60s; omit it to keep the key for ever
+        /// Time to live, such as 60s; omit it to keep the key
         #[arg(value_name = "TIME", value_parser = crate::arguments::parse_duration)]
         expires: Option<std::time::Duration>,
     },

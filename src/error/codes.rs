@@ -148,7 +148,7 @@ codes! {
         "The directory on the host contains files but no dkc marker, so dkc does not touch it.",
         "ホストのディレクトリに dkc の印のないファイルがあります。他の用途のものとみなします。";
     FOREIGN_DATA = 427, Refused,
-        "The data on the host belongs to another node and must not be overwritten: a data directory belongs to one node for ever.",
+        "The data on the host belongs to another node and must not be overwritten: a data directory always belongs to the same node.",
         "ホスト上のデータは別のノードのものです。データディレクトリは一つのノードに固有であり、上書きできません。";
     LOST_DATA = 428, Refused,
         "A server of a running ring has lost its data. It has voted before; restarted empty, it could undo acknowledged writes. Restore the data (is a disk not mounted?) or `replace` the server.",

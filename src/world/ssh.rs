@@ -361,7 +361,7 @@ fn classify(said: &str, gave_password: bool) -> (Silence, String) {
     (Silence::Other, last.to_owned())
 }
 
-/// Runs a script under a limit on the host, so a lost connection leaves nothing running for ever.
+/// Runs a script under a limit on the host, so a lost connection leaves nothing running.
 const UNDER_LIMIT: &str = r#"limit=$1 script=$2; shift 2
 if command -v timeout >/dev/null 2>&1; then exec timeout -k 5 "$limit" sh -c "$script" dkc "$@"; fi
 exec sh -c "$script" dkc "$@""#;

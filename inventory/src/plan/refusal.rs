@@ -489,7 +489,9 @@ impl Refusal {
             LostData { .. } => {
                 Some("it has voted before; restarted empty, it could undo acknowledged writes")
             }
-            ForeignData { .. } | ForeignNode { .. } => Some("a data directory belongs to one node for ever"),
+            ForeignData { .. } | ForeignNode { .. } => {
+                Some("a data directory always belongs to the same node")
+            }
             Drift { .. } => Some("the ring is founded once, with the parameters in this file"),
             _ => None,
         }

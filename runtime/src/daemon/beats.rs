@@ -1,4 +1,4 @@
-//! The beats that this node has heard from others, and as whom it beats itself.
+//! The beats received from other nodes, and the process number in this node's own.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use crate::raft::hibernate::Keeper;
 
-/// Whom this node has heard of, and as whom it speaks.
+/// The last beat of each peer.
 pub struct Beats {
-    /// Of this process.
+    /// Process number in this node's own beats, drawn at random.
     pub run: u64,
     heard: Mutex<BTreeMap<NodeId, (u64, Instant)>>,
 }

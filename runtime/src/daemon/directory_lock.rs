@@ -10,8 +10,8 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-/// Instead of the number once the holder lets go in order: its process may be seen for a moment longer, and whoever only
-/// reads the file must not take that for a running node.
+/// Replaces the number when the holder releases the lock cleanly: its process may exist for a moment longer, and a
+/// reader of the file must not take that for a running node.
 const LET_GO: &[u8] = b"-\n";
 /// Between taking the lock and writing the number, or writing that it is let go and letting go, a holder has no number.
 const LOOK: Duration = Duration::from_millis(1);
@@ -19,7 +19,7 @@ const LOOKS_MAX: u32 = 1000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    #[error("{}: process {pid} holds it; this node is running already", path.display())]
+    #[error("{}: held by process {pid}; this node is already running", path.display())]
     Held { path: PathBuf, pid: u32 },
     #[error("{}: {source}", path.display())]
     Io { path: PathBuf, source: io::Error },

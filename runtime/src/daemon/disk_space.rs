@@ -1,5 +1,5 @@
-//! A node that is short of disk space takes no data any more while there is still some: it answers its clients with
-//! `Busy`, lets appends with data go unanswered and hands its leadership to others. When there is space again it goes on.
+//! A node that is short of disk space stops accepting data before the disk is full: it answers clients with `Busy`,
+//! ignores appends with data and transfers its leadership. Once there is space again, it resumes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use tokio::time::Instant;
 use super::disk::Disk;
 use super::leadership::Leadership;
 
-/// A disk of 1 GB/s cannot use up the reserve's larger part between two looks.
+/// At 1 GB/s the larger part of the reserve is left after one interval.
 const LOOK: Duration = Duration::from_millis(100);
-/// Others forget after half a minute, and those that were away have to hear it too.
+/// Others forget it after 30 s, and nodes that were down must learn it too.
 const DECLINE_AGAIN: Duration = Duration::from_secs(2);
 
 pub async fn watch_disk(disk: Arc<Disk>, leadership: Arc<Leadership>) {
@@ -26,8 +26,8 @@ pub async fn watch_disk(disk: Arc<Disk>, leadership: Arc<Leadership>) {
     }
 }
 
-/// Others are told first: each offer of leadership sets elections off, so nodes that are all short of space must
-/// not offer it to each other in turns. Answers when they were told last.
+/// Announces before it offers: each offer triggers elections, so nodes that are all short of space must not pass
+/// leadership back and forth. Returns the time of the last announcement.
 async fn decline_leadership(leadership: &Leadership, declined_at: Option<Instant>) -> Instant {
     let declined_at = match declined_at.filter(|at| at.elapsed() < DECLINE_AGAIN) {
         Some(at) => at,

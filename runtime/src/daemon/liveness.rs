@@ -1,5 +1,5 @@
-//! Which of the other servers are up, which is whether a connection to them stands, and which of them are draining: about to stop, or
-//! unable to lead for another reason.
+//! Which other servers are up (a connection to them is open), and which are draining: about to stop, or unable to
+//! lead for another reason.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -15,17 +15,17 @@ use crate::raft::Transport;
 /// Body of a `PeerControl`: the node with this id (u64) is about to stop, or cannot lead for another reason.
 const STOPPING: &[u8] = b"\x01stopping";
 
-/// How long a peer that said so gets no leadership, unless it connects anew: then it has started again.
+/// How long a draining peer gets no leadership, unless it reconnects: then it has restarted.
 const DRAINING_MAX: Duration = Duration::from_secs(30);
-/// How often lost connections are looked after.
+/// Interval of reconnecting lost connections.
 const LOOK: Duration = Duration::from_secs(1);
-/// Telling a peer must not hold up the stop.
+/// An announcement must not delay the stop.
 const TELL_MAX: Duration = Duration::from_millis(500);
 
 pub struct Liveness {
     node: NodeId,
     transport: Arc<Transport>,
-    /// Peers that said that they are about to stop: no leadership is handed to them until this moment.
+    /// Draining peers: they get no leadership until this moment.
     draining: Mutex<BTreeMap<NodeId, Instant>>,
 }
 
@@ -70,7 +70,7 @@ impl Liveness {
         }
     }
 
-    /// Tells everybody that is up not to hand leadership to this node any more.
+    /// Announces to every node that is up that this one declines leadership.
     pub async fn decline_leadership(&self) {
         let body: Bytes = [STOPPING, &self.node.0.to_be_bytes()].concat().into();
         let tell = |node: NodeId| {

@@ -100,8 +100,8 @@ impl MetaGroup {
         }
     }
 
-    /// Whoever asked this server for a change sees it here at once, although another node carried it out. A server that
-    /// is cut off, or has just left, answers all the same after a moment.
+    /// A caller that changed something through this server reads it back here, although another node carried it out. A
+    /// server that is partitioned, or has just left, answers anyway after a moment.
     async fn wait_until_known_here(&self, applied: u64) {
         let is_known = || self.applied_index() >= applied;
         let until = Instant::now() + KNOWN_HERE_MAX;

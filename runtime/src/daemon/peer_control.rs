@@ -1,5 +1,5 @@
-//! What servers tell each other beside Raft: that the meta group should begin, that a node takes no leadership for a while, that
-//! groups hibernate.
+//! Messages between servers beside Raft: initialise the meta group, decline leadership for a while, hibernate
+//! groups.
 
 use std::sync::Arc;
 

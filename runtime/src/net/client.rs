@@ -1,6 +1,6 @@
-//! The side that opens a connection and asks. Many requests are under way at once, told apart by their id; an
-//! answer goes to its `Receive` on the reader's task, without a task or a timer for each request. A peer that
-//! falls silent is noticed within `SILENCE_MAX` and every request under way then fails.
+//! The connecting side. Many requests are in flight at once, distinguished by their id; a reply goes to its
+//! `Receive` on the reader's task, without a task or a timer per request. A silent peer is detected within
+//! `SILENCE_MAX`, and every request in flight then fails.
 //!
 //! *Invariant:* every receiver is called exactly once.
 
@@ -42,7 +42,7 @@ pub trait Receive: Send {
 
 impl Receive for oneshot::Sender<Result<Frame, NetError>> {
     fn receive(self: Box<Self>, answer: Result<Frame, NetError>) {
-        // The asker may have given up.
+        // The caller may have given up.
         let _ = (*self).send(answer);
     }
 }
@@ -133,7 +133,7 @@ impl Drop for CloseOnDrop {
 }
 
 impl Client {
-    /// Connects, checks who answers and exchanges Hello.
+    /// Connects, authenticates the peer and exchanges Hello.
     pub async fn connect(tls: &Tls, alpn: Alpn, target: &Target, hello: &Hello) -> Result<Client, NetError> {
         let connecting = connect(tls, alpn, target, hello);
         match tokio::time::timeout(CONNECT_MAX, connecting).await {
@@ -205,7 +205,7 @@ impl Client {
         self.shared.sender.send(kind, 0, group, body)
     }
 
-    /// Waits while too many bytes are queued. For senders of bulk: snapshots, large batches.
+    /// Waits while too many bytes are queued. For bulk data: snapshots, large batches.
     pub async fn ready(&self) {
         self.shared.sender.ready().await;
     }
@@ -244,8 +244,8 @@ async fn connect(tls: &Tls, alpn: Alpn, target: &Target, hello: &Hello) -> Resul
     let greeted = exchange_hello(&mut frames, &sender, hello, peer).await;
     if let Some(wanted) = target.node.filter(|wanted| *wanted != peer.node) {
         sender.close("another node was expected");
-        // Whoever has the place of a node that is gone is of the cluster too, and may know that this one was removed:
-        // after a long absence nobody else may be left to tell it.
+        // A node at the address of another is a member of the cluster too, and may know that this one was removed:
+        // after a long absence no other node may be left to say so.
         return Err(match greeted {
             Err(NetError::Refused(Refusal::Removed)) => NetError::Refused(Refusal::Removed),
             _ => at(format!("node {} answers there, node {wanted} was expected", peer.node)),
@@ -284,7 +284,7 @@ async fn exchange_hello(
         Kind::Refused => {
             let refusal = Refusal::decode(&answer.body);
             Err(NetError::Refused(
-                refusal.unwrap_or_else(|_| Refusal::Other("for a reason it cannot tell".into())),
+                refusal.unwrap_or_else(|_| Refusal::Other("without a valid reason".into())),
             ))
         }
         other => Err(NetError::not_sent(format_args!("answered Hello with {other:?}"))),
@@ -299,7 +299,7 @@ fn accepted(body: &Bytes, peer: Identity) -> Result<Hello, NetError> {
     Ok(hello)
 }
 
-/// Hands out answers until the connection ends, then tells everybody who still waits.
+/// Delivers replies until the connection ends, then fails every request still in flight.
 async fn read_answers(mut frames: FrameReader, shared: Arc<Shared>) {
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -360,7 +360,7 @@ impl IdleWatch {
         self.seen_count = count;
         if self.ticks >= SILENCE_TICKS_MAX {
             let silent_ms = (TICK * SILENCE_TICKS_MAX).as_millis();
-            sender.close(&format!("nothing was heard from the other side for {silent_ms} ms"));
+            sender.close(&format!("nothing received from the peer for {silent_ms} ms"));
         } else if self.ticks == QUIET_TICKS_BEFORE_PING {
             // A failed send shows at the next read.
             let _ = sender.send(Kind::Ping, 0, GroupId::META, &[]);

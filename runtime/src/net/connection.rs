@@ -3,7 +3,7 @@
 //! seen by a caller.
 //!
 //! *Invariant:* frames leave in the order of `send`, and arrive in that order.
-//! *Invariant:* whoever receives a large frame says while it comes that it does, so that a slow way is not taken for a dead peer.
+//! *Invariant:* the receiver of a large frame sends signs of life while it arrives, so that a slow link is not taken for a dead peer.
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -40,12 +40,12 @@ const QUEUE_LARGE_MAX_BYTES: usize = QUEUE_MAX_BYTES / 2;
 const READ_BYTES: usize = 64 * 1024;
 /// Least room for one read.
 const READ_MIN_BYTES: usize = 8 * 1024;
-/// How often the other side hears that a large frame is coming in: well below what it takes for silence.
+/// Interval of the signs of life while a large frame arrives: well below the silence limit.
 const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_millis(500);
 /// Largest buffer kept for the next write.
 const SPARE_MAX_BYTES: usize = 1024 * 1024;
 
-/// A connection whose other side is known and has said Hello.
+/// A connection whose peer is authenticated and has sent its Hello.
 pub struct Connection {
     pub peer: Peer,
     pub alpn: Alpn,
@@ -68,7 +68,7 @@ struct Shared {
     work: Notify,
     /// Senders that wait for room sleep here.
     room: Notify,
-    /// Whoever sends more than a batch of answers holds it, one after the other.
+    /// Held by a sender of more than one batch of replies; one at a time.
     bulk: Arc<tokio::sync::Mutex<()>>,
     /// The reader, to be woken when the connection is closed from this side.
     reader: AtomicWaker,
@@ -92,7 +92,7 @@ impl Shared {
     }
 }
 
-/// The sending side. Cloned freely; the connection lives until `close` or the end of the other side.
+/// The sending side. Cloned freely; the connection lasts until `close` or until the peer closes it.
 #[derive(Clone)]
 pub struct Sender {
     shared: Arc<Shared>,
@@ -112,7 +112,7 @@ impl Sender {
             return Err(NetError::NotSent(why.clone()));
         }
         if queue.buffer.len() + queue.writing_bytes > QUEUE_MAX_BYTES {
-            return Err(NetError::not_sent("the other side does not take what is sent: queue is full"));
+            return Err(NetError::not_sent("send queue is full: the peer does not read"));
         }
         let was_empty = queue.buffer.is_empty();
         append(&mut queue.buffer, kind, id, group, body)?;
@@ -144,14 +144,14 @@ impl Sender {
         }
     }
 
-    /// Waits for its turn among those who send much, and until there is room in the queue.
+    /// Waits for its turn among bulk senders, and for room in the queue.
     pub async fn turn_of_bulk(&self) -> TurnOfBulk {
         let turn = self.shared.bulk.clone().lock_owned().await;
         self.ready().await;
         TurnOfBulk { _turn: turn }
     }
 
-    /// False while so much is queued that only small frames should follow.
+    /// False while the queue only has room for small frames.
     pub fn has_room_for_large(&self) -> bool {
         let queue = self.shared.queue();
         queue.buffer.len() + queue.writing_bytes <= QUEUE_LARGE_MAX_BYTES
@@ -167,18 +167,18 @@ impl Sender {
         self.shared.queue().closed.clone()
     }
 
-    /// Reads so far that brought something: a sign of life.
+    /// Non-empty reads so far, as a sign of life.
     pub fn received_count(&self) -> u64 {
         self.shared.received_count.load(Ordering::Relaxed)
     }
 }
 
-/// Others who send much wait until it is dropped.
+/// Other bulk senders wait until it is dropped.
 pub struct TurnOfBulk {
     _turn: tokio::sync::OwnedMutexGuard<()>,
 }
 
-/// Appends one frame, or nothing when it comes out too large for the other side.
+/// Appends one frame, or nothing if it exceeds the peer's limit.
 fn append(
     out: &mut BytesMut,
     kind: Kind,
@@ -202,7 +202,7 @@ pub struct FrameReader {
     buffer: BytesMut,
     decoder: FrameDecoder,
     sender: Sender,
-    /// When the other side was last told that a large frame is coming in.
+    /// When the last sign of life was sent for a large frame.
     told_at: Instant,
 }
 
@@ -226,7 +226,7 @@ impl FrameReader {
         }
     }
 
-    /// The other side's own pings wait behind the frame that it sends.
+    /// The peer's own pings wait behind the frame that it sends.
     fn tell_of_large_frame(&mut self) {
         if self.buffer.is_empty() {
             self.told_at = Instant::now();
@@ -247,7 +247,7 @@ impl FrameReader {
         }
     }
 
-    /// After Hello: from now on large frames are welcome.
+    /// After Hello: from now on large frames are accepted.
     pub(crate) fn allow_large_frames(&mut self) {
         self.decoder.set_max(FRAME_MAX_BYTES);
     }
@@ -271,7 +271,7 @@ impl FrameReader {
             self.buffer.reserve(READ_BYTES);
         }
         match poll_fn(|context| self.poll_read(context)).await {
-            Ok(0) => Err(self.end("the other side closed the connection".into())),
+            Ok(0) => Err(self.end("the peer closed the connection".into())),
             Ok(_) => {
                 self.sender.shared.received_count.fetch_add(1, Ordering::Relaxed);
                 Ok(())
@@ -285,7 +285,7 @@ impl FrameReader {
         if let Some(why) = self.sender.closed() {
             return Poll::Ready(Err(std::io::Error::other(why.to_string())));
         }
-        // This future holds no state between polls, so that making it anew each time loses nothing.
+        // This future holds no state between polls, so recreating it each time loses nothing.
         pin!(self.read.read_buf(&mut self.buffer)).poll(context)
     }
 
@@ -326,7 +326,7 @@ async fn write_all_queued(mut write: WriteHalf<Stream>, shared: Arc<Shared>) {
     let mut taken = BytesMut::new();
     loop {
         shared.work.notified().await;
-        // Whoever is ready to run now gets to queue its frames too, so that they share one write.
+        // Other ready tasks get to queue their frames too, so that they share one write.
         tokio::task::yield_now().await;
         let is_closed = take_queued(&shared, &mut taken);
         if let Err(error) = write_taken(&mut write, &taken).await {
@@ -336,7 +336,7 @@ async fn write_all_queued(mut write: WriteHalf<Stream>, shared: Arc<Shared>) {
         shared.queue().writing_bytes = 0;
         shared.room.notify_waiters();
         if is_closed {
-            // The other side may be gone already.
+            // The peer may be gone already.
             let _ = write.shutdown().await;
             return;
         }

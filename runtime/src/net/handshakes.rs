@@ -1,8 +1,8 @@
-//! Places for those who have not shown yet who they are: only where they come from is known. Nobody is turned away: a newcomer
-//! takes the place of whoever has been at it longest, among those who come from where most come from.
+//! Handshake slots for peers that are not authenticated yet: only their source address is known. None is refused: when the slots
+//! are used up, a new peer evicts the oldest handshake of the source with the most.
 //!
-//! *Invariant:* strangers never end the handshake of somebody who comes from where a member does, and what is kept free for
-//! members they never take.
+//! *Invariant:* other sources never evict a handshake from a member's source address, and never use the slots reserved for
+//! members.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
@@ -16,11 +16,11 @@ use super::stream;
 
 /// Handshakes under way at once.
 pub(super) const HANDSHAKES_MAX: usize = 256;
-/// Of these, kept for sources of members: a cluster of some dozen servers comes back at once.
+/// Of these, reserved for member sources: some dozen servers may reconnect at the same time.
 pub(super) const HANDSHAKES_RESERVED: usize = 64;
 /// Handshakes under way at once from one source. A good one takes milliseconds.
 pub(super) const HANDSHAKES_PER_SOURCE_MAX: usize = 32;
-/// Sources of members that are remembered; far more than members can have.
+/// Most member sources remembered; far more than members can have.
 const MEMBER_SOURCES_MAX: usize = 4096;
 /// A name that takes longer is looked up again later.
 const RESOLVE_MAX: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ impl MemberSources {
         }
     }
 
-    /// Learns what a host's name stands for.
+    /// Records the addresses that a host name resolves to.
     pub async fn learn_name(&self, address: &NodeAddress) {
         let found = tokio::time::timeout(RESOLVE_MAX, stream::resolve(address)).await;
         found.unwrap_or_default().into_iter().for_each(|source| self.learn(source));
@@ -67,7 +67,7 @@ struct Begun {
 }
 
 impl Handshakes {
-    /// A place for a newcomer. Whoever has to make room for it is ended.
+    /// A slot for a new peer, if necessary by evicting another.
     pub fn begin(&self, source: IpAddr, is_member: bool) -> HandshakePlace {
         let (place, lost) = oneshot::channel();
         let mut under_way = self.under_way();
@@ -124,7 +124,7 @@ pub(super) struct HandshakePlace {
 }
 
 impl HandshakePlace {
-    /// Returns when a newcomer has taken the place.
+    /// Returns when the slot has been evicted.
     pub async fn lost(&mut self) {
         let _ = (&mut self.lost).await;
     }
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(all.under_way().all.len(), HANDSHAKES_MAX);
         let mut late = all.begin(source(9999), false);
         drop(silent);
-        // Every place is a member's: the stranger's own would be the first to go.
+        // Every slot is a member's: the new handshake itself would be evicted first.
         let mut one_more = all.begin(source(9998), true);
         assert!(is_lost(&mut late) && !is_lost(&mut one_more));
     }

@@ -69,7 +69,7 @@ pub enum IdentityError {
     IssuerOfAnother { node: NodeUuid, issuer: NodeUuid },
 }
 
-/// What the other side's certificate proves.
+/// What the peer's certificate proves.
 #[derive(Debug, Clone)]
 pub struct Peer {
     pub identity: Identity,

@@ -1,6 +1,6 @@
-//! The side that accepts. Before a stranger has shown a certificate and said Hello it can hold one of a bounded
-//! number of places for a bounded time (`handshakes`), and cannot make the node set aside more than a small frame.
-//! Afterwards it counts by who it is and where it comes from (`places`).
+//! The accepting side. Until a peer has presented a certificate and its Hello, it holds one of a bounded number of
+//! handshake slots for a bounded time (`handshakes`), and cannot make the node allocate more than a small frame.
+//! Afterwards it is limited by identity and source address (`places`).
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ const IDLE_MAX: Duration = Duration::from_secs(20);
 /// The pause after `accept` failed (out of file descriptors, say), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Decides on a peer whose certificate is good and whose Hello agrees with it.
+/// Admits or refuses a peer whose certificate is valid and whose Hello agrees with it.
 pub trait Admit: Send + Sync + 'static {
     /// Our own Hello to answer with, or why not.
     fn admit(&self, peer: &Peer, alpn: Alpn, hello: &Hello) -> Result<Hello, Refusal>;
@@ -53,12 +53,12 @@ impl Listener {
         self.socket.local_address()
     }
 
-    /// Connections that stand at the moment; stays valid while the listener serves.
+    /// Open connections; stays valid while the listener serves.
     pub fn connections(&self) -> Arc<AtomicU32> {
         self.places.count()
     }
 
-    /// Where members come from, to be told what the ring map says; stays valid while the listener serves.
+    /// Source addresses of members, to be updated from the ring map; stays valid while the listener serves.
     pub fn members(&self) -> MemberSources {
         self.members.clone()
     }
@@ -94,7 +94,7 @@ impl Listener {
                 let outcome = tokio::select! {
                     biased;
                     outcome = tokio::time::timeout(HANDSHAKE_MAX, handshake.run(stream, address, &*admit)) => outcome,
-                    // Not worth a line: there may be thousands.
+                    // Not logged: there may be thousands.
                     () = place.lost() => return,
                 };
                 drop(place);
@@ -124,7 +124,7 @@ where
             () = tokio::time::sleep(IDLE_MAX) => {
                 let count = sender.received_count();
                 if count == seen_count {
-                    sender.close("nothing came for too long");
+                    sender.close("idle for too long");
                 }
                 seen_count = count;
             }
@@ -204,7 +204,7 @@ fn refusal_of(error: &TlsError) -> Refusal {
 }
 
 fn refuse(sender: &Sender, refusal: Refusal) {
-    // The other side may be gone already.
+    // The peer may be gone already.
     let _ = sender.send(Kind::Refused, 0, GroupId::META, &refusal.encode());
     sender.close("refused");
 }

@@ -1,8 +1,8 @@
 //! Connections between nodes: TLS 1.3 with a certificate on both sides, frames, many requests at once. The Raft
-//! glue, the server role and the slave role all stand on this; nothing here knows what a body means, except for
-//! the Hello of each side.
+//! glue, the server role and the slave role all build on this; nothing here interprets a body, except for the
+//! Hello of each side.
 //!
-//! *Invariant:* no frame reaches a caller before the other side's certificate, cluster and ALPN have been checked.
+//! *Invariant:* no frame reaches a caller before the peer's certificate, cluster and ALPN have been checked.
 //! *Invariant:* a slave's certificate never opens anything but `dkc-slave/1`.
 
 pub mod client;
@@ -38,7 +38,7 @@ pub use peers::{Link, LinkState, Peers};
 pub use target::Target;
 pub use tls::{Alpn, Tls, TlsError};
 
-/// Why a request got no answer, or a connection does not stand. Cloned to every request it concerns.
+/// Why a request got no reply, or a connection is not open. Cloned to every request it concerns.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NetError {
     /// The request never left this process: it was certainly not carried out.
@@ -50,8 +50,8 @@ pub enum NetError {
     /// No answer in time: the request may have been carried out.
     #[error("no answer within {after_ms} ms")]
     NoAnswer { after_ms: u64 },
-    /// The other side said Refused in answer to our Hello.
-    #[error("refused by the other side: {}", refusal_words(.0))]
+    /// The peer said Refused in answer to our Hello.
+    #[error("refused by the peer: {}", refusal_words(.0))]
     Refused(Refusal),
 }
 
@@ -59,7 +59,7 @@ impl NetError {
     pub(crate) fn not_sent(why: impl std::fmt::Display) -> NetError {
         NetError::NotSent(why.to_string().into())
     }
-    /// True when the request certainly never reached the other side.
+    /// True when the request certainly never reached the peer.
     pub fn is_never_sent(&self) -> bool {
         matches!(self, NetError::NotSent(_) | NetError::Refused(_))
     }
@@ -69,11 +69,11 @@ impl NetError {
 pub fn refusal_words(refusal: &Refusal) -> String {
     match refusal {
         Refusal::ForeignCluster => "that node belongs to another cluster".into(),
-        Refusal::Removed => "this node was removed from the cluster, for ever".into(),
+        Refusal::Removed => "this node was removed from the cluster".into(),
         Refusal::UnknownNode => "this node is not known in the cluster".into(),
-        Refusal::WireVersion { ours } => format!("it speaks wire version {ours} only"),
+        Refusal::WireVersion { ours } => format!("it supports only wire version {ours}"),
         Refusal::Full { connections_max } => {
-            format!("it has as many connections as it may ({connections_max}, connections_max)")
+            format!("its connection limit is reached (connections_max = {connections_max})")
         }
         Refusal::Other(why) => why.clone(),
     }

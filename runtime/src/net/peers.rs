@@ -20,7 +20,7 @@ const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// A server that came back is found again within about this time.
 const BACKOFF_MAX: Duration = Duration::from_millis(1000);
 
-/// What is said in Hello; asked anew for each connection, because the ring version grows.
+/// The content of Hello; requested for each connection, because the ring version grows.
 pub type MakeHello = Arc<dyn Fn() -> Hello + Send + Sync>;
 
 struct Shared {
@@ -51,7 +51,7 @@ impl Peers {
         link
     }
 
-    /// Forgets the links to all targets that are not wanted any more; their connections end.
+    /// Drops the links to all targets that are no longer wanted; their connections end.
     pub fn retain(&self, is_wanted: impl Fn(&Target) -> bool) {
         let mut links = self.links.lock().expect("lock is never poisoned: panic aborts");
         links.retain(|target, link| {
@@ -64,7 +64,7 @@ impl Peers {
     }
 }
 
-/// How a link stands, for status.
+/// The state of a link, for status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkState {
     pub is_connected: bool,
@@ -107,8 +107,8 @@ impl Link {
         &self.target
     }
 
-    /// The connection if it stands. If not, an attempt is begun (unless the pause forbids it) and the answer is
-    /// what is known now. Never waits.
+    /// The connection if it is open. If not, starts an attempt (unless the pause forbids it) and returns the
+    /// current error. Never blocks.
     pub fn current(self: &Arc<Self>) -> Result<Client, NetError> {
         let mut inner = self.lock();
         match &inner.state {
@@ -148,7 +148,7 @@ impl Link {
         matches!(self.lock().state, State::Connecting(_))
     }
 
-    /// How long the connection has stood, if it does.
+    /// How long the connection has been open, if it is.
     pub fn connected_for(&self) -> Option<Duration> {
         match &self.lock().state {
             State::Connected(client, since) if client.is_open() => Some(since.elapsed()),
@@ -183,7 +183,7 @@ impl Link {
         inner.state = State::Idle;
     }
 
-    /// Begins an attempt in a task of its own, so that it ends whether or not anybody waits.
+    /// Begins an attempt in a task of its own, so that it completes even if no caller waits.
     fn begin(self: &Arc<Self>, inner: &mut Inner) -> Result<watch::Receiver<()>, NetError> {
         let now = Instant::now();
         if inner.is_closed {

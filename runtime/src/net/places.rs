@@ -1,7 +1,7 @@
-//! Places for those who have shown who they are. A node has as many connections as it needs and some more; slaves leave room for
-//! servers, and one host leaves room for others.
+//! Connection slots for authenticated peers. A node gets as many connections as it needs and some more; slaves leave slots to
+//! servers, and one host leaves slots to others.
 //!
-//! *Invariant:* however many connections slaves open, a member finds a place; and who opens too many ends its own oldest ones.
+//! *Invariant:* however many connections slaves open, a member gets a slot; a node that opens too many evicts its own oldest.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -24,9 +24,9 @@ pub(super) const CONNECTIONS_RESERVED_MAX: u32 = 256;
 pub(super) struct Places(Arc<Inner>);
 
 struct Inner {
-    /// May change while connections stand; another number counts for those that come later.
+    /// Can change at run time; a new value applies to later connections.
     connections_max: Arc<AtomicU32>,
-    /// For whoever reports it.
+    /// Shared with the status report.
     count: Arc<AtomicU32>,
     taken: Mutex<Taken>,
 }
@@ -91,7 +91,7 @@ impl Places {
         taken.next += 1;
         let same = taken.by_identity.entry((peer, alpn)).or_default();
         if same.len() >= CONNECTIONS_PER_IDENTITY_MAX {
-            same.remove(0).1.close("this node has opened newer connections, as many as it may have");
+            same.remove(0).1.close("evicted by newer connections of the same node");
         }
         same.push((number, sender.clone()));
         self.0.count.fetch_add(1, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! From an address to a stream whose two sides know each other: TCP, then TLS with a certificate on both sides.
+//! From an address to an authenticated stream: TCP, then TLS with a certificate on both sides.
 //! This is all that a simulation replaces of a connection; frames, Hello and time limits are the same there.
 
 use std::net::{IpAddr, SocketAddr};
@@ -48,7 +48,7 @@ impl Socket {
     }
 }
 
-/// The addresses that a host's name stands for; none when nobody knows it.
+/// The addresses that a host name resolves to; none if it cannot be resolved.
 pub(super) async fn resolve(address: &NodeAddress) -> Vec<IpAddr> {
     let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
     found.map(|addresses| addresses.map(|address| address.ip()).collect()).unwrap_or_default()

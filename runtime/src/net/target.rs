@@ -2,7 +2,7 @@
 
 use dkc_core::ids::{NodeAddress, NodeUuid};
 
-/// Whom to connect to. With a UUID, nobody else behind that address will do.
+/// The node to connect to. With a UUID, any other node at that address is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target {
     pub address: NodeAddress,

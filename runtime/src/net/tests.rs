@@ -86,7 +86,7 @@ async fn only_the_right_certificate_opens_a_connection() {
     // The CA of our cluster, asked to sign for another cluster: the chain is good, the name is not.
     let identity = Identity { cluster: foreign_cluster.cluster, ..ours.identity(NodeRole::Server) };
     let signed_here = Tls::load(&ours.node(identity), identity).unwrap();
-    check(signed_here, Alpn::Peer, "the other side is of cluster").await;
+    check(signed_here, Alpn::Peer, "the peer is of cluster").await;
 
     // A server that trusts another CA than the one that signed us: we trust it, it does not trust us.
     foreign_cluster.ca_pem = format!("{}{}", foreign_cluster.ca_pem, ours.ca_pem);
@@ -159,7 +159,7 @@ async fn an_expired_certificate_is_refused_on_both_sides() {
     let got = outcome(&expired, Alpn::Peer, echo(good.clone(), 9).await).await;
     assert!(got.contains("says that this node's certificate has expired"), "{got}");
     let got = outcome(&good, Alpn::Peer, echo(expired, 9).await).await;
-    assert!(got.contains("the other side's certificate has expired"), "{got}");
+    assert!(got.contains("the peer's certificate has expired"), "{got}");
 }
 
 #[tokio::test]

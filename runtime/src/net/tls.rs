@@ -1,4 +1,4 @@
-//! Who is on the other side of a connection. Certificates are read from the node's directory, and read again whenever
+//! Who is on the peer of a connection. Certificates are read from the node's directory, and read again whenever
 //! somebody asks for it (`certificates`); every handshake uses the newest. Absent on purpose: plaintext, TLS 1.2, session resumption (a
 //! resumed session would outlive a removed trust anchor), common names.
 
@@ -61,11 +61,11 @@ pub enum TlsError {
     Identity(#[from] IdentityError),
     #[error("Hello names another node than the certificate: {0}")]
     OtherInHello(dkc_core::ids::NodeUuid),
-    #[error("the other side is of cluster {found}, this node is of cluster {wanted}")]
+    #[error("the peer is of cluster {found}, this node is of cluster {wanted}")]
     ForeignCluster { found: ClusterId, wanted: ClusterId },
-    #[error("the other side is a {found}; on {} only a {wanted} may", .alpn.as_str())]
+    #[error("the peer is a {found}; on {} only a {wanted} may", .alpn.as_str())]
     WrongRole { alpn: Alpn, found: NodeRole, wanted: NodeRole },
-    #[error("no common protocol: the other side named none of dkc's (ALPN)")]
+    #[error("no common protocol: the peer named none of dkc's (ALPN)")]
     NoProtocol,
     #[error("{0}")]
     Handshake(String),
@@ -355,19 +355,19 @@ pub(crate) fn explain(error: &std::io::Error) -> String {
     };
     match tls {
         Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => {
-            "the other side's certificate is not signed by a CA that this node trusts".into()
+            "the peer's certificate is not signed by a CA that this node trusts".into()
         }
         Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
-            "the other side's certificate has expired (or the clock of this host is wrong)".into()
+            "the peer's certificate has expired (or the clock of this host is wrong)".into()
         }
         Error::InvalidCertificate(Bad::NotValidYet | Bad::NotValidYetContext { .. }) => {
-            "the other side's certificate is not valid yet (or the clock of this host is wrong)".into()
+            "the peer's certificate is not valid yet (or the clock of this host is wrong)".into()
         }
         Error::AlertReceived(Alert::UnknownCA | Alert::DecryptError | Alert::BadCertificate) => {
-            format!("the other side does not trust the CA of this node's certificate ({tls})")
+            format!("the peer does not trust the CA of this node's certificate ({tls})")
         }
         Error::AlertReceived(Alert::CertificateExpired) => {
-            "the other side says that this node's certificate has expired".into()
+            "the peer says that this node's certificate has expired".into()
         }
         Error::NoCertificatesPresented | Error::AlertReceived(Alert::CertificateRequired) => {
             "a certificate is required and none was shown".into()

@@ -3,7 +3,7 @@
 //!
 //! *Invariant (D5):* rows, applied log id and membership of an entry go to the store in one commit.
 //! *Invariant:* readers see the state of one applied index, because applying holds the lock from the first change
-//! in memory until the commit stands.
+//! in memory until the commit is done.
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -104,8 +104,8 @@ impl Machine {
         }
     }
 
-    /// Answers from one applied state, which is named. Whether it may be told is the caller's to find out. At least one is
-    /// answered, and no further one once the values of the replies take so many bytes.
+    /// Answers from one applied state and returns its log id; the caller checks whether the answers may be used. Answers at
+    /// least one read, and stops once the values of the replies exceed `bytes_max`.
     pub fn read<'a>(
         &self,
         reads: impl Iterator<Item = &'a Read>,

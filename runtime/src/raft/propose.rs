@@ -1,7 +1,7 @@
-//! The writing side of one tablet: a bounded queue, and one task that turns whatever has gathered into one log
-//! entry. The next one gathers while the disks work (see `pace`); that is where the throughput comes from.
+//! The writing side of one tablet: a bounded queue, and one task that turns the writes it finds there into one log
+//! entry. The next one accumulates while the disks sync (see `pace`); that is where the throughput comes from.
 //!
-//! *Invariant:* every write that was queued is answered exactly once, and only with what certainly holds:
+//! *Invariant:* every queued write is answered exactly once, and only with what is certain:
 //! `Unknown` whenever the entry may have been appended.
 
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Where the answer to one key-value request goes: back over the connection it came on, or to a task of this
 //! process.
 //!
-//! *Invariant:* small answers always find room: when a connection is behind, a large one is replaced by "unknown", and whoever
-//! asked may ask again.
+//! *Invariant:* small replies always fit: when a connection is behind, a large one is replaced by "unknown", and the
+//! caller may retry.
 
 use dkc_core::ids::GroupId;
 use dkc_core::wire::{Answer, Kind, REPLY_BOUNDED_MAX_BYTES};

@@ -25,7 +25,7 @@ struct Incoming {
     chunks: u64,
 }
 
-/// Unfinished snapshots of one connection, by group: the other side leads several groups and sends their snapshots side
+/// Unfinished snapshots of one connection, by group: the peer leads several groups and sends their snapshots side
 /// by side. Bounded by the groups that are open here.
 type Unfinished = BTreeMap<GroupId, Incoming>;
 

@@ -1,8 +1,8 @@
 //! The replies of commands that were begun together. The last one wakes the waiter, so that sixteen pipelined
 //! commands cost one wake-up.
 //!
-//! *Invariant:* a record that was not admitted is let go at once, so that what is kept of replies that nobody has asked
-//! for yet is bounded by whoever admits.
+//! *Invariant:* a record that was not admitted is dropped at once, so that admission bounds the memory of replies that
+//! are not consumed yet.
 
 use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,5 @@
 //! A stream between two simulated hosts, in the place of TCP and TLS: bytes arrive late and in order, or wait while
-//! the way is cut. Who is on the other side is what its process says, checked as a certificate would be.
+//! the way is cut. Who is on the peer is what its process says, checked as a certificate would be.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -91,7 +91,7 @@ fn pair(one: &Arc<Process>, other: &Arc<Process>) -> (Stream, Stream) {
 }
 
 fn reset() -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::ConnectionReset, "connection reset by the other side")
+    std::io::Error::new(std::io::ErrorKind::ConnectionReset, "connection reset by the peer")
 }
 
 impl AsyncRead for Stream {
@@ -237,7 +237,7 @@ pub(super) async fn open(
     let incoming = Incoming { stream: theirs, opener: tls.identity(), alpn, answer };
     let acceptor = acceptor.downcast_ref::<mpsc::UnboundedSender<Incoming>>().ok_or("connection refused")?;
     acceptor.send(incoming).map_err(|_| "connection refused")?;
-    let peer = answered.await.map_err(|_| "the other side closed the connection")?;
+    let peer = answered.await.map_err(|_| "the peer closed the connection")?;
     tokio::time::sleep(network.delay(host, &process.host)).await;
     let peer = tls.check_identity(peer, alpn, NodeRole::Server).map_err(|error| error.to_string())?;
     Ok((ours, peer, address_of(&target.address)))

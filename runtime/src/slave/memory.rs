@@ -38,8 +38,8 @@ pub(crate) struct Memory {
     waiting: AtomicUsize,
 }
 
-/// Of one connection. What it holds goes back when the last part of the connection is gone, with the answers that were
-/// still on their way to it.
+/// The memory of one connection. It is released when the last part of the connection is dropped, with the replies still
+/// in flight to it.
 pub(crate) struct Share {
     memory: Arc<Memory>,
     held: Mutex<Held>,

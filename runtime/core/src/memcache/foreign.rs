@@ -11,7 +11,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 const METHODS: [&[u8]; 9] =
     [b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"TRACE", b"CONNECT"];
 
-/// What the other side speaks instead.
+/// What the client sent instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Foreign {
     /// A request line such as `GET / HTTP/1.1`.

@@ -53,7 +53,7 @@ pub enum Parsed {
     Answer(&'static [u8]),
     /// Close the connection once the answers before are sent. It is said again whenever one asks again.
     Close,
-    /// Likewise, because the other side speaks something else.
+    /// Likewise, because the client sent another protocol.
     Foreign(Foreign),
 }
 

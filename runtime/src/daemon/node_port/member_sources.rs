@@ -1,5 +1,5 @@
-//! Tells the node port where members come from, so that it keeps room for them from the first moment on: who has not connected
-//! yet since this node started is known by the name that the ring map and the configuration have for it.
+//! Gives the node port the source addresses of members, so that it reserves slots for them from the start: a member that has not
+//! connected yet since this node started is known by its name in the ring map and the configuration.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

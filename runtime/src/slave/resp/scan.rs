@@ -1,5 +1,5 @@
-//! `SCAN`, `KEYS` and `RANDOMKEY`: all tablets are asked, one after the other. A cursor is a number, as clients want it: the
-//! slot where the scan goes on, and the hash of the key that was told last.
+//! `SCAN`, `KEYS` and `RANDOMKEY`: all tablets are scanned, one after the other. A cursor is a number, as clients expect: the
+//! slot where the scan continues, and the hash of the last key returned.
 
 use bytes::Bytes;
 use dkc_core::ids::TabletId;
