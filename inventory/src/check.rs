@@ -259,7 +259,7 @@ fn renewal(address: &HostAddress, node: &NodeName, view: &NodeView) -> Option<Fi
         (Some(trouble), ..) => format!("its certificate was not renewed: {trouble}"),
         (None, true, None) => "it has no issuer, so only deploy renews certificates".into(),
         (None, true, Some(days)) if days < ISSUER_RENEW_DAYS => {
-            format!("its issuer expires in {days} days, and nobody renews certificates then")
+            format!("its issuer expires in {days} days; certificates cannot be renewed after that")
         }
         _ => return None,
     };

@@ -179,7 +179,7 @@ impl Document {
     }
 }
 
-/// Where a list's dash stands when its element is a map.
+/// Indent of a list's dash when its element is a map.
 #[derive(Clone, Copy, PartialEq)]
 enum Dash {
     Alone,

@@ -41,7 +41,7 @@ pub enum Silence {
     Login,
     /// No pin, and accepting a new key was not allowed.
     HostKeyUnknown,
-    /// The key is not the pinned one: an attack, or a host that was set up anew.
+    /// The key is not the pinned one: an attack, or a reinstalled host.
     HostKeyChanged,
     /// Anything else that ssh reports.
     Other,
@@ -68,7 +68,7 @@ pub struct HostFacts {
     pub root_is_foreign: bool,
     /// By the login user.
     pub root_is_writable: bool,
-    /// Why somebody else could put other files in the place of ours: owner or mode of the root.
+    /// Why another user could replace our files: owner or mode of the root.
     #[serde(default)]
     pub root_exposure: Option<String>,
     /// On the root's file system, for the login user.
@@ -79,7 +79,7 @@ pub struct HostFacts {
     pub service: ServiceManager,
     /// Programs under `bin/`: the first 16 hex digits of their SHA-256, and how many bytes are there.
     pub programs: BTreeMap<String, u64>,
-    /// TCP ports somebody listens on, with `ADDRESS:PORT` as the host says.
+    /// Listening TCP ports, as `ADDRESS:PORT`.
     pub listening: BTreeSet<String>,
     /// Only nodes that were asked about.
     pub nodes: BTreeMap<NodeName, NodeView>,
@@ -95,9 +95,9 @@ pub enum ServiceManager {
     SystemdSystem,
     /// The login user's systemd, with linger.
     SystemdUser,
-    /// No usable systemd: `dkcd supervise`, which the user's crontab begins again after a reboot.
+    /// No usable systemd: `dkcd supervise`, which the user's crontab restarts after a reboot.
     Cron,
-    /// Neither systemd nor cron: `dkcd supervise`, until the host is booted anew.
+    /// Neither systemd nor cron: `dkcd supervise`, until the next reboot.
     Supervise,
 }
 
@@ -152,7 +152,7 @@ pub struct NodeView {
     pub issuer_days: Option<i64>,
     /// Whether its daemon runs.
     pub run: RunState,
-    /// How often whoever keeps it has started its daemon again, since it was started.
+    /// Restarts of the daemon by its supervisor or systemd, since it was started.
     #[serde(default)]
     pub restarts: u64,
     /// What the daemon itself says, when it answers.
@@ -175,7 +175,7 @@ pub enum RunState {
         /// Process number of the daemon.
         pid: u32,
     },
-    /// The daemon serves, but its supervisor has ended: nobody would start it again.
+    /// The daemon serves, but its supervisor has ended: it would not be restarted.
     Orphaned {
         /// Process number of the daemon.
         pid: u32,
@@ -230,7 +230,7 @@ impl NodeView {
         self.identity.is_none() && self.files.is_empty() && self.program.is_none()
     }
 
-    /// The directory of this node, whose marker a power cut has left empty, and nothing in it speaks against that.
+    /// The directory of this node, whose marker a power cut has left empty, and nothing in it contradicts that.
     pub fn is_torn_directory_of(&self, uuid: NodeUuid) -> bool {
         let says_otherwise =
             |text: &String| !text.trim_matches(['\0', '\n']).is_empty() && !text.contains(&uuid.to_string());
@@ -244,7 +244,7 @@ impl NodeView {
         matches!(self.run, RunState::Running { .. } | RunState::Orphaned { .. })
     }
 
-    /// Runs, and whoever keeps it would start it again.
+    /// Runs, and its supervisor or systemd would restart it.
     pub fn is_kept(&self) -> bool {
         matches!(self.run, RunState::Running { .. })
     }

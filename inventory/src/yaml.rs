@@ -91,7 +91,7 @@ impl Source<'_> {
         self.error(place, message.to_owned())
     }
 
-    /// The line where these words stand, each after the one before: section, then name, then value.
+    /// The line of these words, each after the one before: section, then name, then value.
     fn find(&self, words: &[impl AsRef<str>]) -> (usize, usize) {
         let mut found = (1, 1);
         let mut lines = self.text.lines().enumerate();

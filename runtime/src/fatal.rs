@@ -46,8 +46,8 @@ fn end(status: i32, words: &str) -> ! {
     std::process::exit(status)
 }
 
-/// The cluster has removed this node for ever. That is written down before the end: a removed node that starts again
-/// with its host, before it hears so once more, would take the port from the node that has its place.
+/// The cluster has removed this node. This is recorded before the exit: a removed node that starts with its host,
+/// before it is refused again, would take the port from the node at its address.
 pub fn removed(by: &dyn Display) -> ! {
     if let Some(Err(error)) = NODE.get().map(|node| mark_removed(&node.directory, by)) {
         tracing::warn!(%error, "removal mark not written");
@@ -68,7 +68,7 @@ fn mark_removed(directory: &Path, by: &dyn Display) -> io::Result<()> {
     fs::write(
         &path,
         format!(
-            "removed from its cluster, says {by}; it can never return, and nobody needs this directory\n"
+            "removed from its cluster, says {by}; it can never return; this directory is not needed any more\n"
         ),
     )?;
     fs::File::open(&path)?.sync_all()?;

@@ -13,7 +13,7 @@ use super::{HostAction, Refusal};
 use crate::model::{Inventory, NodeName};
 use crate::render;
 
-/// Certificates live 90 days at most; below this they are issued anew, so that two missed deploys do no harm.
+/// Certificates live 90 days at most; below this they are reissued, so that two missed deploys do no harm.
 pub const CERTIFICATE_RENEW_DAYS: i64 = 30;
 
 /// A cluster's authority that is there to sign.

@@ -1,5 +1,5 @@
-//! Deploy: what is installed on the hosts becomes what the inventory says. Only what differs is done, and nothing is
-//! restarted: whoever runs is told to reload when that is enough; else it goes on with what it has read, and the plan says
+//! Deploy: makes the hosts match the inventory. Only differences are applied, and nothing is
+//! restarted: a running node reloads if that is enough; otherwise it keeps its old configuration, and the plan says
 //! so.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -98,7 +98,7 @@ fn installed_slaves(inventory: &Inventory, cluster: &ClusterName) -> Vec<String>
     inventory.slaves_of(cluster).into_iter().filter(is_installed).map(|id| id.to_string()).collect()
 }
 
-/// Plans the end of services and directories, with all their data. Stays registered: `deploy` would install it anew,
+/// Plans the end of services and directories, with all their data. Stays registered: `deploy` would reinstall it,
 /// empty.
 pub fn destroy(
     inventory: &Inventory,

@@ -21,14 +21,14 @@ impl Danger {
     }
 }
 
-/// From this many hosts on, what is the same on all of them is said once.
+/// From this many hosts on, identical steps are shown once.
 const HOSTS_TOGETHER_MIN: usize = 5;
 /// Hosts of such a group that are named.
 const HOSTS_NAMED_MAX: usize = 3;
 /// Stands for each host's own node where the rest is the same.
 const ANY_NODE: &str = "<node>";
 
-/// How much of a plan is told.
+/// How much of a plan is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
     /// Identical steps on many hosts are one line.

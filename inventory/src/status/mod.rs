@@ -89,7 +89,7 @@ impl NodeCondition {
             (RunState::Orphaned { .. }, Some(status)) => NodeCondition {
                 state: State::Running,
                 why: Some(
-                    "its supervisor has ended, and nobody would start it again: start takes it over".into(),
+                    "its supervisor has ended, so it would not be restarted: start takes it over".into(),
                 ),
                 notice: None,
                 said: Some(status.clone()),

@@ -47,7 +47,7 @@ impl SlaveReport {
         });
         let (status, why) = match (state, links) {
             (State::Running, Some(trouble)) => (State::Degraded, Some(trouble)),
-            // Its certificate has ended: it goes on only as long as its connections stand.
+            // Its certificate has ended: it works only as long as its connections last.
             (State::Running, None) if why.is_some() => (State::Degraded, why),
             (state, _) => (state, why),
         };

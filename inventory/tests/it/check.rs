@@ -140,7 +140,7 @@ fn a_server_that_could_not_renew_its_certificate_is_told() {
         );
     };
     check(Some(180), None);
-    check(Some(179), Some("c0-0: its issuer expires in 179 days, and nobody renews certificates then"));
+    check(Some(179), Some("c0-0: its issuer expires in 179 days; certificates cannot be renewed after that"));
     check(None, Some("c0-0: it has no issuer, so only deploy renews certificates"));
 }
 

@@ -1,5 +1,5 @@
 //! What certificates of nodes say and how long they live: the words on which the shell (which signs with the cluster's CA), the
-//! servers (which sign with the issuer that the CA gave each of them) and everybody who reads a certificate agree.
+//! servers (which sign with the issuer that the CA gave each of them) and every reader of a certificate agree.
 //!
 //! *Invariant:* a renewed certificate says the same as the one before it; only its key and its time differ.
 
@@ -7,11 +7,11 @@ use std::fmt;
 
 use crate::ids::{BadWord, ClusterId, Namespace, NodeUuid};
 
-/// The name that every node's certificate carries as DNS SAN; who it really is stands in the URI.
+/// The name that every node's certificate carries as DNS SAN; its real identity is in the URI.
 pub const SERVER_NAME: &str = "dkc";
 /// Short enough that a stolen key ends by itself; nodes renew their certificates long before.
 pub const LEAF_DAYS: i64 = 90;
-/// A cluster that nobody deploys to goes on for this long.
+/// A cluster works this long without a deploy.
 pub const ISSUER_DAYS: i64 = 3 * 365;
 /// Below this many days left a deploy gives a server a new issuer, and `check` asks for that deploy.
 pub const ISSUER_RENEW_DAYS: i64 = 180;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// Longest cluster or namespace name, so that a name fits into a file name, a unit name and a certificate.
 pub const NAME_MAX_BYTES: usize = 48;
-/// The namespace of everybody who names none.
+/// The namespace of clients that name none.
 pub const DEFAULT_NAMESPACE: &str = "default";
 /// Longest host name (RFC 1123).
 pub const HOST_MAX_BYTES: usize = 253;
@@ -92,7 +92,7 @@ impl FromStr for ClusterName {
 }
 
 checked_string!(
-    /// The name of a key space inside a cluster. `default` is what everybody gets who names none.
+    /// The name of a key space inside a cluster. `default` is used if none is named.
     Namespace
 );
 impl FromStr for Namespace {

@@ -1,7 +1,7 @@
 //! The certificates of this node while it runs: changed files are taken over, and its own certificate is renewed before it ends,
 //! by its own issuer where it is a server and by any server where it is a slave. Standing connections stay.
 //!
-//! *Invariant:* a renewed certificate replaces the one in use only when whoever trusts this node's CA would accept it.
+//! *Invariant:* a renewed certificate replaces the one in use only if every node that trusts this node's CA would accept it.
 //! *Invariant:* key and chain are one file that is replaced as a whole, synced: a key never precedes its certificate.
 
 mod issuer;

@@ -1,4 +1,4 @@
-//! The daemon: from a node's directory to a running node of either role, and its orderly end.
+//! The daemon: from a node's directory to a running node of either role, and its clean shutdown.
 
 mod beats;
 mod control;

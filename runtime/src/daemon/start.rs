@@ -1,5 +1,5 @@
 //! From a directory to a running node: configuration, identity, disk, certificates, groups, listeners, in this order,
-//! each with its own refusal; and the orderly end. A crash at any point leaves nothing that the next start minds.
+//! each with its own refusal; and the clean shutdown. A crash at any point does not disturb the next start.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -145,7 +145,7 @@ pub async fn run(directory: PathBuf, config: NodeConfig) -> Result<(), StartErro
     }
 }
 
-/// SIGTERM and SIGINT ask for an orderly stop.
+/// SIGTERM and SIGINT request a clean shutdown.
 async fn watch_signals(stop: watch::Sender<bool>) {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))

@@ -5,7 +5,7 @@
 //! bytes inside a client's value can ever pass as a record of this one.
 //!
 //! *Invariant:* every record carries the offset at which its round (one write, one fdatasync) began. All
-//! before it was durable when the record was made; that is how damage is told apart from a torn last round.
+//! before it was durable when the record was made; that is how damage is distinguished from a torn last round.
 
 /// Little endian throughout.
 const MAGIC: [u8; 8] = *b"dkcdlog\n";

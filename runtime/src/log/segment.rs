@@ -163,7 +163,7 @@ impl SegmentPool {
         }
     }
 
-    /// Waits a little on a full disk. False when the log is being closed, so that nobody waits for ever.
+    /// Waits a little on a full disk. False when the log is being closed, which ends the wait.
     pub fn wait_to_retry(&self) -> bool {
         let state = locked(&self.state);
         if state.is_closing {

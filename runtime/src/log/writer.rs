@@ -1,6 +1,6 @@
 //! The one thread that writes: takes all that is queued, writes it, syncs once, calls back in order. It also
 //! moves on to the next segment, copies what a slow group still needs out of the oldest one, and retires
-//! segments that nobody needs.
+//! segments that are no longer needed.
 //!
 //! *Invariant:* a segment gets a successor only after its last record, the seal, is durable.
 //! *Invariant:* every segment begins with the state of all groups (vote, purged, committed, first index), so

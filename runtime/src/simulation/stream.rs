@@ -275,7 +275,7 @@ pub(super) async fn shake_hands(
     incoming: Incoming,
 ) -> Result<(Stream, Result<(Peer, Alpn), TlsError>), TlsError> {
     let Incoming { stream, opener, alpn, answer } = incoming;
-    // Whoever opened it may have given up.
+    // The connecting side may have given up.
     let _ = answer.send(tls.identity());
     let checked =
         tls.check_identity(opener, alpn, alpn.role()).map(|identity| (Peer::unproved(identity), alpn));

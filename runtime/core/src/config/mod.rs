@@ -168,7 +168,7 @@ pub mod layout {
     pub const STATE_DIR: &str = "data/state";
     /// Says that the cluster has removed this node, and who said so: a daemon that finds it does not start.
     pub const REMOVED: &str = "REMOVED";
-    /// What is made anew at each start.
+    /// Recreated at each start.
     pub const RUN_DIR: &str = "run";
     /// Unix socket for `ControlRequest`s and CHMPX's words; mode 0600.
     pub const CONTROL_SOCKET: &str = "run/control.sock";

@@ -16,9 +16,9 @@ const SEGMENT_ROOM_BYTES: u64 = 1024 * 1024;
 
 /// One row of the table.
 pub struct Parameter {
-    /// As it is typed, and as it stands in files.
+    /// As it is typed, and as files spell it.
     pub name: &'static str,
-    /// Empty where it has none.
+    /// Empty if it has none.
     pub unit: &'static str,
     /// Which values are allowed.
     pub range: Range,
@@ -97,7 +97,7 @@ const fn number(min: u64, max: u64) -> Range {
 
 macro_rules! parameters {
     ($($name:ident: $type:ty = $default:expr, $unit:literal, $range:expr, $change:ident, $explanation:literal;)+) => {
-        /// Every parameter of a node. Units stand last in the names.
+        /// Every parameter of a node. Names end with the unit.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct Parameters { $(#[doc = $explanation] pub $name: $type,)+ }

@@ -25,7 +25,7 @@ pub struct BadConfig {
     pub what: String,
 }
 
-/// A complaint about the value that stands under a path of keys and list indexes.
+/// A complaint about the value at a path of keys and list indexes.
 struct Complaint {
     path: Vec<PathSegment>,
     what: String,
@@ -198,7 +198,7 @@ fn check_parameters(parameters: &Parameters) -> Result<(), Complaint> {
 fn shape_error(error: &serde_yaml::Error, file_name: &str) -> BadConfig {
     let (line, column) = error.location().map_or((1, 1), |place| (place.line(), place.column()));
     let text = error.to_string();
-    // The library puts the place behind its words; ours stands before them.
+    // The library appends the position to its message; ours comes first.
     let what = text.find(" at line ").map_or(text.as_str(), |end| &text[..end]);
     BadConfig { file: file_name.to_owned(), line, column, what: what.to_owned() }
 }
@@ -259,7 +259,7 @@ fn descend<'a, 'b>(block: &'b [Line<'a>], step: &PathSegment) -> Option<((usize,
         }
     };
     let line = block[start];
-    // A list may stand at the indent of its key: its dash is two columns before its text.
+    // A list may be at the indent of its key: its dash is two columns before its text.
     let (first, ends_at): (usize, fn(&Line, usize) -> bool) = match step {
         Key(_) => (start + 1, |next, indent| next.indent <= indent),
         Entry(_) => (start, |next, indent| next.is_entry && next.indent == indent),

@@ -1,4 +1,4 @@
-//! Key-value requests in the control socket's JSON. The vocabulary is that of `kv`; here stands only how its commands
+//! Key-value requests in the control socket's JSON. The vocabulary is that of `kv`; this is only how its commands
 //! and replies are spelt, which never changes. What the spelling has no words for cannot be sent.
 
 use bytes::Bytes;
@@ -250,7 +250,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
         ReplyJson::Exists => Reply::Exists,
         ReplyJson::Removed => Reply::Deleted,
         ReplyJson::Touched => Reply::Touched,
-        // The JSON does not tell the version; 0 is none.
+        // The JSON has no version; 0 is none.
         ReplyJson::Number { value } => Reply::Number { value, version: 0 },
         ReplyJson::NotANumber => Reply::NotANumber,
         ReplyJson::TooLarge => Reply::TooLarge,

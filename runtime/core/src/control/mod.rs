@@ -53,7 +53,7 @@ pub enum ControlRequest {
     /// Takes the lock for a membership operation, for the whole cluster. Idempotent for the same id; refused with
     /// the name of who holds it.
     BeginOperation {
-        /// Chosen by whoever begins it, so that a retry is the same operation.
+        /// Chosen by the caller, so that a retry is the same operation.
         id: OperationId,
         /// For the refusal that others get, as in `ann@admin1`.
         holder: String,
@@ -99,7 +99,7 @@ pub enum ControlReply {
         /// Their names.
         changed: Vec<String>,
     },
-    /// What a key-value operation came to.
+    /// The outcome of a key-value operation.
     #[serde(with = "data")]
     Data(Reply),
     /// To `Word` and `Metrics`.
@@ -271,7 +271,7 @@ pub struct SlaveStatus {
     pub id: crate::ids::SlaveId,
     /// `ADDRESS (protocol)` of each listener that is open.
     pub listeners: Vec<String>,
-    /// Each server and whether a connection to it stands.
+    /// Each server and whether a connection to it is open.
     pub servers: Vec<ServerLink>,
     /// Operations answered to applications since the process started.
     pub operations: u64,

@@ -1,4 +1,4 @@
-//! Commands and replies as bytes: the raw layout that stands in client requests and answers (`wire`), in log
+//! Commands and replies as bytes: the raw layout of client requests and replies (`wire`), of log
 //! entries (`tablet::batch`) and in session rows (`tablet::session`).
 //!
 //! ```text
@@ -353,7 +353,7 @@ impl Reader<'_> {
         })
     }
 
-    /// A read or a write, told apart by its tag.
+    /// A read or a write, distinguished by its tag.
     pub fn command(&mut self) -> Result<Command, BadBytes> {
         Ok(match self.u8()? {
             tag::GET => Command::Read(Read::Get { key: self.key()? }),

@@ -18,8 +18,8 @@ pub use number::Delta;
 pub use operation::{Operation, Operations};
 pub use value::{Fault, Score, Value};
 
-/// Largest key anywhere: 64 KiB, which is also the storage library's limit of a row's key, less room for what
-/// stands before the key in a row (kind, expiry, slot, namespace). memcached's own limit of 250 bytes is enforced
+/// Largest key anywhere: 64 KiB, which is also the storage library's limit of a row's key, less the
+/// prefix of a row (kind, expiry, slot, namespace). memcached's own limit of 250 bytes is enforced
 /// by its protocol listener.
 pub const KEY_MAX_BYTES: usize = 64 * 1024 - 512;
 /// Largest value unless the cluster's configuration says otherwise.
@@ -27,7 +27,7 @@ pub const VALUE_MAX_BYTES_DEFAULT: usize = 1024 * 1024;
 /// No configuration can allow a larger value than this.
 pub const VALUE_MAX_BYTES_LIMIT: usize = 64 * 1024 * 1024;
 
-/// What operations may carry beyond one value of the largest size: keys, fields and what else they are told.
+/// What operations may carry beyond one value of the largest size: keys, fields and arguments.
 pub const OPERATIONS_ROOM_BYTES: usize = 256 * 1024;
 
 /// A key inside a namespace.
@@ -39,7 +39,7 @@ pub struct Key {
     pub bytes: Bytes,
 }
 
-/// When a record ceases to be. Decided by the replicated clock of its tablet only.
+/// When a record ceases to exist. Decided by the replicated clock of its tablet only.
 #[derive(Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
     /// It stays until it is deleted.

@@ -89,7 +89,7 @@ pub fn increment(value: &[u8], by: u64, is_decrement: bool) -> Option<(u64, Vec<
     Some((new, bytes))
 }
 
-/// A u64 as memcached reads one (`safe_strtoull`): white space and a sign may stand before the digits, white space or
+/// A u64 as memcached reads one (`safe_strtoull`): white space and a sign may precede the digits, white space or
 /// a NUL must follow if anything does. A negative number counts as what it wraps to, and is refused if that is large.
 pub fn parse(text: &[u8]) -> Option<u64> {
     if text.len() > NUMBER_MAX_BYTES {

@@ -1,5 +1,5 @@
 //! Reading fields of a raw layout, one after the other. Every step is checked against what is left, so that no bytes
-//! can make it panic; what the fields mean stands in `codec`.
+//! can make it panic; the meaning of the fields is in `codec`.
 
 use bytes::Bytes;
 

@@ -42,7 +42,7 @@ impl Ord for Score {
 pub enum Value {
     /// Something that does not exist.
     Nil,
-    /// RESP2 tells an absent array from an absent string.
+    /// RESP2 distinguishes an absent array from an absent string.
     NilArray,
     /// A word such as `OK`.
     Word(Bytes),
@@ -60,7 +60,7 @@ pub enum Value {
     Map(Vec<Value>),
     /// Likewise; RESP3 has an array for each pair.
     Pairs(Vec<Value>),
-    /// How long a record still lives is known by the clock of whoever tells the application.
+    /// The remaining time to live, computed by the clock of the slave that answers the application.
     Remaining {
         /// When it expires, in milliseconds since the Unix epoch, by the tablet's clock.
         until_ms: u64,
@@ -200,7 +200,7 @@ impl Value {
         size_of::<Value>() + inside
     }
 
-    /// The same, holding on to nobody's buffer.
+    /// A copy that shares no buffer.
     pub fn detached(&self) -> Value {
         let each = |all: &[Value]| all.iter().map(Value::detached).collect();
         match self {

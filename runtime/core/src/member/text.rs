@@ -218,7 +218,7 @@ impl Block {
 
     fn line(&mut self, name: &str, value: &dyn std::fmt::Display) {
         let width = self.width.saturating_sub(self.indent);
-        // Writing to a String cannot fail. A value is one line, whoever made it.
+        // Writing to a String cannot fail. A value is always one line.
         let value = value.to_string().replace(char::is_control, " ");
         let _ = writeln!(self.text, "{:indent$}{name:<width$}= {value}", "", indent = self.indent);
     }

@@ -55,7 +55,7 @@ pub fn write_reply(out: &mut BytesMut, reply: &Reply) {
     out.put_slice(word);
 }
 
-/// It may or may not have been carried out, and nobody can say any more.
+/// It may or may not have been carried out; that can no longer be decided.
 pub fn write_unknown(out: &mut BytesMut) {
     write_server_error(out, "outcome unknown: the write may or may not have been carried out");
 }

@@ -12,7 +12,7 @@
 //! - A connection whose first byte is that of the binary protocol or of TLS, and a request line of HTTP, end the
 //!   connection (`Foreign`). memcached answers an HTTP request line without `HTTP/` with `ERROR`.
 //! - Flags of meta commands that need state which is not there are refused (`meta`). Whether a key was sent as base64 is
-//!   not stored with it: it comes back as it was sent this time. `me` does not tell when a record was used.
+//!   not stored with it: it comes back as it was sent this time. `me` does not report when a record was used.
 //! - A `ms` whose length cannot be read ends the connection, and one that is refused swallows its data block always.
 //! - An unknown command that looks as if a data block followed ends the connection, because the block would be
 //!   read as commands.
@@ -51,7 +51,7 @@ pub enum Parsed {
     Request(Request),
     /// To be sent in its place among the answers; nothing else is to be done.
     Answer(&'static [u8]),
-    /// Close the connection once the answers before are sent. It is said again whenever one asks again.
+    /// Close the connection once the answers before are sent. Returned again by every later call.
     Close,
     /// Likewise, because the client sent another protocol.
     Foreign(Foreign),
@@ -113,7 +113,7 @@ pub enum RequestKind {
 /// memcached's limit for a key.
 pub const KEY_MAX_BYTES: usize = 250;
 
-/// What is answered to words that nobody knows.
+/// The answer to unknown commands.
 pub const ERROR: &[u8] = b"ERROR\r\n";
 const BAD_FORMAT: &[u8] = b"CLIENT_ERROR bad command line format\r\n";
 

@@ -20,7 +20,7 @@ use crate::kv::{Command, Expiry, Key, StoreMode, Write, number};
 pub const LINE_MAX_BYTES: usize = 2048;
 /// Longest line of get, gets, gat and gats: more than a hundred thousand of the longest keys.
 pub const MULTIGET_LINE_MAX_BYTES: usize = 32 * 1024 * 1024;
-/// Spaces before the first word of an unfinished line, above which it is nobody's request.
+/// Spaces before the first word of an unfinished line, above which it is no request.
 const LEADING_SPACES_MAX: usize = 100;
 const BAD_DELETE: &[u8] = b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n";
 const BAD_CHUNK: &[u8] = b"CLIENT_ERROR bad data chunk\r\n";
@@ -41,7 +41,7 @@ pub struct Parser {
     searched_bytes: usize,
     /// Nothing has come yet.
     is_new: bool,
-    /// Nothing more is taken: what follows cannot be told apart from commands.
+    /// Nothing more is parsed: what follows cannot be distinguished from commands.
     is_over: bool,
 }
 
@@ -49,7 +49,7 @@ pub struct Parser {
 enum Refused {
     /// The answer is left out when the line says noreply.
     With(&'static [u8]),
-    /// Nobody knows the first word.
+    /// The first word is unknown.
     Unknown,
 }
 
@@ -210,7 +210,7 @@ impl Parser {
             buffer.advance(line.end);
             return match line.count < 3 {
                 true => Err(Refused::With(answer)),
-                // Nobody knows where the data block ends.
+                // Where the data block ends is unknown.
                 false => Ok(self.close(buffer, Parsed::Answer(answer))),
             };
         };
@@ -356,7 +356,7 @@ fn request(kind: RequestKind, noreply: bool) -> Parsed {
     Parsed::Request(Request { kind, noreply })
 }
 
-/// How a storage command stores; the version of a cas stands in its line.
+/// How a storage command stores; the version of a cas is in its line.
 fn store_mode(command: &[u8]) -> Option<StoreMode> {
     Some(match command {
         b"set" => StoreMode::Set,
@@ -375,7 +375,7 @@ fn meta_value_bytes(buffer: &[u8], line: &Line) -> Option<usize> {
     is_set.then(|| value_bytes(&buffer[line.words[2].clone()]))?
 }
 
-/// Key and flags of a meta command; those of `ms` stand behind the length.
+/// Key and flags of a meta command; those of `ms` follow the length.
 fn meta_line(taken: &Bytes, line: &Line, verb: Verb) -> MetaLine {
     let first_flag = if verb == Verb::Set { 3 } else { 2 };
     let flags_start = if line.count > first_flag { line.words[first_flag].start } else { line.text_end };
@@ -388,7 +388,7 @@ fn get_line(buffer: &mut BytesMut, line: &Line) -> Result<Bytes, Refused> {
     if line.count < 2 { Err(Refused::With(ERROR)) } else { Ok(taken) }
 }
 
-/// Whether a line that nobody knows has the shape of one that a data block follows, as `set` and `ms` have it: what
+/// Whether an unknown line has the shape of one that a data block follows, as `set` and `ms` have it: what
 /// follows would be taken for commands.
 fn announces_data(taken: &[u8], line: &Line) -> bool {
     let is_number = |n: &usize| number::parse_signed(&taken[line.words[*n].clone()]).is_some();

@@ -1,4 +1,4 @@
-//! Which command goes where, and the two rules that stand before all of them: the cluster is founded, and the
+//! Which command goes where, and the two rules that precede them: the cluster is founded, and the
 //! operation that runs is the one that asks.
 
 use super::{Leaving, MemberChange, MetaCommand, MetaReply, MetaState, Operation, OperationId, Refused};

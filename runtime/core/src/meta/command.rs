@@ -15,7 +15,7 @@ pub struct OperationId(pub Uuid);
 /// A member that the cluster begins with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Founder {
-    /// Assigned at registration, unique for ever.
+    /// Assigned at registration, never reused.
     pub node_id: NodeId,
     /// Identity of its data directory.
     pub uuid: NodeUuid,
@@ -38,8 +38,8 @@ impl From<&ServerEntry> for Founder {
     }
 }
 
-/// One entry of the meta group's log. What the driver says of a move names the merge, so that a late word about a
-/// merge that was aborted cannot count for the next one.
+/// One entry of the meta group's log. Reports of the merge driver name the merge, so that a late one about an aborted
+/// merge cannot count for the next.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MetaCommand {
     /// Makes the ring map. Idempotent for the same cluster and the same founders, in any order.
@@ -60,7 +60,7 @@ pub enum MetaCommand {
     },
     /// Takes the lock for a membership operation. Idempotent for the same id.
     BeginOperation {
-        /// Minted by whoever begins; a retry shows the same one.
+        /// Minted by the caller; a retry uses the same one.
         id: OperationId,
         /// For the refusal that others get, as in `ann@admin1`.
         holder: String,
@@ -168,7 +168,7 @@ pub enum MemberChange {
     SuspendMerge,
     /// Automerge goes on, also where an ABORTMERGE held it.
     NoSuspendMerge,
-    /// Takes a `[SERVICE OUT]` node off the registry; its UUID is refused for ever. Idempotent.
+    /// Takes a `[SERVICE OUT]` node off the registry; its UUID is refused from then on. Idempotent.
     RemoveNode {
         /// Out of service, with no replica left.
         node: NodeId,
@@ -192,7 +192,7 @@ impl MemberChange {
     }
 }
 
-/// What an applied command came to.
+/// The outcome of an applied command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MetaReply {
     /// Carried out, or had been carried out before.

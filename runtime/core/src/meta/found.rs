@@ -42,7 +42,7 @@ impl MetaState {
     }
 }
 
-/// Founding again is a retry as long as it is the same cluster in the same shape and nobody it names is new.
+/// Founding again is a retry as long as it is the same cluster in the same shape and names no new node.
 /// Members may have come and gone since.
 fn is_same_founding(ring: &RingMap, wanted: &RingMap, next: NodeId) -> bool {
     let is_known =

@@ -3,9 +3,9 @@
 //! place that changes the state.
 //!
 //! *Invariant (M2):* one membership operation at a time; a change that names another operation is refused.
-//! *Invariant (M3):* a UUID that was removed stays in `removed` for ever and can never register again.
+//! *Invariant (M3):* a removed UUID stays in `removed` forever and can never register again.
 //! *Invariant:* `apply` is a pure function of state and command. It reads no clock and never fails: a refusal is
-//! an answer. Raft memberships are changed by the driver of the runtime; here stands what is wanted and what is done.
+//! an answer. Raft memberships are changed by the driver of the runtime; this state holds what is wanted and what is done.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,7 +38,7 @@ pub struct MetaState {
     next_node_id: NodeId,
     /// Tablets whose Raft group has been initialised by its first leader.
     founded_tablets: BTreeSet<TabletId>,
-    /// Every node that ever left, for ever.
+    /// Every removed node. Never shrinks.
     removed: BTreeMap<NodeUuid, RemovedNode>,
     merge: Option<Merge>,
     /// Replicas that were given up and that their nodes have not dropped yet. Until then none of them comes back:
@@ -96,7 +96,7 @@ pub struct RemovedNode {
 /// The membership operation that runs: no other may change members until it has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
-    /// Minted by whoever began it.
+    /// Minted by the shell that began it.
     pub id: OperationId,
     /// Who began it, as in `ann@admin1`.
     pub holder: String,
@@ -141,7 +141,7 @@ impl MetaState {
         self.ring()?.nodes.iter().find(|node| node.uuid == uuid)
     }
 
-    /// The node that was removed under this UUID: whoever shows it is refused for ever.
+    /// The node that was removed under this UUID, which is permanently refused.
     pub fn removed(&self, uuid: NodeUuid) -> Option<&RemovedNode> {
         self.removed.get(&uuid)
     }
@@ -150,7 +150,7 @@ impl MetaState {
     pub fn all_removed(&self) -> &BTreeMap<NodeUuid, RemovedNode> {
         &self.removed
     }
-    /// ABORTMERGE was given and nothing since that lets automerge begin anew.
+    /// ABORTMERGE was given and nothing since that lets automerge start again.
     pub fn is_automerge_held(&self) -> bool {
         self.is_automerge_held
     }

@@ -119,7 +119,7 @@ impl MetaState {
         self.founded_ring()?.node(node_id).cloned().ok_or(Refused::NoSuchNode(node_id))
     }
 
-    /// CHMPX's guard: nobody's wish changes while data moves.
+    /// CHMPX's guard: no service change while data moves.
     fn check_nothing_moves(&self, word: &str) -> Result<(), Refused> {
         let Some(merge) = &self.merge else { return Ok(()) };
         let next = if merge.is_completing() {

@@ -24,9 +24,9 @@ pub struct MetaView {
     pub is_automerge: bool,
     /// As in `MetaState`.
     pub is_merge_suspended: bool,
-    /// ABORTMERGE was given: automerge waits for the next word.
+    /// ABORTMERGE was given: automerge waits for the next command.
     pub is_automerge_held: bool,
-    /// Every node that ever left, by UUID: refused for ever.
+    /// Every removed node, by UUID: permanently refused.
     pub removed: BTreeMap<NodeUuid, RemovedNode>,
 }
 

@@ -1,5 +1,5 @@
-//! Cursors of `SCAN`: a number, as clients want it, from the slot where the scan goes on and the hash of the key that was told
-//! last.
+//! Cursors of `SCAN`: a number, as clients want it, from the slot where the scan continues and the hash of the last key
+//! returned.
 
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
@@ -14,7 +14,7 @@ const HASH_BITS: u32 = 48;
 pub struct Cursor {
     /// 0 to `SLOTS`, which is the end.
     pub slot: u32,
-    /// Of the key that was told last; 0 = from the beginning of the slot.
+    /// Of the last key returned; 0 = from the beginning of the slot.
     pub hash: u64,
 }
 
@@ -35,7 +35,7 @@ impl Cursor {
         Cursor { slot: u32::from(slot.0), hash: hash(key) }
     }
 
-    /// This is the key that was told last.
+    /// This is the last key returned.
     pub fn is_of(self, slot: SlotId, key: &[u8]) -> bool {
         u32::from(slot.0) == self.slot && hash(key) == self.hash
     }
@@ -52,7 +52,7 @@ fn hash(key: &[u8]) -> u64 {
 }
 
 impl Cursor {
-    /// What a tablet's scan takes for the place before this slot: nothing of it has been told.
+    /// The position before this slot for a tablet's scan.
     pub fn row(self) -> Bytes {
         match self.slot {
             0 => Bytes::new(),

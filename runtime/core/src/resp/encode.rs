@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 use crate::kv::Value;
 use crate::kv::decimal::score_text;
 
-/// Which of the two is spoken; a connection begins with the older one.
+/// The protocol version of a connection; it begins with the older one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Version {
     /// RESP2
@@ -18,7 +18,7 @@ pub enum Version {
 /// Longest text of an error that goes to an application.
 const ERROR_MAX_BYTES: usize = 400;
 
-/// `now_ms` is the time of day, for what is left of a record's life.
+/// `now_ms` is the time of day, for the remaining time to live.
 pub fn write_value(out: &mut BytesMut, value: &Value, version: Version, now_ms: u64) {
     match value {
         Value::Nil if version == Version::Three => out.put_slice(b"_\r\n"),
@@ -71,7 +71,7 @@ pub fn write_error(out: &mut BytesMut, text: &str) {
     out.put_slice(b"\r\n");
 }
 
-/// What stands before a string of so many bytes; the string and a line's end follow.
+/// The header of a string of so many bytes; the string and a line's end follow.
 pub fn write_bulk_head(out: &mut BytesMut, length: usize) {
     write_number(out, b'$', length as i64);
 }

@@ -1,6 +1,6 @@
 //! Patterns of `KEYS` and `SCAN`: `*`, `?`, `[abc]`, `[^a-c]` and `\` (Redis's `stringmatchlen`).
 
-/// Places in the pattern and the text that are tried at most, so that no pattern takes for ever.
+/// Most combinations of positions that are tried: bounds the time of any pattern.
 const STEPS_MAX: usize = 1_000_000;
 
 /// Redis's glob: `*`, `?`, `[a-c]`, `[^a]` and `\`. Bytes, not characters.

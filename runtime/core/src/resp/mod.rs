@@ -6,7 +6,7 @@
 //! - Keys of one command that lie in different slots: `MGET`, `MSET`, `DEL`, `UNLINK`, `EXISTS` and `TOUCH` are carried out key by
 //!   key and side by side, as a proxy does, and are not atomic then; every other command is refused with `CROSSSLOT`, and so is a
 //!   transaction. With a `{tag}` all of them are atomic.
-//! - Hashes and sets are told in the order of their bytes. A scan's `COUNT` is a lower bound.
+//! - Hashes and sets are returned in byte order. A scan's `COUNT` is a lower bound.
 //! - `EVAL`, publish and subscribe, streams, geography and modules are unknown.
 //! - Who blocks in a pop is not served in the order of coming.
 

@@ -31,9 +31,9 @@ pub enum Parsed {
     TooLarge,
     /// It was swallowed, because there was no room for the rest of it.
     NoRoom,
-    /// To be told, and then the connection is closed.
+    /// The error to send before the connection is closed.
     Broken(String),
-    /// It speaks HTTP: closed without a word.
+    /// The client sent HTTP: closed without an answer.
     Foreign,
 }
 

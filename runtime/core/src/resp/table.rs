@@ -1,4 +1,4 @@
-//! Every command there is, as `COMMAND` tells of it and as the number of its words is checked.
+//! Every command there is, for the answer of `COMMAND` and the check of argument counts.
 
 /// One command, in the terms of Redis's `COMMAND`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! What a change of members comes to: who holds replicas afterwards, and where. The meta group, the plans of the shell and what
-//! it shows before somebody says yes all ask here.
+//! it shows before confirmation all call this.
 
 use super::{Assignment, InRing, MemberAction, Node, PlaceNode, RingMap, place};
 use crate::ids::NodeId;

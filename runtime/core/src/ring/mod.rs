@@ -18,7 +18,7 @@ pub use change::{members_after, placement_after};
 pub use place::{Assigned, Assignment, PlaceNode, next_voters_of_meta, place, voters_of_meta};
 pub use slot::{slot_of, tablet_range, tablet_ranges};
 
-/// Parts of the key space. Never changes: a key's slot is for ever.
+/// Parts of the key space. Never changes, nor does a key's slot.
 pub const SLOTS: u32 = 16384;
 
 /// Most replicas of a tablet: more than any failure model asks for, and a bound for every list of voters.
@@ -84,7 +84,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// In service, and nobody wants it out.
+    /// In service, and no change is pending that removes it.
     pub fn stays_in_service(&self) -> bool {
         self.in_ring == InRing::ServiceIn && self.action != MemberAction::Delete
     }

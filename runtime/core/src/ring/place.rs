@@ -58,7 +58,7 @@ impl From<&RingMap> for Assignment {
     }
 }
 impl Assignment {
-    /// Replicas that stand where none stood before: what has to be copied.
+    /// Replicas on nodes that had none of the tablet before: what has to be copied.
     pub fn moved_from(&self, previous: &Assignment) -> usize {
         let added = |(new, old): (&Assigned, &Assigned)| {
             new.voters.iter().filter(|node| !old.voters.contains(node)).count()
@@ -224,7 +224,7 @@ impl Placement {
         }
     }
 
-    /// Equal loads are told apart by a hash, so that the copies of one node's tablets lie on many others.
+    /// Equal loads are ordered by a hash, so that the copies of one node's tablets lie on many others.
     fn least_loaded(&self, tablet: usize, may: impl Fn(&Self, usize) -> bool) -> Option<usize> {
         let scatter = |node: usize| {
             xxh3_64(&[(tablet as u64).to_be_bytes(), self.nodes[node].0.to_be_bytes()].concat())

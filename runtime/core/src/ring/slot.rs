@@ -1,4 +1,4 @@
-//! From a key to its slot, and from slots to tablets. Both are for ever: the test vectors below are a promise.
+//! From a key to its slot, and from slots to tablets. Both are permanent: the test vectors below guarantee it.
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -27,7 +27,7 @@ fn slot_of_hash(hash: u64) -> SlotId {
     SlotId((hash >> (u64::BITS - SLOT_BITS)) as u16)
 }
 
-/// Redis's rule: what stands between the first `{` and the first `}` after it, unless that is empty; else all.
+/// Redis's rule: the bytes between the first `{` and the first `}` after it, unless empty; else the whole key.
 fn routing_part(key: &[u8]) -> &[u8] {
     let Some(open) = memchr::memchr(b'{', key) else { return key };
     match memchr::memchr(b'}', &key[open + 1..]) {

@@ -44,7 +44,7 @@ impl<R: Rows> ApplyContext<'_, R> {
         }
     }
 
-    /// Whoever routed by a newer map refuses those who routed by an older one.
+    /// Once a write routed by a newer map was applied, those routed by an older one are refused.
     pub fn is_of_this_epoch(&mut self, epoch: u32) -> bool {
         let state = &mut self.tablet.state;
         state.epoch = state.epoch.max(epoch);

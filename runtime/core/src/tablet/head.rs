@@ -1,4 +1,4 @@
-//! Lists, hashes, sets and sorted sets as rows. In the place of the key stands the head; each element has a row of its own.
+//! Lists, hashes, sets and sorted sets as rows. The key's row holds the head; each element has its own row.
 //!
 //! ```text
 //! head     in the data row: format 2, u32 flags, u64 version, u64 expires_at_ms, u64 modified_at_ms as a record has them,
@@ -54,7 +54,7 @@ pub struct Head {
     pub kind: Kind,
     pub incarnation: u64,
     pub elements: u64,
-    /// Keys and values of the rows `e`, without what stands before the element.
+    /// Keys and values of the rows `e`, without the prefix before the element.
     pub bytes: u64,
     pub first: u64,
 }
@@ -75,7 +75,7 @@ impl Head {
         out.freeze()
     }
 
-    /// What stands behind the header.
+    /// The part after the header.
     pub fn decode(bytes: &Bytes) -> Result<Head, BadBytes> {
         let mut reader = Reader::new(bytes, "head row");
         let kind = match reader.u8()? {

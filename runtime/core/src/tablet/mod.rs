@@ -41,7 +41,7 @@ pub use removal::{EXPIRE_PER_BATCH_MAX, SWEEP_PER_BATCH_MAX};
 pub use rows::state_hash;
 pub use sessions::{KEEP_MIN_MS, REPLIES_PER_SESSION_MAX, SESSIONS_MAX};
 
-/// One write of one session, as it stands in a log entry.
+/// One write of one session, as a log entry holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// Chosen at random by a slave (one per slave process and tablet); 0 = no session, applied as often as sent.
@@ -67,7 +67,7 @@ pub struct Batch {
     pub items: Vec<Item>,
 }
 
-/// What one item came to.
+/// The outcome of one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// It was applied, now or before, with this result.
@@ -111,7 +111,7 @@ pub struct Tablet {
 
 impl Tablet {
     /// Reads clock, version counter, counts and sessions from the rows. `value_max_bytes` must be the same on all
-    /// replicas, or they would differ in what they refuse; so must `slots`, which a tablet has for ever.
+    /// replicas, or they would differ in what they refuse; so must `slots`, which never change.
     pub fn open<R: Rows>(
         rows: &R,
         value_max_bytes: usize,

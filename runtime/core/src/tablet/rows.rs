@@ -49,7 +49,7 @@ pub const FORMAT: u8 = 1;
 pub const FORMAT_HEAD: u8 = 2;
 /// The head behind what a record has, too.
 pub const HEAD_BYTES: usize = 1 + 8 + 8 + 8 + 8;
-/// Where `bytes` stands in a head row.
+/// Offset of `bytes` in a head row.
 pub const HEAD_BYTES_AT: usize = 29 + 1 + 8 + 8;
 const RECORD_HEADER_BYTES: usize = 1 + 4 + 8 + 8 + 8;
 /// Kind and slot, before the namespace of a data row.
@@ -100,7 +100,7 @@ pub fn split_expiry_row(row: &[u8]) -> Result<(u64, Vec<u8>), BadBytes> {
     Ok((u64::from_be_bytes(*at), [&[KIND_DATA], place].concat()))
 }
 
-/// What stands before the value in a data row.
+/// The header before the value in a data row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordHeader {
     /// memcached's; kept with the record.
@@ -127,7 +127,7 @@ pub fn encode_record(header: &RecordHeader, pieces: [&[u8]; 2]) -> Bytes {
     out.freeze()
 }
 
-/// The value of the record is a slice of `bytes`. In a head row what stands in its place is the head.
+/// The value of the record is a slice of `bytes`. In a head row the head takes its place.
 pub fn decode_record(bytes: &Bytes) -> Result<Record, BadBytes> {
     let mut reader = Reader::new(bytes, "record");
     if !matches!(reader.u8()?, FORMAT | FORMAT_HEAD) {

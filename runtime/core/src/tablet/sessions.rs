@@ -11,7 +11,7 @@
 //!
 //! Sessions are forgotten by a clock of their own, which moves at most `CLOCK_STEP_MAX_MS` a batch: were it the
 //! replicated clock, one leader with a wrong clock could make a tablet forget all sessions while retries are on
-//! their way, and a forgotten session that begins anew would apply such a retry twice.
+//! their way, and a forgotten session that starts over would apply such a retry twice.
 //! *Invariant:* no session is forgotten within `KEEP_MIN_MS` of its last use; every sender gives up long before.
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,4 +1,4 @@
-//! What stands in the bodies. Client requests and answers, the hot ones, have a raw layout (big endian):
+//! The content of the bodies. Client requests and answers, the hot ones, have a raw layout (big endian):
 //!
 //! ```text
 //! request    u64 ring version | u32 epoch | u64 session | u64 sequence | u64 answered below

@@ -170,7 +170,7 @@ impl FrameDecoder {
     }
 }
 
-/// Version and kind are judged as soon as they are here, so that a stranger is sent away without waiting.
+/// Version and kind are judged as soon as they are here, so that a foreign client is refused without waiting.
 fn check_first_bytes(input: &BytesMut) -> Result<(), BadFrame> {
     match input.get(LENGTH_BYTES) {
         Some(&version) if version != WIRE_VERSION => return Err(BadFrame::Version { found: version }),

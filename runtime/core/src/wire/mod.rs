@@ -28,9 +28,9 @@ pub const HEADER_BYTES: usize = 4 + 1 + 1 + 8 + 2;
 /// Largest frame on a connection that has said Hello. Above the largest value plus headers; snapshot chunks and
 /// append batches are cut to stay below.
 pub const FRAME_MAX_BYTES: usize = 80 * 1024 * 1024;
-/// The largest value in a reply to a request that wants it bounded; of a larger one only the size is told.
+/// The largest value in a reply to a request that wants it bounded; of a larger one only the size is returned.
 pub const REPLY_BOUNDED_MAX_BYTES: usize = 64 * 1024;
-/// Largest frame before Hello has been accepted, so that a stranger costs little memory.
+/// Largest frame before Hello has been accepted, so that an unauthenticated peer costs little memory.
 pub const FRAME_MAX_BYTES_BEFORE_HELLO: usize = 4 * 1024;
 
 /// What a frame's body is. Numbers are part of the protocol and are never reused.
@@ -108,7 +108,7 @@ pub struct Hello {
 pub enum Refusal {
     /// The peer is of another cluster.
     ForeignCluster,
-    /// The UUID was removed from the cluster: for ever.
+    /// The UUID was removed from the cluster: permanent.
     Removed,
     /// The UUID is neither a member's nor a slave's that this node knows.
     UnknownNode,
@@ -126,7 +126,7 @@ pub enum Refusal {
     Other(String),
 }
 
-/// What a slave's signing request came to.
+/// The outcome of a slave's signing request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Certified {
     /// The certificate and its issuer's, in PEM.
@@ -152,7 +152,7 @@ pub struct Request {
     pub is_retry: bool,
     /// A read whose reply is larger than `REPLY_BOUNDED_MAX_BYTES` is answered with its size only.
     pub reply_is_bounded: bool,
-    /// How long the sender will wait, so that work nobody waits for is not begun.
+    /// How long the sender waits, so that work without a waiting caller is not started.
     pub timeout_ms: u32,
     /// Its key decides the slot, which the server checks.
     pub command: Command,

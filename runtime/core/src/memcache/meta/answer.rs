@@ -7,8 +7,8 @@ use crate::kv::{Record, Reply};
 use crate::memcache::answer::{put_decimal, write_reply};
 use crate::memcache::line::next_word;
 
-/// Appends the line of an answer, or nothing for what is not told to the quiet. When it returns true, the record's value
-/// and a line's end have to follow. `now_ms` is the time of day, for what is left of a record's life.
+/// Appends the line of an answer, or nothing where `q` suppresses it. When it returns true, the record's value
+/// and a line's end have to follow. `now_ms` is the time of day, for the remaining time to live.
 pub fn write_meta(out: &mut BytesMut, meta: &Meta, reply: &Reply, now_ms: u64) -> bool {
     match (meta.verb, reply) {
         (Verb::Debug, Reply::Record(record)) => write_debug(out, meta, record, now_ms),
@@ -71,7 +71,7 @@ fn write_short(out: &mut BytesMut, meta: &Meta, code: &[u8; 2], version: Option<
     out.put_slice(b"\r\n");
 }
 
-/// What is known of a record. memcached also tells when it was used (`la`, `fetch`) and its slab class.
+/// What is known of a record. memcached also reports when it was used (`la`, `fetch`) and its slab class.
 fn write_debug(out: &mut BytesMut, meta: &Meta, record: &Record, now_ms: u64) {
     out.put_slice(b"ME ");
     out.put_slice(&meta.key);

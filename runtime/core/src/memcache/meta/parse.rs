@@ -37,7 +37,7 @@ struct Flags {
     /// Asks about the use of a record (h, l).
     wants_use: bool,
     is_invalidation: bool,
-    /// Wins the right to make a record anew before it expires (R).
+    /// Wins the right to recache a record before it expires (R).
     wants_recache: bool,
     is_opaque_too_long: bool,
     client_flags: u32,
@@ -116,7 +116,7 @@ impl MetaLine {
 }
 
 impl Flags {
-    /// An unknown flag or one that stands twice is told at once; of other errors memcached tells the last. A key in base64
+    /// An unknown or duplicate flag is reported at once; of other errors memcached reports the last. A key in base64
     /// is decoded.
     fn read(words: &[u8], key: &mut Key) -> Result<Flags, &'static [u8]> {
         let (mut flags, mut seen, mut at) = (Flags::default(), 0u128, 0);

@@ -93,7 +93,7 @@ fn object(words: &mut Words<'_>) -> Result<Request, Refused> {
     Err(format!("ERR unknown subcommand '{word}'. Try OBJECT HELP.").into())
 }
 
-/// Cursors are told as decimal numbers.
+/// Cursors are decimal numbers.
 pub fn cursor(words: &mut Words<'_>) -> Result<u64, Refused> {
     let word = words.next()?;
     let cursor = std::str::from_utf8(&word).ok().and_then(|word| word.parse().ok());

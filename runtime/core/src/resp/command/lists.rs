@@ -107,7 +107,7 @@ fn position(words: &mut Words<'_>) -> Result<ListAct, Refused> {
     Ok(ListAct::Position { element, rank, count, look_at_max })
 }
 
-/// 0 is for ever.
+/// 0: no timeout.
 pub fn timeout_ms(words: &mut Words<'_>) -> Result<Option<u64>, Refused> {
     let seconds = parse_float(&words.next()?).ok_or("ERR timeout is not a float or out of range")?;
     if seconds < 0.0 {

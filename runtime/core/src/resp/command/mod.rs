@@ -22,14 +22,14 @@ pub use connection::ConnectionCommand;
 pub use split::{Gather, gathered};
 use words::Words;
 
-/// What `SCAN` looks for where nobody says how much.
+/// `COUNT` of a `SCAN` without one.
 pub const SCAN_COUNT_DEFAULT: u32 = 10;
 /// Longest name of a command that is looked up.
 const NAME_MAX_BYTES: usize = 32;
-/// How much of unknown words is told.
+/// How much of unknown words an error repeats.
 const TOLD_MAX_BYTES: usize = 128;
 
-/// What is told to the application.
+/// The error that the application gets.
 pub type Refused = Cow<'static, str>;
 
 /// What a command asks for.
@@ -39,7 +39,7 @@ pub enum Request {
     Operation(Operation),
     /// Tried until there is an element or time is up.
     Blocking(Blocking),
-    /// A scan of a collection, of which only names that match are told.
+    /// A scan of a collection, of which only matching names are returned.
     Matching {
         /// A scan of a hash, set or sorted set.
         operation: Operation,
@@ -89,7 +89,7 @@ pub enum Request {
 pub struct Blocking {
     /// A pop: answers nil or nothing while the keys are empty.
     pub operation: Operation,
-    /// None: for ever.
+    /// `None`: no timeout.
     pub timeout_ms: Option<u64>,
     /// What is said when there was none.
     pub nothing: Value,

@@ -73,7 +73,7 @@ impl Words<'_> {
         if self.left() == 0 { Ok(()) } else { Err(SYNTAX) }
     }
 
-    /// So many keys, told before them.
+    /// Keys preceded by their number.
     pub fn counted_keys(&mut self) -> Result<Vec<Bytes>, Refused> {
         let count = parse_exact(&self.next()?).filter(|count| *count > 0);
         let count = count.ok_or("ERR numkeys should be greater than 0")? as usize;

@@ -84,7 +84,7 @@ impl<R: Rows> View<'_, R> {
         }
     }
 
-    /// Every row of a collection, without what stands before the mark.
+    /// Every row of a collection, without the prefix before the mark.
     pub fn all_rows(&self, key_row: &KeyRow, head: &Head) -> Ran<Vec<(Vec<u8>, Bytes)>, R> {
         check_count(head.elements)?;
         let mut all = Vec::new();
@@ -97,7 +97,7 @@ impl<R: Rows> View<'_, R> {
     }
 
     /// A part of the elements behind a cursor, and the cursor to go on from, 0 at the end. A cursor is the hash of the element
-    /// that was told last, so that it is a number, as clients want it. Where that element is gone the scan begins anew.
+    /// returned last, so that it is a number, as clients expect. If that element was deleted the scan starts over.
     pub fn scan_elements(&self, open: &Open, after: u64, count: u32) -> Ran<Page, R> {
         let found = self.elements_behind(open, after, count)?;
         match found {

@@ -1,5 +1,5 @@
 //! Lists: each element in a row with its position, so that both ends are reached at once. What changes the middle
-//! (`LINSERT`, `LREM`) writes the elements behind it anew.
+//! (`LINSERT`, `LREM`) rewrites the elements behind it.
 
 use bytes::Bytes;
 

@@ -77,7 +77,7 @@ fn reply(operations: &Operations, mut answers: Vec<Value>) -> Reply {
     })
 }
 
-/// Senders are servers and slaves that have looked at this; a tablet believes nobody.
+/// Servers and slaves have checked this before sending; a tablet checks again.
 fn is_in_one_slot(operations: &Operations) -> bool {
     let namespace = &operations.key.namespace;
     let slot = slot_of(namespace, &operations.key.bytes);
