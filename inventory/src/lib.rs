@@ -17,7 +17,7 @@ pub mod plan;
 pub mod problem;
 mod protocol;
 pub mod render;
-pub mod ring;
+pub mod ring_facts;
 pub mod show;
 pub mod sides;
 pub mod status;

@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod bench;
+pub mod change_members;
 pub mod check;
 pub mod completion;
 pub mod data;
@@ -17,7 +18,6 @@ pub mod history;
 pub mod list;
 pub mod lock;
 pub mod logs;
-pub mod membership;
 pub mod modify;
 pub mod plan;
 pub mod playground;

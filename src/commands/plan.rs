@@ -2,10 +2,10 @@
 
 use dkc_core::ids::ClusterName;
 use dkc_core::ring::Assignment;
-use dkc_inventory::ring::RingFacts;
+use dkc_inventory::ring_facts::RingFacts;
 use serde::Serialize;
 
-use super::membership::{self, Prepared, Wanted};
+use super::change_members::{self, Prepared, Wanted};
 use crate::error::{CommandError, codes};
 use crate::session::Session;
 use crate::store::Staged;
@@ -108,7 +108,7 @@ async fn show(session: &mut Session, target: &TargetArgs) -> Result<(), CommandE
     let (cluster, staged) = staged(session, target)?;
     session.ui.say(&format!("staged for {cluster}, version {}: {}", staged.version, staged.words()));
     // Show the cost even when applying it would be refused because the cluster is degraded.
-    let prepared = membership::prepare(session, "plan show", &wanted(&cluster, &staged, true)).await?;
+    let prepared = change_members::prepare(session, "plan show", &wanted(&cluster, &staged, true)).await?;
     if let Some(listing) = rings(&prepared, &cluster, &staged) {
         session.show(Format::Table, &listing);
     }
@@ -131,8 +131,9 @@ async fn apply(
             .next(format!("plan show -n {cluster}")));
     }
     let prepared =
-        membership::prepare(session, "plan apply", &wanted(&cluster, &staged, allow_no_tolerance)).await?;
-    membership::carry_out(session, &cluster, prepared).await?;
+        change_members::prepare(session, "plan apply", &wanted(&cluster, &staged, allow_no_tolerance))
+            .await?;
+    change_members::carry_out(session, &cluster, prepared).await?;
     match session.settings.dry_run {
         true => Ok(()),
         false => session.lock()?.discard_staged(&cluster),

@@ -3,7 +3,7 @@
 use dkc_core::ids::{MemberNo, NodeAddress};
 use dkc_inventory::plan;
 
-use super::membership::{self, HowArgs, Wanted};
+use super::change_members::{self, HowArgs, Wanted};
 use crate::arguments::OfCluster;
 use crate::error::CommandError;
 use crate::operation;
@@ -40,5 +40,5 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         leave: vec![args.no],
         allow_no_tolerance: args.how.allow_no_tolerance,
     };
-    membership::run(session, "replace", wanted, &args.how).await
+    change_members::run(session, "replace", wanted, &args.how).await
 }

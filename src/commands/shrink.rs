@@ -2,7 +2,7 @@
 
 use dkc_core::ids::MemberNo;
 
-use super::membership::{self, HowArgs, Wanted};
+use super::change_members::{self, HowArgs, Wanted};
 use crate::arguments::NamedCluster;
 use crate::error::CommandError;
 use crate::session::Session;
@@ -33,5 +33,5 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         leave: args.no,
         allow_no_tolerance: args.how.allow_no_tolerance,
     };
-    membership::run(session, "shrink", wanted, &args.how).await
+    change_members::run(session, "shrink", wanted, &args.how).await
 }

@@ -10,7 +10,7 @@ use dkc_inventory::generation::Generation;
 use dkc_inventory::model::Inventory;
 use dkc_inventory::observed::Observed;
 use dkc_inventory::plan::{Endpoint, Plan};
-use dkc_inventory::ring::RingFacts;
+use dkc_inventory::ring_facts::RingFacts;
 
 use super::record::save;
 use crate::error::CommandError;

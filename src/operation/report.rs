@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use dkc_core::ids::HostAddress;
-use dkc_inventory::plan::{Plan, RingAction};
+use dkc_inventory::plan::{ClusterAction, Plan};
 
 use super::journal::JournalError;
 use super::steps::{Report, StepError};
@@ -40,8 +40,8 @@ pub fn judge(plan: &Plan, report: &Report) -> Result<(), CommandError> {
         false => format!("fix the cause, then: resume {}", plan.operation),
     };
     let back = plan.steps.iter().find_map(|step| {
-        match (step.action.on_ring(), report.done.contains(&step.number)) {
-            (Some(RingAction::BeginOperation { cluster, .. }), true) => {
+        match (step.action.on_cluster(), report.done.contains(&step.number)) {
+            (Some(ClusterAction::BeginOperation { cluster, .. }), true) => {
                 Some(format!("\nor roll back: ring abortmerge -n {cluster}"))
             }
             _ => None,

@@ -2,7 +2,7 @@
 //! nodes of a host that died are started again as its boot would.
 
 use crate::chance::Chance;
-use crate::ring::{Ring, SLAVES};
+use crate::cluster::{Cluster, SLAVES};
 
 /// A disk that gives a write its fsync in seconds instead of milliseconds.
 const SLOW_DISK_BYTES_PER_S: &str = "60000";
@@ -79,8 +79,8 @@ pub struct Fault {
 
 impl Fault {
     /// Hits members of the ring that `spared` does not name.
-    pub fn draw(class: Class, ring: &Ring, spared: &[&'static str], chance: &mut Chance) -> Fault {
-        let mut members = ring.members();
+    pub fn draw(class: Class, cluster: &Cluster, spared: &[&'static str], chance: &mut Chance) -> Fault {
+        let mut members = cluster.members();
         chance.shuffle(&mut members);
         let (victims, others): (Vec<_>, Vec<_>) =
             members.into_iter().partition(|host| !spared.contains(host));
@@ -117,49 +117,49 @@ impl Fault {
         }
     }
 
-    pub fn begin(&self, ring: &Ring) -> Result<(), String> {
+    pub fn begin(&self, cluster: &Cluster) -> Result<(), String> {
         match self.class {
-            Class::KillDaemon | Class::KillSlave => self.on_each(ring, &["pkill", "-9", "-f", "dkcd run"]),
-            Class::KillNode => self.on_each(ring, &["pkill", "-9", "-f", "dkcd"]),
-            Class::PowerCut | Class::PowerCutAll => lab(ring, &[&["powercut"], &self.hosts[..]].concat()),
-            Class::Pause => lab(ring, &["freeze", self.hosts[0]]),
-            Class::SlowDisk => lab(ring, &["slowdisk", self.hosts[0], SLOW_DISK_BYTES_PER_S]),
-            Class::FullDisk => lab(ring, &["filldisk", self.hosts[0]]),
+            Class::KillDaemon | Class::KillSlave => self.on_each(cluster, &["pkill", "-9", "-f", "dkcd run"]),
+            Class::KillNode => self.on_each(cluster, &["pkill", "-9", "-f", "dkcd"]),
+            Class::PowerCut | Class::PowerCutAll => lab(cluster, &[&["powercut"], &self.hosts[..]].concat()),
+            Class::Pause => lab(cluster, &["freeze", self.hosts[0]]),
+            Class::SlowDisk => lab(cluster, &["slowdisk", self.hosts[0], SLOW_DISK_BYTES_PER_S]),
+            Class::FullDisk => lab(cluster, &["filldisk", self.hosts[0]]),
             _ => Ok(()),
         }
     }
 
-    pub fn end(&self, ring: &Ring) -> Result<(), String> {
+    pub fn end(&self, cluster: &Cluster) -> Result<(), String> {
         match self.class {
-            Class::KillNode => revive(ring, self.hosts[0]),
+            Class::KillNode => revive(cluster, self.hosts[0]),
             Class::PowerCut | Class::PowerCutAll => {
-                self.hosts.iter().try_for_each(|host| lab(ring, &["boot", host]))?;
-                self.hosts.iter().try_for_each(|host| revive(ring, host))
+                self.hosts.iter().try_for_each(|host| lab(cluster, &["boot", host]))?;
+                self.hosts.iter().try_for_each(|host| revive(cluster, host))
             }
-            Class::Pause => lab(ring, &["thaw", self.hosts[0]]),
-            Class::SlowDisk => lab(ring, &["slowdisk", self.hosts[0], "0"]),
-            Class::FullDisk => lab(ring, &["cleardisk", self.hosts[0]]),
+            Class::Pause => lab(cluster, &["thaw", self.hosts[0]]),
+            Class::SlowDisk => lab(cluster, &["slowdisk", self.hosts[0], "0"]),
+            Class::FullDisk => lab(cluster, &["cleardisk", self.hosts[0]]),
             _ => Ok(()),
         }
     }
 
-    fn on_each(&self, ring: &Ring, command: &[&str]) -> Result<(), String> {
-        self.hosts.iter().try_for_each(|host| lab(ring, &[&["exec", *host], command].concat()))
+    fn on_each(&self, cluster: &Cluster, command: &[&str]) -> Result<(), String> {
+        self.hosts.iter().try_for_each(|host| lab(cluster, &[&["exec", *host], command].concat()))
     }
 }
 
 /// What the network looks like under these faults.
-pub fn shape_network(ring: &Ring, faults: &[Fault]) -> Result<(), String> {
-    lab(ring, &["heal"])?;
+pub fn shape_network(cluster: &Cluster, faults: &[Fault]) -> Result<(), String> {
+    lab(cluster, &["heal"])?;
     for command in faults.iter().flat_map(|fault| &fault.network) {
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
-        lab(ring, &command)?;
+        lab(cluster, &command)?;
     }
     Ok(())
 }
 
-fn lab(ring: &Ring, command: &[&str]) -> Result<(), String> {
-    let ran = ring.lab.run(command);
+fn lab(cluster: &Cluster, command: &[&str]) -> Result<(), String> {
+    let ran = cluster.lab.run(command);
     if ran.status == 0 {
         Ok(())
     } else {
@@ -169,9 +169,9 @@ fn lab(ring: &Ring, command: &[&str]) -> Result<(), String> {
 
 /// What a host's boot does where systemd does not: starts every node that was ever installed on it, those that were
 /// removed from the ring too. The shell stays free for the operator, whose operation may be under way.
-fn revive(ring: &Ring, host: &str) -> Result<(), String> {
+fn revive(cluster: &Cluster, host: &str) -> Result<(), String> {
     let line = "for d in /var/lib/dkc/c0-*; do [ -x $d/dkcd ] && $d/dkcd supervise --dir $d; done; true";
-    lab(ring, &["service", "dkc", host, "sh", "-c", line])
+    lab(cluster, &["service", "dkc", host, "sh", "-c", line])
 }
 
 fn words(words: &[&str]) -> Vec<String> {

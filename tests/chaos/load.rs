@@ -10,8 +10,8 @@ use dkc_history::{Call, Operation, Outcome, Reply};
 
 use crate::application::{Application, Form};
 use crate::chance::Chance;
+use crate::cluster::{Cluster, SLAVES};
 use crate::keys::Keys;
-use crate::ring::{Ring, SLAVES};
 use crate::since;
 
 /// On each slave. Each waits for its answer, so this is also how many commands are under way.
@@ -39,12 +39,12 @@ pub struct History {
 }
 
 impl Load {
-    pub fn start(ring: &Ring, seed: u64, epoch: Instant) -> Load {
+    pub fn start(cluster: &Cluster, seed: u64, epoch: Instant) -> Load {
         let is_over = Arc::new(AtomicBool::new(false));
         let keys = Arc::new(Keys::new());
         let mut threads = Vec::new();
         for slave in SLAVES {
-            let socket = ring.socket(slave);
+            let socket = cluster.socket(slave);
             for _ in 0..APPLICATIONS_PER_SLAVE {
                 let client = threads.len() as u32;
                 let (socket, keys, is_over) = (socket.clone(), keys.clone(), is_over.clone());
@@ -126,7 +126,7 @@ impl Worker {
 }
 
 /// Reads every key that was ever used and adds the answers to the history.
-pub fn read_everything(ring: &Ring, history: &mut History, epoch: Instant) -> Result<(), String> {
+pub fn read_everything(cluster: &Cluster, history: &mut History, epoch: Instant) -> Result<(), String> {
     let mut keys: BTreeMap<u32, Form> = BTreeMap::new();
     for operation in &history.operations {
         let form = match operation.call {
@@ -137,7 +137,7 @@ pub fn read_everything(ring: &Ring, history: &mut History, epoch: Instant) -> Re
         };
         keys.insert(operation.key, form);
     }
-    let socket = ring.socket(SLAVES[0]);
+    let socket = cluster.socket(SLAVES[0]);
     let mut application =
         Application::connect(&socket).map_err(|error| format!("reading at the end: {error}"))?;
     for (key, form) in keys {

@@ -5,14 +5,14 @@
 
 mod application;
 mod chance;
+mod cluster;
 mod faults;
 mod keys;
 mod load;
-mod members;
 mod nemesis;
+mod operator;
 mod options;
 mod report;
-mod ring;
 #[allow(dead_code)]
 #[path = "../it/support/mod.rs"]
 mod support;
@@ -22,8 +22,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use cluster::Cluster;
 use options::{Options, Wanted};
-use ring::Ring;
 
 /// The first word of the command line that makes this binary do anything at all.
 const WORD: &str = "chaos";
@@ -48,22 +48,22 @@ fn run(options: &Options) -> ExitCode {
     println!("seed {}, {:.1} minutes of faults", options.seed, options.duration.as_secs_f64() / 60.0);
     let is_interrupted = Arc::new(AtomicBool::new(false));
     watch_signals(is_interrupted.clone());
-    let ring = Ring::deploy();
+    let cluster = Cluster::deploy();
     let epoch = Instant::now();
-    let load = load::Load::start(&ring, options.seed, epoch);
+    let load = load::Load::start(&cluster, options.seed, epoch);
     let until = epoch + options.duration;
     let keep_on = || Instant::now() < until && !is_interrupted.load(Ordering::Relaxed);
     let (faults, operations) = std::thread::scope(|scope| {
-        let operator = scope.spawn(|| members::operate(&ring, options, epoch, &keep_on));
-        let faults = nemesis::run(&ring, options, epoch, &keep_on);
+        let operator = scope.spawn(|| operator::operate(&cluster, options, epoch, &keep_on));
+        let faults = nemesis::run(&cluster, options, epoch, &keep_on);
         (faults, operator.join().expect("the operator's thread"))
     });
     let healing = Instant::now();
-    let healed = ring.wait_for_health();
+    let healed = cluster.wait_for_health();
     let heal_time = healing.elapsed();
     let mut history = load.stop();
     let read = match &healed {
-        Ok(()) => load::read_everything(&ring, &mut history, epoch),
+        Ok(()) => load::read_everything(&cluster, &mut history, epoch),
         Err(_) => Err("nothing was read at the end: the cluster was not whole".to_owned()),
     };
     let run = report::Run {
@@ -76,7 +76,7 @@ fn run(options: &Options) -> ExitCode {
         troubles: [healed.err(), read.err()].into_iter().flatten().collect(),
         is_interrupted: is_interrupted.load(Ordering::Relaxed),
     };
-    report::conclude(&ring, run)
+    report::conclude(&cluster, run)
 }
 
 /// An orderly end at Ctrl-C: the faults stop, and what there is so far is checked.

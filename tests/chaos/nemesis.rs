@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::chance::Chance;
+use crate::cluster::Cluster;
 use crate::faults::{Class, Fault, shape_network};
 use crate::options::Options;
-use crate::ring::Ring;
 use crate::{pause, since};
 
 /// Between two faults: the cluster may find itself again, and some faults meet it while it does.
@@ -23,19 +23,24 @@ pub struct Happened {
     pub trouble: Option<String>,
 }
 
-pub fn run(ring: &Ring, options: &Options, epoch: Instant, keep_on: &dyn Fn() -> bool) -> Vec<Happened> {
+pub fn run(
+    cluster: &Cluster,
+    options: &Options,
+    epoch: Instant,
+    keep_on: &dyn Fn() -> bool,
+) -> Vec<Happened> {
     let mut chance = Chance::new(options.seed, 1);
     let mut deck: Vec<Class> = Vec::new();
     let mut happened = Vec::new();
     while keep_on() {
         let rest = REST_MIN_MS + chance.below(REST_MAX_MS - REST_MIN_MS);
         pause(Duration::from_millis(rest), keep_on);
-        let faults = draw(ring, &options.classes, &mut deck, &mut chance);
+        let faults = draw(cluster, &options.classes, &mut deck, &mut chance);
         let lasts = faults.iter().map(|fault| fault.lasts_ms(&mut chance)).max().unwrap_or(0);
         let begin = since(epoch);
-        let begun = begin_all(ring, &faults);
+        let begun = begin_all(cluster, &faults);
         pause(Duration::from_millis(lasts), keep_on);
-        let ended = end_all(ring, &faults);
+        let ended = end_all(cluster, &faults);
         let end = since(epoch);
         for (fault, trouble) in faults.into_iter().zip(begun.into_iter().zip(ended)) {
             let trouble = trouble.0.err().or(trouble.1.err());
@@ -45,7 +50,7 @@ pub fn run(ring: &Ring, options: &Options, epoch: Instant, keep_on: &dyn Fn() ->
     happened
 }
 
-fn draw(ring: &Ring, classes: &[Class], deck: &mut Vec<Class>, chance: &mut Chance) -> Vec<Fault> {
+fn draw(cluster: &Cluster, classes: &[Class], deck: &mut Vec<Class>, chance: &mut Chance) -> Vec<Fault> {
     let mut faults: Vec<Fault> = Vec::new();
     let count = if chance.one_in(TWO_ONE_IN) { 2 } else { 1 };
     while faults.len() < count {
@@ -59,7 +64,7 @@ fn draw(ring: &Ring, classes: &[Class], deck: &mut Vec<Class>, chance: &mut Chan
         }
         let Some(class) = deck.pop() else { break };
         let spared: Vec<&'static str> = faults.iter().flat_map(|fault| fault.hosts.clone()).collect();
-        faults.push(Fault::draw(class, ring, &spared, chance));
+        faults.push(Fault::draw(class, cluster, &spared, chance));
         if class == Class::PowerCutAll {
             break;
         }
@@ -67,21 +72,21 @@ fn draw(ring: &Ring, classes: &[Class], deck: &mut Vec<Class>, chance: &mut Chan
     faults
 }
 
-fn begin_all(ring: &Ring, faults: &[Fault]) -> Vec<Result<(), String>> {
-    let shaped = shape_network(ring, faults);
-    faults.iter().map(|fault| shaped.clone().and_then(|()| fault.begin(ring))).collect()
+fn begin_all(cluster: &Cluster, faults: &[Fault]) -> Vec<Result<(), String>> {
+    let shaped = shape_network(cluster, faults);
+    faults.iter().map(|fault| shaped.clone().and_then(|()| fault.begin(cluster))).collect()
 }
 
 /// Everything is taken back before a node is started again, so that the shell reaches all hosts.
-fn end_all(ring: &Ring, faults: &[Fault]) -> Vec<Result<(), String>> {
-    let healed = shape_network(ring, &[]);
+fn end_all(cluster: &Cluster, faults: &[Fault]) -> Vec<Result<(), String>> {
+    let healed = shape_network(cluster, &[]);
     let mut ended: Vec<(usize, Result<(), String>)> = Vec::new();
     let is_started_again =
         |fault: &Fault| matches!(fault.class, Class::KillNode | Class::PowerCut | Class::PowerCutAll);
     let mut order: Vec<usize> = (0..faults.len()).collect();
     order.sort_by_key(|i| is_started_again(&faults[*i]));
     for i in order {
-        ended.push((i, healed.clone().and(faults[i].end(ring))));
+        ended.push((i, healed.clone().and(faults[i].end(cluster))));
     }
     ended.sort_by_key(|(i, _)| *i);
     ended.into_iter().map(|(_, result)| result).collect()

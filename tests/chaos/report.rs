@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use dkc_history::{Kind, Operation, Outcome, Report, check, parse, write_line};
 
+use crate::cluster::Cluster;
 use crate::faults::Class;
 use crate::load::History;
-use crate::members::{self, Changed};
 use crate::nemesis::Happened;
-use crate::ring::Ring;
+use crate::operator::{self, Changed};
 
 /// A run with fewer operations a second, all faults included, has hardly looked.
 const OPERATIONS_PER_S_MIN: f64 = 100.0;
@@ -35,7 +35,7 @@ pub struct Run {
 }
 
 /// Checks, prints, keeps what failed. Not a success: a violation, a run that proves too little, or one without an end.
-pub fn conclude(ring: &Ring, run: Run) -> ExitCode {
+pub fn conclude(cluster: &Cluster, run: Run) -> ExitCode {
     let report = check(&run.history.operations);
     let summary = summary(&run, &report);
     print!("{summary}");
@@ -45,7 +45,7 @@ pub fn conclude(ring: &Ring, run: Run) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     failures.iter().for_each(|failure| println!("FAILED: {failure}"));
-    match keep(ring, &run, &format!("{summary}{}\n", failures.join("\n")), &report) {
+    match keep(cluster, &run, &format!("{summary}{}\n", failures.join("\n")), &report) {
         Ok(folder) => println!("kept in {}", folder.display()),
         Err(error) => println!("could not be kept: {error}"),
     }
@@ -60,7 +60,7 @@ fn failures(run: &Run, report: &Report) -> Vec<String> {
     }
     failures.extend(report.undecided.iter().take(SHOWN_MAX).map(|(key, why)| format!("key {key}: {why}")));
     failures.extend(run.history.odd.iter().take(SHOWN_MAX).map(|odd| format!("no such answer: {odd}")));
-    let is_open = |operation: &&Changed| operation.status != 0 && operation.status != members::REFUSED;
+    let is_open = |operation: &&Changed| operation.status != 0 && operation.status != operator::REFUSED;
     if let Some(open) = run.operations.last().filter(is_open) {
         failures.push(format!("{} did not end: status {}: {}", open.line, open.status, open.said));
     }
@@ -167,7 +167,7 @@ fn longest_silence(run: &Run) -> String {
     format!("{seconds:.1} s at most, anywhere, from {at:.1} s on ({})", during.join(" and "))
 }
 
-fn keep(ring: &Ring, run: &Run, summary: &str, report: &Report) -> std::io::Result<PathBuf> {
+fn keep(cluster: &Cluster, run: &Run, summary: &str, report: &Report) -> std::io::Result<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/chaos/seed-{}", run.seed));
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("summary.txt"), summary)?;
@@ -177,8 +177,8 @@ fn keep(ring: &Ring, run: &Run, summary: &str, report: &Report) -> std::io::Resu
     let violations: Vec<String> = report.violations.iter().map(|violation| violation.to_string()).collect();
     fs::write(folder.join("violations.txt"), violations.join("\n"))?;
     fs::write(folder.join("faults.txt"), timeline(run))?;
-    fs::write(folder.join("disks.txt"), ring.disks())?;
-    for (host, log) in ring.logs() {
+    fs::write(folder.join("disks.txt"), cluster.disks())?;
+    for (host, log) in cluster.logs() {
         fs::write(folder.join(format!("{host}.log")), log)?;
     }
     Ok(folder)

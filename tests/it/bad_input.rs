@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::support::cluster::{founded, registered, talk};
 use crate::support::lab::Lab;
-use crate::support::ring::{founded, registered, talk};
 use crate::support::wait_for;
 
 #[test]

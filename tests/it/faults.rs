@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::support::ring::founded;
+use crate::support::cluster::founded;
 use crate::support::wait_for;
 use crate::support::writer::{
     acknowledged, all_acknowledged_are_there, end_writer, start_writer, wait_until_acknowledged,

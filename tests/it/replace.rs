@@ -1,7 +1,7 @@
 //! `replace` on real hosts while an application writes: a member that runs, one that is stopped, one that is gone.
 
+use crate::support::cluster::founded;
 use crate::support::elastic::{ends_well, is_running, writes_go_on};
-use crate::support::ring::founded;
 use crate::support::writer::{start_writer, wait_until_acknowledged};
 
 #[test]

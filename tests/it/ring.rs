@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use crate::support::cluster::founded;
 use crate::support::elastic::{
     ends_well, is_merging, is_running, press_ctrl_c, with_a_spare_that_is_cut_off, writes_go_on,
 };
-use crate::support::ring::founded;
 use crate::support::wait_for;
 use crate::support::writer::start_writer;
 

@@ -1,7 +1,7 @@
 //! `shrink` on real hosts while an application writes; and that who left stays out.
 
+use crate::support::cluster::founded;
 use crate::support::elastic::{ends_well, writes_go_on};
-use crate::support::ring::founded;
 use crate::support::writer::{start_writer, wait_until_acknowledged};
 
 #[test]

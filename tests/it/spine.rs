@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::support::cluster::{self, founded};
 use crate::support::lab::Lab;
-use crate::support::ring::{self, founded};
 use crate::support::terminal::Terminal;
 use crate::support::wait_for;
 
@@ -72,7 +72,7 @@ fn an_application_beside_a_slave_needs_to_know_nothing_of_the_servers() {
     lab.sh("h4", "memccat --servers=127.0.0.1:11211 greeting").ok().prints("hello");
     lab.dkc("data print -n c0 greeting").ok().prints("\"greeting\" => \"hello\"");
     let talk = "set a 5 0 3\r\nabc\r\ngets a\r\nincr a 1\r\nset n 0 0 2\r\n41\r\nincr n 1\r\ndelete a\r\nget a\r\nquit\r\n";
-    let said = ring::talk(&lab, "h4", 11211, talk);
+    let said = cluster::talk(&lab, "h4", 11211, talk);
     let version = said
         .lines()
         .find(|l| l.starts_with("VALUE a"))

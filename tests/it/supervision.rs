@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use crate::support::cluster::founded;
 use crate::support::lab::Lab;
-use crate::support::ring::founded;
 use crate::support::wait_for;
 
 const LIMIT: Duration = Duration::from_secs(60);

@@ -4,9 +4,9 @@
 mod cluster;
 mod error;
 mod host;
-mod members;
 mod pair;
 mod record;
+mod server;
 mod slave;
 mod unknown;
 mod words;
@@ -21,10 +21,10 @@ pub use error::EditError;
 pub(crate) use error::plural;
 pub(crate) use host::check_host;
 pub use host::{ModifyHost, RegisterHosts, modify_host, register_hosts, set_pins, unregister_hosts};
-pub use members::{add_members, remove_members};
 pub use pair::{ModifyPair, RegisterPair, UnregisterPair, modify_pair, register_pair, unregister_pair};
 pub(crate) use pair::{check_free, check_own};
 pub use record::{forget_deployed, keep_recorded, record_deployed, record_founded};
+pub use server::{add_members, remove_members};
 pub use slave::{
     ModifySlave, RegisterSlave, UnregisterSlave, modify_slave, register_slave, unregister_slave,
 };

@@ -1,4 +1,4 @@
-//! The actions of steps, on one host or on the ring. *Invariant:* actions are idempotent. A new action is defined here with
+//! The actions of steps, on one host or on the cluster. *Invariant:* actions are idempotent. A new action is defined here with
 //! its text and carried out by the one interpreter of its kind.
 
 use dkc_core::ids::{ClusterName, HostAddress, Namespace, NodeId, NodeUuid};
@@ -13,12 +13,13 @@ use crate::observed::ServiceManager;
 pub enum Action {
     /// On the step's host, through scripts and its daemon.
     Host(HostAction),
-    /// On the ring, through the first endpoint that answers.
-    Ring {
+    /// On the cluster as a whole, through the first endpoint that answers. Plans that are written down call it `Ring`.
+    #[serde(rename = "Ring")]
+    Cluster {
         /// Servers that answered when the plan was made, in order of preference.
         endpoints: Vec<Endpoint>,
         /// The action.
-        action: RingAction,
+        action: ClusterAction,
     },
 }
 
@@ -181,9 +182,9 @@ pub enum HostAction {
     },
 }
 
-/// An action on the ring.
+/// An action on the cluster as a whole: its ring, its members, its lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RingAction {
+pub enum ClusterAction {
     /// Acquires the ring's lock for membership operations.
     BeginOperation {
         /// The cluster.
@@ -241,7 +242,7 @@ impl Action {
     pub fn words(&self) -> String {
         match self {
             Action::Host(action) => action.words(),
-            Action::Ring { endpoints, action } => action.words(endpoints),
+            Action::Cluster { endpoints, action } => action.words(endpoints),
         }
     }
 
@@ -249,15 +250,15 @@ impl Action {
     pub fn on_host(&self) -> Option<&HostAction> {
         match self {
             Action::Host(action) => Some(action),
-            Action::Ring { .. } => None,
+            Action::Cluster { .. } => None,
         }
     }
 
-    /// The ring action, if it is one.
-    pub fn on_ring(&self) -> Option<&RingAction> {
+    /// The cluster action, if it is one.
+    pub fn on_cluster(&self) -> Option<&ClusterAction> {
         match self {
             Action::Host(_) => None,
-            Action::Ring { action, .. } => Some(action),
+            Action::Cluster { action, .. } => Some(action),
         }
     }
 }
@@ -347,20 +348,22 @@ impl HostAction {
     }
 }
 
-impl RingAction {
+impl ClusterAction {
     fn words(&self, endpoints: &[Endpoint]) -> String {
         let first = endpoints.first().map_or("no server", |endpoint| last(&endpoint.dir));
         match self {
-            RingAction::BeginOperation { .. } => format!("acquire the ring's lock through {first}"),
-            RingAction::EndOperation { .. } => "release the ring's lock".into(),
-            RingAction::ChangeMembers { about, .. } => about.clone(),
-            RingAction::RequireTolerance { failures: 0 } => "check that every tablet has its quorum".into(),
-            RingAction::RequireTolerance { failures } => {
+            ClusterAction::BeginOperation { .. } => format!("acquire the ring's lock through {first}"),
+            ClusterAction::EndOperation { .. } => "release the ring's lock".into(),
+            ClusterAction::ChangeMembers { about, .. } => about.clone(),
+            ClusterAction::RequireTolerance { failures: 0 } => {
+                "check that every tablet has its quorum".into()
+            }
+            ClusterAction::RequireTolerance { failures } => {
                 format!("check that {} still tolerated", are(*failures))
             }
-            RingAction::Merge { .. } => "merge: move data to its new replicas".into(),
-            RingAction::WaitHealthy { failures: 0 } => "wait until every replica is complete".into(),
-            RingAction::WaitHealthy { failures } => {
+            ClusterAction::Merge { .. } => "merge: move data to its new replicas".into(),
+            ClusterAction::WaitHealthy { failures: 0 } => "wait until every replica is complete".into(),
+            ClusterAction::WaitHealthy { failures } => {
                 format!("wait until every replica is complete and {} tolerated", are(*failures))
             }
         }

@@ -5,8 +5,8 @@ use dkc_core::meta::MemberChange;
 use dkc_core::ring::{self, InRing};
 
 use super::authority::Authorities;
+use super::change_members::Membership;
 use super::deploy::{host_refusals, node_refusal, node_steps, parameter_refusals, program_steps};
-use super::membership::Membership;
 use super::start::{is_running, port_refusals, start_action};
 use super::steps::{ObservedNode, Phase, Steps, places};
 use super::{DeployRequest, HostAction, Refusal, Selection};

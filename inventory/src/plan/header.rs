@@ -47,7 +47,7 @@ impl Plan {
         let mut endpoints = BTreeSet::new();
         for step in &self.steps {
             match (&step.action, &step.node) {
-                (Action::Ring { endpoints: asked, .. }, _) => endpoints.extend(asked.iter().cloned()),
+                (Action::Cluster { endpoints: asked, .. }, _) => endpoints.extend(asked.iter().cloned()),
                 (Action::Host(action), Some(node)) if node.is_server() => {
                     let dir = action.node_dir().map(str::to_owned);
                     endpoints.extend(dir.map(|dir| Endpoint { host: step.host.clone(), dir }));

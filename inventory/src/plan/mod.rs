@@ -3,12 +3,12 @@
 
 mod action;
 mod authority;
+mod change_members;
 mod deploy;
 mod destroy;
 mod diff;
 mod grow;
 mod header;
-mod membership;
 mod refusal;
 mod replace;
 mod restart;
@@ -25,14 +25,14 @@ mod text;
 use dkc_core::ids::{HostAddress, RingVersion};
 use serde::{Deserialize, Serialize};
 
-pub use action::{Action, Endpoint, HostAction, RingAction};
+pub use action::{Action, ClusterAction, Endpoint, HostAction};
 pub use authority::{AuthorityView, CERTIFICATE_RENEW_DAYS};
+pub use change_members::{Lock, MembersRequest, change_members};
 pub(crate) use deploy::ownership_refusal;
 pub use deploy::{CLOCK_OFFSET_MAX_MS, DeployRequest, Program, deploy};
 pub use destroy::{DestroyRequest, DestroyTarget, destroy};
 pub use diff::unified;
 pub use header::Operation;
-pub use membership::{Lock, MembersRequest, change_members};
 pub use refusal::{Refusal, Refused};
 pub use replace::check_replacement;
 pub use restart::{RestartRequest, restart};

@@ -2,7 +2,7 @@
 
 use dkc_core::ids::{ClusterName, MemberNo, NodeAddress};
 
-use super::membership::Membership;
+use super::change_members::Membership;
 use super::{Refusal, Refused};
 use crate::model::Inventory;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use dkc_core::meta::MemberChange;
 
-use super::{Action, HostAction, Plan, Refusal, Refused, RingAction};
+use super::{Action, ClusterAction, HostAction, Plan, Refusal, Refused};
 use crate::generation::Generation;
 use crate::model::NodeName;
 
@@ -49,13 +49,13 @@ impl Plan {
     /// Repeats acquiring the ring's lock unless it was released, and the changes of the ring until data has moved: another
     /// operator may have ended or aborted the operation.
     fn ring_changes_to_repeat(&self, done: &BTreeSet<u32>) -> impl Iterator<Item = u32> {
-        let holds_lock =
-            self.is_left(done, |action| matches!(action.on_ring(), Some(RingAction::EndOperation { .. })));
+        let holds_lock = self
+            .is_left(done, |action| matches!(action.on_cluster(), Some(ClusterAction::EndOperation { .. })));
         let must_merge =
-            self.is_left(done, |action| matches!(action.on_ring(), Some(RingAction::Merge { .. })));
-        let is_repeated = move |action: &Action| match action.on_ring() {
-            Some(RingAction::BeginOperation { .. }) => holds_lock,
-            Some(RingAction::ChangeMembers { change, .. }) => {
+            self.is_left(done, |action| matches!(action.on_cluster(), Some(ClusterAction::Merge { .. })));
+        let is_repeated = move |action: &Action| match action.on_cluster() {
+            Some(ClusterAction::BeginOperation { .. }) => holds_lock,
+            Some(ClusterAction::ChangeMembers { change, .. }) => {
                 must_merge && !matches!(change, MemberChange::RegisterNode { .. })
             }
             _ => false,
@@ -126,17 +126,17 @@ mod tests {
     #[test]
     fn an_operation_on_the_ring_takes_its_lock_again_and_asks_again_until_data_has_moved() {
         let id = OperationId(uuid::Uuid::from_u128(1));
-        let ring = |action| Action::Ring { endpoints: Vec::new(), action };
+        let ring = |action| Action::Cluster { endpoints: Vec::new(), action };
         let change =
-            |change| ring(RingAction::ChangeMembers { operation: Some(id), change, about: String::new() });
+            |change| ring(ClusterAction::ChangeMembers { operation: Some(id), change, about: String::new() });
         let actions = || {
             let (cluster, holder, what) = ("c0".parse().unwrap(), String::new(), String::new());
             vec![
-                ring(RingAction::BeginOperation { cluster, id, holder, what }),
+                ring(ClusterAction::BeginOperation { cluster, id, holder, what }),
                 change(MemberChange::ServiceOut { node: NodeId(3) }),
-                ring(RingAction::Merge { operation: id, come: Vec::new(), leave: vec![NodeId(3)] }),
+                ring(ClusterAction::Merge { operation: id, come: Vec::new(), leave: vec![NodeId(3)] }),
                 change(MemberChange::RemoveNode { node: NodeId(3) }),
-                ring(RingAction::EndOperation { id }),
+                ring(ClusterAction::EndOperation { id }),
             ]
         };
         check(actions(), 2, &[]);

@@ -5,12 +5,12 @@ use dkc_core::ids::{ClusterName, MemberNo};
 use dkc_core::meta::{MemberChange, MetaCommand, MetaReply, MetaState, OperationId};
 use dkc_core::ring::{MemberAction, Node};
 
-use super::membership::is_pending;
+use super::change_members::is_pending;
 use super::steps::{Phase, Steps};
-use super::{Danger, Endpoint, Operation, Plan, Refusal, Refused, RingAction, Target};
+use super::{ClusterAction, Danger, Endpoint, Operation, Plan, Refusal, Refused, Target};
 use crate::model::{Inventory, node_dir};
 use crate::observed::Observed;
-use crate::ring::RingFacts;
+use crate::ring_facts::RingFacts;
 
 /// A CHMPX word; the operator's `ring WORD`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub fn ring(inventory: &Inventory, observed: &Observed, request: &RingRequest) -
 fn check_legal(plan: &Plan, facts: &RingFacts<'_>, cluster: &ClusterName) -> Result<(), Refused> {
     let mut state = MetaState::from(facts.view);
     for step in &plan.steps {
-        let Some(RingAction::ChangeMembers { operation, change, .. }) = step.action.on_ring() else {
+        let Some(ClusterAction::ChangeMembers { operation, change, .. }) = step.action.on_cluster() else {
             continue;
         };
         let command = MetaCommand::Change { operation: *operation, change: change.clone() };
@@ -126,10 +126,10 @@ struct Changes<'a> {
 impl Changes<'_> {
     fn change(&mut self, change: MemberChange, about: String) {
         let operation = self.operation;
-        self.step(RingAction::ChangeMembers { operation, change, about });
+        self.step(ClusterAction::ChangeMembers { operation, change, about });
     }
 
-    fn step(&mut self, action: RingAction) {
+    fn step(&mut self, action: ClusterAction) {
         self.steps.ring(Phase::Merge, self.endpoints.to_vec(), action);
     }
 }
@@ -176,7 +176,7 @@ fn abort(facts: &RingFacts<'_>, changes: &mut Changes<'_>) {
         changes.change(MemberChange::NoSuspendMerge, "NOSUSPENDMERGE".into());
     }
     if let Some(id) = changes.operation {
-        changes.step(RingAction::EndOperation { id });
+        changes.step(ClusterAction::EndOperation { id });
     }
 }
 

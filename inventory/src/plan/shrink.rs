@@ -1,6 +1,6 @@
 //! The leaving members of `shrink` and `replace`. No node stops before its data has moved; removed members never return.
 
-use super::membership::Membership;
+use super::change_members::Membership;
 use super::standing::is_up;
 use super::steps::{ObservedNode, Phase, Steps};
 use super::{Danger, HostAction, Plan};

@@ -2,7 +2,7 @@
 
 use dkc_core::ids::HostAddress;
 
-use super::{Action, Endpoint, HostAction, Refusal, RingAction, Step};
+use super::{Action, ClusterAction, Endpoint, HostAction, Refusal, Step};
 use crate::model::{Inventory, NodeName};
 use crate::observed::{HostFacts, HostView, Observed};
 
@@ -53,9 +53,9 @@ impl Steps {
     }
 
     /// Listed under the host of the first endpoint; without endpoints the step is omitted.
-    pub fn ring(&mut self, phase: Phase, endpoints: Vec<Endpoint>, action: RingAction) {
+    pub fn ring(&mut self, phase: Phase, endpoints: Vec<Endpoint>, action: ClusterAction) {
         if let Some(host) = endpoints.first().map(|endpoint| endpoint.host.clone()) {
-            self.list.push((phase, host, None, Action::Ring { endpoints, action }));
+            self.list.push((phase, host, None, Action::Cluster { endpoints, action }));
         }
     }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{NodeCondition, RingReport, State, is_zero};
 use crate::model::{Inventory, NodeName, Server};
 use crate::observed::Observed;
-use crate::ring::leaderless;
+use crate::ring_facts::leaderless;
 
 /// A cluster's report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

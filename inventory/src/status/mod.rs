@@ -2,7 +2,7 @@
 //! never guessed: a host that does not answer is `unknown`, never `stopped`.
 
 mod cluster;
-mod ring;
+mod ring_report;
 mod slave;
 
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::observed::{HostView, NodeView, Observed, RunState};
 use crate::plan::CERTIFICATE_RENEW_DAYS;
 
 pub use cluster::{ClusterReport, ServerReport};
-pub use ring::{OperationReport, RingReport};
+pub use ring_report::{OperationReport, RingReport};
 pub use slave::SlaveReport;
 
 /// The ancestor's states and the ones it lacked, ordered by severity: the largest of several counts.

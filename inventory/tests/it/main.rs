@@ -1,10 +1,10 @@
 //! The inventory as its callers see it: words in, text out.
 
+mod change_members;
 mod check;
 mod edits;
 mod files;
 mod lab;
-mod members;
 mod plans;
 mod properties;
 mod refusals;

@@ -10,7 +10,7 @@ use dkc_core::ids::{ClusterName, HostAddress, Namespace, NodeId, NodeUuid};
 use dkc_inventory::model::Inventory;
 use dkc_inventory::observed::ServiceManager;
 use dkc_inventory::plan::{HostAction, Plan, Step};
-use dkc_inventory::ring::leaderless;
+use dkc_inventory::ring_facts::leaderless;
 
 use super::super::journal::JournalError;
 use super::service;

@@ -2,8 +2,8 @@
 //! journal is on disk before the first step and after every step; after the first failure no host begins another
 //! step; every step may be done again. Absent: any decision about which steps there are.
 
+mod cluster;
 mod host;
-mod ring;
 mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,10 +113,11 @@ impl Execution<'_> {
         let on_words = |words: &str| self.progress.advance(step.host.as_str(), before, words);
         let action = match &step.action {
             Action::Host(action) => action,
-            Action::Ring { endpoints, action } => {
+            Action::Cluster { endpoints, action } => {
                 let Execution { inventory, world, interrupt, .. } = self;
-                let ring = ring::RingSteps { endpoints, inventory, world, interrupt, on_words: &on_words };
-                return ring.run(action).await;
+                let cluster =
+                    cluster::ClusterSteps { endpoints, inventory, world, interrupt, on_words: &on_words };
+                return cluster.run(action).await;
             }
         };
         let entry = self.inventory.host(&step.host).ok_or(StepError::UnknownHost)?;

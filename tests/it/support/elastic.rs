@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::cluster::founded;
 use super::lab::Lab;
-use super::ring::founded;
 use super::wait_for;
 use super::writer::{acknowledged, all_acknowledged_are_there, end_writer, wait_until_acknowledged};
 

@@ -1,8 +1,8 @@
 //! What the whole-program tests stand on: the lab of real hosts, and a terminal that a test can type into.
 
+pub mod cluster;
 pub mod elastic;
 pub mod lab;
-pub mod ring;
 pub mod terminal;
 pub mod writer;
 

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::cluster::talk;
 use super::lab::Lab;
-use super::ring::talk;
 use super::wait_for;
 
 /// A writer on the slave's host, in the shell's own words: numbers every write and notes each that was acknowledged.

@@ -12,13 +12,15 @@ use super::authority::AuthorityView;
 use super::deploy::config_step;
 use super::standing::{failures, tolerated};
 use super::steps::{ObservedNode, Phase, Steps};
-use super::{Danger, Endpoint, HostAction, Operation, Plan, Program, Refusal, Refused, RingAction, Target};
+use super::{
+    ClusterAction, Danger, Endpoint, HostAction, Operation, Plan, Program, Refusal, Refused, Target,
+};
 use crate::edit::{plural, remove_members};
 use crate::generation::Generation;
 use crate::model::{Inventory, NodeName, Server, node_dir};
 use crate::observed::Observed;
 use crate::render;
-use crate::ring::{Reshape, RingFacts, amount};
+use crate::ring_facts::{Reshape, RingFacts, amount};
 
 /// The ring's lock: a new id and its holder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,13 +222,13 @@ impl<'a> Membership<'a> {
         stay.into_iter().chain(leave).filter_map(endpoint).collect()
     }
 
-    fn ring_step(&self, steps: &mut Steps, phase: Phase, action: RingAction) {
+    fn ring_step(&self, steps: &mut Steps, phase: Phase, action: ClusterAction) {
         steps.ring(phase, self.endpoints(), action);
     }
 
     pub(super) fn change(&self, steps: &mut Steps, phase: Phase, change: MemberChange, about: String) {
         let operation = Some(self.operation);
-        self.ring_step(steps, phase, RingAction::ChangeMembers { operation, change, about });
+        self.ring_step(steps, phase, ClusterAction::ChangeMembers { operation, change, about });
     }
 
     pub(super) fn needs_operation(&self) -> bool {
@@ -238,7 +240,11 @@ impl<'a> Membership<'a> {
         if self.needs_operation() {
             let (cluster, id) = (self.request.cluster.clone(), self.operation);
             let (holder, what) = (self.request.lock.holder.clone(), self.what());
-            self.ring_step(steps, Phase::TakeLock, RingAction::BeginOperation { cluster, id, holder, what });
+            self.ring_step(
+                steps,
+                Phase::TakeLock,
+                ClusterAction::BeginOperation { cluster, id, holder, what },
+            );
         }
         self.join_steps(steps, new);
     }
@@ -249,7 +255,7 @@ impl<'a> Membership<'a> {
             // A running merge was checked when it started and only needs to complete.
             if self.facts.view.merge.is_none() {
                 let failures = self.reshape.tolerates_now.unwrap_or(0);
-                self.ring_step(steps, Phase::Merge, RingAction::RequireTolerance { failures });
+                self.ring_step(steps, Phase::Merge, ClusterAction::RequireTolerance { failures });
             }
             // One merge moves each tablet once; merging members one by one would move some tablets twice.
             let is_several = come.len() + leave.len() > 1;
@@ -275,7 +281,7 @@ impl<'a> Membership<'a> {
             let ids = |servers: &[&Server]| servers.iter().map(|server| server.node_id).collect();
             let (come, leave) = (ids(&come), ids(&leave));
             let operation = self.operation;
-            self.ring_step(steps, Phase::Merge, RingAction::Merge { operation, come, leave });
+            self.ring_step(steps, Phase::Merge, ClusterAction::Merge { operation, come, leave });
         }
         for server in &self.leaving {
             if self.facts.view.ring.node(server.node_id).is_some() {
@@ -320,10 +326,10 @@ impl<'a> Membership<'a> {
     fn end_steps(&self, steps: &mut Steps) {
         if self.moves() {
             let failures = self.reshape.tolerates_after.unwrap_or(0);
-            self.ring_step(steps, Phase::Finish, RingAction::WaitHealthy { failures });
+            self.ring_step(steps, Phase::Finish, ClusterAction::WaitHealthy { failures });
         }
         if self.needs_operation() || self.is_continued {
-            self.ring_step(steps, Phase::Finish, RingAction::EndOperation { id: self.operation });
+            self.ring_step(steps, Phase::Finish, ClusterAction::EndOperation { id: self.operation });
         }
     }
 
@@ -417,11 +423,12 @@ impl<'a> Membership<'a> {
 
 /// The merge's step numbers, and the failures tolerated meanwhile.
 fn worst_moment_words(plan: &Plan, tolerates: u32) -> Option<String> {
-    let is_merge = |step: &&super::Step| matches!(step.action.on_ring(), Some(RingAction::Merge { .. }));
+    let is_merge =
+        |step: &&super::Step| matches!(step.action.on_cluster(), Some(ClusterAction::Merge { .. }));
     let is_service = |step: &&super::Step| {
         matches!(
-            step.action.on_ring(),
-            Some(RingAction::ChangeMembers {
+            step.action.on_cluster(),
+            Some(ClusterAction::ChangeMembers {
                 change: MemberChange::ServiceIn { .. } | MemberChange::ServiceOut { .. },
                 ..
             })

@@ -20,7 +20,7 @@ const HEALTH_MAX: Duration = Duration::from_secs(90);
 /// The shell is asked again at this pace.
 const ASK_PAUSE: Duration = Duration::from_millis(300);
 
-pub struct Ring {
+pub struct Cluster {
     pub lab: Lab,
     name: String,
     /// Hosts whose server is meant to be in the ring.
@@ -36,8 +36,8 @@ fn addresses(hosts: &[&str], suffix: &str) -> String {
     hosts.iter().map(|host| address(host) + suffix).collect::<Vec<_>>().join(" ")
 }
 
-impl Ring {
-    pub fn deploy() -> Ring {
+impl Cluster {
+    pub fn deploy() -> Cluster {
         let hosts = SERVERS.len() + SLAVES.len() + SPARES.len();
         let name = format!("t{}", std::process::id());
         if let Some(file) = std::env::var_os("CHAOS_LAB_FILE") {
@@ -56,7 +56,7 @@ impl Ring {
         lab.dkc("start cluster -n c0 --yes --timeout 30s").ok();
         lab.dkc("status cluster --short --timeout 30s").ok().prints("c0: running");
         lab.dkc("start slave --yes --timeout 30s").ok();
-        Ring { lab, name, members: Mutex::new(SERVERS.to_vec()) }
+        Cluster { lab, name, members: Mutex::new(SERVERS.to_vec()) }
     }
 
     pub fn members(&self) -> Vec<&'static str> {

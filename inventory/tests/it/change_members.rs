@@ -631,7 +631,7 @@ fn a_merge_says_how_far_it_is() {
         }];
     }
     let name = "c0".parse().unwrap();
-    let facts = dkc_inventory::ring::RingFacts::of(&stage.inventory, &stage.observed, &name).unwrap();
+    let facts = dkc_inventory::ring_facts::RingFacts::of(&stage.inventory, &stage.observed, &name).unwrap();
     let want = format!(
         "merging: 1 of {} tablets done, 3.0 MB of 8.0 MB, 500 kB/s, 10 s left; tablet {} to No.3: 50 %",
         moves.len(),

@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use crate::chance::Chance;
+use crate::cluster::{Cluster, SERVERS, SPARES, address};
 use crate::options::Options;
-use crate::ring::{Ring, SERVERS, SPARES, address};
 use crate::{pause, since};
 
 /// An operation under faults may wait for a dead node; then it is interrupted and gone on with.
@@ -44,8 +44,13 @@ struct Member {
     host: &'static str,
 }
 
-pub fn operate(ring: &Ring, options: &Options, epoch: Instant, keep_on: &dyn Fn() -> bool) -> Vec<Changed> {
-    let mut operator = Operator { ring, epoch, chance: Chance::new(options.seed, 2), keep_on };
+pub fn operate(
+    cluster: &Cluster,
+    options: &Options,
+    epoch: Instant,
+    keep_on: &dyn Fn() -> bool,
+) -> Vec<Changed> {
+    let mut operator = Operator { cluster, epoch, chance: Chance::new(options.seed, 2), keep_on };
     let mut all = Vec::new();
     while options.has_membership && keep_on() {
         let rest = operator.chance.below(REST_MAX_MS);
@@ -63,7 +68,7 @@ pub fn operate(ring: &Ring, options: &Options, epoch: Instant, keep_on: &dyn Fn(
 }
 
 struct Operator<'a> {
-    ring: &'a Ring,
+    cluster: &'a Cluster,
     epoch: Instant,
     chance: Chance,
     keep_on: &'a dyn Fn() -> bool,
@@ -138,9 +143,9 @@ impl Operator<'_> {
 
     /// The shell on the admin's host, interrupted by a signal after a time.
     fn dkc(&self, line: &str, signal: &str, patience_s: u64) -> (i32, String) {
-        let program = self.ring.lab.dkc_line();
+        let program = self.cluster.lab.dkc_line();
         let ran = self
-            .ring
+            .cluster
             .lab
             .sh("admin", &format!("timeout -k 10 -s {signal} {patience_s} {program} {line} 2>&1"));
         (ran.status, ran.stdout)
@@ -150,13 +155,13 @@ impl Operator<'_> {
     fn follow_members(&self) {
         let hosts: Vec<&'static str> = self.members().iter().map(|member| member.host).collect();
         if hosts.len() >= SERVERS.len() - 1 {
-            self.ring.set_members(hosts);
+            self.cluster.set_members(hosts);
         }
     }
 
     /// From the inventory, which knows them also when nobody answers.
     fn members(&self) -> Vec<Member> {
-        members_of(&self.ring.lab.dkc("show cluster c0 -o json").stdout)
+        members_of(&self.cluster.lab.dkc("show cluster c0 -o json").stdout)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Steps on the ring as a whole, sent to any server that answers. *Invariants:* requests are idempotent, so a request whose
+//! Steps on the cluster as a whole, sent to any server that answers. *Invariants:* requests are idempotent, so a request whose
 //! endpoint fails is retried at the next one; refusals of the ring are reported verbatim. Absent: any decision about
 //! which members join or leave.
 
@@ -9,8 +9,8 @@ use dkc_core::ids::NodeId;
 use dkc_core::meta::{MemberChange, OperationId};
 use dkc_core::ring::{InRing, MemberAction};
 use dkc_inventory::model::Inventory;
-use dkc_inventory::plan::{Endpoint, RingAction};
-use dkc_inventory::ring::RingFacts;
+use dkc_inventory::plan::{ClusterAction, Endpoint};
+use dkc_inventory::ring_facts::RingFacts;
 
 use super::StepError;
 use crate::interrupt::Interrupt;
@@ -28,7 +28,7 @@ const HEALTHY_LIMIT: Duration = Duration::from_secs(90);
 const POLL_INTERVAL: Duration = Duration::from_millis(400);
 const ENDPOINT_PAUSE: Duration = Duration::from_millis(500);
 
-pub struct RingSteps<'a> {
+pub struct ClusterSteps<'a> {
     pub endpoints: &'a [Endpoint],
     pub inventory: &'a Inventory,
     pub world: &'a World,
@@ -45,24 +45,26 @@ impl Answers {
     }
 }
 
-impl RingSteps<'_> {
-    pub async fn run(&self, action: &RingAction) -> Result<(), StepError> {
+impl ClusterSteps<'_> {
+    pub async fn run(&self, action: &ClusterAction) -> Result<(), StepError> {
         match action {
-            RingAction::BeginOperation { id, holder, what, .. } => {
+            ClusterAction::BeginOperation { id, holder, what, .. } => {
                 let (id, holder, what) = (*id, holder.clone(), what.clone());
                 match self.change(&ControlRequest::BeginOperation { id, holder, what }).await {
                     Err(StepError::Illegal(why)) => Err(StepError::Held(why)),
                     result => result,
                 }
             }
-            RingAction::EndOperation { id } => self.change(&ControlRequest::EndOperation { id: *id }).await,
-            RingAction::ChangeMembers { operation, change, .. } => {
+            ClusterAction::EndOperation { id } => {
+                self.change(&ControlRequest::EndOperation { id: *id }).await
+            }
+            ClusterAction::ChangeMembers { operation, change, .. } => {
                 let (operation, change) = (*operation, change.clone());
                 self.change(&ControlRequest::Change { operation, change }).await
             }
-            RingAction::RequireTolerance { failures } => self.require_tolerance(*failures).await,
-            RingAction::Merge { operation, come, leave } => self.merge(*operation, come, leave).await,
-            RingAction::WaitHealthy { failures } => self.wait_healthy(*failures).await,
+            ClusterAction::RequireTolerance { failures } => self.require_tolerance(*failures).await,
+            ClusterAction::Merge { operation, come, leave } => self.merge(*operation, come, leave).await,
+            ClusterAction::WaitHealthy { failures } => self.wait_healthy(*failures).await,
         }
     }
 

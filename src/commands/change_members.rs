@@ -7,7 +7,7 @@ use dkc_inventory::edit;
 use dkc_inventory::model::Inventory;
 use dkc_inventory::observed::Observed;
 use dkc_inventory::plan::{self, Lock, MembersRequest, Plan, Target};
-use dkc_inventory::ring::Reshape;
+use dkc_inventory::ring_facts::Reshape;
 use uuid::Uuid;
 
 use super::{deploy, status};

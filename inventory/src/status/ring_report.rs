@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::model::Inventory;
 use crate::observed::Observed;
-use crate::ring::{Progress, RingFacts};
+use crate::ring_facts::{Progress, RingFacts};
 
 /// The best informed server's view of the ring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
