@@ -75,6 +75,7 @@ mod active {
         ACTIVE.set(mutant);
     }
 
+    /// Whether the bug is put back in this thread.
     pub fn is_active(mutant: Mutant) -> bool {
         ACTIVE.get() == Some(mutant)
     }

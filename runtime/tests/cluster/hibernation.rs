@@ -53,7 +53,7 @@ fn idle_groups_hibernate_and_wake_up_for_use_and_for_a_dead_or_silent_leader() {
     wait_until_all_hibernate(&lab);
 
     // A paused process keeps its connections; only its beats are missed.
-    lab.servers[1].signal(Signal::SIGSTOP);
+    lab.servers[1].pause();
     for number in 0..30 {
         let found = lab.servers[2].get(&format!("key-{number}"));
         assert_eq!(found, Some(format!("value-{number}")), "while a server is paused");

@@ -329,6 +329,21 @@ impl Server {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(self.pid() as i32), signal).expect("a signal");
     }
 
+    /// Stops the process and waits until each of its threads stands still: until then those that were at work go on answering.
+    pub fn pause(&self) {
+        self.signal(nix::sys::signal::Signal::SIGSTOP);
+        wait_for("every thread stands still", || self.threads_at_work() == 0);
+    }
+
+    fn threads_at_work(&self) -> usize {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).expect("its threads");
+        // `PID (NAME) STATE …`; a thread that ends meanwhile has no such file any more.
+        let is_stopped = |stat: &str| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'));
+        let stats =
+            threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+        stats.filter(|stat| !is_stopped(stat)).count()
+    }
+
     pub fn socket(&self) -> PathBuf {
         self.directory.join(layout::CONTROL_SOCKET)
     }

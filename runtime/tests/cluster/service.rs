@@ -211,7 +211,7 @@ fn a_leader_that_was_paused_does_not_answer_from_the_past() {
     let leader = lab.servers[1].status().tablets[0].leader.expect("a leader");
     let at = lab.servers.iter().position(|server| server.entry.node_id == leader).expect("one of ours");
     let other = &lab.servers[(at + 1) % 3];
-    lab.servers[at].signal(Signal::SIGSTOP);
+    lab.servers[at].pause();
     // These lie in the paused process's sockets until it goes on.
     let line = serde_json::to_string(&ControlRequest::Data(get("key"))).expect("JSON");
     let waiting: Vec<UnixStream> = (0..8)
