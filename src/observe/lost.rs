@@ -1,6 +1,6 @@
 //! Hosts that need not be waited for: the ring has their servers DOWN, as those who answered say. *Invariant:* a host is only given
 //! up when it has not even taken a connection within its limit, when every server that spoke of it has it DOWN, and never while a
-//! person is asked something: a server that is cut off from the others, but not from us, is what an operator wants to see.
+//! person is asked something: a server that is partitioned from the others, but not from us, is what an operator wants to see.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

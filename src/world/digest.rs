@@ -1,4 +1,4 @@
-//! SHA-256 as hosts print it, by which files and programs are told apart.
+//! SHA-256 as hosts print it, by which files and programs are distinguished.
 
 use sha2::{Digest, Sha256};
 

@@ -1,4 +1,4 @@
-//! The thinking of dkc, without any I/O: names and ids, the ring and its placement, node states, what a
+//! The logic of dkc, without any I/O: names and ids, the ring and its placement, node states, what a
 //! key-value command does, and what bytes mean on every wire.
 //!
 //! *Invariant:* nothing here opens a file or a socket, reads a clock, draws a random number or prints.

@@ -10,13 +10,13 @@ pub enum Mutant {
     VoteNotPersisted,
     /// The applied position reaches the disk apart from the rows.
     AppliedOutsideBatch,
-    /// The log is let go of although the state is not on disk.
+    /// The log is released although the state is not on disk.
     PurgeBeyondPersisted,
     /// Applying takes this node's clock instead of the one in the log.
     ExpiryByLocalClock,
-    /// A write that is sent again comes as one that was never sent.
+    /// A retried write gets a new sequence.
     RetryWithNewSequence,
-    /// An outcome that nobody knows is reported as "did not happen".
+    /// An unknown outcome is reported as "did not happen".
     UnknownReportedAsFailed,
     /// A read is answered without a look at the lease after it.
     ReadWithoutLease,
@@ -28,13 +28,13 @@ pub enum Mutant {
     SnapshotWithoutSessions,
     /// A cas succeeds whatever the version.
     CasVersionIgnored,
-    /// A removed node is let in again.
+    /// A removed node is admitted again.
     RemovedNodeAdmitted,
     /// The id of a node that left is given to another.
     NodeIdReused,
-    /// By which ring map a write was sent is not checked, neither where it arrives nor where it is applied.
+    /// A write's epoch is checked neither on arrival nor when it is applied.
     EpochUnchecked,
-    /// A replica that is dropped forgets what it once voted and acknowledged.
+    /// A dropped replica forgets its vote and its log end.
     DropWithoutVoteFloor,
 }
 

@@ -41,7 +41,7 @@ impl Certificates {
         Arc::new(Certificates { directory, tls, trouble: Mutex::default() })
     }
 
-    /// Takes the files over if they have changed.
+    /// Reloads the files if they have changed.
     pub fn reload(&self) -> Result<bool, TlsError> {
         let is_changed = self.tls.reload_if_changed()?;
         if is_changed {
@@ -118,7 +118,7 @@ impl Certificates {
         }
     }
 
-    /// A failed renewal is told once, until something else is in the way.
+    /// A failed renewal is logged once, until the reason changes.
     fn remember(&self, trouble: Option<String>) {
         let mut known = self.trouble.lock().expect("lock is never poisoned: panic aborts");
         if let Some(error) = &trouble

@@ -55,7 +55,7 @@ impl Founding {
         Founding { local, meta, replicas, transport }
     }
 
-    /// Founds the cluster, or makes sure that it is.
+    /// Founds the cluster, or ensures that it is.
     pub async fn found(&self) -> Result<(), FoundError> {
         let until = Instant::now() + FOUND_MAX;
         if self.meta.state().ring().is_none() {

@@ -38,15 +38,15 @@ pub enum BadHeader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// An entry; whatever stood at its index and behind is gone.
+    /// An entry; truncates earlier ones from its index on.
     Entry = 1,
     /// A copy of a live entry from a segment that is about to be dropped; removes nothing.
     Rewritten = 2,
     Vote = 3,
     Committed = 4,
-    /// All entries from the index on are gone.
+    /// Truncates all entries from the index on.
     Truncate = 5,
-    /// All entries up to the index are gone; the payload is the caller's name of the last one.
+    /// Purges all entries up to the index; the payload is the caller's name of the last one.
     Purge = 6,
     /// The group has left this node: nothing before this record counts.
     Drop = 7,
@@ -76,7 +76,7 @@ pub struct Record<'a> {
     pub payload: &'a [u8],
 }
 
-/// The place that a payload of this length takes.
+/// The space that a payload of this length takes.
 pub fn record_bytes(payload_length: usize) -> usize {
     (RECORD_HEADER_BYTES + payload_length).next_multiple_of(ALIGN_BYTES)
 }
@@ -115,7 +115,7 @@ pub fn decode_header(page: &[u8]) -> Result<SegmentHeader, BadHeader> {
     })
 }
 
-/// Appends the record to `buffer`; `offset` is where in the segment it will stand.
+/// Appends the record to `buffer`; `offset` is its position in the segment.
 pub fn encode(buffer: &mut Vec<u8>, segment: &SegmentHeader, offset: u32, record: &Record<'_>) {
     let start = buffer.len();
     buffer.extend_from_slice(&[0; 4]);
@@ -132,7 +132,7 @@ pub fn encode(buffer: &mut Vec<u8>, segment: &SegmentHeader, offset: u32, record
     buffer.resize(start + record_bytes(record.payload.len()), 0);
 }
 
-/// The record that begins at `bytes[0]`, which stands at `offset` of the segment; `None` if there is none.
+/// The record that begins at `bytes[0]`, at `offset` of the segment; `None` if there is none.
 pub fn decode<'a>(bytes: &'a [u8], segment: &SegmentHeader, offset: u32) -> Option<Record<'a>> {
     let header = bytes.get(..RECORD_HEADER_BYTES)?;
     if u32_at(header, 8) != segment.generation as u32 {
@@ -157,7 +157,7 @@ pub fn decode<'a>(bytes: &'a [u8], segment: &SegmentHeader, offset: u32) -> Opti
 pub enum Ending {
     /// By its last record: there is a later segment.
     Sealed,
-    /// At this offset; `has_leftovers` when whole records of a torn round still stand behind it.
+    /// At this offset; `has_leftovers` if whole records of a torn round follow it.
     Open { at: u32, has_leftovers: bool },
     /// At this offset, though a record further on was written when this place was already durable.
     Damaged { at: u32, witness: u32 },

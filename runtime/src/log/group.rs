@@ -1,8 +1,8 @@
-//! What is known of one group: `Tail` is what callers see, at once; `RecordIndex` is where its records stand in the
-//! segments, as far as the writer has come.
+//! The index of one group: `Tail` is what callers see immediately; `RecordIndex` is the position of its records in the
+//! segments, as far as the writer has written.
 //!
-//! *Invariant:* an entry whose payload `Tail` has let go of has been written, and `RecordIndex` says where. Nothing
-//! unwritten is ever let go of.
+//! *Invariant:* an entry whose payload `Tail` has released has been written, and `RecordIndex` has its position. Nothing
+//! unwritten is ever released.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::GroupState;
 
-/// Where a record stands.
+/// The position of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct RecordPosition {
     pub generation: u64,
@@ -27,12 +27,12 @@ pub(super) struct Tail {
     /// The index of `payloads[0]`.
     first: u64,
     payloads: VecDeque<Option<Bytes>>,
-    /// Entries below this have let go of their payload.
+    /// Entries below this have released their payload.
     cached_from: u64,
     cached_bytes: usize,
     /// Entries below this have been written.
     written_below: u64,
-    /// Counts truncations, so that the writer's word on entries that were cut off meanwhile is not heeded.
+    /// Counts truncations, so that the writer's reports on entries truncated meanwhile are ignored.
     pub truncations: u64,
 }
 
@@ -184,13 +184,13 @@ impl RecordIndex {
         self.positions.iter().enumerate().map(|(at, position)| (self.first + at as u64, *position))
     }
 
-    /// Removes entries from `index` on; says where they stood.
+    /// Removes entries from `index` on; returns their positions.
     pub fn truncate_from(&mut self, index: u64) -> VecDeque<RecordPosition> {
         let keep = (index.saturating_sub(self.first) as usize).min(self.positions.len());
         self.positions.split_off(keep)
     }
 
-    /// Removes entries up to `index`; says where they stood.
+    /// Removes entries up to `index`; returns their positions.
     pub fn purge_to(&mut self, index: u64) -> VecDeque<RecordPosition> {
         let gone = (index.saturating_add(1).saturating_sub(self.first) as usize).min(self.positions.len());
         let rest = self.positions.split_off(gone);

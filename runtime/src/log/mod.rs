@@ -4,7 +4,7 @@
 //! *Invariant (D1, D7):* `done` of an append, a vote, a truncation, a purge or a drop is called only after an
 //! fdatasync that covers it, in the order in which they were handed over.
 //! *Invariant (D2):* a full disk makes everything wait, with the reason in `trouble`, until there is space; a
-//! failed fdatasync ends the process and is never tried again.
+//! failed fdatasync ends the process and is never retried.
 //! *Invariant (D3):* the log opens only if everything that was ever acknowledged is there; else it says where not.
 //!
 //! What is absent: any knowledge of terms, votes or commands. That belongs to the Raft library and its glue.
@@ -94,7 +94,7 @@ enum Operation {
     Drop,
 }
 
-/// Where everything stands, as far as the writer has come.
+/// The position of everything that was written.
 #[derive(Default)]
 struct Locations {
     indexes: BTreeMap<GroupId, RecordIndex>,
@@ -153,7 +153,7 @@ impl SharedLog {
         }
     }
 
-    /// Writes and syncs all that was handed over, then lets go of the directory. Blocks for that long. What
+    /// Writes and syncs all that was handed over, then releases the directory. Blocks for that long. What
     /// waits for space on a full disk is given back with an error.
     pub fn close(self) {
         self.open.close();
@@ -225,7 +225,7 @@ impl GroupLog {
         self.enqueue(Operation::Truncate(index), done);
     }
 
-    /// Removes the entries up to `index`, which may lie behind the last one: then the log goes on after it.
+    /// Removes the entries up to `index`, which may lie behind the last one: then the log continues after it.
     pub fn purge_to(&self, index: u64, marker: Bytes, done: Done) {
         let mut tail = locked(&self.tail);
         tail.purge_to(index, marker.clone());

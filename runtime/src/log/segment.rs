@@ -15,9 +15,9 @@ use std::time::Duration;
 use super::format::{self, HEADER_BYTES, SegmentHeader};
 use super::{LogError, locked};
 
-/// Spare files kept after a purge: one to go on with and one for a burst. The others are given back to the disk.
+/// Spare files kept after a purge: one for the next segment and one for a burst. The others are deleted.
 const SPARES_MAX: usize = 2;
-/// How often making a segment is tried again on a full disk: soon enough that a person sees it recover at once.
+/// Retry interval for creating a segment on a full disk: short enough to look immediate to a person.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// Zeros are written in pieces of this size.
 const ZERO_BYTES: usize = 1024 * 1024;
@@ -261,7 +261,7 @@ impl SegmentPool {
             fill_with_zeros(&file, 0, bytes)?;
             file.sync_all()
         });
-        // What could be written before the disk was full goes back at once: others need it more.
+        // What was allocated before the disk was full is freed at once: others need it more.
         filled.inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
         fs::rename(&unfinished, &path)?;
         self.sync_directory()?;
@@ -274,7 +274,7 @@ impl SegmentPool {
         self.directory.join(format!("{SPARE_PREFIX}{}{SUFFIX}", state.spares_made))
     }
 
-    /// Takes a segment that no group needs out of the log: its file becomes a spare, or goes. The directory is
+    /// Removes an unneeded segment from the log: its file becomes a spare or is deleted. The directory is
     /// synced before this returns, so that segments disappear oldest first also across a power cut.
     pub fn retire(&self, segment: Arc<SegmentFile>) -> io::Result<()> {
         let path = segment.path.clone();

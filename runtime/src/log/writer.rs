@@ -24,13 +24,13 @@ use super::{Done, LiveSegment, Operation, Request, Shared, closed, locked};
 /// The newest commit mark of each group that has a new one.
 type Committed = Vec<(GroupId, Bytes)>;
 
-/// The buffer is written out when it has grown to this: larger writes are not faster.
+/// The buffer is flushed at this size: larger writes are not faster.
 const BUFFER_BYTES: usize = 4 << 20;
 /// Segments are left alone up to this number: purges usually free them without any copying.
 const SEGMENTS_BEFORE_REWRITE: usize = 3;
 /// Copied in one round at most, so that acknowledgements wait a few milliseconds and not for a whole segment.
 const REWRITE_BYTES_PER_ROUND: usize = 1 << 20;
-/// How long nothing must follow a round before a record says that it is durable: under load the next round says it.
+/// Idle time after a round before a record marks it as durable: under load the next round does.
 const MARK_AFTER: Duration = Duration::from_millis(5);
 /// The exit status for a disk that cannot be trusted.
 const EXIT_DISK: i32 = 74;
@@ -56,7 +56,7 @@ struct Move {
 pub(super) struct Writer {
     shared: Arc<Shared>,
     file: Arc<SegmentFile>,
-    /// Where the next record will stand.
+    /// Offset of the next record.
     at: u32,
     /// Where the current round began: all before it is durable.
     round: u32,
@@ -66,7 +66,7 @@ pub(super) struct Writer {
     is_marked: bool,
     /// What is to be copied out of the oldest segment, which is this one.
     rewriting: Option<(u64, VecDeque<(GroupId, u64)>)>,
-    /// Held for the life of the writer: nobody else uses the directory.
+    /// Held as long as the writer exists: no other process uses the directory.
     _directory_lock: nix::fcntl::Flock<std::fs::File>,
 }
 
@@ -304,7 +304,7 @@ impl Writer {
         Ok(())
     }
 
-    /// A full disk is waited for; anything else the disk says about a write cannot be trusted any more.
+    /// Waits on a full disk; after any other write error the disk cannot be trusted any more.
     fn until_there_is_space<T>(&self, step: &str, work: impl Fn() -> io::Result<T>) -> Result<T, Closed> {
         let pool = &self.shared.pool;
         let mut has_waited = false;
@@ -333,8 +333,8 @@ impl Writer {
         self.round = self.at;
     }
 
-    /// When nothing follows, a record of no content bears witness that all before it is durable: otherwise
-    /// damage to the last round could not be told from a torn one. The next round begins with it.
+    /// If no round follows, an empty record marks everything before it as durable: otherwise damage to the
+    /// last round could not be distinguished from a torn one. The next round begins with it.
     fn mark(&mut self) -> Result<(), Closed> {
         self.is_marked = true;
         if u64::from(self.at) + 2 * SEAL_BYTES as u64 <= self.file.header.segment_bytes {

@@ -1,4 +1,4 @@
-//! Two sides on loopback: who is let in, what happens to strangers and garbage, and that answers find their way.
+//! Two sides on loopback: who is admitted, what happens to strangers and garbage, and that answers find their way.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

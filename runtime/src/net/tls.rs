@@ -103,7 +103,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads `tls/` of the node's directory and makes sure that the certificate is the one of `identity`.
+    /// Reads `tls/` of the node's directory and ensures that the certificate is the one of `identity`.
     pub fn load(directory: &Path, identity: Identity) -> Result<Arc<Tls>, TlsError> {
         let loaded = load(directory, identity, read_files(directory)?)?;
         Ok(Arc::new(Tls {
@@ -135,7 +135,7 @@ impl Tls {
         self.identity
     }
 
-    /// Reads the files again; true when they had changed and are in use from now on. Connections that stand stay.
+    /// Reads the files again; true when they had changed and are in use from now on. Open connections are kept.
     pub fn reload_if_changed(&self) -> Result<bool, TlsError> {
         let files = read_files(&self.directory)?;
         if files == self.current().files {

@@ -59,7 +59,7 @@ pub struct Group {
     pub read_lease: Duration,
     pub ring_version: RingVersionSource,
     pub hibernation: Arc<Hibernation>,
-    /// The end of the log that this node had of the group before, when that was longer.
+    /// The log end that this node had in an earlier replica, if it was longer.
     floor: Option<LogId>,
     metrics: MetricsReceiver,
     writes: mpsc::Sender<QueuedWrite>,
@@ -76,15 +76,15 @@ pub enum GroupError {
     Members { group: GroupId, why: String },
 }
 
-/// Who is in a group, as one node knows it.
+/// The membership of a group, as one node knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Members {
-    /// The entry that made it so: names this state of the members among all others.
+    /// The log id of the membership entry: identifies this membership.
     since: Option<LogId>,
     pub voters: BTreeSet<NodeId>,
     /// With and without a vote.
     pub nodes: BTreeSet<NodeId>,
-    /// A change of voters has begun and not ended.
+    /// A change of voters is in progress.
     pub is_joint: bool,
 }
 
@@ -119,7 +119,7 @@ pub fn read_lease(parameters: &Parameters) -> Duration {
 }
 
 impl Group {
-    /// `vote_floor` is what this node promised when it left the group, if it was a member before.
+    /// `vote_floor` is this node's vote and log end when it left the group, if it was a member before.
     pub async fn open(
         context: &GroupContext,
         machine: Machine,
@@ -234,14 +234,14 @@ impl Group {
         }
     }
 
-    /// Adds nodes that follow without a vote, if nothing about the members has changed since `seen`. They need not
+    /// Adds learners, if the membership has not changed since `seen`. They need not
     /// be reachable yet.
     pub async fn add_learners(&self, nodes: &[NodeId], seen: &Members) -> Result<(), GroupError> {
         let nodes = nodes.iter().map(|node| (node.0, EmptyNode {})).collect();
         self.change_members(ChangeMembers::AddNodes(nodes), seen).await
     }
 
-    /// Takes nodes without a vote out of the group.
+    /// Removes learners from the group.
     pub async fn remove_learners(&self, nodes: &[NodeId], seen: &Members) -> Result<(), GroupError> {
         let nodes = nodes.iter().map(|node| node.0).collect();
         self.change_members(ChangeMembers::RemoveNodes(nodes), seen).await
@@ -273,7 +273,7 @@ impl Group {
         candidate_last >= Some(floor) || self.metrics.borrow_watched().last_applied >= Some(floor)
     }
 
-    /// Brings a command through the meta group; only its leader can.
+    /// Proposes a command to the meta group; only its leader can.
     pub async fn propose_meta(
         &self,
         command: &MetaCommand,
@@ -287,7 +287,7 @@ impl Group {
         }
     }
 
-    /// Lets go of the log up to what the state store has made durable (`persisted`, the index applied before its
+    /// Releases the log up to what the state store has made durable (`persisted`, the index applied before its
     /// last persist), when the log has grown enough to be worth it, or is pressed for space.
     pub async fn purge(&self, persisted: LogId, is_pressed: bool) {
         let (purged, snapshot) = {
@@ -307,7 +307,7 @@ impl Group {
         }
     }
 
-    /// Voters whose log is as long as ours, as their last answers say. Only the leader knows.
+    /// Voters whose log is as long as ours by their last replies. Only the leader knows.
     pub fn caught_up(&self, lag_max: u64) -> BTreeSet<NodeId> {
         let metrics = self.metrics.borrow_watched();
         let last = metrics.last_log_index.unwrap_or(0);
@@ -324,7 +324,7 @@ impl Group {
     }
 }
 
-/// A vote that was given before the group was left is given still.
+/// A vote given before the group was left stays valid.
 async fn restore_vote(log: &GroupLog, promised: Vote) -> Result<(), std::io::Error> {
     let known = log.state().vote.map(codec::decode_vote).transpose().map_err(std::io::Error::other)?;
     if later(known, Some(promised)) == known {

@@ -2,8 +2,8 @@
 //! costs nothing (TiKV's hibernate region). The leader's node then sends one beat for all of its hibernating groups to
 //! each of their followers (`daemon::hibernation`), and a follower that misses those wakes up.
 //!
-//! *Invariant:* only timers rest. Votes, leases and acknowledgements follow Raft's own rules all the time, so that a
-//! group that wakes up late answers late, and never wrongly: after some seconds without heartbeats the leader's lease
+//! *Invariant:* only timers stop. Votes, leases and acknowledgements follow Raft's own rules all the time, so that a
+//! group that wakes up late answers late, never wrongly: after some seconds without heartbeats the leader's lease
 //! for reads has run out, and a majority must confirm it before the first answer.
 //! *Invariant:* a follower hibernates only while it receives beats from the very process that asked it to.
 
@@ -14,7 +14,7 @@ use dkc_core::ids::NodeId;
 
 use super::machine::Raft;
 
-/// Whose beats keep a replica at rest.
+/// The process whose beats keep a replica hibernating.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keeper {
     pub leader: NodeId,

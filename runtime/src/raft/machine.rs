@@ -1,5 +1,5 @@
-//! The replicated state of one group on this node: a tablet or the meta state, in memory what must be fast, in the
-//! state store what must last. openraft drives it through `StateMachine`; readers come in beside it.
+//! The replicated state of one group on this node: a tablet or the meta state, hot state in memory, durable state in
+//! the state store. openraft drives it through `StateMachine`; readers come in beside it.
 //!
 //! *Invariant (D5):* rows, applied log id and membership of an entry go to the store in one commit.
 //! *Invariant:* readers see the state of one applied index, because applying holds the lock from the first change
@@ -196,7 +196,7 @@ impl Machine {
         (state.applied.map_or(0, |applied| applied.index), hash)
     }
 
-    /// Replaces everything by what a snapshot brought, and only returns once that is durable: the log before it
+    /// Replaces everything with a snapshot, and only returns once that is durable: the log before it
     /// may be purged right away.
     fn install(&self, meta: &SnapshotMeta, data: SnapshotData) -> Result<(), MachineError> {
         let mut state = self.write_state();

@@ -28,11 +28,11 @@ use crate::clock::now_ms;
 
 /// Writes in one entry; more would make one reader wait for all of them.
 const BATCH_ITEMS_MAX: usize = 4096;
-/// Pause before a proposal is tried again that a fresh leader could not take yet.
+/// Pause before a proposal is retried that a new leader could not accept yet.
 const LEASE_PAUSE: Duration = Duration::from_millis(10);
-/// How often the leader looks whether something has expired.
+/// Interval at which the leader checks for expired records.
 const EXPIRY_LOOK: Duration = Duration::from_millis(500);
-/// Longest that a proposal without a sender's patience (an idle tick) is tried.
+/// Timeout of a proposal without a sender's own (an idle tick).
 const TICK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a meta command was not carried out.
@@ -43,10 +43,10 @@ pub enum NotProposed {
     Unknown,
 }
 
-/// A write that waits for its place in an entry.
+/// A write that waits to become part of an entry.
 pub struct QueuedWrite {
     pub item: Item,
-    /// Of the tablet, in the ring map by which the write was let in.
+    /// Of the tablet, in the ring map by which the write was admitted.
     pub epoch: u32,
     /// The caller's deadline.
     pub until: Instant,
@@ -133,8 +133,8 @@ impl Proposer {
     }
 }
 
-/// Brings a proposal through the group that this node leads. While a fresh leader cannot take it yet, it is tried
-/// again, until `until`.
+/// Proposes to the group that this node leads. While a new leader cannot accept it yet, it is retried
+/// until `until`.
 pub async fn propose(raft: &Raft, proposal: Proposal, until: Instant) -> Result<Applied, NotProposed> {
     loop {
         match raft.client_write(proposal.clone()).await {
@@ -150,7 +150,7 @@ pub async fn propose(raft: &Raft, proposal: Proposal, until: Instant) -> Result<
     }
 }
 
-/// The reason, when the entry was certainly not appended.
+/// The reason, if the entry was certainly not appended.
 fn not_written(error: &RaftError<Types, ClientWriteError<Types>>) -> Option<&ForwardToLeader<Types>> {
     match error {
         RaftError::APIError(ClientWriteError::ForwardToLeader(forward)) => Some(forward),
@@ -158,7 +158,7 @@ fn not_written(error: &RaftError<Types, ClientWriteError<Types>>) -> Option<&For
     }
 }
 
-/// Everything that waits and was let in under the same epoch, up to the bounds of one entry. What does not fit any more
+/// All queued writes admitted under the same epoch, up to the bounds of one entry. What does not fit
 /// is left; expired requests are not started.
 fn next_batch(waiting: &mut Vec<QueuedWrite>) -> (Batch, Taken) {
     let now = Instant::now();

@@ -23,7 +23,7 @@ use super::group::Group;
 use super::respond::Respond;
 use super::types::{LogId, Types};
 
-/// Pause before a check is repeated that a fresh leader could not pass yet.
+/// Pause before a check is repeated that a new leader could not pass yet.
 const AGAIN_PAUSE: Duration = Duration::from_millis(5);
 
 /// Values that are in memory at once for reads that arrived together; the rest of these waits until what was answered has been
@@ -95,7 +95,7 @@ impl Group {
         }
     }
 
-    /// A cheap look, so that a node that does not lead reads nothing in vain.
+    /// A cheap check, so that a node that does not lead reads nothing in vain.
     fn check_is_leader(&self) -> Result<(), NotReadable> {
         match self.leader() {
             Some(leader) if leader == self.node => Ok(()),

@@ -25,7 +25,7 @@ pub enum ReceiveError {
     Stopped(String),
 }
 
-/// What this node takes at the moment.
+/// What this node accepts at the moment.
 #[derive(Debug, Clone, Copy)]
 pub struct Accepts {
     pub data: bool,
@@ -55,7 +55,7 @@ pub async fn answer(group: &Group, kind: Kind, body: Bytes, accepts: Accepts) ->
 }
 
 /// A node that is short of disk space keeps voting and confirming the leader, and accepts the empty entry that a new
-/// leader begins with: so a cluster all of whose disks are full can still be read. It takes no data and applies
+/// leader begins with: so a cluster whose disks are all full can still be read. It accepts no data and applies
 /// nothing.
 async fn append(group: &Group, body: Bytes, accepts: Accepts) -> Result<Bytes, ReceiveError> {
     let mut request = codec::decode_append(body)?;
@@ -90,7 +90,7 @@ async fn vote(group: &Group, body: Bytes, has_rested: bool) -> Result<Bytes, Rec
     Ok(codec::encode_vote_answer(&answer.map_err(stopped)?))
 }
 
-/// A node that is about to stop, or short of disk space, takes no leadership: it would only have to hand it on.
+/// A node that is about to stop, or short of disk space, takes no leadership: it would only have to pass it on.
 async fn transfer(group: &Group, body: Bytes, accepts: Accepts) -> Result<Bytes, ReceiveError> {
     let request = codec::decode_transfer(body)?;
     let answer = if !accepts.leadership {

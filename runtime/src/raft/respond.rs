@@ -33,7 +33,7 @@ impl Respond {
         Respond(None)
     }
 
-    /// Waits until it is this one's turn to send much on its connection, and there is room for it.
+    /// Waits for its turn as a bulk sender on its connection, and for room in the queue.
     pub async fn turn_of_bulk(&self) -> Option<TurnOfBulk> {
         match &self.0 {
             Some(Destination::Connection { sender, .. }) => Some(sender.turn_of_bulk().await),
@@ -65,7 +65,7 @@ impl Respond {
     }
 }
 
-/// A request that is dropped on the way (its group was closed, say) is answered all the same: with what is true of
+/// A request that is dropped without an answer (its group was closed, say) is answered as
 /// a request whose outcome is unknown.
 impl Drop for Respond {
     fn drop(&mut self) {

@@ -1,5 +1,5 @@
-//! Snapshots that this node sends: how fast all of them together may go, and how far each is. The bound leaves disk and
-//! network to the service while replicas move.
+//! Snapshots that this node sends: their common rate limit, and the progress of each. The limit leaves disk and
+//! network bandwidth to the service while replicas move.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ pub struct SnapshotSends(Arc<Inner>);
 
 struct Inner {
     bytes_per_s: AtomicU64,
-    /// Until then what was sent takes up the allowance.
+    /// The allowance is used up until then.
     free_at: Mutex<Instant>,
     under_way: Mutex<BTreeMap<(GroupId, NodeId), Progress>>,
 }
@@ -41,12 +41,12 @@ impl SnapshotSends {
         }))
     }
 
-    /// For the next chunks; what was allowed already keeps its time.
+    /// Applies to the next chunks; chunks already scheduled keep their time.
     pub fn set_bytes_per_s(&self, bytes_per_s: u64) {
         self.0.bytes_per_s.store(bytes_per_s.max(1), Ordering::Relaxed);
     }
 
-    /// Counts a snapshot as under way until the guard goes.
+    /// Counts a snapshot as in progress until the guard is dropped.
     pub fn begin(&self, group: GroupId, to: NodeId, bytes_total: u64) -> SnapshotSend {
         let progress = Progress { began: Instant::now(), bytes_sent: 0, bytes_total };
         locked(&self.0.under_way).insert((group, to), progress);
@@ -62,7 +62,7 @@ impl SnapshotSends {
         from
     }
 
-    /// Replicas of tablets on their way, for status.
+    /// Replicas being sent, for status.
     pub fn transfers(&self) -> Vec<Transfer> {
         let under_way = locked(&self.0.under_way);
         let transfer = |(&(group, to), progress): (&(GroupId, NodeId), &Progress)| {
@@ -79,7 +79,7 @@ impl SnapshotSends {
     }
 }
 
-/// One snapshot on its way.
+/// One snapshot being sent.
 pub struct SnapshotSend {
     sending: SnapshotSends,
     key: (GroupId, NodeId),
@@ -111,7 +111,7 @@ mod tests {
         let now = Instant::now();
         let at_ms = |bytes, at: Instant| sending.allow(bytes, at).duration_since(now).as_millis();
         assert_eq!([at_ms(500, now), at_ms(500, now), at_ms(2000, now), at_ms(1, now)], [0, 500, 1000, 3000]);
-        // Time in which nothing was sent is not saved up.
+        // Idle time does not accumulate.
         let later = now + Duration::from_secs(60);
         assert_eq!([at_ms(500, later), at_ms(500, later)], [60_000, 60_500]);
         sending.set_bytes_per_s(100);

@@ -1,7 +1,7 @@
-//! Raft's way to other nodes: one multiplexed connection for all groups of a pair of nodes, and one of its own for
+//! Raft's transport to other nodes: one multiplexed connection for all groups of a pair of nodes, and one of its own for
 //! snapshots, so that bulk data never delays a heartbeat.
 //!
-//! Two traps that this file steps around. openraft takes its pause after a failure when the stream of requests is
+//! Two pitfalls that this file avoids. openraft takes its pause after a failure when the stream of requests is
 //! polled, so the first request is taken BEFORE connecting; otherwise a dead peer costs a whole core. And it gives
 //! an append the heartbeat interval as its time limit, which a slow disk or a large batch can exceed every time, so
 //! appends have a limit of their own.
@@ -34,13 +34,13 @@ use crate::net::{Client, Link, NetError, Peers, Target};
 const APPENDS_IN_FLIGHT_MAX: usize = 64;
 /// An append waits for the follower's disk; silence of the connection is noticed earlier by the connection itself.
 const APPEND_MAX: Duration = Duration::from_secs(5);
-/// A way as slow as this still carries the largest entry: an append's limit grows with its bytes.
+/// A link as slow as this still carries the largest entry: an append's timeout grows with its bytes.
 const APPEND_BYTES_PER_S_MIN: usize = 2 * 1024 * 1024;
 /// Votes and transfers are small and answered after one sync of a small record; shorter than an election would
 /// fail on a slow disk, longer would hold one up.
 const VOTE_MAX: Duration = Duration::from_secs(2);
 
-/// Who is where, and the connections to them.
+/// The addresses of the nodes, and the connections to them.
 pub struct Transport {
     messages: Peers,
     snapshots: Peers,
@@ -112,7 +112,7 @@ impl RaftNetworkFactory<Types> for NetworkOfGroup {
     }
 }
 
-/// One group's way to one node.
+/// One group's connection to one node.
 pub struct Network {
     transport: Arc<Transport>,
     group: GroupId,
@@ -121,7 +121,7 @@ pub struct Network {
 
 type Rpc<T> = Result<T, RPCError<Types>>;
 
-/// What was certainly never sent makes openraft pause before the next try; a lost answer is tried again sooner.
+/// What was certainly never sent makes openraft pause before the next try; a lost answer is retried sooner.
 fn rpc_error(error: NetError) -> RPCError<Types> {
     if error.is_never_sent() {
         RPCError::Unreachable(Unreachable::new(&error))

@@ -1,12 +1,12 @@
 //! Sends a command to the leader of its tablet and returns the reply, while leaders move, servers die and the ring
 //! changes. Used by slaves and by a server's control socket.
 //!
-//! *Invariant:* a write is applied at most once: every sending of it carries the same session and sequence, and
-//! all but the first sending say so if an earlier one may have arrived.
+//! *Invariant:* a write is applied at most once: every attempt carries the same session and sequence, and
+//! a retry is marked as one if an earlier attempt may have arrived.
 //! *Invariant:* `RouteError::Unreachable` and `Refused` mean that it did not happen and never will; everything
 //! else that is not a reply is `Unknown`.
 //!
-//! The ring map here is a hint: safety lies with the leader's check and the epoch's check where it is applied.
+//! The ring map here is a hint: safety rests on the leader's check and on the epoch check when the write is applied.
 
 mod batch;
 mod operation;
@@ -109,7 +109,7 @@ pub(crate) struct Shared {
     tablets: Mutex<Tablets>,
     ring: tokio::sync::watch::Sender<Option<Arc<RingMap>>>,
     ring_version: Arc<AtomicU64>,
-    /// A server mentioned a newer ring than ours.
+    /// A server reported a newer ring version than ours.
     ring_wanted: tokio::sync::Notify,
     /// Why there is no ring map yet, for errors.
     ring_error: Mutex<String>,
@@ -297,7 +297,7 @@ impl Shared {
         }
     }
 
-    /// Whom the ring map may be asked of: the servers of the map, then those of the configuration.
+    /// Sources of the ring map: the servers of the map, then those of the configuration.
     fn ring_sources(&self) -> Vec<Target> {
         let mut all: Vec<Target> = self.targets().into_iter().map(|(_, target)| target).collect();
         for server in &self.servers {

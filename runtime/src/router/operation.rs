@@ -1,4 +1,4 @@
-//! One command on its way. The same box travels from the first sending through every retry to its reply; no task
+//! One command in flight. The same box travels from the first sending through every retry to its reply; no task
 //! belongs to it.
 
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use crate::net::{NetError, Receive};
 const BACKOFF_MIN: Duration = Duration::from_millis(2);
 /// An election takes some hundred milliseconds; asking every 40 ms finds its end soon and costs little.
 const BACKOFF_MAX: Duration = Duration::from_millis(40);
-/// Redirections that are followed at once; after these, two servers that name each other are asked with pauses.
+/// Redirects followed at once; later ones with pauses, in case two servers name each other.
 const REDIRECTIONS_AT_ONCE_MAX: u32 = 2;
 
 /// A leader that is stepping down says "unknown" for a moment, and a retry finds out. A tablet that has
 /// forgotten the session reports that on every attempt.
 const UNKNOWN_ANSWERS_MAX: u32 = 10;
-/// The first attempt waits this long for its answer, every further one twice as long: a leader that is cut off from
+/// The first attempt waits this long for its answer, every further one twice as long: a leader that is partitioned from
 /// the other servers still answers pings but cannot commit anything, while another replica already leads. Longer
 /// than an election takes; a cluster that is only slow is not asked faster than it works.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ pub(super) struct Operation {
     state: Option<Arc<TabletState>>,
     /// Of a write that was sent.
     session: Option<Arc<Session>>,
-    /// Whom it was sent to last.
+    /// The node it was sent to last.
     node: NodeId,
     began: Instant,
     deadline: Instant,
@@ -50,7 +50,7 @@ pub(super) struct Operation {
     unknown_answers: u32,
     /// Attempts without an answer in time.
     timeouts: u32,
-    /// A sending got no definite answer, so that the write may have been applied.
+    /// An attempt got no definite answer, so the write may have been applied.
     is_ambiguous: bool,
     last_error: LastError,
     batch: Arc<Batch>,

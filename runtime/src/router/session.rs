@@ -47,7 +47,7 @@ impl Session {
         self.sequences.lock().expect("lock is never poisoned: panic aborts")
     }
 
-    /// The application has its answer (or was told that it is unknown): this sequence is never sent again.
+    /// The application has its answer (perhaps "unknown"): this sequence is never sent again.
     pub fn finish(&self, sequence: u64) {
         let mut sequences = self.sequences();
         let place = (sequence - sequences.base) as usize;
@@ -68,7 +68,7 @@ impl TabletState {
         TabletState { tablet, session: Mutex::new(Session::new()), leader: AtomicU64::new(leader.0) }
     }
 
-    /// A place for a new write. One slow write holds its session's window open; when the window is as wide as the
+    /// A sequence for a new write. One slow write holds its session's window open; when the window is as wide as the
     /// tablet remembers, a new session begins and the old one ends with its last answer.
     pub fn begin(&self) -> Ticket {
         let mut session = self.session.lock().expect("lock is never poisoned: panic aborts");

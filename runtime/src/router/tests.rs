@@ -131,7 +131,7 @@ async fn at_the_deadline_a_write_that_may_have_happened_is_unknown() {
 async fn at_the_deadline_a_write_that_did_not_happen_is_a_definite_error() {
     check(SHORT, |_, _| Act::Answer(Answer::Busy), "is busy", "1:1").await;
     check(SHORT, |_, _| not_leader(None), "knows of no leader", "1:1").await;
-    // Two servers that name each other for ever are asked with pauses.
+    // Two servers that keep naming each other are asked with pauses.
     check(SHORT, |node, _| not_leader(Some(3 - node)), "knows of no leader", "1:1 2:1 1:1").await;
 }
 

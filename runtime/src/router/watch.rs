@@ -1,4 +1,4 @@
-//! Keeps up with the servers: connections to all of them, and the ring.
+//! Follows the servers: connections to all of them, and the ring map.
 //!
 //! Follows the ring: one server at a time is asked for a map newer than ours, and answers when there is one. Any
 //! server will do; the next one is asked when it fails.
@@ -14,14 +14,14 @@ use tokio::time::Instant;
 use super::Shared;
 use crate::net::{NetError, Target};
 
-/// How long a server may hold the question. A dead one is noticed by its silence much earlier.
+/// How long a server may hold a ring watch. A dead one is noticed by its silence much earlier.
 const WATCH_MAX: Duration = Duration::from_secs(60);
 /// The pause after a server that failed, or that answered at once without news.
 const PAUSE: Duration = Duration::from_millis(200);
 /// When another server has mentioned a newer ring, the server that is being asked has this long to deliver it.
 const NEWER_RING_MAX: Duration = Duration::from_millis(300);
 
-/// How often lost connections are looked after: a server that has come back is connected before it leads again.
+/// Interval of reconnecting lost connections: a server that has come back is connected before it leads again.
 const CONNECT_LOOK: Duration = Duration::from_millis(250);
 
 /// Keeps a connection to every server, so that no request waits for one.
@@ -54,7 +54,7 @@ fn set_ring_error(shared: &Shared, why: &str) {
     *shared.ring_error.lock().expect("lock is never poisoned: panic aborts") = why.to_owned();
 }
 
-/// Asks one server for as long as it answers. Ends when it has no news although there are some.
+/// Watches one server for as long as it answers. Ends when it lacks a version that is known to exist.
 async fn follow_one(shared: &Shared, target: &Target) -> Result<(), NetError> {
     let link = shared.peers.link(target);
     let client = link.client().await?;

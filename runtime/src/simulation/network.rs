@@ -1,4 +1,4 @@
-//! The network between simulated hosts: who listens where, how long bytes take, and which ways are cut. Bytes of one
+//! The network between simulated hosts: who listens where, latencies, and which links are cut. Bytes of one
 //! connection arrive in order, as with TCP; those of different connections do not.
 
 use std::any::Any;
@@ -43,9 +43,9 @@ struct State {
 /// What there is at an address.
 pub(crate) enum Found {
     Listening(Acceptor),
-    /// The host says that nobody listens there.
+    /// The host refuses the connection.
     Refused,
-    /// Nobody says anything.
+    /// Packets are dropped silently.
     Silence,
 }
 

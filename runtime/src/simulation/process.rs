@@ -1,4 +1,4 @@
-//! A process on a simulated host: the tasks that began in it, whether it lives, stands still or has ended, and how far
+//! A process on a simulated host: the tasks that began in it, whether it runs, is paused or has ended, and how far
 //! its clock is off.
 
 use std::cell::RefCell;
@@ -13,9 +13,9 @@ use super::{WORLD, locked, world};
 /// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrashKind {
-    /// `kill -9`: what was handed to the system stays, and its peers hear that the connections ended.
+    /// `kill -9`: the page cache survives, and its peers see the connections close.
     Kill,
-    /// Nobody hears anything, and what was not synced is gone, all or in part.
+    /// A power cut: peers see nothing, and what was not synced is lost, all or in part.
     PowerCut,
 }
 
@@ -29,7 +29,7 @@ pub struct Process {
     state: AtomicU8,
     is_paused: AtomicBool,
     clock_offset_ms: AtomicI64,
-    /// Tasks that wanted to run while the process stood still.
+    /// Tasks that were ready while the process was paused.
     parked: Mutex<Vec<Waker>>,
     tasks: Mutex<Tasks>,
 }
@@ -111,7 +111,7 @@ impl Process {
         tasks.handles.push(task);
     }
 
-    /// Stands still, as a virtual machine that is paused: time goes on, no task runs.
+    /// Paused, as a virtual machine is: time passes, no task runs.
     pub fn pause(&self) {
         self.is_paused.store(true, Ordering::Relaxed);
     }
@@ -132,7 +132,7 @@ impl Process {
     }
 }
 
-/// The process of the code that runs ends itself. If that is no orderly end, it is the world's failure.
+/// The process of the code that runs ends itself. If that is no clean end, it is the world's failure.
 pub fn exit(is_orderly: bool, words: &str) -> ! {
     let process = Process::current().expect("only processes end themselves");
     if is_orderly {
@@ -149,7 +149,7 @@ pub(super) fn catch_panics() {
         std::panic::set_hook(Box::new(move |info| {
             let world = WORLD.with(|world| world.try_borrow().ok().and_then(|world| world.clone()));
             match (world, Process::current()) {
-                // An orderly end goes this way too, when the process has ended already.
+                // A clean end goes this way too, when the process has ended already.
                 (Some(_), Some(process)) if !process.is_alive() => {}
                 (Some(world), Some(process)) => world.fail(format!("{} panicked: {info}", process.host)),
                 _ => before(info),

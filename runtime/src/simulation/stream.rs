@@ -1,5 +1,5 @@
 //! A stream between two simulated hosts, in the place of TCP and TLS: bytes arrive late and in order, or wait while
-//! the way is cut. Who is on the peer is what its process says, checked as a certificate would be.
+//! the way is cut. A peer's identity is what its process claims, checked as a certificate would be.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

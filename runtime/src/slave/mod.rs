@@ -76,7 +76,7 @@ pub(crate) struct Slave {
 }
 
 impl Slave {
-    /// Those that are in service and stay, by the ring map; the configured ones until there is one. Whoever leaves signs nothing:
+    /// Those that are in service and stay, by the ring map; the configured ones until there is one. A leaving server signs nothing:
     /// what a removed server has signed is refused.
     fn servers(&self) -> Vec<Target> {
         match &*self.router.ring().borrow() {

@@ -100,7 +100,7 @@ impl TabletStore {
     ) -> Result<(), StorageError> {
         let mut position = locked(&self.inner.position);
         let keyspace = self.keyspace()?;
-        // Not even handed to the system: that is a call for each batch, and the log replays what is lost.
+        // Not even flushed to the kernel: that is a system call per batch, and the log replays what is lost.
         let mut batch = self.inner.shared.database.batch().durability(None);
         for (row, value) in &changes {
             check_row(row, value.as_ref())?;
@@ -134,15 +134,15 @@ impl TabletStore {
         locked(&self.inner.position).persisted_applied.clone()
     }
 
-    /// The state at this moment; O(1), however large the state is. While it lives the engine keeps what it
-    /// shows, so it should not live for hours.
+    /// The state at this moment; O(1), however large the state is. The engine keeps its rows while it exists,
+    /// so it should not be held for hours.
     pub fn snapshot(&self) -> Result<TabletSnapshot, StorageError> {
         let current = self.inner.current.read().unwrap_or_else(|e| e.into_inner());
         let keyspace = current.keyspace.clone().ok_or_else(|| self.dropped())?;
         Ok(TabletSnapshot { snapshot: self.inner.shared.database.snapshot(), keyspace })
     }
 
-    /// Begins to take over a snapshot of another replica.
+    /// Starts to install a snapshot of another replica.
     pub fn begin_install(&self) -> Result<Install, StorageError> {
         self.keyspace()?;
         Install::begin(self.clone())
@@ -175,7 +175,7 @@ impl TabletStore {
         }
     }
 
-    /// Puts the keyspace of a finished install into the place of the old one, in the catalog first.
+    /// Replaces the old keyspace with that of a finished install, in the catalog first.
     pub(super) fn switch_to(
         &self,
         keyspace: Keyspace,
@@ -206,7 +206,7 @@ impl TabletStore {
         Ok(())
     }
 
-    /// Takes the keyspace away: every other handle answers `Dropped` from now on.
+    /// Removes the keyspace: every other handle returns `Dropped` from now on.
     pub(super) fn take_keyspace(&self) -> Option<Keyspace> {
         let keyspace = self.inner.current.write().unwrap_or_else(|e| e.into_inner()).keyspace.take();
         locked(&self.inner.cache).clear();

@@ -5,7 +5,7 @@ use crate::ids::{Namespace, SlaveId};
 use crate::kv::{Command, Expiry, Key, Read, Record, StoreMode, Write};
 use crate::ring::{ActionProgress, InRing, MemberAction};
 
-/// A value and the JSON that it is, for ever.
+/// A value and its JSON, which never changes.
 fn check<T>(value: T, want: &str)
 where
     T: Serialize + for<'de> Deserialize<'de> + PartialEq + std::fmt::Debug,

@@ -2,7 +2,7 @@
 
 use crate::ids::NodeAddress;
 
-/// The part of an unknown word that is said back, so that garbage does not flood a terminal.
+/// How much of an unknown word an error repeats.
 const UNKNOWN_SHOWN_MAX_CHARS: usize = 64;
 
 /// A control line that was understood.
@@ -20,7 +20,7 @@ pub enum ControlWord {
     Dump,
     /// The node that is asked joins the ring with the next merge.
     ServiceIn,
-    /// Without an address in CHMPX an error; so here.
+    /// Without an address an error, as in CHMPX.
     ServiceOut(NodeAddress),
     /// Computes the target placement and starts copying replicas.
     Merge,

@@ -5,7 +5,7 @@
 //! *Invariant (M6):* nothing is taken from the ring before every replacement has caught up; voters change only
 //! after COMPMERGE.
 //! *Invariant:* the driver needs no memory of its own: `steps` says from the state alone what is to be done, so a
-//! new meta leader goes on where the old one stopped.
+//! new meta leader continues where the old one stopped.
 
 use serde::{Deserialize, Serialize};
 

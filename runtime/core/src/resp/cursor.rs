@@ -30,7 +30,7 @@ impl Cursor {
         }
     }
 
-    /// The scan goes on after this key.
+    /// The scan continues after this key.
     pub fn behind(slot: SlotId, key: &[u8]) -> Cursor {
         Cursor { slot: u32::from(slot.0), hash: hash(key) }
     }

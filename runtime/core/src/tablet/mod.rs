@@ -7,7 +7,7 @@
 //! *Invariant (X1):* a (session, sequence) that was applied is answered again, never applied again.
 //! *Invariant (R1):* the same batches give bit-identical rows on every replica, whenever it was opened.
 //!
-//! *Invariant (M5):* a write is applied only to a slot of this tablet, and only if it was let in under an epoch of the
+//! *Invariant (M5):* a write is applied only to a slot of this tablet, and only if it was admitted under an epoch of the
 //! ring map that is not older than any before it.
 //!
 //! A flush costs one row: the namespace remembers the version that was last given out, and records with that
@@ -61,7 +61,7 @@ pub struct Item {
 pub struct Batch {
     /// Milliseconds since the Unix epoch. Earlier than the replicated clock: the clock stays.
     pub now_ms: u64,
-    /// The epoch of the tablet in the ring map by which these writes were let in.
+    /// The epoch of the tablet in the ring map by which these writes were admitted.
     pub epoch: u32,
     /// Applied in this order. None: the batch moves the clock and removes expired rows.
     pub items: Vec<Item>,

@@ -165,7 +165,7 @@ pub struct State {
     pub session_clock_ms: u64,
     /// The version that was given out last.
     pub version: u64,
-    /// The largest epoch of the ring map under which a write was let in; writes of older ones are refused (M5).
+    /// The largest epoch of the ring map under which a write was admitted; writes of older ones are refused (M5).
     pub epoch: u32,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! request    u64 ring version | u32 epoch | u64 session | u64 sequence | u64 answered below
-//!            | u8 bit 0 = is a retry, bit 1 = a large reply is not wanted | u32 patience in ms | command (`kv::codec`)
+//!            | u8 bit 0 = is a retry, bit 1 = a large reply is not wanted | u32 timeout in ms | command (`kv::codec`)
 //! answer     u8 tag | 1 Reply: reply (`kv::codec`)    2 Refused: text
 //!                   | 3 NotLeader: u64 leader, 0 = unknown | u64 ring version
 //!                   | 4 NotHere: u64 ring version     5 Busy     6 Unknown

@@ -1,4 +1,4 @@
-//! Who is let in at the node port: slaves of the cluster, and servers that the ring map or the configuration knows, but none that was
+//! Who is admitted at the node port: slaves of the cluster, and servers that the ring map or the configuration knows, but none that was
 //! removed.
 
 use std::sync::Arc;

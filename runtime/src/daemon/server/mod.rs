@@ -178,7 +178,7 @@ impl Server {
         tasks.spawn(of_this_node(watch_disk(self.disk.clone(), self.leadership.clone())));
     }
 
-    /// The end in good order, once the loops have ended: groups closed, everything durable.
+    /// A clean shutdown, once the loops have ended: groups closed, everything durable.
     pub async fn close(&self) -> Result<(), StorageError> {
         let groups = self.replicas.all();
         let closing = futures::future::join_all(groups.iter().map(|group| group.close()));

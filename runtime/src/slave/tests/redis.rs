@@ -789,7 +789,7 @@ async fn compare(seed: u64, commands: usize, hello: &str) {
                 lately.pop_front();
             }
         }
-        // Both begin anew, so that one difference does not make others.
+        // Both start over, so that one difference does not make others.
         if differences.len() > known || std::mem::take(&mut is_rounded) {
             known = differences.len();
             for side in [&mut ours, &mut theirs] {

@@ -1,5 +1,5 @@
 //! The tablet against a model that is as plain as can be, and two replicas against each other, by random batches
-//! with retries, late and repeated sequences, moving clocks, and one replica opened anew from its rows in between.
+//! with retries, late and repeated sequences, moving clocks, and one replica reopened from its rows in between.
 
 use std::collections::BTreeMap;
 
@@ -285,7 +285,7 @@ fn any_item() -> impl Strategy<Value = Item> {
     )
 }
 
-/// A batch, and whether the second replica is opened anew before it.
+/// A batch, and whether the second replica is reopened before it.
 fn any_batches() -> impl Strategy<Value = Vec<(Batch, bool)>> {
     let items = prop_oneof![3 => prop::collection::vec(any_item(), 1..8), 1 => Just(vec![])];
     let batch = (0..400u64, items).prop_map(|(now_ms, items)| Batch { now_ms, epoch: 1, items });
