@@ -112,8 +112,8 @@ pub fn run(directory: &Path) -> Result<(), SuperviseError> {
         println!("{BEGIN_MARK}");
         let null = File::options().write(true).open("/dev/null").map_err(step("cannot open /dev/null"))?;
         // Closes the caller's pipes, so that an SSH session that started this can end.
-        nix::unistd::dup2_stdout(&null).map_err(|errno| step("cannot let go of stdout")(errno.into()))?;
-        nix::unistd::dup2_stderr(&null).map_err(|errno| step("cannot let go of stderr")(errno.into()))?;
+        nix::unistd::dup2_stdout(&null).map_err(|errno| step("cannot release stdout")(errno.into()))?;
+        nix::unistd::dup2_stderr(&null).map_err(|errno| step("cannot release stderr")(errno.into()))?;
     }
     let mut supervisor =
         Supervisor { directory, is_told_to_stop: &is_told_to_stop, wake, woken, restarts: 0 };

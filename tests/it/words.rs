@@ -1,5 +1,5 @@
-//! Wording: phrases that were replaced once do not come back into help, errors, plans or man pages. The list names the phrase
-//! and what to write instead; sources are searched as text, so it covers comments too.
+//! Wording: phrases that were replaced once do not come back into help, errors, plans, logs, man pages or documents. The list
+//! names the phrase and what to write instead; sources are searched as text, so it covers comments too.
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,25 @@ const BANISHED: &[(&str, &str)] = &[
     ("data moves to its new places", "data moves to its new replicas"),
     ("is lost for ever", "is lost"),
     ("serves all the time", "keeps serving"),
+    ("the other side", "the peer, the client"),
+    ("for ever ", "forever, permanently"),
+    ("for ever.", "forever, permanently"),
+    ("again and again", "repeatedly, every TIME"),
+    ("came to nothing", "failed"),
+    ("stands for election", "campaigns"),
+    ("told apart", "distinguished"),
+    ("lets go of", "releases"),
+    ("let go of", "released"),
+    ("is let in", "is admitted"),
+    ("in good order", "cleanly"),
+    ("orderly stop", "clean stop"),
+    ("nobody waits for", "no caller waits for"),
+    ("nobody uses", "idle"),
+    ("is told to stop", "is asked to stop"),
+    ("connects anew", "reconnects"),
+    ("begins anew", "starts over"),
+    ("is tried again", "is retried"),
+    ("a stranger", "an unauthenticated peer"),
     ("The cluster (default: the one in use)", "Cluster name (default: the one chosen with use)"),
 ];
 
@@ -41,10 +60,10 @@ fn files_below(dir: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn banished_phrases_stay_out_of_help_errors_and_man_pages() {
     let mut files = Vec::new();
-    ["src", "inventory/src", "man", "completions"]
+    ["src", "inventory/src", "runtime/src", "runtime/core/src", "man", "completions"]
         .iter()
         .for_each(|dir| files_below(Path::new(dir), &mut files));
-    files.push("README.md".into());
+    files.extend(["README.md", "ARCHITECTURE.md"].map(PathBuf::from));
     let mut found = Vec::new();
     for file in &files {
         // Man pages escape the hyphen.

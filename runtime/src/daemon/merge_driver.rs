@@ -85,7 +85,7 @@ impl MergeDriver {
             if state.is_founded() && !self.leadership.is_stopping() {
                 self.keep_automerge(&state).await;
                 self.do_steps(&state, &mut stragglers).await;
-                self.remove_strangers(&state).await;
+                self.remove_leftover_learners(&state).await;
             }
             if let Ok(Err(_)) = tokio::time::timeout(look, meta.changed()).await {
                 return;
@@ -253,24 +253,24 @@ impl MergeDriver {
 
     /// Takes those out of this node's groups that neither the ring map nor a move wants there: what an aborted
     /// merge leaves behind.
-    async fn remove_strangers(&self, state: &MetaState) {
+    async fn remove_leftover_learners(&self, state: &MetaState) {
         let Some(ring) = state.ring() else { return };
         for place in &ring.tablets {
             let is_moving =
                 state.merge().is_some_and(|merge| merge.moves.iter().any(|one| one.tablet == place.tablet));
             let Some(group) = self.led(place.tablet).filter(|_| !is_moving) else { continue };
             let members = group.membership();
-            let strangers: Vec<NodeId> = members
+            let leftover: Vec<NodeId> = members
                 .nodes
                 .iter()
                 .copied()
                 .filter(|node| !members.voters.contains(node) && !place.replicas().any(|one| one == *node))
                 .collect();
-            if strangers.is_empty() {
+            if leftover.is_empty() {
                 continue;
             }
-            match group.remove_learners(&strangers, &members).await {
-                Ok(()) => tracing::info!(tablet = %place.tablet, learners = ?strangers, "learners removed"),
+            match group.remove_learners(&leftover, &members).await {
+                Ok(()) => tracing::info!(tablet = %place.tablet, learners = ?leftover, "learners removed"),
                 Err(error) => tracing::debug!(%error, "learners not removed; will retry"),
             }
         }

@@ -86,14 +86,14 @@ impl Handshakes {
 
 impl UnderWay {
     fn make_room(&mut self, source: IpAddr, is_member: bool) {
-        let strangers_max = HANDSHAKES_MAX - HANDSHAKES_RESERVED;
-        let strangers = self.all.values().filter(|begun| !begun.is_member).count();
+        let others_max = HANDSHAKES_MAX - HANDSHAKES_RESERVED;
+        let others = self.all.values().filter(|begun| !begun.is_member).count();
         let of_source = self.all.values().filter(|begun| begun.source == source).count();
         let leaves = if of_source >= HANDSHAKES_PER_SOURCE_MAX {
             self.oldest(|begun| begun.source == source)
-        } else if (!is_member && strangers >= strangers_max) || self.all.len() >= HANDSHAKES_MAX {
-            let among_strangers = strangers > 0;
-            let most = self.most_crowded(|begun| !begun.is_member || !among_strangers);
+        } else if (!is_member && others >= others_max) || self.all.len() >= HANDSHAKES_MAX {
+            let among_others = others > 0;
+            let most = self.most_crowded(|begun| !begun.is_member || !among_others);
             self.oldest(|begun| Some(begun.source) == most)
         } else {
             None
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_from_everywhere_leave_room_for_members_and_never_end_theirs() {
+    fn other_sources_leave_slots_to_members_and_never_evict_theirs() {
         let all = Handshakes::default();
         let mut member = all.begin(source(0), true);
         let silent: Vec<HandshakePlace> = (1..2000).map(|number| all.begin(source(number), false)).collect();

@@ -1,4 +1,4 @@
-//! Two sides on loopback: who is admitted, what happens to strangers and garbage, and that answers find their way.
+//! Two sides on loopback: who is admitted, what happens to foreign peers and garbage, and that replies reach their callers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

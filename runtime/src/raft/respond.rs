@@ -65,8 +65,8 @@ impl Respond {
     }
 }
 
-/// A request that is dropped without an answer (its group was closed, say) is answered as
-/// a request whose outcome is unknown.
+/// A request that is dropped without an answer (its group was closed, say) is answered as one
+/// with an unknown outcome.
 impl Drop for Respond {
     fn drop(&mut self) {
         if self.0.is_some() {

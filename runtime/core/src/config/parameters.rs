@@ -24,7 +24,7 @@ pub struct Parameter {
     pub range: Range,
     /// When a changed value takes effect.
     pub change: Change,
-    /// One or two sentences for people.
+    /// One or two sentences for `show config`.
     pub explanation: &'static str,
     get: fn(&Parameters) -> Setting,
     set: fn(&mut Parameters, &Setting) -> bool,
@@ -127,19 +127,19 @@ parameters! {
     heartbeat_ms: u64 = 75, "ms", number(10, 5_000), RestartNeeded,
         "Time between two heartbeats of a leader; a dead leader is noticed after several of them.";
     election_timeout_min_ms: u64 = 250, "ms", number(50, 60_000), RestartNeeded,
-        "Shortest silence of a leader after which a follower stands for election; at least 3 heartbeats.";
+        "Shortest silence of a leader after which a follower campaigns; at least 3 heartbeats.";
     election_timeout_max_ms: u64 = 450, "ms", number(50, 60_000), RestartNeeded,
-        "Longest such silence; more than the shortest, so that followers do not stand at the same moment. One rolling \
-         restart may not bring it below nine tenths of the election_timeout_min_ms from before.";
+        "Longest such silence; more than the shortest, so that followers do not campaign at once. A single rolling \
+         restart must not lower it below nine tenths of the previous election_timeout_min_ms.";
     read: ReadPolicy = ReadPolicy::Lease, "", Range::Words(ReadPolicy::WORDS), RestartNeeded,
-        "How reads are made linearizable: by the leader's lease (fast, trusts the rate of clocks) or by asking a \
+        "How reads are made linearizable: by the leader's lease (fast, assumes bounded clock drift) or by asking a \
          majority (index).";
     request_deadline_ms: u64 = 10_000, "ms", number(100, 600_000), Dynamic,
-        "How long a slave tries before it tells the application that it failed.";
+        "How long a slave retries before it reports an error to the application.";
     value_max_bytes: u64 = VALUE_MAX_BYTES_DEFAULT as u64, "bytes", number(KIB, VALUE_MAX_BYTES_LIMIT as u64), RestartNeeded,
-        "Largest value that is stored.";
+        "Largest value accepted.";
     connections_max: u32 = 4096, "connections", number(16, 1_000_000), Dynamic,
-        "Most connections that are open at once; more are refused.";
+        "Most open connections; more are refused.";
     slave_memory_bytes: u64 = 256 * MIB, "bytes", number(16 * MIB, 1024 * 1024 * MIB), RestartNeeded,
         "Memory for all connections of applications to one slave together; a quarter is kept for new connections and \
          small requests.";
@@ -149,19 +149,19 @@ parameters! {
         "How long an application may take to finish a request or to read its answers; three seconds while others wait \
          for memory.";
     tablet_queue_max: u32 = 16_384, "writes", number(16, 1_000_000), RestartNeeded,
-        "Writes that may wait in the queue of one tablet before Busy is answered.";
+        "Most writes queued for one tablet; more are refused as busy.";
     log_segment_bytes: u64 = 64 * MIB, "bytes", number(2 * MIB, 1024 * MIB), RestartNeeded,
         "Size of one file of the replication log; must hold the largest value.";
     cache_bytes: u64 = 16 * MIB, "bytes", number(MIB, 1024 * 1024 * MIB), RestartNeeded,
-        "Memory for blocks of stored state that were read lately.";
+        "Memory for recently read blocks of the stored state.";
     persist_interval_ms: u64 = 5_000, "ms", number(100, 600_000), Dynamic,
         "Longest time between two persists of the state; the log is kept at least that long.";
     automerge: Switch = Switch::On, "", Range::Words(Switch::WORDS), Dynamic,
-        "Whether MERGE and COMPMERGE follow by themselves after SERVICEIN and SERVICEOUT.";
+        "Whether MERGE and COMPMERGE follow automatically after SERVICEIN and SERVICEOUT.";
     merge_bytes_per_s: u64 = 32 * MIB, "bytes/s", number(64 * KIB, 1024 * 1024 * MIB), Dynamic,
-        "Most that one node sends to replicas that catch up by snapshot, so that a merge leaves room for the service.";
+        "Bandwidth of one node for snapshots to new replicas, so that a merge leaves capacity to the service.";
     merge_incoming_max: u32 = 2, "tablets", number(1, 64), Dynamic,
-        "Tablets that catch up at once on any one node.";
+        "Most tablets that catch up at once on any one node.";
     log_level: String = "info".to_owned(), "", Range::Text { max_bytes: 200 }, Dynamic,
         "What is logged: error, warn, info, debug or trace, also by part as in `info,dkcd::raft=debug`.";
     log_format: LogFormat = LogFormat::Text, "", Range::Words(LogFormat::WORDS), RestartNeeded,

@@ -281,7 +281,7 @@ async fn a_get_of_a_thousand_keys_is_answered_in_the_order_of_the_keys() {
     }
     slave.check(&sets, "").await;
     slave.check(&format!("{get}\r\n"), &format!("{want}END\r\n")).await;
-    // The same key again and again in one get.
+    // The same key many times in one get.
     slave
         .check("get key1 key1 key1\r\n", &format!("{}END\r\n", "VALUE key1 0 4\r\n0001\r\n".repeat(3)))
         .await;
