@@ -93,6 +93,7 @@ impl Tail {
             self.cached_bytes += payload.len();
             self.payloads.push_back(Some(payload.clone()));
         }
+        self.assert_order();
         Ok(())
     }
 
@@ -103,6 +104,22 @@ impl Tail {
         }
         self.written_below = self.written_below.min(self.next());
         self.cached_from = self.cached_from.min(self.next());
+        self.assert_order();
+    }
+
+    /// Nothing unwritten is ever let go of.
+    fn assert_order(&self) {
+        debug_assert!(
+            self.payloads.is_empty()
+                || (self.first <= self.cached_from
+                    && self.cached_from <= self.written_below
+                    && self.written_below <= self.next()),
+            "entries {} to {}, in memory from {}, written below {}",
+            self.first,
+            self.next(),
+            self.cached_from,
+            self.written_below
+        );
     }
 
     pub fn purge_to(&mut self, index: u64, marker: Bytes) {
@@ -112,7 +129,13 @@ impl Tail {
         }
         self.cached_from = self.cached_from.max(self.first);
         self.written_below = self.written_below.max(self.first);
+        debug_assert!(
+            self.purged.as_ref().is_none_or(|(before, _)| *before <= index),
+            "purged up to {:?}, now up to {index}",
+            self.purged
+        );
         self.purged = Some((index, marker));
+        self.assert_order();
     }
 
     /// The writer has written all up to `index`; the oldest payloads beyond `cache_bytes` go.
@@ -125,6 +148,7 @@ impl Tail {
             self.cached_bytes -= self.payloads[position].take().map_or(0, |p| p.len());
             self.cached_from += 1;
         }
+        self.assert_order();
     }
 
     /// The entries of the range that exist, with their payloads where they are in memory.
@@ -167,6 +191,11 @@ impl RecordIndex {
         if self.positions.is_empty() {
             self.first = index;
         }
+        debug_assert_eq!(
+            self.first + self.positions.len() as u64,
+            index,
+            "records of a group follow each other"
+        );
         self.positions.push_back(position);
     }
 

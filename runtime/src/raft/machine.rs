@@ -127,6 +127,12 @@ impl Machine {
 
     fn apply(&self, entry: &Entry) -> Result<Applied, MachineError> {
         let mut state = self.write_state();
+        debug_assert_eq!(
+            state.applied.map_or(0, |applied| applied.index + 1),
+            entry.log_id.index,
+            "group {}: entries are applied in order, each once",
+            self.group
+        );
         let (result, changes) = match &entry.payload {
             Payload::Blank => (Applied::Nothing, Changes::new()),
             Payload::Membership(membership) => {

@@ -194,6 +194,10 @@ impl Share {
             held.common_units -= surplus - from_reserve;
             self.memory.reserve.add_permits(from_reserve);
             self.memory.common.add_permits(surplus - from_reserve);
+            debug_assert!(
+                self.memory.common.available_permits() <= self.memory.common_units,
+                "more room went back than there is"
+            );
         }
     }
 }

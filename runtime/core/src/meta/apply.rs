@@ -9,7 +9,20 @@ pub(super) type Outcome = Result<MetaReply, Refused>;
 impl MetaState {
     /// Carries out one command of the log.
     pub fn apply(&mut self, command: &MetaCommand) -> MetaReply {
-        self.try_apply(command).unwrap_or_else(MetaReply::Refused)
+        let before = self.marks();
+        let reply = self.try_apply(command).unwrap_or_else(MetaReply::Refused);
+        let after = self.marks();
+        debug_assert!(
+            before.0 <= after.0 && before.1 <= after.1 && before.2 <= after.2,
+            "{command:?} took ring version, next id and removed nodes from {before:?} to {after:?}"
+        );
+        debug_assert_eq!(self.ring().and_then(RingMap::flaw), None, "after {command:?}");
+        reply
+    }
+
+    /// What only grows: the ring version, the next node id, the number of nodes removed.
+    fn marks(&self) -> (u64, u64, usize) {
+        (self.ring().map_or(0, |ring| ring.version.0), self.next_node_id.0, self.removed.len())
     }
 
     fn try_apply(&mut self, command: &MetaCommand) -> Outcome {

@@ -13,6 +13,7 @@ mod place;
 mod place_tests;
 mod route;
 mod slot;
+mod sound;
 
 pub use change::{members_after, placement_after};
 pub use place::{Assigned, Assignment, PlaceNode, next_voters_of_meta, place, voters_of_meta};

@@ -306,7 +306,15 @@ impl Placement {
             voters: holders.iter().map(|node| self.nodes[*node]).collect(),
             preferred_leader: self.nodes[leader],
         };
-        Assignment { tablets: self.holders.iter().zip(leaders).map(assigned).collect() }
+        let assignment = Assignment { tablets: self.holders.iter().zip(leaders).map(assigned).collect() };
+        debug_assert!(
+            assignment.tablets.iter().all(|tablet| {
+                tablet.voters.is_sorted_by(|one, next| one < next)
+                    && tablet.voters.contains(&tablet.preferred_leader)
+            }),
+            "a tablet's replicas lie on different nodes, and one of them leads: {assignment:?}"
+        );
+        assignment
     }
 }
 

@@ -151,6 +151,22 @@ impl Tablet {
     /// Carries out a batch: outcomes in the order of the items, and the rows to write. An empty batch moves the
     /// clock and removes a bounded number of expired and flushed rows.
     pub fn apply<R: Rows>(&mut self, rows: &R, batch: &Batch) -> Result<(Vec<Outcome>, Changes), R::Error> {
+        let before = self.state;
+        let (outcomes, changes) = self.carry_out(rows, batch)?;
+        debug_assert_eq!(outcomes.len(), batch.items.len(), "an outcome for each item");
+        let is_monotone = before.clock_ms <= self.state.clock_ms
+            && before.version <= self.state.version
+            && before.epoch <= self.state.epoch;
+        debug_assert!(is_monotone, "T1: {before:?} became {:?}", self.state);
+        debug_assert!(
+            changes.keys().filter_map(|row| rows::slot_of_row(row)).all(|slot| self.slots.contains(&slot)),
+            "M5: a row of another tablet than {:?}",
+            self.slots
+        );
+        Ok((outcomes, changes))
+    }
+
+    fn carry_out<R: Rows>(&mut self, rows: &R, batch: &Batch) -> Result<(Vec<Outcome>, Changes), R::Error> {
         let mut context = ApplyContext { tablet: self, rows, changes: Changes::new() };
         context.move_clock(batch.now_ms);
         context.begin_due_flushes();

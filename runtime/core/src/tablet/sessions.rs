@@ -195,6 +195,11 @@ impl Session {
         } else if let Err(at) = self.answers.binary_search_by_key(&sequence, |(kept, _)| *kept) {
             self.answers.insert(at, (sequence, outcome));
         }
+        debug_assert!(
+            self.answers.iter().map(|(sequence, _)| sequence).is_sorted(),
+            "X1: {:?}",
+            self.answers
+        );
         while self.answers.len() > REPLIES_PER_SESSION_MAX {
             if let Some((oldest, _)) = self.answers.pop_front() {
                 self.answered_below = self.answered_below.max(oldest.saturating_add(1));
