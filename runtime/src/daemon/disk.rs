@@ -12,9 +12,9 @@ use crate::storage::{Storage, StorageError, StorageOptions};
 
 /// Entries that stay in memory for each group: a follower that is a little behind reads nothing from disk.
 const GROUP_CACHE_BYTES: usize = 512 * 1024;
-/// Room that the state store keeps for flushing what it has already taken: its journals and one compaction.
+/// Reserve for the state store to flush what it has accepted: its journals and one compaction.
 const RESERVE_BYTES: u64 = 128 * 1024 * 1024;
-/// Space that must be there again before the node goes on, so that it does not do so by turns.
+/// Free space at which the node resumes: more than the lower limit, so that it does not flap.
 const ENOUGH_BYTES: u64 = RESERVE_BYTES + 64 * 1024 * 1024;
 
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +89,7 @@ impl Disk {
         self.store.free_bytes()
     }
 
-    /// Looks how much room there is.
+    /// Checks the free space.
     pub fn look(&self) {
         match self.free_bytes() {
             Ok(free_bytes) => self.take_free_bytes(free_bytes),

@@ -20,9 +20,9 @@ use super::replicas::Replicas;
 use crate::net::Target;
 use crate::raft::Transport;
 
-/// How often what could not be done at once is looked at again.
+/// Retry interval of what could not be done at once.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// The longest that one report to the meta group is tried; the next look tries again.
+/// Timeout of one report to the meta group; the next round retries.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The epoch of a tablet whose voters are those of the founding. Only such a tablet may be begun.
 const FIRST_EPOCH: u32 = 1;
@@ -99,7 +99,7 @@ impl MetaFollower {
         }
     }
 
-    /// The preferred leader of a tablet of the founding begins its group, and reports once it leads.
+    /// At founding, a tablet's preferred leader initialises its group, and reports once it leads.
     async fn begin_tablets(&self, state: &MetaState) {
         let Some(ring) = state.ring() else { return };
         for tablet in state.unfounded_tablets() {

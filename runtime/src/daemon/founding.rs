@@ -1,4 +1,4 @@
-//! Founding: the configured founders become a cluster. Asked of any founder, as often as one likes; it ends when every
+//! Founding: the configured founders become a cluster. Any founder can be asked, any number of times; it ends when every
 //! tablet has had a leader.
 
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use crate::raft::Transport;
 
 /// The whole founding; on three nodes it takes about a second.
 const FOUND_MAX: Duration = Duration::from_secs(60);
-/// How often progress is looked at.
+/// Poll interval of the progress.
 const LOOK: Duration = Duration::from_millis(25);
-/// Asking one founder to begin the meta group.
+/// Timeout of the request to one founder to initialise the meta group.
 const BEGIN_MAX: Duration = Duration::from_secs(5);
 
 /// Body of a `PeerControl`: begin the meta group, if you vote in it.
@@ -89,7 +89,7 @@ impl Founding {
         }
     }
 
-    /// Makes the meta group begin on one of its voters: here, or on the first that answers.
+    /// Initialises the meta group on one of its voters: here, or on the first that answers.
     async fn begin_meta(&self, voters: &[NodeId], until: Instant) -> Result<(), FoundError> {
         while self.meta.group().leader().is_none() {
             if voters.contains(&self.local.id()) {
@@ -120,7 +120,7 @@ impl Founding {
         }
     }
 
-    /// What another founder asked for: begin the meta group if this node votes in it.
+    /// Serves another founder's request: initialises the meta group if this node votes in it.
     pub async fn begin_meta_if_voter(&self) -> Result<(), FoundError> {
         let voters = self.first_voters(&self.founding()?)?;
         if voters.contains(&self.local.id()) { self.begin_meta_here(&voters).await } else { Ok(()) }

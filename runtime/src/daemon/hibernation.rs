@@ -1,7 +1,7 @@
 //! Which groups of this node hibernate (`raft::hibernate`): the leader hibernates those that have been idle for a
 //! while, with the consent of every member; one beat to each peer replaces the heartbeats of all of them.
 //!
-//! *Invariant:* a group rests only when every member has agreed, so none is left whose election timer runs while the
+//! *Invariant:* a group hibernates only when every member has agreed, so none is left whose election timer runs while the
 //! leader is silent. A follower that is unreachable, misses beats, or gets them from another process than the one that asked wakes up.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +25,7 @@ use crate::raft::{Group, Transport};
 
 /// Interval of the search for idle groups.
 const LOOK: Duration = Duration::from_millis(if cfg!(feature = "simulation") { 40 } else { 1_000 });
-/// A group rests after so many looks without use.
+/// A group hibernates after so many idle intervals.
 const IDLE_LOOKS: u32 = if cfg!(feature = "simulation") { 2 } else { 5 };
 /// A beat is not waited for longer than so many heartbeats.
 const BEAT_TIMEOUT_HEARTBEATS: u32 = 4;
@@ -215,7 +215,7 @@ impl Hibernator {
         Some(if rests { Bytes::from_static(RESTS) } else { Bytes::new() })
     }
 
-    /// Groups whose timers rest here, for metrics.
+    /// Groups hibernating here, for metrics.
     pub fn resting(&self) -> usize {
         self.replicas.all().iter().filter(|group| group.hibernation.keeper().is_some()).count()
     }

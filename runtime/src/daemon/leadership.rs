@@ -15,11 +15,11 @@ use super::liveness::Liveness;
 use super::replicas::Replicas;
 use crate::raft::Group;
 
-/// How often the balance is looked at; at most one leadership is handed over each time.
+/// Interval of balancing; at most one leadership is transferred each time.
 const LOOK: Duration = Duration::from_millis(500);
-/// A follower that is this close to the leader takes over without a wait that anybody notices.
+/// A follower that lags by at most this many entries takes over without a noticeable pause.
 const LAG_MAX_ENTRIES: u64 = 16;
-/// After a tablet was handed over without success it is left alone for so many looks.
+/// After a failed transfer a tablet is skipped for so many intervals.
 const LOOKS_TO_SKIP: u32 = 10;
 /// Handing everything away before a stop: a few milliseconds for each tablet, when the others are well.
 const TRANSFER_ALL_MAX: Duration = Duration::from_secs(5);
@@ -112,7 +112,7 @@ impl Leadership {
             && group.caught_up(LAG_MAX_ENTRIES).contains(&node)
     }
 
-    /// Hands all leadership away, for a stop that is about to come.
+    /// Transfers all leadership, before a stop.
     pub async fn prepare_stop(self: &Arc<Self>) {
         self.transfer_all().await;
         let leadership = self.clone();
@@ -174,7 +174,7 @@ impl Leadership {
         self.successor_in_turn(group, 0)
     }
 
-    /// Takes turns among those who can, so that the load of this node is spread over all others.
+    /// Alternates between eligible nodes, so that this node's load is spread over all others.
     fn successor_in_turn(&self, group: &Group, turn: usize) -> Option<NodeId> {
         let able: Vec<NodeId> = group
             .voters()

@@ -44,7 +44,7 @@ impl Liveness {
         draining.get(&node).is_some_and(|until| Instant::now() < *until)
     }
 
-    /// A server has opened a connection: what it said before it stopped is over.
+    /// A server has connected: its earlier announcement no longer counts.
     pub fn has_come_back(&self, node: NodeId) {
         self.draining.lock().expect("lock is never poisoned: panic aborts").remove(&node);
     }
@@ -81,7 +81,7 @@ impl Liveness {
         futures::future::join_all(up.map(tell)).await;
     }
 
-    /// Takes note of what another server said; false when the message is about something else.
+    /// Records another server's announcement; false if the message is none.
     pub fn hear_declined(&self, body: &[u8]) -> bool {
         let id = body.strip_prefix(STOPPING).and_then(|id| id.try_into().ok());
         let Some(node) = id.map(|id| NodeId(u64::from_be_bytes(id))) else { return false };

@@ -25,20 +25,20 @@ use super::meta_group::MetaGroup;
 use super::replicas::Replicas;
 use crate::raft::{Group, GroupError, NotProposed};
 
-/// How often a running merge is looked at.
+/// Poll interval while a merge runs.
 const LOOK_DOING: Duration = Duration::from_millis(100);
-/// How often it is looked whether there is anything to do.
+/// Poll interval otherwise.
 const LOOK_IDLE: Duration = Duration::from_millis(500);
-/// One step may wait for a quorum so long; then it is begun again.
+/// Timeout of one step; then it is repeated.
 const STEP_MAX: Duration = Duration::from_secs(10);
 /// One report to the meta group.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(3);
-/// A learner that is so close to its leader has caught up: what is missing is on its way.
+/// A learner that lags its leader by at most this many entries has caught up.
 const LAG_MAX_ENTRIES: u64 = 64;
 /// A newcomer that is silent after COMPMERGE is waited for so long, because the replica it replaces still serves.
 const STRAGGLER_GRACE: Duration = Duration::from_secs(30);
 
-/// Why a step was not done. It is looked at again soon.
+/// Why a step was not done. It is retried soon.
 #[derive(Debug, thiserror::Error)]
 enum NotYet {
     #[error(transparent)]
@@ -75,7 +75,7 @@ impl MergeDriver {
         MergeDriver { local, meta, replicas, liveness, leadership }
     }
 
-    /// Does what the meta state asks of this node, for as long as it is polled.
+    /// Performs the steps that the meta state requires of this node, for as long as it is polled.
     pub async fn run(self) {
         let mut meta = self.meta.subscribe();
         let mut stragglers = Stragglers::new();
@@ -97,7 +97,7 @@ impl MergeDriver {
     async fn keep_automerge(&self, state: &MetaState) {
         let is_on = self.local.parameters().automerge == Switch::On;
         if self.meta.group().is_leader() && state.is_automerge() != is_on {
-            // Looked at again when it did not get through.
+            // Retried if it failed.
             let _ = self.meta.propose_here(&MetaCommand::SetAutomerge { is_on }, REPORT_TIMEOUT).await;
         }
     }
@@ -251,8 +251,8 @@ impl MergeDriver {
         self.report(&MetaCommand::MoveDone { merge, tablet }).await
     }
 
-    /// Takes those out of this node's groups that neither the ring map nor a move wants there: what an aborted
-    /// merge leaves behind.
+    /// Removes learners that neither the ring map nor a move wants from the groups that this node leads: leftovers of an
+    /// aborted merge.
     async fn remove_leftover_learners(&self, state: &MetaState) {
         let Some(ring) = state.ring() else { return };
         for place in &ring.tablets {
@@ -277,7 +277,7 @@ impl MergeDriver {
     }
 }
 
-/// Those of `nodes` whose log is not near the leader's. The leader itself is never behind.
+/// Those of `nodes` whose log lags the leader's. The leader itself never does.
 fn behind(group: &Group, nodes: &[NodeId]) -> Vec<NodeId> {
     if mutant::is_active(Mutant::RemoveBeforeCatchUp) {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! Makes the applied state durable from time to time and then lets the log go. Between two rounds only the log holds
+//! Makes the applied state durable periodically and then purges the log. Between two rounds only the log holds
 //! what was acknowledged, which is why nothing is purged that a round has not covered.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::fatal;
 /// More than so many segments' worth in the log makes every group purge all it can, however few its entries:
 /// values may be large.
 const LOG_PRESSED_SEGMENTS: u64 = 2;
-/// How often it is looked whether the interval has become another.
+/// How often a changed interval is noticed.
 const INTERVAL_LOOK: Duration = Duration::from_secs(5);
 
 pub struct Persister {

@@ -26,7 +26,7 @@ pub(super) struct PipelineBatch<P: Protocol> {
     written_bytes: usize,
 }
 
-/// A request whose commands are in the batch, or a part of them.
+/// A request of which all or some commands are in the batch.
 pub(super) struct Pending<A> {
     pub answer: A,
     /// The places of its commands.

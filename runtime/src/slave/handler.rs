@@ -44,7 +44,7 @@ impl Slave {
         self.router.ring().borrow().clone()
     }
 
-    /// Takes over parameters that can change at any time: each part that keeps a copy is given it here.
+    /// Applies dynamic parameters: every part that keeps a copy gets it here.
     async fn reload(&self) -> ControlReply {
         let (router, timeouts) = (self.router.clone(), self.timeouts.clone());
         let connections_max = self.connections_max.clone();

@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::router::Admit;
 
-/// What room is counted in.
+/// The unit of reservations.
 const UNIT_BYTES: usize = 1024;
 /// Taken for every connection: its task, the buffer for one read, and `FREE_BYTES`.
 const CONNECTION_UNITS: usize = 16;
@@ -21,7 +21,7 @@ const CONNECTION_UNITS: usize = 16;
 const FREE_BYTES: usize = 8 * 1024;
 /// Values up to this, numbers among them, are covered by what every connection has.
 const UNCOUNTED_MAX_BYTES: usize = 64;
-/// Who uses no more than this may take from the reserve.
+/// A connection that uses no more than this may use the reserve.
 const SMALL_MAX_BYTES: usize = 64 * 1024;
 /// Large values that servers may be sending at once to all connections together. All answers of a server share one
 /// connection: this is what a small one may have to wait behind.
@@ -145,7 +145,7 @@ impl Share {
         self.held().used_bytes
     }
 
-    /// Takes room for so many more bytes, if there is some now.
+    /// Reserves so many more bytes, if they are free now.
     pub fn try_take(&self, bytes: usize) -> bool {
         let mut held = self.held();
         let used_bytes = held.used_bytes.saturating_add(bytes);
@@ -158,7 +158,7 @@ impl Share {
         has_room
     }
 
-    /// Likewise, waiting for room. False when there is none in time, or could never be.
+    /// Likewise, waiting for memory. False if there is none in time, or could never be.
     pub async fn take(&self, bytes: usize, timeout: Duration) -> bool {
         if self.try_take(bytes) {
             return true;
@@ -182,7 +182,7 @@ impl Share {
         true
     }
 
-    /// From now on so many bytes are used; what is held beyond that goes back.
+    /// So many bytes stay in use; the rest of the reservation is released.
     pub fn settle(&self, used_bytes: usize) {
         let mut held = self.held();
         held.used_bytes = used_bytes;

@@ -19,7 +19,7 @@ pub(crate) struct Output {
     buffer: BytesMut,
 }
 
-/// Bytes that lie in several places; each is given up when it has been written.
+/// Bytes in several buffers; each is released when it has been written.
 #[derive(Default)]
 struct Pieces(VecDeque<Bytes>);
 

@@ -32,7 +32,7 @@ pub(crate) trait Protocol: Sized + Send + Sync + 'static {
     /// A request that is carried out by itself, after everything before it and before everything behind it.
     type Alone: Send;
 
-    /// Said to a connection that is one too many.
+    /// The answer to a connection above the limit.
     const TOO_MANY_CONNECTIONS: &'static [u8];
 
     /// The state of a new connection.

@@ -48,7 +48,7 @@ impl Limits {
     }
 
     fn is_over(&self, waiting: u8, looks: u32, is_short: bool) -> bool {
-        // A wait that began just before a look has lasted less than its looks say.
+        // A wait that began just before a tick is shorter than its tick count.
         let looks_of = |limit: Duration| limit.as_secs().min(u64::from(u32::MAX - 1)) as u32 + 1;
         let stall = looks_of(self.stall);
         let stall = if is_short { stall.min(SHORT_MAX_LOOKS) } else { stall };
@@ -60,7 +60,7 @@ impl Limits {
     }
 }
 
-/// What one connection waits for, and since which look.
+/// What one connection waits for, and since which tick.
 #[derive(Debug, Default)]
 pub(crate) struct Noted(AtomicU64);
 
@@ -91,7 +91,7 @@ impl Timeouts {
         }
     }
 
-    /// For all connections from the next look on, whenever they began to wait.
+    /// Applies to all connections from the next tick on.
     pub fn set_limits(&self, limits: Limits) {
         *self.limits.lock().expect("lock is never poisoned: panic aborts") = limits;
     }

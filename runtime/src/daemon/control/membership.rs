@@ -16,7 +16,7 @@ use crate::raft::NotProposed;
 
 /// How long a change is tried while the meta group has no leader: longer than an election.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often it is looked whether a node that goes still votes.
+/// Poll interval while a leaving node still votes.
 const VOTE_LOOK: Duration = Duration::from_millis(50);
 const SUCCEED: &str = "SUCCEED\n";
 

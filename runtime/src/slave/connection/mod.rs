@@ -23,7 +23,7 @@ use window::Window;
 
 /// Room for one read of small requests; an idle connection keeps no more.
 const READ_BYTES: usize = 4 * 1024;
-/// Most that is set aside at once for a value on its way, so that its length alone costs no memory.
+/// Most that is allocated at once for an incoming value, so that its length alone costs no memory.
 const READ_AHEAD_MAX_BYTES: usize = 256 * 1024;
 /// A buffer that grew beyond this is given back once it is empty.
 const BUFFER_KEEP_BYTES: usize = 16 * 1024;
@@ -216,7 +216,7 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
         Ok(count > 0)
     }
 
-    /// Takes room for an input of so many bytes.
+    /// Reserves memory for an input of so many bytes.
     async fn has_room_for(&self, bytes: usize) -> bool {
         if bytes <= READ_BYTES {
             return true;

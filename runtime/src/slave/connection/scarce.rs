@@ -17,10 +17,10 @@ use crate::slave::batch::PipelineBatch;
 use crate::slave::memory::Share;
 use crate::slave::protocol::{Flow, Outcome, Protocol};
 
-/// A value that is larger each time it is read is given up.
+/// Attempts for a value that is larger each time it is read.
 const READS_MAX: usize = 3;
 
-/// Room that has been taken for values before they are asked for.
+/// Memory reserved for values before they are requested.
 pub(super) struct Taken {
     share: Arc<Share>,
     left_bytes: AtomicUsize,
@@ -55,7 +55,7 @@ pub(super) async fn answer<P: Protocol, S: AsyncRead + AsyncWrite + Unpin>(
         }
         for place in pending.places.clone() {
             if is_missing(&outcomes[place]) {
-                // Nothing may be held while room is waited for.
+                // Nothing may be held while waiting for memory.
                 outcomes[place..].iter_mut().for_each(let_go);
                 connection.write().await?;
                 read_again(connection, batch, &mut outcomes, place).await;
@@ -83,7 +83,7 @@ fn let_go(outcome: &mut Outcome) {
     }
 }
 
-/// Until the value at `place` is there, or is given up.
+/// Until the value at `place` has arrived, or was abandoned.
 async fn read_again<P: Protocol, S>(
     connection: &Connection<'_, P, S>,
     batch: &PipelineBatch<P>,

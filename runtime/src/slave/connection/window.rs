@@ -9,7 +9,7 @@ use crate::router::{Call, RouteError};
 use crate::slave::batch::BATCH_MAX;
 use crate::slave::protocol::Outcome;
 
-/// Values that are on their way to one connection at once, or one value that is larger.
+/// Bytes of values in flight to one connection, unless one value is larger.
 pub(super) const IN_FLIGHT_MAX_BYTES: usize = 1024 * 1024;
 
 /// Of one connection.

@@ -76,7 +76,7 @@ async fn stats(service: &Service<Memcache>, word: &[u8], output: &mut Output) {
 }
 
 async fn general_stats(service: &Service<Memcache>, output: &mut Output) {
-    // A cluster that cannot be asked just now must not keep anybody from the rest.
+    // An unreachable cluster must not prevent the other statistics.
     let counted = count(service).await;
     let out = output.buffer();
     let facts: [(&str, &dyn Display); 7] = [

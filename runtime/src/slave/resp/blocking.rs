@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{CROSS_SLOT, Resp, as_command};
 use crate::slave::output::Output;
 
-/// The pause before the second look; it doubles up to the longest.
+/// The pause before the second poll; it doubles up to the longest.
 const PAUSE_MIN: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(32);
 

@@ -11,9 +11,9 @@ use dkc_core::ring::{SLOTS, SlotId, slot_of};
 use super::{Resp, as_command};
 use crate::router::RouteError;
 
-/// Answers of tablets that one step looks at.
+/// Replies of tablets that one step reads.
 const LOOKS_MAX: usize = 64;
-/// Keys of one answer of a tablet while the place is sought where a scan goes on.
+/// Keys per reply while searching for the position where a scan continues.
 const SEEK_KEYS: u32 = 1000;
 /// Most keys that one step returns.
 const COUNT_MAX: u32 = 10_000;

@@ -100,7 +100,7 @@ impl Resp {
             return resp::write_error(output.buffer(), why);
         }
         let operations: Vec<Operation> = transaction.queue.iter().filter_map(Queued::operation).collect();
-        // With nothing to carry out there is still what was watched to look at.
+        // Without commands the watched keys still have to be checked.
         let key = operations.first().map(|operation| &operation.key);
         let key = key.or_else(|| transaction.watched.first().map(|(key, _)| key)).cloned();
         let Some(key) = key else {
