@@ -85,6 +85,8 @@ pub enum Command {
     Logs(logs::Args),
     #[command(subcommand)]
     Trust(trust::Args),
+    #[command(subcommand)]
+    Tls(tls::Args),
     Resume(resume::Args),
     #[command(subcommand)]
     Use(r#use::Args),

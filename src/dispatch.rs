@@ -29,6 +29,7 @@ impl Command {
             | Command::Plan(plan::Args::Discard { .. })
             | Command::Lock(lock::Args::Break) => Kind::Local,
             Command::Ring(args) if args.is_changing() => Kind::Remote,
+            Command::Tls(args) if args.is_changing() => Kind::Remote,
             Command::Data(args) if args.is_changing() => Kind::Remote,
             Command::Deploy(_)
             | Command::Start(_)
@@ -74,6 +75,7 @@ pub async fn dispatch(session: &mut Session, command: Command) -> Result<(), Com
         Command::Playground(args) => playground::run(session, args).await,
         Command::Exec(args) => exec::run(session, args).await,
         Command::Logs(args) => logs::run(session, args).await,
+        Command::Tls(args) => tls::run(session, args).await,
         Command::Trust(args) => trust::run(session, args).await,
         Command::Resume(args) => resume::run(session, args).await,
         Command::Use(args) => r#use::run(session, args).await,

@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+pub mod certificates;
 pub mod check;
 pub mod document;
 pub mod edit;

@@ -13,12 +13,14 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use dkc_core::ids::{ClusterId, ClusterName};
+use dkc_inventory::observed::CertificateView;
 use dkc_inventory::plan::AuthorityView;
 use dkc_inventory::render;
 use dkcd::durable_file;
 use rcgen::{BasicConstraints, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256};
 
 pub use read::{days_left, view};
+pub use rotation::{begin_rotation, end_rotation, switch};
 pub use sign::Subject;
 
 /// The files of an authority in its directory.
@@ -95,6 +97,11 @@ impl Authority {
         Ok(Authority { anchors_pem, until_s, is_delegating: found.is_delegating, key_id, issuer })
     }
 
+    /// What nodes should trust.
+    pub fn anchors_pem(&self) -> &str {
+        &self.anchors_pem
+    }
+
     /// What a plan has to know of it.
     pub fn view(&self) -> AuthorityView {
         AuthorityView {
@@ -158,6 +165,15 @@ pub fn ages(root: &Path) -> Result<Vec<AuthorityAge>, AuthorityError> {
     }
     ages.sort_by(|a, b| a.cluster.cmp(&b.cluster));
     Ok(ages)
+}
+
+/// The certificate of a cluster's authority, where it is.
+pub fn certificate(root: &Path, cluster: &ClusterName) -> Result<Option<CertificateView>, AuthorityError> {
+    let path = root.join(cluster.as_str()).join(CERTIFICATE);
+    match path.exists() {
+        true => Ok(view(&read(&path)?)),
+        false => Ok(None),
+    }
 }
 
 /// What a plan has to know of a cluster's authority; `None` where it is not there to sign.

@@ -2,8 +2,6 @@
 //! repeated: a next one is made (`next.pem`, `next.key`) and both are trusted; the next one signs and the one before it stays
 //! trusted (`previous.pem`); the one before it is forgotten.
 
-#![allow(dead_code, reason = "the verb comes next")]
-
 use std::path::Path;
 
 use dkc_core::ids::{ClusterId, ClusterName};

@@ -43,6 +43,7 @@ const TASKS: &[(&str, &[(&str, &str)])] = &[
             ("shrink", "shrink -n c0 --no 3"),
             ("replace", "replace -n c0 --no 2 --address 10.0.0.14:8020"),
             ("plan", "plan show -n c0"),
+            ("tls", "tls show -n c0"),
             ("logs", "logs --name c0"),
             ("symbolize", "symbolize node.log"),
             ("exec", "exec @rack1 -- uptime"),
@@ -120,7 +121,7 @@ fn exits_of(verb: &str) -> &'static [Exit] {
         "show" | "list" | "history" | "use" | "explain" => &[Unknown],
         "check" | "exec" | "logs" | "trust" => &[Unknown, NotConfirmed, Unreachable, Interrupted],
         "deploy" | "start" | "stop" | "restart" | "destroy" | "resume" | "playground" | "grow" | "shrink"
-        | "replace" | "plan" | "ring" => &[
+        | "replace" | "plan" | "ring" | "tls" => &[
             Unknown,
             Refused,
             NotConfirmed,

@@ -34,6 +34,7 @@ pub mod start;
 pub mod status;
 pub mod stop;
 pub mod symbolize;
+pub mod tls;
 pub mod trust;
 pub mod undo;
 pub mod unregister;

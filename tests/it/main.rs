@@ -21,5 +21,6 @@ mod spine;
 mod supervision;
 mod support;
 mod system;
+mod tls;
 mod transcripts;
 mod words;

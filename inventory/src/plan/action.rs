@@ -1,7 +1,7 @@
 //! The actions of steps, on one host or on the cluster. *Invariant:* actions are idempotent. A new action is defined here with
 //! its text and carried out by the one interpreter of its kind.
 
-use dkc_core::ids::{ClusterName, HostAddress, Namespace, NodeId, NodeUuid};
+use dkc_core::ids::{ClusterName, HostAddress, Namespace, NodeId, NodeUuid, SlaveId};
 use dkc_core::meta::{MemberChange, OperationId};
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +75,25 @@ pub enum HostAction {
         root: String,
         /// Whose authority.
         cluster: ClusterName,
+    },
+    /// A step of the change to another certificate authority, beside the inventory on the operator's machine.
+    RotateAuthority {
+        /// The root directory of the host that the step is listed under.
+        root: String,
+        /// Whose authority.
+        cluster: ClusterName,
+        /// What is done.
+        step: AuthorityStep,
+    },
+    /// The trust anchors of the cluster as they are now: during a rotation two.
+    TrustAuthorities {
+        /// The node's directory.
+        dir: String,
+    },
+    /// The running daemon uses the certificates on its disk for new connections.
+    ReloadCertificates {
+        /// The node's directory.
+        dir: String,
     },
     /// A fresh key and certificate signed by the cluster's authority, the trust anchors, and for a server its issuer.
     IssueCertificate {
@@ -182,6 +201,17 @@ pub enum HostAction {
     },
 }
 
+/// The change to another certificate authority, step by step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AuthorityStep {
+    /// The next one is created; it is to be trusted and does not sign yet.
+    Begin,
+    /// The next one signs.
+    Switch,
+    /// The one before is no longer to be trusted.
+    End,
+}
+
 /// An action on the cluster as a whole: its ring, its members, its lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClusterAction {
@@ -223,6 +253,15 @@ pub enum ClusterAction {
         come: Vec<NodeId>,
         /// Leaving members.
         leave: Vec<NodeId>,
+    },
+    /// Takes back the identity of a slave, permanently.
+    RevokeSlave {
+        /// The identity.
+        uuid: NodeUuid,
+        /// The slave, shown to other operators.
+        id: SlaveId,
+        /// The operator, shown to others.
+        by: String,
     },
     /// Waits until no merge runs, all replicas are complete and enough failures are tolerated.
     WaitHealthy {
@@ -276,6 +315,7 @@ impl HostAction {
             MakeRoot { root }
             | UploadProgram { root, .. }
             | RemoveRoot { root }
+            | RotateAuthority { root, .. }
             | MakeAuthority { root, .. } => Directory::Root(root),
             WriteFile { path, .. } => Directory::Node(parent(path)),
             MakeNode { dir, .. }
@@ -284,6 +324,8 @@ impl HostAction {
             | InitialiseData { dir, .. }
             | CheckConfiguration { dir }
             | ReloadNode { dir }
+            | TrustAuthorities { dir }
+            | ReloadCertificates { dir }
             | InstallService { dir, .. }
             | StartNode { dir, .. }
             | WaitReady { dir }
@@ -327,6 +369,21 @@ impl HostAction {
                     "create the certificate authority of {cluster}, on this machine next to the inventory"
                 )
             }
+            RotateAuthority { cluster, step: AuthorityStep::Begin, .. } => {
+                format!(
+                    "create the next certificate authority of {cluster}, on this machine next to the inventory"
+                )
+            }
+            RotateAuthority { cluster, step: AuthorityStep::Switch, .. } => {
+                format!("sign with the next certificate authority of {cluster} from now on")
+            }
+            RotateAuthority { cluster, step: AuthorityStep::End, .. } => {
+                format!("forget the certificate authority that {cluster} had before")
+            }
+            TrustAuthorities { dir } => format!("write the trust anchors into {dir}/tls"),
+            ReloadCertificates { dir } => {
+                format!("use the certificates of {} for new connections", last(dir))
+            }
             IssueCertificate { dir, is_server, .. } => {
                 format!("issue a {} certificate into {dir}/tls", if *is_server { "server" } else { "slave" })
             }
@@ -355,6 +412,9 @@ impl ClusterAction {
             ClusterAction::BeginOperation { .. } => format!("acquire the ring's lock through {first}"),
             ClusterAction::EndOperation { .. } => "release the ring's lock".into(),
             ClusterAction::ChangeMembers { about, .. } => about.clone(),
+            ClusterAction::RevokeSlave { id, uuid, .. } => {
+                format!("revoke the identity of slave {id} ({uuid}) at every server")
+            }
             ClusterAction::RequireTolerance { failures: 0 } => {
                 "check that every tablet has its quorum".into()
             }

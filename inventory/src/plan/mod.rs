@@ -21,11 +21,12 @@ mod start;
 mod steps;
 mod stop;
 mod text;
+mod tls;
 
 use dkc_core::ids::{HostAddress, RingVersion};
 use serde::{Deserialize, Serialize};
 
-pub use action::{Action, ClusterAction, Endpoint, HostAction};
+pub use action::{Action, AuthorityStep, ClusterAction, Endpoint, HostAction};
 pub use authority::{AuthorityView, CERTIFICATE_RENEW_DAYS};
 pub use change_members::{Lock, MembersRequest, change_members};
 pub(crate) use deploy::ownership_refusal;
@@ -41,6 +42,7 @@ pub use scope::{Selection, Target};
 pub use start::{StartRequest, start};
 pub use stop::{StopRequest, stop};
 pub use text::Detail;
+pub use tls::{RevokeRequest, RotateRequest, revoke, rotate};
 
 use crate::generation::Generation;
 use crate::model::NodeName;

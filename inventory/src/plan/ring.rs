@@ -107,7 +107,7 @@ fn not_in_ring(cluster: &ClusterName, number: MemberNo) -> Refused {
     Refusal::NotServing { cluster: cluster.clone(), why }.into()
 }
 
-fn endpoints(inventory: &Inventory, observed: &Observed, name: &ClusterName) -> Vec<Endpoint> {
+pub(super) fn endpoints(inventory: &Inventory, observed: &Observed, name: &ClusterName) -> Vec<Endpoint> {
     let endpoint = |node: &crate::model::NodeName| {
         let host = inventory.host_of(node)?;
         let facts = observed.facts(&host)?;

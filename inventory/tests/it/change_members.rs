@@ -20,9 +20,9 @@ use crate::plans::running;
 const TABLET_BYTES: u64 = 2_000_000;
 
 /// A running cluster `c0` of three with its ring.
-struct Stage {
-    inventory: Inventory,
-    observed: Observed,
+pub struct Stage {
+    pub inventory: Inventory,
+    pub observed: Observed,
     meta: MetaState,
     up: Vec<u32>,
 }
@@ -32,7 +32,7 @@ fn node(number: u32) -> NodeName {
 }
 
 impl Stage {
-    fn three() -> Stage {
+    pub fn three() -> Stage {
         let (inventory, observed) = running();
         let founders: Vec<Founder> =
             inventory.server_entries(&"c0".parse().unwrap()).iter().map(Founder::from).collect();
@@ -42,7 +42,7 @@ impl Stage {
         stage
     }
 
-    fn tell(&mut self, command: MetaCommand) {
+    pub fn tell(&mut self, command: MetaCommand) {
         let reply = self.meta.apply(&command);
         assert!(!matches!(reply, MetaReply::Refused(_)), "{reply:?}");
         self.look();

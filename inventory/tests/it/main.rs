@@ -10,3 +10,4 @@ mod properties;
 mod refusals;
 mod render;
 mod symbolic;
+mod tls;

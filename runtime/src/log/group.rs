@@ -107,7 +107,7 @@ impl Tail {
         self.assert_order();
     }
 
-    /// Nothing unwritten is ever let go of.
+    /// Nothing unwritten is ever released.
     fn assert_order(&self) {
         debug_assert!(
             self.payloads.is_empty()

@@ -159,14 +159,8 @@ impl Tls {
         if own.identity != self.identity {
             return Err(TlsError::NotOurs { path, found: own.identity, wanted: self.identity });
         }
-        let wrong = |error: rustls::Error| TlsError::Content { path: path.clone(), why: error.to_string() };
-        let roots = self.current().roots.clone();
-        let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(roots, provider())
-            .build()
-            .map_err(|error| wrong(rustls::Error::General(error.to_string())))?;
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(clock::certificate_now_s().max(0) as u64));
-        let verified = verifier.verify_server_cert(&chain[0], &chain[1..], &server_name(), &[], now);
-        verified.map_err(wrong)?;
+        verify(&self.current().roots, chain, clock::certificate_now_s())
+            .map_err(|error| TlsError::Content { path, why: error.to_string() })?;
         Ok(own)
     }
 
@@ -250,7 +244,21 @@ fn load(directory: &Path, identity: Identity, files: Files) -> Result<Loaded, Tl
         let path = directory.join(layout::TLS_CERT);
         return Err(TlsError::NotOurs { path, found: own.identity, wanted: identity });
     }
-    make(directory, own, files)
+    let validity = own.validity;
+    let loaded = make(directory, own, files)?;
+    // Whether it has ended does not matter: a server renews it once it runs.
+    let leads = verify(&loaded.roots, &chain, validity.from_s.max(0));
+    leads.map_err(|error| content(format!("no CA in {} vouches for it ({error})", layout::TLS_CA)))?;
+    Ok(loaded)
+}
+
+/// Whether a chain leads to one of these CAs, at that time.
+fn verify(roots: &Arc<RootCertStore>, chain: &[CertificateDer<'_>], at_s: i64) -> Result<(), rustls::Error> {
+    let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(roots.clone(), provider())
+        .build()
+        .map_err(|error| rustls::Error::General(error.to_string()))?;
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(at_s.max(0) as u64));
+    verifier.verify_server_cert(&chain[0], &chain[1..], &server_name(), &[], at).map(|_| ())
 }
 
 fn make(directory: &Path, own: Peer, files: Files) -> Result<Loaded, TlsError> {

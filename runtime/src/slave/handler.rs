@@ -28,6 +28,7 @@ impl Handler for Slave {
                 ControlRequest::Meta
                 | ControlRequest::BeginOperation { .. }
                 | ControlRequest::EndOperation { .. }
+                | ControlRequest::RevokeSlave { .. }
                 | ControlRequest::Change { .. } => {
                     refusal("a slave decides nothing about members; ask a server")
                 }

@@ -1,22 +1,26 @@
 //! Certificates end and nobody comes: servers renew their own and those of slaves, under traffic, and whoever was away comes back.
 //! What a certificate does not allow is refused.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dkc_core::control::{CertificateStatus, ControlReply};
-use dkc_core::ids::GroupId;
+use dkc_core::control::{CertificateStatus, ControlReply, ControlRequest, RoleStatus, ServerLink};
+use dkc_core::ids::{GroupId, SlaveId};
 use dkc_core::kv::{Command, Read, Reply, Write};
 use dkc_core::wire::{Certified, Kind};
+use dkcd::net::{Client, Tls};
 use rcgen::{CertificateParams, KeyPair};
 
 use super::authority::Authority;
 use super::lab::{Lab, Server, wait_for};
 use super::slave::Application;
-use super::stranger::{ask, connect, request};
+use super::stranger::{ask, connect, request, try_connect};
 
 /// Long enough to start a cluster within.
 const LEAF_LIFETIME: Duration = Duration::from_secs(12);
+/// How long a server may take to honour a revocation.
+const HONOURED_MAX: Duration = Duration::from_secs(10);
 const DAY_S: i64 = 86_400;
 
 fn certificate(node: &Server) -> CertificateStatus {
@@ -40,7 +44,7 @@ fn wait_until_all_are_up(lab: &Lab) {
 fn certificates_of_seconds_are_renewed_under_traffic_and_nobody_notices() {
     let mut lab = Lab::under(Authority::of(LEAF_LIFETIME, true), 3, 3, |_| {});
     lab.start_all();
-    assert_eq!(lab.servers[0].ask(&dkc_core::control::ControlRequest::Found), ControlReply::Ok);
+    assert_eq!(lab.servers[0].ask(&ControlRequest::Found), ControlReply::Ok);
     lab.wait_for_leaders();
     let (slave, listen) = lab.slave(|_| {});
     let mut application = Application::connect(&listen);
@@ -109,6 +113,56 @@ fn without_issuers_certificates_end_and_the_node_says_why() {
     lab.servers[1].start();
     wait_for("both sides say that the certificate has expired", || {
         lab.servers.iter().all(|server| server.log().contains("certificate has expired"))
+    });
+}
+
+#[test]
+fn a_revoked_slave_is_cut_off_by_every_server_and_stays_out() {
+    let mut lab = Lab::founded(3, 3, |_| {});
+    lab.wait_for_leaders();
+    let (slave, listen) = lab.slave(|_| {});
+    let (revoked, other) = (lab.stranger(), lab.stranger());
+    let mut application = Application::connect(&listen);
+    application.check("set k 0 0 1\r\nv\r\n", "STORED\r\n");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let connect_all = |tls: &Arc<Tls>| -> Vec<Client> {
+        lab.servers.iter().map(|server| runtime.block_on(connect(server, tls))).collect()
+    };
+    let (cut, standing) = (connect_all(&revoked), connect_all(&other));
+    let revoke = |uuid| ControlRequest::RevokeSlave { uuid, id: SlaveId(7), by: "ann@admin1".into() };
+    assert_eq!(lab.servers[1].ask(&revoke(revoked.identity().node)), ControlReply::Ok);
+    assert_eq!(lab.servers[2].ask(&revoke(revoked.identity().node)), ControlReply::Ok);
+    let until = Instant::now() + HONOURED_MAX;
+    while cut.iter().any(Client::is_open) {
+        assert!(Instant::now() < until, "a connection of the revoked slave stands");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(standing.iter().all(Client::is_open), "another slave was cut off too");
+    let refused = |server: &Server| match runtime.block_on(try_connect(server, &revoked)) {
+        Ok(_) => panic!("it was let in again"),
+        Err(error) => assert!(error.to_string().contains("slave 7 was revoked by ann@admin1"), "{error}"),
+    };
+    lab.servers.iter().for_each(refused);
+    application.check("get k\r\n", "VALUE k 0 1\r\nv\r\nEND\r\n");
+    let ControlReply::Error { message, .. } = lab.servers[0].ask(&revoke(lab.servers[1].entry.node_uuid))
+    else {
+        panic!("a server was revoked")
+    };
+    assert!(message.contains("a server"), "{message}");
+
+    // It stands in the state of the cluster: servers that begin again know it too.
+    lab.kill_all();
+    lab.start_all();
+    lab.wait_for_leaders();
+    lab.servers.iter().for_each(refused);
+    // A slave of ours says why.
+    assert_eq!(lab.servers[0].ask(&revoke(slave.entry.node_uuid)), ControlReply::Ok);
+    wait_for("the slave says that it was revoked", || {
+        let status = slave.try_node_status().map(|status| status.role);
+        let Some(RoleStatus::Slave(status)) = status else { return false };
+        let says =
+            |link: &ServerLink| link.error.as_ref().is_some_and(|why| why.contains("was revoked by ann"));
+        !status.servers.is_empty() && status.servers.iter().all(says)
     });
 }
 

@@ -12,7 +12,7 @@ use dkc_core::kv::{
     VALUE_MAX_BYTES_LIMIT, Write,
 };
 use dkc_core::wire::{Answer, FRAME_MAX_BYTES, Hello, Kind, Request};
-use dkcd::net::{Alpn, Client, Target, Tls};
+use dkcd::net::{Alpn, Client, NetError, Target, Tls};
 
 use super::lab::{Lab, Server, wait_for};
 
@@ -33,8 +33,12 @@ fn hello_of(tls: &Tls) -> Hello {
 }
 
 pub async fn connect(server: &Server, tls: &Tls) -> Client {
+    try_connect(server, tls).await.expect("its certificate is good")
+}
+
+pub async fn try_connect(server: &Server, tls: &Tls) -> Result<Client, NetError> {
     let target = Target { address: server.entry.address.clone(), node: None };
-    Client::connect(tls, Alpn::Slave, &target, &hello_of(tls)).await.expect("its certificate is good")
+    Client::connect(tls, Alpn::Slave, &target, &hello_of(tls)).await
 }
 
 pub fn request(server: &Server, command: Command) -> (GroupId, Bytes) {

@@ -62,6 +62,10 @@ impl ClusterSteps<'_> {
                 let (operation, change) = (*operation, change.clone());
                 self.change(&ControlRequest::Change { operation, change }).await
             }
+            ClusterAction::RevokeSlave { uuid, id, by } => {
+                let (uuid, id, by) = (*uuid, *id, by.clone());
+                self.change(&ControlRequest::RevokeSlave { uuid, id, by }).await
+            }
             ClusterAction::RequireTolerance { failures } => self.require_tolerance(*failures).await,
             ClusterAction::Merge { operation, come, leave } => self.merge(*operation, come, leave).await,
             ClusterAction::WaitHealthy { failures } => self.wait_healthy(*failures).await,

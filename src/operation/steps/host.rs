@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dkc_core::config::layout;
 use dkc_core::control::{ControlReply, ControlRequest, NodeStatus, RoleStatus};
-use dkc_core::ids::{ClusterName, HostAddress, Namespace, NodeId, NodeUuid};
+use dkc_core::ids::{HostAddress, NodeId};
 use dkc_inventory::model::Inventory;
 use dkc_inventory::observed::ServiceManager;
 use dkc_inventory::plan::{HostAction, Plan, Step};
@@ -14,7 +14,7 @@ use dkc_inventory::ring_facts::leaderless;
 
 use super::super::journal::JournalError;
 use super::service;
-use crate::authority::{Authority, AuthorityError, Subject};
+use crate::authority::AuthorityError;
 use crate::interrupt::Interrupt;
 use crate::world::files::{NewFile, Replaces, Upload};
 use crate::world::program::Program;
@@ -25,7 +25,7 @@ const READY_LIMIT: Duration = Duration::from_secs(120);
 /// Founding waits until every tablet has a leader.
 const FOUND_LIMIT: Duration = Duration::from_secs(60);
 const PREPARE_LIMIT: Duration = Duration::from_secs(30);
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// For a node whose disk is full or failing; waiting rarely helps.
 const TROUBLE_LIMIT: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(150);
@@ -177,6 +177,9 @@ impl HostStep<'_> {
                 Ok(self.write(path, text, *mode, replaces).await?)
             }
             HostAction::MakeAuthority { cluster, .. } => self.make_authority(cluster),
+            HostAction::RotateAuthority { cluster, step, .. } => self.rotate_authority(cluster, *step),
+            HostAction::TrustAuthorities { dir } => self.trust_authorities(dir).await,
+            HostAction::ReloadCertificates { dir } => self.reload_certificates(dir).await,
             HostAction::IssueCertificate { dir, uuid, is_server, namespaces } => {
                 self.issue(dir, *uuid, *is_server, namespaces).await
             }
@@ -264,7 +267,7 @@ impl HostStep<'_> {
         Ok(())
     }
 
-    async fn write(
+    pub(super) async fn write(
         &self,
         path: &str,
         text: &str,
@@ -273,36 +276,6 @@ impl HostStep<'_> {
     ) -> Result<(), WorldError> {
         let operation = self.plan.operation.as_str();
         self.host.write_file(NewFile { path, bytes: text.as_bytes(), mode, operation, replaces }).await
-    }
-
-    /// On this machine. What was founded since the plan was made keeps the authority that it trusts.
-    fn make_authority(&self, name: &ClusterName) -> Result<(), StepError> {
-        let cluster = self.inventory.clusters.get(name).ok_or(StepError::UnknownNode)?;
-        Authority::make(self.authority_dir, name, cluster.id, cluster.founded)?;
-        Ok(())
-    }
-
-    /// Each file is replaced as a whole, and whatever a daemon finds that reads in between fits together.
-    async fn issue(
-        &self,
-        dir: &str,
-        node: NodeUuid,
-        is_server: bool,
-        namespaces: &[Namespace],
-    ) -> Result<(), StepError> {
-        let name = self.step.node.as_ref().ok_or(StepError::UnknownNode)?.cluster();
-        let cluster_id = self.inventory.clusters.get(name).ok_or(StepError::UnknownNode)?.id;
-        let authority = Authority::open(self.authority_dir, name, cluster_id)?;
-        let files =
-            authority.issue(&Subject { cluster_id, is_server, node, namespaces: namespaces.to_vec() })?;
-        let write = async |name: &str, text: &str, mode| {
-            self.write(&format!("{dir}/{name}"), text, mode, Replaces::Anything).await
-        };
-        write(layout::TLS_CA, &files.anchors_pem, 0o644).await?;
-        if let Some(issuer_pem) = &files.issuer_pem {
-            write(layout::TLS_ISSUER, issuer_pem, 0o600).await?;
-        }
-        Ok(write(layout::TLS_CERT, &files.node_pem, 0o600).await?)
     }
 
     async fn start(&self, dir: &str, manager: ServiceManager) -> Result<(), StepError> {
@@ -363,7 +336,7 @@ impl HostStep<'_> {
         Err(StepError::NotReady { reason, log_tail, log_place })
     }
 
-    async fn status(&self, dir: &str) -> Option<Box<NodeStatus>> {
+    pub(super) async fn status(&self, dir: &str) -> Option<Box<NodeStatus>> {
         let mut control = self.host.control(dir).await.ok()?;
         match control.ask(&ControlRequest::Status, ANSWER_LIMIT).await.ok()? {
             ControlReply::Status(status) => Some(status),
@@ -397,7 +370,7 @@ impl HostStep<'_> {
     }
 }
 
-fn accepted(reply: ControlReply) -> Result<(), StepError> {
+pub(super) fn accepted(reply: ControlReply) -> Result<(), StepError> {
     match reply {
         ControlReply::Error { message, .. } => Err(StepError::Refused(message)),
         _ => Ok(()),

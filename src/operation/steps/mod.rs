@@ -2,6 +2,7 @@
 //! journal is on disk before the first step and after every step; after the first failure no host begins another
 //! step; every step may be done again. Absent: any decision about which steps there are.
 
+mod certificates;
 mod cluster;
 mod host;
 mod service;

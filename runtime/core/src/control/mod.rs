@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    ClusterId, ClusterName, MemberNo, Namespace, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId,
+    ClusterId, ClusterName, MemberNo, Namespace, NodeAddress, NodeId, NodeUuid, RingVersion, SlaveId,
+    TabletId,
 };
 use crate::kv::Reply;
 use crate::meta::{MemberChange, Merge, Operation, OperationId};
@@ -64,6 +65,15 @@ pub enum ControlRequest {
     EndOperation {
         /// The id it was begun with.
         id: OperationId,
+    },
+    /// The identity of a slave is of no use from now on, at any server. Idempotent.
+    RevokeSlave {
+        /// The identity.
+        uuid: NodeUuid,
+        /// The slave's id, for the refusal that it gets.
+        id: SlaveId,
+        /// Who revokes it, as in `ann@admin1`.
+        by: String,
     },
     /// One change of members. While an operation runs, only changes that name it are carried out.
     Change {

@@ -47,6 +47,7 @@ impl MetaState {
                 self.leaving.retain(|one| *one != leaving);
                 Ok(MetaReply::Done)
             }
+            MetaCommand::RevokeSlave { uuid, id, by } => self.revoke_slave(*uuid, *id, by),
             MetaCommand::SetAutomerge { is_on } => {
                 self.is_automerge = *is_on;
                 Ok(MetaReply::Done)

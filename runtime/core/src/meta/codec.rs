@@ -6,6 +6,9 @@ use serde::de::DeserializeOwned;
 
 use super::{MetaCommand, MetaReply, MetaState};
 
+/// A state in which identities are revoked: they follow after what version 1 holds.
+const STATE_WITH_REVOKED: u8 = 2;
+
 /// The version that is written. Every version that was ever released stays readable.
 pub const META_FORMAT_VERSION: u8 = 1;
 
@@ -54,6 +57,34 @@ pub(crate) fn decode_versioned<T: DeserializeOwned>(what: &'static str, bytes: &
     }
 }
 
+impl MetaState {
+    /// The format version, then the state.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = encode_versioned(self);
+        if self.revoked.is_empty() {
+            return bytes;
+        }
+        bytes[0] = STATE_WITH_REVOKED;
+        postcard::to_extend(&self.revoked, bytes).expect("plain data always encodes")
+    }
+
+    /// Reads what any release wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, BadBytes> {
+        let what = "meta snapshot";
+        let Some((&STATE_WITH_REVOKED, body)) = bytes.split_first() else {
+            return decode_versioned(what, bytes);
+        };
+        let damaged = |error: postcard::Error| BadBytes::Damaged { what, why: error.to_string() };
+        let (mut state, rest) = postcard::take_from_bytes::<MetaState>(body).map_err(damaged)?;
+        let (revoked, rest) = postcard::take_from_bytes(rest).map_err(damaged)?;
+        if !rest.is_empty() {
+            return Err(BadBytes::Damaged { what, why: format!("{} bytes too many", rest.len()) });
+        }
+        state.revoked = revoked;
+        Ok(state)
+    }
+}
+
 macro_rules! versioned {
     ($name:ident, $what:literal) => {
         impl $name {
@@ -68,6 +99,5 @@ macro_rules! versioned {
         }
     };
 }
-versioned!(MetaState, "meta snapshot");
 versioned!(MetaCommand, "meta command");
 versioned!(MetaReply, "meta answer");

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::ServerEntry;
-use crate::ids::{ClusterId, MemberNo, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId};
+use crate::ids::{ClusterId, MemberNo, NodeAddress, NodeId, NodeUuid, RingVersion, SlaveId, TabletId};
 
 /// The id of a membership operation, chosen by who begins it, the same when they retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -129,6 +129,15 @@ pub enum MetaCommand {
         node: NodeId,
         /// `Leaving::since`, so that a late report cannot count for a later replica.
         since: RingVersion,
+    },
+    /// The identity of a slave is of no use from now on. Idempotent.
+    RevokeSlave {
+        /// The identity.
+        uuid: NodeUuid,
+        /// The id that operators know it by.
+        id: SlaveId,
+        /// Who revokes it, as in `ann@admin1`.
+        by: String,
     },
 }
 

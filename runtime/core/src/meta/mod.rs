@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ClusterId, MemberNo, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId};
+use crate::ids::{ClusterId, MemberNo, NodeAddress, NodeId, NodeUuid, RingVersion, SlaveId, TabletId};
 use crate::ring::{Node, RingMap};
 
 mod apply;
@@ -19,6 +19,7 @@ pub(crate) mod codec;
 mod command;
 mod found;
 mod merge;
+mod revoke;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ mod view;
 pub use codec::{BadBytes, META_FORMAT_VERSION};
 pub use command::{Founder, MemberChange, MetaCommand, MetaReply, OperationId, Refused};
 pub use merge::{Merge, MergeStep, Move, MoveState};
+pub use revoke::REVOKED_MAX;
 pub use view::MetaView;
 
 /// All that the meta group knows. Part of every snapshot of group 0.
@@ -52,6 +54,10 @@ pub struct MetaState {
     /// Set by ABORTMERGE, so that automerge does not begin again what was just aborted. The next SERVICEIN,
     /// SERVICEOUT, MERGE or NOSUSPENDMERGE clears it.
     is_automerge_held: bool,
+    /// Slaves whose certificates are of no use any more. Written behind everything else, and only where there is one, so that
+    /// servers of an earlier release read what they know (`codec`).
+    #[serde(skip)]
+    revoked: BTreeMap<NodeUuid, RevokedSlave>,
 }
 
 impl Default for MetaState {
@@ -67,6 +73,7 @@ impl Default for MetaState {
             is_automerge: true,
             is_merge_suspended: false,
             is_automerge_held: false,
+            revoked: BTreeMap::new(),
         }
     }
 }
@@ -91,6 +98,15 @@ pub struct RemovedNode {
     pub number: MemberNo,
     /// Where it was.
     pub address: NodeAddress,
+}
+
+/// A slave whose identity was revoked, so that a refusal can name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokedSlave {
+    /// The id that operators know it by.
+    pub id: SlaveId,
+    /// Who revoked it, as in `ann@admin1`.
+    pub by: String,
 }
 
 /// The membership operation that runs: no other may change members until it has ended.
@@ -150,6 +166,11 @@ impl MetaState {
     pub fn all_removed(&self) -> &BTreeMap<NodeUuid, RemovedNode> {
         &self.removed
     }
+    /// The slave whose identity this is, if it was revoked.
+    pub fn revoked(&self, uuid: NodeUuid) -> Option<&RevokedSlave> {
+        self.revoked.get(&uuid)
+    }
+
     /// ABORTMERGE was given and nothing since that lets automerge start again.
     pub fn is_automerge_held(&self) -> bool {
         self.is_automerge_held

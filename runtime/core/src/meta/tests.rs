@@ -444,6 +444,47 @@ fn state_commands_and_answers_survive_their_bytes() {
     assert_eq!(MetaCommand::decode(&found(3).encode()).unwrap(), found(3));
 }
 
+fn revoke(number: u8) -> MetaCommand {
+    MetaCommand::RevokeSlave { uuid: uuid(u64::from(number)), id: SlaveId(7), by: "ann@admin1".into() }
+}
+
+#[test]
+fn a_revoked_identity_is_never_given_back_and_every_server_looks_at_its_connections() {
+    let mut state = MetaState::default();
+    assert!(matches!(state.apply(&revoke(9)), MetaReply::Refused(Refused::NotFounded)));
+    state = founded(3);
+    let version = state.ring().unwrap().version;
+    assert_eq!(state.apply(&revoke(9)), MetaReply::Done);
+    assert_eq!(state.ring().unwrap().version.0, version.0 + 1);
+    assert_eq!(state.apply(&revoke(9)), MetaReply::Done);
+    assert_eq!(state.ring().unwrap().version.0, version.0 + 1, "nothing was changed");
+    assert_eq!(state.revoked(uuid(9)).unwrap().by, "ann@admin1");
+    let MetaReply::Refused(why) = state.apply(&revoke(2)) else { panic!("a server was revoked") };
+    assert!(why.to_string().contains("is No.2, a server"), "{why}");
+    assert!(state.revoked(uuid(2)).is_none());
+    for number in state.revoked.len()..REVOKED_MAX {
+        let uuid = NodeUuid(uuid::Uuid::from_u128(number as u128));
+        let command = MetaCommand::RevokeSlave { uuid, id: SlaveId(1), by: String::new() };
+        assert_eq!(state.apply(&command), MetaReply::Done);
+    }
+    let MetaReply::Refused(why) = state.apply(&revoke(10)) else { panic!("one too many") };
+    assert!(why.to_string().contains("as many as are remembered"), "{why}");
+}
+
+#[test]
+fn a_state_without_revoked_identities_is_written_as_earlier_releases_read_it() {
+    let mut state = founded(3);
+    assert_eq!(state.encode()[0], META_FORMAT_VERSION);
+    state.apply(&revoke(9));
+    let bytes = state.encode();
+    assert_eq!((bytes[0], MetaState::decode(&bytes)), (2, Ok(state)));
+    for cut in 1..bytes.len() {
+        assert!(MetaState::decode(&bytes[..cut]).is_err(), "cut at {cut}");
+    }
+    let long = [&bytes[..], &[0]].concat();
+    assert!(MetaState::decode(&long).unwrap_err().to_string().contains("1 bytes too many"));
+}
+
 #[test]
 fn these_bytes_of_commands_never_change() {
     let check = |command: MetaCommand, want: &[u8]| {
@@ -555,6 +596,7 @@ mod random {
         #[test]
         fn garbage_is_refused_and_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = (MetaState::decode(&bytes), MetaCommand::decode(&bytes), MetaReply::decode(&bytes));
+            let _ = MetaState::decode(&[&[2][..], &bytes].concat());
             let with_version = [&[META_FORMAT_VERSION][..], &bytes].concat();
             let _ = (MetaState::decode(&with_version), MetaCommand::decode(&with_version));
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Leaving, Merge, MetaState, Operation, RemovedNode};
+use super::{Leaving, Merge, MetaState, Operation, RemovedNode, RevokedSlave};
 use crate::ids::{NodeId, NodeUuid};
 use crate::ring::RingMap;
 
@@ -28,6 +28,9 @@ pub struct MetaView {
     pub is_automerge_held: bool,
     /// Every removed node, by UUID: permanently refused.
     pub removed: BTreeMap<NodeUuid, RemovedNode>,
+    /// Slaves whose identity was revoked.
+    #[serde(default)]
+    pub revoked: BTreeMap<NodeUuid, RevokedSlave>,
 }
 
 impl MetaView {
@@ -42,6 +45,7 @@ impl MetaView {
             is_merge_suspended: state.is_merge_suspended(),
             is_automerge_held: state.is_automerge_held(),
             removed: state.all_removed().clone(),
+            revoked: state.revoked.clone(),
         })
     }
 }
@@ -63,6 +67,7 @@ impl From<&MetaView> for MetaState {
             is_automerge: view.is_automerge,
             is_merge_suspended: view.is_merge_suspended,
             is_automerge_held: view.is_automerge_held,
+            revoked: view.revoked.clone(),
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use dkc_core::control::{ControlReply, MetaView};
-use dkc_core::ids::{NodeAddress, NodeId};
+use dkc_core::ids::{NodeAddress, NodeId, NodeUuid, SlaveId};
 use dkc_core::member::ControlWord;
 use dkc_core::meta::{MemberChange, MetaCommand, MetaReply, OperationId};
 use dkc_core::ring::InRing;
@@ -31,6 +31,10 @@ impl MetaGroup {
 
     pub async fn end_operation(&self, id: OperationId) -> ControlReply {
         self.propose_change(MetaCommand::EndOperation { id }).await
+    }
+
+    pub async fn revoke_slave(&self, uuid: NodeUuid, id: SlaveId, by: String) -> ControlReply {
+        self.propose_change(MetaCommand::RevokeSlave { uuid, id, by }).await
     }
 
     pub async fn change_members(&self, operation: Option<OperationId>, change: MemberChange) -> ControlReply {

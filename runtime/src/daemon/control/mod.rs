@@ -42,6 +42,9 @@ impl Handler for ServerControl {
                     self.server.meta().begin_operation(id, holder, what).await
                 }
                 ControlRequest::EndOperation { id } => self.server.meta().end_operation(id).await,
+                ControlRequest::RevokeSlave { uuid, id, by } => {
+                    self.server.meta().revoke_slave(uuid, id, by).await
+                }
                 ControlRequest::Change { operation, change } => {
                     self.server.meta().change_members(operation, change).await
                 }

@@ -1,5 +1,5 @@
 //! Who is admitted at the node port: slaves of the cluster, and servers that the ring map or the configuration knows, but none that was
-//! removed.
+//! removed or revoked.
 
 use std::sync::Arc;
 
@@ -27,6 +27,10 @@ impl Admission {
         let meta = self.meta.state();
         if meta.removed(peer.identity.node).is_some() {
             return Some(Refusal::Removed);
+        }
+        if let Some(revoked) = meta.revoked(peer.identity.node) {
+            let words = format!("the identity of slave {} was revoked by {}", revoked.id, revoked.by);
+            return Some(Refusal::Other(words));
         }
         let issuer = meta.removed(peer.issuer?)?;
         let words =
