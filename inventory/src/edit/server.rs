@@ -1,4 +1,4 @@
-//! Members added and removed after the ring was founded. Registering one changes only the inventory; `plan::membership`
+//! Members added and removed after the ring was founded. Registering one changes only the inventory; `plan::change_members`
 //! adds it to the ring. Removed members stay in `removed`: their number, identity and directory are never reused.
 
 use std::collections::BTreeSet;

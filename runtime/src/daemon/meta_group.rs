@@ -12,10 +12,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::proposal_codec::{decode_proposed, encode_proposed};
+use super::replica_error::ReplicaError;
 use crate::log::SharedLog;
-use crate::raft::machine::MachineError;
-use crate::raft::{Group, GroupContext, GroupError, Machine, NotProposed, TabletBounds, Transport};
-use crate::storage::{Storage, StorageError};
+use crate::raft::{Group, GroupContext, Machine, NotProposed, TabletBounds, Transport};
+use crate::storage::Storage;
 
 /// Pause between two tries to find the meta group's leader.
 const META_PAUSE: Duration = Duration::from_millis(50);
@@ -24,16 +24,6 @@ const KNOWN_HERE_MAX: Duration = Duration::from_secs(1);
 const KNOWN_HERE_LOOK: Duration = Duration::from_millis(2);
 /// The longest that a forwarded meta command is tried here.
 const FORWARDED_TIMEOUT: Duration = Duration::from_secs(5);
-
-#[derive(Debug, thiserror::Error)]
-pub enum OpenMetaError {
-    #[error(transparent)]
-    Machine(#[from] MachineError),
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    #[error(transparent)]
-    Group(#[from] GroupError),
-}
 
 pub struct MetaGroup {
     node: NodeId,
@@ -46,7 +36,7 @@ impl MetaGroup {
         context: &GroupContext,
         store: &Storage,
         log: &SharedLog,
-    ) -> Result<MetaGroup, OpenMetaError> {
+    ) -> Result<MetaGroup, ReplicaError> {
         let bounds = TabletBounds { value_max_bytes: 0, slots: ALL_SLOTS };
         let machine = Machine::open(GroupId::META, store.meta()?, bounds)?;
         let group = Group::open(context, machine, log.group(GroupId::META), None).await?;

@@ -20,6 +20,7 @@ mod node_port;
 mod peer_control;
 mod persist;
 mod proposal_codec;
+mod replica_error;
 mod replicas;
 pub mod server;
 #[cfg(feature = "simulation")]

@@ -9,23 +9,11 @@ use dkc_core::ids::{GroupId, NodeId, TabletId};
 use dkc_core::ring::TabletPlace;
 use tokio::sync::oneshot;
 
+use super::replica_error::ReplicaError;
 use crate::log::SharedLog;
-use crate::raft::machine::MachineError;
 use crate::raft::vote_floor::{VoteFloor, VoteFloorError};
-use crate::raft::{Group, GroupContext, GroupError, Machine, TabletBounds};
-use crate::storage::{Storage, StorageError};
-
-#[derive(Debug, thiserror::Error)]
-pub enum ReplicaError {
-    #[error(transparent)]
-    Machine(#[from] MachineError),
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    #[error(transparent)]
-    Group(#[from] GroupError),
-    #[error(transparent)]
-    VoteFloor(#[from] VoteFloorError),
-}
+use crate::raft::{Group, GroupContext, Machine, TabletBounds};
+use crate::storage::Storage;
 
 pub struct Replicas {
     context: GroupContext,

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use super::directory_lock::{DirectoryLock, LockError};
 use super::disk::{Disk, DiskError};
-use super::meta_group::OpenMetaError;
+use super::replica_error::ReplicaError;
 use super::server::{Parts, Server};
 use crate::certificates::Signer;
 use crate::config::ConfigError;
@@ -47,7 +47,7 @@ pub enum StartError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     #[error(transparent)]
-    Open(#[from] OpenMetaError),
+    Open(#[from] ReplicaError),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: String, source: io::Error },
     #[error(transparent)]

@@ -22,10 +22,11 @@ use super::leadership::Leadership;
 use super::liveness::Liveness;
 use super::local_node::LocalNode;
 use super::merge_driver::MergeDriver;
-use super::meta_group::{MetaGroup, OpenMetaError};
+use super::meta_group::MetaGroup;
 use super::node_port::{self, Admission, NodePort, PortConnections, Requests, learn_member_sources};
 use super::peer_control::PeerControl;
 use super::persist::Persister;
+use super::replica_error::ReplicaError;
 use super::replicas::Replicas;
 use crate::certificates::Certificates;
 use crate::net::{Alpn, Listener, Peers, Tls};
@@ -67,7 +68,7 @@ pub struct Server {
 
 impl Server {
     /// Opens the groups and begins, in `tasks`, everything that a server does by itself.
-    pub async fn start(parts: Parts, tasks: &mut JoinSet<()>) -> Result<Arc<Server>, OpenMetaError> {
+    pub async fn start(parts: Parts, tasks: &mut JoinSet<()>) -> Result<Arc<Server>, ReplicaError> {
         let (server, listener) = Server::open(parts).await?;
         let server = Arc::new(server);
         let follower = server.meta_follower();
@@ -79,7 +80,7 @@ impl Server {
         Ok(server)
     }
 
-    async fn open(parts: Parts) -> Result<(Server, Listener), OpenMetaError> {
+    async fn open(parts: Parts) -> Result<(Server, Listener), ReplicaError> {
         let Parts { directory, config, role, tls, listener, disk, stopped } = parts;
         let local = Arc::new(LocalNode::new(&directory, config, role));
         let certificates = Certificates::new(tls.clone(), directory);
