@@ -432,7 +432,7 @@ async fn frames_before_hello_are_small_and_are_hello() {
         assert!(refusal_words(&refusal).contains(want), "{refusal:?}");
     };
     check(&[0, 1, 0, 0, 1, 1], "at most 4096").await;
-    check(&[0, 0, 0, 12, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "wire version 1 only").await;
+    check(&[0, 0, 0, 12, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "supports only wire version 1").await;
     check(&[0, 0, 0, 12, 1, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "was Request, not Hello").await;
     check(&[0, 0, 0, 12, 1, 99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "kind 99 is unknown").await;
     check(&[0, 0, 0, 3, 1], "shorter than a frame's header").await;
