@@ -48,7 +48,7 @@ fn a_port_in_use_a_second_daemon_and_foreign_certificates_are_refused() {
     drop(taken);
     lab.servers[0].start();
     lab.servers[0].wait_until_it_answers();
-    check(&lab.servers[0], &["run"], 1, "this node is running already");
+    check(&lab.servers[0], &["run"], 1, "this node is already running");
     fs::copy(
         lab.servers[0].directory.join(layout::TLS_CERT),
         lab.servers[1].directory.join(layout::TLS_CERT),

@@ -36,7 +36,7 @@ fn a_supervised_daemon_is_started_again_and_stops_when_told() {
     let first = pid(server, layout::DAEMON_LOCK);
     assert_ne!(first, pid(server, layout::PID_FILE));
     let (status, text) = server.dkcd(&["supervise"]);
-    assert!(status == 1 && text.contains("running already"), "{text}");
+    assert!(status == 1 && text.contains("already running"), "{text}");
 
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(first), nix::sys::signal::Signal::SIGKILL)
         .expect("killed");
