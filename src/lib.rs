@@ -44,7 +44,10 @@ pub fn main() -> ExitCode {
         return status;
     }
     if let Some(rest) = daemon_arguments(&arguments) {
-        return dkcd::main_from(rest);
+        return match bench::elsewhere::asked(&rest) {
+            Some(load) => bench::elsewhere::main(load),
+            None => dkcd::main_from(rest),
+        };
     }
     if complete::answer_os_shell(cli::program) {
         return ExitCode::SUCCESS;

@@ -78,7 +78,9 @@ impl Session {
 
     /// The current inventory. Takes no lock: a read never waits for a writer.
     pub fn inventory(&self) -> Result<Inventory, CommandError> {
-        self.store.load()
+        let inventory = self.store.load()?;
+        self.world.know_jump_hosts(inventory.jump_pins());
+        Ok(inventory)
     }
 
     /// Locks the inventory for a change; other operators see the holder.

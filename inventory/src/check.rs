@@ -11,7 +11,7 @@ use crate::document::Document;
 use crate::listeners::listeners;
 use crate::model::{Host, Inventory, NodeName, node_dir};
 use crate::observed::{HostFacts, HostView, NodeView, Observed, ServiceManager, Silence};
-use crate::plan::{CERTIFICATE_RENEW_DAYS, CLOCK_OFFSET_MAX_MS, Refusal};
+use crate::plan::{CERTIFICATE_RENEW_DAYS, CLOCK_OFFSET_MAX_MS, Refusal, exposures};
 use crate::render;
 
 /// A larger clock offset gets a warning, although everything works.
@@ -41,7 +41,7 @@ pub struct Finding {
     /// How serious it is.
     pub grade: Grade,
     /// `login`, `host key`, `architecture`, `disk`, `clock`, `directory`, `port`, `mesh`, `machine`, `service`,
-    /// `certificate`.
+    /// `certificate`, `isolation`.
     pub topic: &'static str,
     /// The fact, without advice.
     pub what: String,
@@ -91,6 +91,7 @@ pub fn check(
                 findings.extend(ports(inventory, address, facts));
                 findings.extend(certificates(inventory, address, facts));
                 findings.extend(mesh(inventory, observed, address, facts));
+                findings.extend(isolation(inventory, address, facts));
                 findings.extend(same_machine(observed, address, facts));
             }
         }
@@ -162,11 +163,12 @@ fn directory(inventory: &Inventory, address: &HostAddress, facts: &HostFacts) ->
         let user = facts.user.clone();
         return vec![Finding::of(address, "directory", &Refusal::RootNotWritable { host, root, user })];
     }
-    let mut findings = vec![match &facts.root_exposure {
-        None => finding(address, Grade::Ok, "directory", root),
-        Some(why) => finding(address, Grade::Fail, "directory", format!("{root} is not safe: {why}"))
-            .advise(format!("on {address}: chown {} {root} && chmod go-w {root}", facts.user)),
-    }];
+    let exposures = exposures(address, facts);
+    let mut findings: Vec<Finding> =
+        exposures.iter().map(|exposed| Finding::of(address, "directory", exposed)).collect();
+    if findings.is_empty() {
+        findings.push(finding(address, Grade::Ok, "directory", root));
+    }
     for node in inventory.nodes_on(address) {
         let dir = node_dir(&facts.root, &node);
         let path = format!("{dir}/{}", dkc_core::config::layout::CONTROL_SOCKET);
@@ -179,6 +181,22 @@ fn directory(inventory: &Inventory, address: &HostAddress, facts: &HostFacts) ->
         findings.extend(refusal.map(|refusal| Finding::of(address, "directory", &refusal)));
     }
     findings
+}
+
+/// All nodes of a host run as its login user, who can read the keys of all of them.
+fn isolation(inventory: &Inventory, address: &HostAddress, facts: &HostFacts) -> Option<Finding> {
+    let nodes = inventory.nodes_on(address);
+    let clusters: BTreeSet<&str> = nodes.iter().map(|node| node.cluster().as_str()).collect();
+    let names: Vec<&str> = clusters.into_iter().collect();
+    let what = format!(
+        "nodes of {} all run as {}: whoever takes over one can read the keys of the others",
+        names.join(" and "),
+        facts.user
+    );
+    (names.len() > 1).then(|| {
+        finding(address, Grade::Warn, "isolation", what)
+            .advise("put clusters that must not trust each other on different hosts")
+    })
 }
 
 fn disk(address: &HostAddress, facts: &HostFacts) -> Finding {

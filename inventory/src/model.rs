@@ -37,6 +37,14 @@ pub struct Inventory {
     /// By id, which is unique over all clusters.
     #[serde(default)]
     pub slaves: BTreeMap<SlaveId, Slave>,
+    /// Pinned host keys (`SHA256:…`) of jump hosts that are not registered themselves, by their `ssh_name`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub jump_hosts: BTreeMap<String, Vec<String>>,
+}
+
+/// What a host is called in lists of known hosts.
+pub fn ssh_name(host: &str, port: u16) -> String {
+    if port == DEFAULT_SSH_PORT { host.to_owned() } else { format!("[{host}]:{port}") }
 }
 
 /// How a host is reached, and what placement knows of it.
@@ -210,7 +218,16 @@ impl Inventory {
             hosts: BTreeMap::new(),
             clusters: BTreeMap::new(),
             slaves: BTreeMap::new(),
+            jump_hosts: BTreeMap::new(),
         }
+    }
+
+    /// The pinned keys of everybody who may be a jump host.
+    pub fn jump_pins(&self) -> BTreeMap<String, Vec<String>> {
+        let registered = self.hosts.iter().filter(|(_, host)| !host.host_key.is_empty());
+        let registered =
+            registered.map(|(address, host)| (ssh_name(address.as_str(), host.port), host.host_key.clone()));
+        self.jump_hosts.clone().into_iter().chain(registered).collect()
     }
 
     /// A registered host, or this machine.

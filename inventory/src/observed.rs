@@ -71,6 +71,9 @@ pub struct HostFacts {
     /// Why another user could replace our files: owner or mode of the root.
     #[serde(default)]
     pub root_exposure: Option<String>,
+    /// The same of the directory in which the user's systemd listens, where that keeps the nodes.
+    #[serde(default)]
+    pub runtime_exposure: Option<Exposure>,
     /// On the root's file system, for the login user.
     pub disk_free_bytes: u64,
     /// The host's clock minus ours, half the round trip subtracted.
@@ -86,6 +89,15 @@ pub struct HostFacts {
     /// For each tested `HOST:PORT`, whether this host could connect.
     #[serde(default)]
     pub reaches: BTreeMap<String, bool>,
+}
+
+/// A directory that somebody else may write to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exposure {
+    /// Its path.
+    pub dir: String,
+    /// Its owner or mode.
+    pub why: String,
 }
 
 /// The service manager of a host's nodes.

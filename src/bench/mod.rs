@@ -1,6 +1,7 @@
 //! The load generator behind `dkc bench`: many connections, each with a fixed number of requests in flight, over the
 //! memcached text protocol or RESP, so that one loader measures this system and its peers alike.
 
+pub mod elsewhere;
 mod histogram;
 mod protocol;
 
@@ -8,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+pub use elsewhere::Ran;
 pub use histogram::Histogram;
 pub use protocol::Protocol;
 use protocol::{Seen, next_answer, write_get, write_set};
@@ -25,7 +27,8 @@ pub const KEYS_PER_READ_MAX: u32 = 1000;
 /// How long the loader waits for one answer before it gives up the connection.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Load {
     /// `HOST:PORT`.
     pub target: String,
@@ -44,7 +47,7 @@ pub struct Load {
     pub duration: Duration,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Figures {
     pub operations: u64,
     pub errors: u64,
@@ -82,7 +85,7 @@ impl Silence {
 }
 
 /// Runs the load and answers its figures, with the text of the first error if there were any.
-pub async fn run(load: &Load) -> std::io::Result<(Figures, Option<String>)> {
+pub async fn run(load: &Load) -> std::io::Result<Ran> {
     // One connection first: a wrong address is an error, not a run of errors.
     TcpStream::connect(&load.target).await?;
     let begun = Instant::now();
@@ -111,7 +114,7 @@ pub async fn run(load: &Load) -> std::io::Result<(Figures, Option<String>)> {
         max_us: sum.latencies.max_us(),
         longest_silence_ms: silence.longest_us.load(Ordering::Relaxed) / 1000,
     };
-    Ok((figures, sum.first_error))
+    Ok(Ran { figures, first_error: sum.first_error })
 }
 
 async fn client(load: Load, number: u32, begun: Instant, silence: Arc<Silence>) -> Tally {

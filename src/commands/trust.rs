@@ -1,8 +1,9 @@
-//! `trust`: pinned host keys. A pin changes only here, never automatically.
+//! `trust`: pinned host keys, of registered hosts and of the jump hosts on the way to them. A pin changes only here, never
+//! automatically.
 
 use dkc_core::ids::HostAddress;
 use dkc_inventory::edit;
-use dkc_inventory::model::{Host, Inventory};
+use dkc_inventory::model::{DEFAULT_SSH_PORT, Host, Inventory};
 use serde::Serialize;
 
 use crate::error::{CommandError, codes};
@@ -20,12 +21,12 @@ pub enum Args {
     /// Show pinned host keys
     Show {
         #[arg(value_name = "HOST", add = crate::complete::hosts())]
-        hosts: Vec<HostAddress>,
+        hosts: Vec<String>,
     },
     /// Show both fingerprints, then pin the key that the host presents now
     Update {
         #[arg(value_name = "HOST", add = crate::complete::hosts())]
-        host: HostAddress,
+        host: String,
         /// Expected fingerprint, for unattended use
         #[arg(long, value_name = "SHA256:…")]
         host_key: Option<String>,
@@ -34,7 +35,8 @@ pub enum Args {
 
 #[derive(Serialize)]
 struct Pins<'a> {
-    hostname: &'a HostAddress,
+    hostname: &'a str,
+    is_jump_host: bool,
     host_key: &'a [String],
 }
 
@@ -45,36 +47,61 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     }
 }
 
-fn show(session: &Session, hosts: &[HostAddress]) -> Result<(), CommandError> {
+fn show(session: &Session, names: &[String]) -> Result<(), CommandError> {
     let inventory = session.inventory()?;
-    for address in hosts {
-        entry(&inventory, address)?;
+    for name in names {
+        entry(&inventory, name)?;
     }
+    let is_asked = |name: &str| names.is_empty() || names.iter().any(|asked| asked == name);
     let mut listing = Listing::new(&["host", "pinned host key"]);
-    for (address, host) in
-        inventory.hosts.iter().filter(|(a, h)| !h.local && (hosts.is_empty() || hosts.contains(a)))
-    {
-        let keys = if host.host_key.is_empty() { "none yet".to_owned() } else { host.host_key.join("\n") };
-        listing.push(vec![address.to_string(), keys], Pins { hostname: address, host_key: &host.host_key });
+    for (address, host) in inventory.hosts.iter().filter(|(_, host)| !host.local) {
+        if is_asked(address.as_str()) {
+            push(&mut listing, address.as_str(), false, &host.host_key);
+        }
+    }
+    for (name, keys) in inventory.jump_hosts.iter().filter(|(name, _)| is_asked(name)) {
+        push(&mut listing, name, true, keys);
     }
     session.show(Format::Table, &listing);
     Ok(())
 }
 
-fn entry<'a>(inventory: &'a Inventory, address: &HostAddress) -> Result<&'a Host, CommandError> {
-    inventory.hosts.get(address).ok_or_else(|| {
-        CommandError::new(&codes::UNKNOWN_HOST, format!("host {address} is not registered")).next("list host")
-    })
+fn push(listing: &mut Listing, name: &str, is_jump_host: bool, host_key: &[String]) {
+    let keys = if host_key.is_empty() { "none yet".to_owned() } else { host_key.join("\n") };
+    let spoken = if is_jump_host { format!("{name} (jump host)") } else { name.to_owned() };
+    listing.push(vec![spoken, keys], Pins { hostname: name, is_jump_host, host_key });
+}
+
+/// A host whose key may be pinned, and how it is reached.
+struct Entry {
+    address: HostAddress,
+    host: Host,
+    is_jump_host: bool,
+}
+
+fn entry(inventory: &Inventory, name: &str) -> Result<Entry, CommandError> {
+    let address: Option<HostAddress> = name.parse().ok();
+    if let Some((address, host)) =
+        address.and_then(|address| Some((address.clone(), inventory.hosts.get(&address)?.clone())))
+    {
+        return Ok(Entry { address, host, is_jump_host: false });
+    }
+    let unknown = || {
+        CommandError::new(&codes::UNKNOWN_HOST, format!("host {name} is not registered"))
+            .next("list host, or trust show for jump hosts")
+    };
+    let pins = inventory.jump_hosts.get(name).ok_or_else(unknown)?.clone();
+    let (host, port) = match name.strip_prefix('[').and_then(|name| name.rsplit_once("]:")) {
+        Some((host, port)) => (host, port.parse().map_err(|_| unknown())?),
+        None => (name, DEFAULT_SSH_PORT),
+    };
+    let host_key = Host { port, host_key: pins, ..Host::with_defaults() };
+    Ok(Entry { address: host.parse().map_err(|_| unknown())?, host: host_key, is_jump_host: true })
 }
 
 /// Shows the pinned and the presented key; pins the presented one only if it was named or confirmed.
-async fn update(
-    session: &mut Session,
-    address: HostAddress,
-    wanted: Option<String>,
-) -> Result<(), CommandError> {
-    let inventory = session.inventory()?;
-    let host = entry(&inventory, &address)?.clone();
+async fn update(session: &mut Session, name: String, wanted: Option<String>) -> Result<(), CommandError> {
+    let Entry { address, host, is_jump_host } = entry(&session.inventory()?, &name)?;
     let shown = match session.world.shown_key(&address, &host).await {
         Ok(KeyVerdict::Trusted) => {
             session.ui.say(&format!("{address}: the pinned key is current; nothing changed"));
@@ -98,6 +125,9 @@ async fn update(
         None => session.confirm("Pin the presented key?")?,
     }
     let locked = session.lock()?;
-    let edited = edit::set_pins(&locked.load()?, &address, &[shown])?;
+    let edited = match is_jump_host {
+        true => edit::set_jump_pins(&locked.load()?, &name, &[shown])?,
+        false => edit::set_pins(&locked.load()?, &address, &[shown])?,
+    };
     locked.save(&edited.inventory)
 }

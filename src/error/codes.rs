@@ -207,6 +207,9 @@ codes! {
     ILLEGAL_WORD = 447, Refused,
         "The ring's state does not allow this command. The error shows the state and which command comes next; `status cluster` shows each member's state.",
         "リングの現在の状態ではそのコマンドを実行できません。メッセージに状態と次に使うコマンドが示されます。各メンバーの状態は `status cluster` で確認できます。";
+    EXPOSED = 448, Refused,
+        "Somebody else on the host can write to the data directory, or to the directory in which the user's systemd listens, and so put a program of their own in the place of dkc's. Change its owner or mode; `check` shows it.",
+        "データディレクトリまたは XDG_RUNTIME_DIR に他の利用者が書き込めるため、プログラムを差し替えられる恐れがあります。所有者か権限を直してください。";
     AUTHORITY_LOST = 450, Refused,
         "A certificate is needed, but the key of the cluster's certificate authority is not next to this machine's inventory. A founded cluster trusts only one authority, so dkc never creates another. Restore `authority/CLUSTER/` from a backup, or work from the machine that has it.",
         "クラスタの認証局の鍵がこのマシンのインベントリの隣にないため、証明書を発行できません。創設済みのクラスタは一つの認証局だけを信頼するので、代わりの認証局が作られることはありません。`authority/CLUSTER/` を控えから戻すか、鍵のあるマシンで作業してください。";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use dkc_inventory::model::NodeName;
-use dkc_inventory::observed::{HostFacts, NodeView, RunState, ServiceManager};
+use dkc_inventory::observed::{Exposure, HostFacts, NodeView, RunState, ServiceManager};
 
 use crate::authority;
 
@@ -50,6 +50,7 @@ impl Reader {
             "marker" => facts.root_has_marker = true,
             "foreign" => facts.root_is_foreign = true,
             "exposed" => facts.root_exposure = Some(value.into()),
+            "runtime_exposed" => facts.runtime_exposure = exposure(value),
             "writable" => facts.root_is_writable = true,
             "free_kb" => facts.disk_free_bytes = value.parse::<u64>().unwrap_or(0).saturating_mul(1024),
             "service" => facts.service = service(value),
@@ -194,6 +195,7 @@ fn nothing_known() -> HostFacts {
         root_is_foreign: false,
         root_is_writable: false,
         root_exposure: None,
+        runtime_exposure: None,
         disk_free_bytes: 0,
         clock_offset_ms: 0,
         service: ServiceManager::Supervise,
@@ -245,6 +247,12 @@ fn listening(word: &str) -> Option<String> {
         _ => return None,
     };
     Some(std::net::SocketAddr::new(ip, port).to_string())
+}
+
+/// `DIR why`. A directory of this kind has no blank in its name.
+fn exposure(value: &str) -> Option<Exposure> {
+    let (dir, why) = value.split_once(' ')?;
+    Some(Exposure { dir: dir.into(), why: why.into() })
 }
 
 #[cfg(test)]

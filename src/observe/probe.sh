@@ -25,9 +25,13 @@ at=$root
 while [ ! -e "$at" ] && [ "$at" != / ] && [ -n "$at" ]; do at=${at%/*}; [ -n "$at" ] || at=/; done
 [ -d "$at" ] && [ -w "$at" ] && say writable yes
 # Whoever else may write there can put a program of his own in the place of ours. The sticky bit is not enough.
-[ -d "$root" ] && ls -ldnL "$root" 2>/dev/null | awk -v me="$(id -u)" '
-  $3 != me && $3 != 0 { print "exposed\tit belongs to user " $3; next }
-  substr($1, 6, 1) == "w" || substr($1, 9, 1) == "w" { print "exposed\tothers may write there (" substr($1, 1, 10) ")" }'
+exposed() { # exposed DIR: why it is; nothing where it is not
+  [ -d "$1" ] && ls -ldnL "$1" 2>/dev/null | awk -v me="$(id -u)" '
+    $3 != me && $3 != 0 { print "it belongs to user " $3; next }
+    substr($1, 6, 1) == "w" || substr($1, 9, 1) == "w" { print "others may write there (" substr($1, 1, 10) ")" }'
+}
+why=$(exposed "$root")
+[ -n "$why" ] && say exposed "$why"
 say free_kb "$(df -Pk "$at" 2>/dev/null | awk 'NR==2 {print $4}')"
 
 user_dir=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}
@@ -63,6 +67,10 @@ may_have_crontab() {
   command -v crontab >/dev/null 2>&1 || return 1
   said=$(crontab -l 2>&1 >/dev/null </dev/null) || case $said in *'no crontab'*|*"can't open"*) ;; *) return 1;; esac
 }
+if [ "$service" = user ]; then
+  why=$(exposed "$user_dir")
+  [ -n "$why" ] && say runtime_exposed "$user_dir $why"
+fi
 if [ "$service" = own ]; then
   if cron_runs && may_have_crontab; then service=cron; else service=supervise; fi
 fi

@@ -81,6 +81,7 @@ pub async fn observe_planned(
     for (address, host) in pinned.hosts {
         planned.hosts.insert(address, host);
     }
+    planned.jump_hosts = pinned.jump_hosts;
     planned.generation = pinned.generation.next_if(is_changed);
     Ok((pinned.generation, planned, observed))
 }
@@ -119,7 +120,8 @@ pub fn pin_learned(session: &Session) -> Result<Inventory, CommandError> {
 }
 
 fn pin(session: &Session, learned: BTreeMap<HostAddress, String>) -> Result<Inventory, CommandError> {
-    if learned.is_empty() {
+    let learned_of_jump_hosts = session.world.take_learned_jump_keys();
+    if learned.is_empty() && learned_of_jump_hosts.is_empty() {
         return session.inventory();
     }
     let locked = session.lock()?;
@@ -129,6 +131,12 @@ fn pin(session: &Session, learned: BTreeMap<HostAddress, String>) -> Result<Inve
         if inventory.hosts.get(&host).is_some_and(|entry| entry.host_key.is_empty()) {
             inventory = edit::set_pins(&inventory, &host, std::slice::from_ref(&fingerprint))?.inventory;
             session.ui.say(&format!("{host}: pinned host key {fingerprint}"));
+        }
+    }
+    for (name, fingerprint) in learned_of_jump_hosts {
+        if !inventory.jump_pins().contains_key(&name) {
+            inventory = edit::set_jump_pins(&inventory, &name, std::slice::from_ref(&fingerprint))?.inventory;
+            session.ui.say(&format!("jump host {name}: pinned host key {fingerprint}"));
         }
     }
     save(&locked, &inventory)?;

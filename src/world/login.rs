@@ -4,12 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use dkc_core::ids::HostAddress;
 use dkc_inventory::model;
 use tokio::sync::{Notify, OwnedMutexGuard};
 use zeroize::Zeroizing;
+
+use super::jump::Hop;
 
 /// A password. It is never printed and is overwritten on drop.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,6 +77,10 @@ struct Known {
     /// Keys accepted in this session; they count as pinned.
     accepted_keys: BTreeMap<HostAddress, String>,
     learned_keys: BTreeMap<HostAddress, String>,
+    /// Of jump hosts, by their names: pinned or accepted in this session, accepted and to be pinned, and declined.
+    jump_pins: BTreeMap<String, Vec<String>>,
+    learned_jump_keys: BTreeMap<String, String>,
+    declined_jump_keys: BTreeSet<String>,
     /// Keys that were declined in the question about all of them.
     declined_keys: BTreeSet<HostAddress>,
 }
@@ -92,6 +98,29 @@ impl LoginPrompts {
         std::mem::take(&mut self.known().learned_keys)
     }
 
+    /// What was accepted in this session stays accepted.
+    pub fn know_jump_hosts(&self, pins: BTreeMap<String, Vec<String>>) {
+        self.known().jump_pins.extend(pins);
+    }
+
+    pub fn take_learned_jump_keys(&self) -> BTreeMap<String, String> {
+        std::mem::take(&mut self.known().learned_jump_keys)
+    }
+
+    fn accept_jump_key(&self, name: &str, fingerprint: &str) {
+        let mut known = self.known();
+        known.jump_pins.insert(name.to_owned(), vec![fingerprint.to_owned()]);
+        known.learned_jump_keys.insert(name.to_owned(), fingerprint.to_owned());
+    }
+
+    /// The verdict where there is a pin.
+    fn jump_verdict_by_pin(&self, name: &str, fingerprint: &str) -> Option<KeyVerdict> {
+        let known = self.known();
+        let pins = known.jump_pins.get(name).filter(|pins| !pins.is_empty())?;
+        let is_pinned = pins.iter().any(|pin| pin == fingerprint);
+        Some(if is_pinned { KeyVerdict::Trusted } else { KeyVerdict::Changed(fingerprint.into()) })
+    }
+
     pub fn is_interactive(&self) -> bool {
         self.asker.is_terminal()
     }
@@ -107,7 +136,9 @@ impl LoginPrompts {
 
     /// Whoever was declined before may be asked about again.
     pub fn begin_meeting(&self) {
-        self.known().declined_keys.clear();
+        let mut known = self.known();
+        known.declined_keys.clear();
+        known.declined_jump_keys.clear();
     }
 
     /// One question about the keys of several hosts.
@@ -178,6 +209,8 @@ pub struct Login {
     /// Only the key is wanted: stop before logging in.
     is_look: bool,
     prompts: Arc<LoginPrompts>,
+    /// The jump hosts before it, in order.
+    way: OnceLock<Vec<Hop>>,
     /// The ssh process of this login, 0 before it starts. Any other ssh that asks connects to a jump host.
     ssh: AtomicU32,
     /// Questions waiting for a person: no timeout runs meanwhile.
@@ -191,6 +224,8 @@ pub struct Login {
 #[derive(Default)]
 struct State {
     verdict: Option<KeyVerdict>,
+    /// The jump host whose key was refused, and why.
+    jump_verdict: Option<(String, KeyVerdict)>,
     password: Option<Given>,
     prompt_guard: Option<OwnedMutexGuard<()>>,
     /// Answers given to jump hosts in this login; a repeated question means refusal.
@@ -224,6 +259,7 @@ impl Login {
             accept_new: host.accept_new,
             is_look,
             prompts,
+            way: OnceLock::new(),
             ssh: AtomicU32::new(0),
             waiting: AtomicUsize::new(0),
             has_failed: AtomicBool::new(false),
@@ -238,6 +274,24 @@ impl Login {
 
     pub fn started(&self, ssh: u32) {
         self.ssh.store(ssh, Ordering::Relaxed);
+    }
+
+    /// Known before ssh starts.
+    pub fn set_way(&self, way: Vec<Hop>) {
+        // The same login is made once.
+        let _ = self.way.set(way);
+    }
+
+    pub fn way(&self) -> &[Hop] {
+        self.way.get().map_or(&[], Vec::as_slice)
+    }
+
+    pub fn jump_pins(&self, name: &str) -> Vec<String> {
+        self.prompts.known().jump_pins.get(name).cloned().unwrap_or_default()
+    }
+
+    pub fn jump_verdict(&self) -> Option<(String, KeyVerdict)> {
+        self.state().jump_verdict.clone()
     }
 
     pub fn is_by_jump_host(&self, ssh: u32) -> bool {
@@ -292,6 +346,54 @@ impl Login {
         let verdict = if is_trusted { KeyVerdict::Trusted } else { KeyVerdict::Unknown(fingerprint.into()) };
         self.state().verdict = Some(verdict);
         is_trusted
+    }
+
+    /// Judges the key of a jump host on the way.
+    pub async fn judge_jump_key(&self, number: usize, kind: &str, fingerprint: &str) -> bool {
+        let Some(hop) = self.way().get(number) else { return false };
+        let name = hop.name();
+        let by_pin = self.prompts.jump_verdict_by_pin(&name, fingerprint);
+        let verdict = match by_pin {
+            Some(verdict) => verdict,
+            None if self.accept_new || hop.is_known_to_ssh(fingerprint).await => {
+                self.prompts.accept_jump_key(&name, fingerprint);
+                KeyVerdict::Trusted
+            }
+            None => self.ask_about_jump_key(&name, kind, fingerprint).await,
+        };
+        let is_trusted = verdict == KeyVerdict::Trusted;
+        if !is_trusted {
+            self.state().jump_verdict = Some((name, verdict));
+        }
+        is_trusted
+    }
+
+    /// Many hosts may lie behind one: who waited for the question to another login may find it answered.
+    async fn ask_about_jump_key(&self, name: &str, kind: &str, fingerprint: &str) -> KeyVerdict {
+        let unknown = KeyVerdict::Unknown(fingerprint.into());
+        if !self.is_interactive() {
+            return unknown;
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _one_at_a_time = self.prompts.asking.lock().await;
+        let by_pin = self.prompts.jump_verdict_by_pin(name, fingerprint);
+        let was_declined = self.prompts.known().declined_jump_keys.contains(name);
+        let verdict = match by_pin {
+            Some(verdict) => verdict,
+            None if was_declined => unknown,
+            None => {
+                let question = format!("Jump host {name} presents {kind} key {fingerprint}. Trust it?");
+                if self.prompts.ask(question, false).await {
+                    self.prompts.accept_jump_key(name, fingerprint);
+                    KeyVerdict::Trusted
+                } else {
+                    self.prompts.known().declined_jump_keys.insert(name.to_owned());
+                    unknown
+                }
+            }
+        };
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        verdict
     }
 
     async fn person_trusts(&self, kind: &str, fingerprint: &str) -> bool {

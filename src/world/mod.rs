@@ -8,11 +8,13 @@ pub mod control;
 mod control_line;
 mod digest;
 pub mod files;
+mod jump;
 pub mod local;
 pub mod login;
 mod meet;
 pub mod program;
 pub mod ssh;
+mod ssh_options;
 
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
@@ -241,6 +243,16 @@ impl World {
     /// A person is being asked something: nobody may be given up for being slow.
     pub fn is_somebody_asked(&self) -> bool {
         self.prompts.is_somebody_asked()
+    }
+
+    /// Whose keys are pinned: everybody may be a jump host.
+    pub fn know_jump_hosts(&self, pins: BTreeMap<String, Vec<String>>) {
+        self.prompts.know_jump_hosts(pins);
+    }
+
+    /// Keys of jump hosts that were seen and accepted for the first time: the caller pins them in the inventory.
+    pub fn take_learned_jump_keys(&self) -> BTreeMap<String, String> {
+        self.prompts.take_learned_jump_keys()
     }
 
     /// Keys that were seen and accepted for the first time: the caller pins them in the inventory.

@@ -19,7 +19,9 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::control_line::{self, no_daemon};
+use super::jump::{self, OwnConfiguration};
 use super::login::{KeyVerdict, Login};
+use super::ssh_options::{MASTER_LIMIT, options_of_every_connection};
 use super::{Input, OUTPUT_MAX_BYTES, Output, Script, WorldError, askpass};
 
 /// Connect timeout.
@@ -30,8 +32,6 @@ const LOGIN_LIMIT: Duration = Duration::from_secs(20);
 const CHANNELS_MAX: usize = 8;
 /// An idle master ends by itself, even if dkc was killed.
 const MASTER_IDLE_S: u32 = 600;
-/// Timeout of a query to a local master.
-const MASTER_LIMIT: Duration = Duration::from_secs(5);
 /// Upload chunk between two progress reports.
 const UPLOAD_PIECE_BYTES: usize = 256 * 1024;
 /// For hosts whose sshd does not forward sockets: runs `dkcd ctl` there. The request goes through standard input to keep
@@ -104,8 +104,9 @@ async fn log_in(place: &ConnectionFiles, login: &Arc<Login>, port: u16) -> Resul
     let helper = tokio::spawn(askpass::serve(listener, login.clone()));
     let log_path = place.path(".log");
     let log = std::fs::File::create(&log_path).map_err(here)?;
-    let own = own_configuration(login, port).await;
-    let has_jump_host = own.has_jump_host;
+    let own = OwnConfiguration::of(login.address.as_str(), Some(&login.user), other_port(port)).await;
+    let has_jump_host = own.has_jump_host();
+    login.set_way(jump::way_to(&own).await);
     let mut command = master_command(&place.path(""), &ask, login, port, &own).map_err(here)?;
     command
         .stdin(ProcessStdio::null())
@@ -156,43 +157,6 @@ async fn end_group(child: &mut tokio::process::Child) {
     let _ = child.kill().await;
 }
 
-/// What the operator's own configuration and version of ssh mean for the way to this host.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct OwnConfiguration {
-    /// It leads through a jump host or a command.
-    has_jump_host: bool,
-    /// This ssh can let Kerberos stand for the host key, which some distributions patch in. Where it cannot, the option that
-    /// forbids it would be an error.
-    knows_gssapi_key_exchange: bool,
-}
-
-async fn own_configuration(login: &Login, port: u16) -> OwnConfiguration {
-    let mut command = tokio::process::Command::new("ssh");
-    command.args(["-G", "-l", &login.user]);
-    if port != DEFAULT_SSH_PORT {
-        command.args(["-p", &port.to_string()]);
-    }
-    command.arg("--").arg(login.address.as_str()).stdin(ProcessStdio::null()).kill_on_drop(true);
-    match tokio::time::timeout(MASTER_LIMIT, command.output()).await {
-        Ok(Ok(output)) => OwnConfiguration::parse(&String::from_utf8_lossy(&output.stdout)),
-        _ => OwnConfiguration::default(),
-    }
-}
-
-impl OwnConfiguration {
-    fn parse(configuration: &str) -> OwnConfiguration {
-        let mut own = OwnConfiguration::default();
-        for (name, value) in configuration.lines().filter_map(|line| line.split_once(' ')) {
-            match name {
-                "proxyjump" | "proxycommand" => own.has_jump_host |= value != "none",
-                "gssapikeyexchange" => own.knows_gssapi_key_exchange = true,
-                _ => {}
-            }
-        }
-        own
-    }
-}
-
 /// A connection is only used when its host key was shown to us and is the pinned one. Options forbid every other way that is
 /// known to us; this holds for those that are not.
 fn key_was_checked(verdict: Option<KeyVerdict>) -> bool {
@@ -207,11 +171,14 @@ fn master_command(
     port: u16,
     own: &OwnConfiguration,
 ) -> std::io::Result<tokio::process::Command> {
-    let program = own_program()?;
+    let program = askpass::own_program()?;
     let mut command = tokio::process::Command::new("ssh");
     command.args(["-M", "-N", "-f", "-T", "-S"]).arg(master).args(["-l", &login.user]);
-    if port != DEFAULT_SSH_PORT {
+    if let Some(port) = other_port(port) {
         command.args(["-p", &port.to_string()]);
+    }
+    if let Some(last) = login.way().len().checked_sub(1) {
+        command.args(["-o", &jump::proxy_command(&program, last)]);
     }
     for option in fixed_options(login.is_interactive()) {
         command.args(["-o", &option]);
@@ -219,7 +186,7 @@ fn master_command(
     if own.knows_gssapi_key_exchange {
         command.args(["-o", "GSSAPIKeyExchange=no"]);
     }
-    command.args(["-o", &connect_timeout(own.has_jump_host)]);
+    command.args(["-o", &connect_timeout(own.has_jump_host())]);
     command.args(["-o", &format!("KnownHostsCommand={}", askpass::known_hosts_command(&program))]);
     command.env(askpass::SOCKET_VARIABLE, ask).env_remove("DISPLAY");
     // Even without a terminal: the ssh of a jump host ignores BatchMode and would prompt on the terminal.
@@ -237,40 +204,16 @@ fn connect_timeout(has_jump_host: bool) -> String {
     }
 }
 
-fn fixed_options(is_interactive: bool) -> Vec<String> {
-    let batch = if is_interactive { "no" } else { "yes" };
-    vec![
-        format!("BatchMode={batch}"),
-        format!("ControlPersist={MASTER_IDLE_S}"),
-        "ControlMaster=yes".into(),
-        "StrictHostKeyChecking=yes".into(),
-        "UserKnownHostsFile=/dev/null".into(),
-        "GlobalKnownHostsFile=/dev/null".into(),
-        "UpdateHostKeys=no".into(),
-        "VerifyHostKeyDNS=no".into(),
-        "CheckHostIP=no".into(),
-        "NoHostAuthenticationForLocalhost=no".into(),
-        "FingerprintHash=sha256".into(),
-        "GSSAPIDelegateCredentials=no".into(),
-        "NumberOfPasswordPrompts=1".into(),
-        "PreferredAuthentications=gssapi-with-mic,hostbased,publickey,password,keyboard-interactive".into(),
-        "ServerAliveInterval=5".into(),
-        "ServerAliveCountMax=3".into(),
-        "ForwardAgent=no".into(),
-        "ForwardX11=no".into(),
-        "Tunnel=no".into(),
-        "ClearAllForwardings=yes".into(),
-        "PermitLocalCommand=no".into(),
-        "RemoteCommand=none".into(),
-        "StreamLocalBindUnlink=yes".into(),
-        "LogLevel=ERROR".into(),
-    ]
+/// Only where it differs: the operator's configuration may have another one.
+fn other_port(port: u16) -> Option<u16> {
+    Some(port).filter(|port| *port != DEFAULT_SSH_PORT)
 }
 
-/// This program. A file replaced under a running shell shows as "(deleted)"; the process still has it.
-fn own_program() -> std::io::Result<PathBuf> {
-    let path = std::env::current_exe()?;
-    Ok(if path.exists() { path } else { PathBuf::from(format!("/proc/{}/exe", std::process::id())) })
+fn fixed_options(is_interactive: bool) -> Vec<String> {
+    let mut options = vec![format!("ControlPersist={MASTER_IDLE_S}"), "ControlMaster=yes".into()];
+    options.extend(options_of_every_connection(is_interactive));
+    options.extend(["ClearAllForwardings=yes".into(), "StreamLocalBindUnlink=yes".into()]);
+    options
 }
 
 /// ssh may exit with 0 without a working socket; only `-O check` proves that the master stands.
@@ -318,6 +261,21 @@ fn no_answer(limit: Duration) -> String {
 
 /// Classifies ssh's message.
 fn why_refused(login: &Login, said: &str, has_jump_host: bool) -> WorldError {
+    match login.jump_verdict() {
+        Some((name, KeyVerdict::Changed(shown))) => {
+            let pinned = login.jump_pins(&name).join(" or ");
+            let message = format!(
+                "the host key of jump host {name} has changed: pinned {pinned}, presented {shown}; \
+                 if that is right: trust update {name}"
+            );
+            return silent(login, Silence::HostKeyChanged, message);
+        }
+        Some((name, KeyVerdict::Unknown(shown))) => {
+            let message = format!("host key {shown} of jump host {name} is not trusted yet");
+            return silent(login, Silence::HostKeyUnknown, message);
+        }
+        _ => {}
+    }
     match login.verdict() {
         Some(KeyVerdict::Changed(shown)) => {
             let message =
@@ -542,7 +500,7 @@ mod tests {
     #[test]
     fn a_jump_host_is_seen_in_the_operators_configuration() {
         let check = |configuration: &str, want: bool| {
-            assert_eq!(OwnConfiguration::parse(configuration).has_jump_host, want)
+            assert_eq!(OwnConfiguration::parse(configuration).has_jump_host(), want)
         };
         check("user dkc\nproxyjump dkc@10.0.0.1\nport 22\n", true);
         check("proxycommand nc -X connect %h %p\n", true);

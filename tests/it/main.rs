@@ -3,6 +3,7 @@
 //! with sshd in namespaces and type at them what an operator types.
 
 mod bad_input;
+mod bench;
 mod dependencies;
 mod faults;
 mod grow;

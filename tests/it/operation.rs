@@ -72,3 +72,31 @@ fn after_any_other_change_a_half_done_operation_is_planned_anew() {
     let deployed = std::fs::read_to_string(format!("{node}/node.yaml")).expect("the configuration");
     assert!(deployed.contains("heartbeat_ms: 60"), "{deployed}");
 }
+
+#[test]
+fn nothing_is_deployed_where_others_could_replace_it() {
+    let here = Here::registered(1);
+    let root = here.data();
+    let mode = |mode: u32| {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&root, std::fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    std::fs::create_dir_all(&root).expect("a directory");
+    for open_to_others in [0o777, 0o1777, 0o775] {
+        mode(open_to_others);
+        let refused = here.exits("deploy --yes", 4);
+        assert!(refused.contains("is not safe: others may write there"), "{refused}");
+        assert!(
+            refused.contains("DKC-E0448") && refused.contains(&format!("chmod go-w {root}")),
+            "{refused}"
+        );
+        assert!(std::fs::read_dir(&root).expect("there").next().is_none(), "something was written");
+    }
+    mode(0o755);
+    here.ok("deploy --yes");
+    // Also a node that runs already, whose directory was opened later.
+    mode(0o757);
+    assert!(here.exits("check", 1).contains("is not safe"), "check is silent");
+    here.exits("deploy --config-only --yes", 4);
+    mode(0o755);
+}

@@ -215,6 +215,14 @@ pub fn set_pins(inventory: &Inventory, address: &HostAddress, pins: &[String]) -
     modify_host(inventory, &change)
 }
 
+/// Pins the keys of a jump host that is not registered.
+pub fn set_jump_pins(inventory: &Inventory, name: &str, pins: &[String]) -> Result<Edited, EditError> {
+    pins.iter().try_for_each(|pin| check_pin(pin))?;
+    let mut after = inventory.clone();
+    after.jump_hosts.insert(name.to_owned(), ordered(pins));
+    Ok(Edited::from(inventory, after, Vec::new()))
+}
+
 /// The command that unregisters a node.
 fn unregister_words(node: &NodeName) -> String {
     match node {

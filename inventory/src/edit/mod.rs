@@ -20,7 +20,9 @@ pub(crate) use cluster::{check_parameters, check_shape};
 pub use error::EditError;
 pub(crate) use error::plural;
 pub(crate) use host::check_host;
-pub use host::{ModifyHost, RegisterHosts, modify_host, register_hosts, set_pins, unregister_hosts};
+pub use host::{
+    ModifyHost, RegisterHosts, modify_host, register_hosts, set_jump_pins, set_pins, unregister_hosts,
+};
 pub use pair::{ModifyPair, RegisterPair, UnregisterPair, modify_pair, register_pair, unregister_pair};
 pub(crate) use pair::{check_free, check_own};
 pub use record::{forget_deployed, keep_recorded, record_deployed, record_founded};

@@ -125,12 +125,24 @@ pub(super) fn host_refusals(
 }
 
 fn root_refusal(host: &HostAddress, facts: &HostFacts) -> Option<Refusal> {
+    let exposed = exposures(host, facts).into_iter().next();
     let (host, root) = (host.clone(), facts.root.clone());
     match (facts.root_is_foreign, facts.root_is_writable) {
         (true, _) => Some(Refusal::ForeignRoot { host, root }),
         (false, false) => Some(Refusal::RootNotWritable { host, root, user: facts.user.clone() }),
-        (false, true) => None,
+        (false, true) => exposed,
     }
+}
+
+/// Directories in which somebody else could put things in the place of ours.
+pub(crate) fn exposures(host: &HostAddress, facts: &HostFacts) -> Vec<Refusal> {
+    let exposed = |(dir, why): (String, String)| {
+        let user = facts.user.clone();
+        Refusal::Exposed { host: host.clone(), dir, why, user }
+    };
+    let root = facts.root_exposure.clone().map(|why| (facts.root.clone(), why));
+    let runtime = facts.runtime_exposure.clone().map(|exposure| (exposure.dir, exposure.why));
+    root.into_iter().chain(runtime).map(exposed).collect()
 }
 
 /// Disk space needed for the program, if missing, and for the log and state of each new node.

@@ -59,6 +59,18 @@ pub enum Refusal {
         /// The login user.
         user: String,
     },
+    /// DKC-E0448
+    #[error("{host}: {dir} is not safe: {why}")]
+    Exposed {
+        /// The host concerned.
+        host: HostAddress,
+        /// The directory that others may write to.
+        dir: String,
+        /// Its owner or mode.
+        why: String,
+        /// The login user.
+        user: String,
+    },
     /// DKC-E0422
     #[error("{host} is {is}, but this program was built for {wanted}")]
     Architecture {
@@ -350,6 +362,7 @@ impl Refusal {
             },
             ForeignRoot { .. } => "DKC-E0420",
             RootNotWritable { .. } => "DKC-E0421",
+            Exposed { .. } => "DKC-E0448",
             Architecture { .. } => "DKC-E0422",
             DiskSpace { .. } => "DKC-E0423",
             Clock { .. } => "DKC-E0424",
@@ -398,6 +411,9 @@ impl Refusal {
                 format!("on {host}: mkdir -p {root} && chown {user} {root}"),
                 format!("or: modify host --data-dir DIR {host}"),
             ],
+            Exposed { host, dir, user, .. } => {
+                one(format!("on {host}: chown {user} {dir} && chmod go-w {dir}"))
+            }
             Architecture { is, .. } => one(format!("deploy with a dkc built for {is}")),
             DiskSpace { host, root, .. } => {
                 one(format!("free space below {root} on {host}, then run the command again"))
@@ -482,6 +498,7 @@ impl Refusal {
         use Refusal::*;
         match self {
             ForeignRoot { .. } => Some("dkc writes and removes only files under its own marker"),
+            Exposed { .. } => Some("whoever can write there can put another program in the place of dkc's"),
             AuthorityLost { .. } => {
                 Some("the cluster was founded with it; its nodes trust no other authority")
             }

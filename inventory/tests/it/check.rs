@@ -1,6 +1,8 @@
 //! The preflight as people read it.
 
 use dkc_inventory::check::{self, Grade};
+use dkc_inventory::edit;
+use dkc_inventory::model::Inventory;
 use dkc_inventory::observed::{Observed, ServiceManager};
 use dkc_inventory::status::{ClusterReport, State};
 
@@ -152,4 +154,22 @@ fn a_root_that_others_may_write_to_is_no_place_for_a_program() {
     let text = text_of(&observed, "10.77.0.11");
     assert!(text.contains("FAIL directory    /var/lib/dkc is not safe: others may write there"), "{text}");
     assert!(text.contains("chmod go-w /var/lib/dkc"), "{text}");
+}
+
+#[test]
+fn clusters_that_share_a_host_share_its_login_user() {
+    let inventory = three_servers();
+    let observed = lab::bare_hosts(&inventory);
+    let isolation = |inventory: &Inventory| {
+        let hosts = lab::hosts("10.77.0.11").into_iter().collect();
+        let findings = check::check(inventory, &observed, &hosts, "x86_64");
+        findings.into_iter().find(|finding| finding.topic == "isolation")
+    };
+    assert_eq!(isolation(&inventory), None);
+    let mut fresh = lab::counter();
+    let request = lab::cluster_request("c1", "10.77.0.11:8021");
+    let inventory = edit::register_cluster(&inventory, &request, &mut fresh).unwrap().inventory;
+    let found = isolation(&inventory).expect("a finding");
+    assert_eq!(found.grade, Grade::Warn);
+    assert!(found.what.starts_with("nodes of c0 and c1 all run as dkc"), "{}", found.what);
 }

@@ -79,6 +79,7 @@ pub fn bare_host() -> HostFacts {
         root_is_foreign: false,
         root_is_writable: true,
         root_exposure: None,
+        runtime_exposure: None,
         disk_free_bytes: 50_000_000_000,
         clock_offset_ms: 3,
         service: ServiceManager::Supervise,

@@ -3,7 +3,7 @@
 use dkc_core::config::layout;
 use dkc_core::ids::{MemberNo, NodeUuid, SlaveId};
 use dkc_inventory::model::{Inventory, NodeName};
-use dkc_inventory::observed::{HostFacts, NodeView, Observed, RunState};
+use dkc_inventory::observed::{Exposure, HostFacts, NodeView, Observed, RunState};
 use dkc_inventory::plan::{
     self, DeployRequest, DestroyRequest, DestroyTarget, RestartRequest, Selection, StartRequest, Target,
 };
@@ -46,6 +46,15 @@ fn deploy_is_refused_where_the_host_is_not_fit() {
     check_deploy(
         |host| host.root_is_writable = false,
         "Refused: 10.77.0.11: dkc cannot write to /var/lib/dkc",
+    );
+    let why = "others may write there (drwxrwxrwx)";
+    check_deploy(
+        |host| host.root_exposure = Some(why.into()),
+        &format!("Refused: 10.77.0.11: /var/lib/dkc is not safe: {why}"),
+    );
+    check_deploy(
+        |host| host.runtime_exposure = Some(Exposure { dir: "/run/user/1000".into(), why: why.into() }),
+        &format!("Refused: 10.77.0.11: /run/user/1000 is not safe: {why}"),
     );
     check_deploy(
         |host| host.root = format!("/{}", "x".repeat(90)),

@@ -44,9 +44,13 @@ impl Liveness {
         draining.get(&node).is_some_and(|until| Instant::now() < *until)
     }
 
-    /// A server has connected: its earlier announcement no longer counts.
-    pub fn has_come_back(&self, node: NodeId) {
+    /// A server has connected: its earlier announcement no longer counts, and the backoff after failed attempts to reach it ends.
+    /// True when it is connected.
+    pub async fn has_come_back(&self, node: NodeId) -> bool {
         self.draining.lock().expect("lock is never poisoned: panic aborts").remove(&node);
+        let Some(link) = self.transport.link(node) else { return false };
+        link.end_pause();
+        link.client().await.is_ok()
     }
 
     /// How long the connection to the node has stood.

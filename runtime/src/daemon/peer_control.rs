@@ -23,9 +23,9 @@ impl PeerControl {
         PeerControl { founding, hibernator, liveness }
     }
 
-    /// Another server has opened a connection.
-    pub fn has_come_back(&self, node: NodeId) {
-        self.liveness.has_come_back(node);
+    /// Another server has opened a connection. True when there is one to it, too.
+    pub async fn has_come_back(&self, node: NodeId) -> bool {
+        self.liveness.has_come_back(node).await
     }
 
     /// Answers another server.

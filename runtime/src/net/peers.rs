@@ -148,6 +148,13 @@ impl Link {
         matches!(self.lock().state, State::Connecting(_))
     }
 
+    /// The server is known to be there: the next attempt begins at once, whatever has failed before.
+    pub fn end_pause(&self) {
+        let mut inner = self.lock();
+        inner.failures = 0;
+        inner.not_before = None;
+    }
+
     /// How long the connection has been open, if it is.
     pub fn connected_for(&self) -> Option<Duration> {
         match &self.lock().state {

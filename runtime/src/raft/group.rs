@@ -316,6 +316,12 @@ impl Group {
         replication.filter(|(_, matched)| is_near(matched)).map(|(id, _)| NodeId(*id)).collect()
     }
 
+    /// A follower is there again: the pause after failed attempts ends.
+    pub async fn replicate_at_once(&self, to: NodeId) {
+        // It fails only when the group has stopped.
+        let _ = self.raft.trigger().reset_backoff([to.0]).await;
+    }
+
     pub async fn transfer_leader(&self, to: NodeId) {
         self.hibernation.touch();
         if let Err(error) = self.raft.trigger().transfer_leader(to.0).await {

@@ -11,7 +11,7 @@ mod requests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dkc_core::ids::GroupId;
+use dkc_core::ids::{GroupId, NodeId};
 use dkc_core::wire::{self, Certified, Frame, Kind};
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -60,7 +60,7 @@ pub async fn serve(port: Arc<NodePort>, mut connection: Connection) {
     if connection.alpn == Alpn::Peer
         && let Some(node) = port.ring.member(connection.peer.identity.node)
     {
-        port.peer_control.has_come_back(node);
+        crate::task::spawn(has_come_back(port.clone(), node));
     }
     let mut work: FuturesUnordered<Work> = FuturesUnordered::new();
     let mut ring = port.ring.subscribe();
@@ -79,6 +79,14 @@ pub async fn serve(port: Arc<NodePort>, mut connection: Connection) {
             }
             Some(()) = work.next(), if !work.is_empty() => {}
         }
+    }
+}
+
+/// Another server has opened a connection: it is up, and what this node leads is replicated to it at once.
+async fn has_come_back(port: Arc<NodePort>, node: NodeId) {
+    if port.peer_control.has_come_back(node).await {
+        let led = port.replicas.all().into_iter().filter(|group| group.is_leader());
+        futures::future::join_all(led.map(|group| async move { group.replicate_at_once(node).await })).await;
     }
 }
 

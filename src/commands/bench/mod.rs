@@ -1,34 +1,45 @@
-//! `bench`: many clients load a slave's memcached listener; throughput and latencies are printed.
+//! `bench`: many clients load a slave's memcached listener; throughput and latencies are printed. The load runs beside a slave, as
+//! applications do: on this machine, on the slave's host, or beside a slave that exists for this run only.
+
+mod own_slave;
+mod place;
 
 use std::time::Duration;
 
-use dkc_core::config::Protocol as PairProtocol;
 use dkc_core::ids::ClusterName;
-use dkc_inventory::model::Inventory;
 use serde::Serialize;
 
-use crate::bench::{self, Figures, Load, Protocol};
+use crate::bench::{self, Figures, Load, Protocol, Ran};
 use crate::error::{CommandError, codes};
 use crate::session::Session;
 use crate::ui::{Format, Listing};
+use own_slave::OwnSlave;
+use place::{Place, run_on_host};
 
 /// Measure a cluster's throughput and latency through a slave
 ///
 /// Writes keys `bench:0` to `bench:KEYS-1` in the default namespace, and reads them with --reads. Each connection keeps
 /// a fixed number of requests in flight. The longest silence is the longest time without any reply: the outage that
 /// applications see during a failover.
+///
+/// The load runs beside one of the cluster's slaves: on this machine if there is one, otherwise on the slave's host, over SSH. A
+/// cluster without slaves, or --own-slave, gets a slave on this machine for the time of the run; it needs the cluster's authority
+/// key here and a way to the servers' ports.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "EXAMPLES\n  bench -n c0\n  bench -n c0 --clients 64 --pipeline 16 --reads 90 --seconds 10\n  bench --address 127.0.0.1:11211\n  bench --address redis://127.0.0.1:6379      a peer, with the same loader"
+    after_help = "EXAMPLES\n  bench -n c0\n  bench -n c0 --clients 64 --pipeline 16 --reads 90 --seconds 10\n  bench -n c0 --own-slave\n  bench --address 127.0.0.1:11211\n  bench --address redis://127.0.0.1:6379      a peer, with the same loader"
 )]
 pub struct Args {
-    /// Cluster, through one of its slaves on this machine (default: the one chosen with use, or the only one)
+    /// Cluster, through one of its slaves (default: the one chosen with use, or the only one)
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
     /// Use this memcached listener instead; prefix redis:// for a RESP server
     #[arg(short = 'a', long, value_name = "ADDRESS:PORT")]
     pub address: Option<String>,
+    /// Start a slave on this machine for the run instead of using one of the cluster's
+    #[arg(long, conflicts_with = "address")]
+    pub own_slave: bool,
     /// Number of concurrent connections
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=i64::from(bench::CLIENTS_MAX)))]
     pub clients: u32,
@@ -68,45 +79,69 @@ struct Row<'a> {
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
-    let (target, protocol) = match &args.address {
-        Some(address) => parse_target(address),
+    let place = match &args.address {
+        Some(address) => {
+            let (target, protocol) = parse_target(address);
+            Place::Here { target, protocol }
+        }
         None => {
             let name = session.cluster_name(args.name.as_ref())?;
-            (listener_here(&session.inventory()?, &name)?, Protocol::Memcache)
+            place::of(&session.inventory()?, &name, args.own_slave)?
         }
     };
-    let load = Load {
-        target,
-        protocol,
-        clients: args.clients,
-        pipeline: args.pipeline,
-        value_bytes: args.size as usize,
-        keys: args.keys,
-        read_percent: args.reads,
-        keys_per_read: args.multiget,
-        is_fill: args.fill,
-        duration: Duration::from_secs(args.seconds),
+    let (target, ran) = match place {
+        Place::Here { target, protocol } => {
+            let load = args.load(target.clone(), protocol);
+            (target, run_here(&load).await?)
+        }
+        Place::Hosts(slaves) => run_on_host(session, &args, &slaves).await?,
+        Place::OwnSlave(name) => {
+            let slave = OwnSlave::start(session, &name).await?;
+            let ran = run_here(&args.load(slave.listen.clone(), Protocol::Memcache)).await;
+            slave.end().await;
+            (format!("{name} (own slave)"), ran?)
+        }
     };
-    let (figures, first_error) = bench::run(&load).await.map_err(|cause| {
-        CommandError::new(&codes::FAILED_BENCH, format!("bench of {}", load.target))
+    report(session, &args, &target, &ran)
+}
+
+impl Args {
+    fn load(&self, target: String, protocol: Protocol) -> Load {
+        Load {
+            target,
+            protocol,
+            clients: self.clients,
+            pipeline: self.pipeline,
+            value_bytes: self.size as usize,
+            keys: self.keys,
+            read_percent: self.reads,
+            keys_per_read: self.multiget,
+            is_fill: self.fill,
+            duration: Duration::from_secs(self.seconds),
+        }
+    }
+}
+
+async fn run_here(load: &Load) -> Result<Ran, CommandError> {
+    bench::run(load).await.map_err(|cause| {
+        failed(format!("bench of {}", load.target))
             .cause(cause.to_string())
             .now("no request was sent")
             .next("status slave     (is it running?)")
-    })?;
-    session.show(Format::Table, &listing(&args, &load.target, &figures));
-    match first_error {
-        Some(error) => Err(CommandError::new(
-            &codes::FAILED_BENCH,
-            format!(
-                "bench of {}: {} of {} requests failed",
-                load.target,
-                figures.errors,
-                figures.operations + figures.errors
-            ),
-        )
-        .cause(error)),
-        None => Ok(()),
-    }
+    })
+}
+
+fn failed(what: String) -> CommandError {
+    CommandError::new(&codes::FAILED_BENCH, what)
+}
+
+fn report(session: &Session, args: &Args, target: &str, ran: &Ran) -> Result<(), CommandError> {
+    let figures = &ran.figures;
+    session.show(Format::Table, &listing(args, target, figures));
+    let Some(error) = &ran.first_error else { return Ok(()) };
+    let all = figures.errors + figures.operations;
+    Err(failed(format!("bench of {target}: {} of {all} requests failed", figures.errors))
+        .cause(error.clone()))
 }
 
 fn listing(args: &Args, target: &str, figures: &Figures) -> Listing {
@@ -152,21 +187,4 @@ fn parse_target(address: &str) -> (String, Protocol) {
         Some((_, rest)) => (rest.to_owned(), Protocol::Memcache),
         None => (address.to_owned(), Protocol::Memcache),
     }
-}
-
-/// The memcached listener of one of the cluster's slaves on this machine.
-fn listener_here(inventory: &Inventory, name: &ClusterName) -> Result<String, CommandError> {
-    let is_here = |host: &Option<dkc_core::ids::HostAddress>| match host {
-        None => true,
-        Some(address) => inventory.hosts.get(address).is_some_and(|h| h.local),
-    };
-    let slaves = inventory.slaves.values().filter(|s| &s.cluster == name && is_here(&s.host));
-    let mut pairs = slaves.flat_map(|s| &s.pairs);
-    pairs.find(|p| p.protocol == PairProtocol::Memcache && !p.listen.starts_with('/')).map(|p| p.listen.clone()).ok_or_else(
-        || {
-            CommandError::new(&codes::FAILED_BENCH, format!("bench of {name}: none of its slaves listens on this machine"))
-                .cause("bench connects to a slave on the same host, as applications do")
-                .next("run it on a slave's host:  exec HOST -- dkc bench --address 127.0.0.1:11211   (or pass --address here)")
-        },
-    )
 }

@@ -1,0 +1,79 @@
+//! The loader as a program of its own, `dkcd bench-load`: `bench` starts it on a slave's host, where the deployed program is. The
+//! load comes as one argument in JSON, and the result goes out as one line of JSON. Absent: inventory, session, terminal.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Figures, Load};
+
+/// The word after `dkcd`.
+pub const WORD: &str = "bench-load";
+
+/// What a load came to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ran {
+    pub figures: Figures,
+    /// The text of the first failed request.
+    pub first_error: Option<String>,
+}
+
+/// The load, when these arguments of the daemon ask for one.
+pub fn asked(arguments: &[OsString]) -> Option<Result<Load, serde_json::Error>> {
+    let [word, load] = arguments else { return None };
+    (word == WORD).then(|| serde_json::from_str(&load.to_string_lossy()))
+}
+
+/// Runs it. What went wrong is told on standard error.
+pub fn main(load: Result<Load, serde_json::Error>) -> ExitCode {
+    let run = || -> Result<String, String> {
+        let load = load.map_err(|error| format!("the load cannot be read: {error}"))?;
+        let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("no runtime: {error}"))?;
+        let ran = runtime.block_on(super::run(&load));
+        let ran = ran.map_err(|error| format!("{}: {error}", load.target))?;
+        serde_json::to_string(&ran).map_err(|error| error.to_string())
+    };
+    match run() {
+        Ok(line) => {
+            println!("{line}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::bench::Protocol;
+
+    #[test]
+    fn a_load_travels_as_one_argument() {
+        let load = Load {
+            target: "127.0.0.1:11211".into(),
+            protocol: Protocol::Memcache,
+            clients: 3,
+            pipeline: 2,
+            value_bytes: 100,
+            keys: 7,
+            read_percent: 50,
+            keys_per_read: 4,
+            is_fill: false,
+            duration: Duration::from_millis(1500),
+        };
+        let words = |words: &[&str]| -> Vec<OsString> { words.iter().map(OsString::from).collect() };
+        let text = serde_json::to_string(&load).unwrap();
+        let read = asked(&words(&[WORD, &text])).expect("asked for").expect("as it was written");
+        assert_eq!(read, load);
+        assert!(asked(&words(&[WORD, "{"])).is_some_and(|load| load.is_err()));
+        for other in [&["run", "--dir"][..], &[WORD], &[]] {
+            assert!(asked(&words(other)).is_none(), "{other:?}");
+        }
+    }
+}
