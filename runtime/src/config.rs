@@ -4,10 +4,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::Arc;
 
 use dkc_core::config::{BadConfig, NodeConfig, Parameters, layout};
 use dkc_core::control::ControlReply;
+use parking_lot::{Mutex, RwLock};
 
 use crate::control::refusal;
 use crate::logging;
@@ -59,7 +60,7 @@ impl InUse {
     }
 
     pub fn config(&self) -> Arc<NodeConfig> {
-        self.0.config.read().expect("lock is never poisoned: panic aborts").clone()
+        self.0.config.read().clone()
     }
 
     /// The text for status.
@@ -69,7 +70,7 @@ impl InUse {
 
     /// Reads the file again. `apply` gives new values to the parts that keep their own copies; it cannot fail.
     pub fn reload(&self, apply: impl Fn(&Parameters)) -> Result<Vec<&'static str>, ReloadError> {
-        let _alone = self.0.reloading.lock().expect("lock is never poisoned: panic aborts");
+        let _alone = self.0.reloading.lock();
         let wanted = read(&self.0.directory)?;
         let change = self.config().change_to(&wanted);
         if !change.restart_needed.is_empty() {
@@ -79,7 +80,7 @@ impl InUse {
         // The only one whose values are not all known to be good by now, so it comes first.
         logging::set_level(level).map_err(|_| ReloadError::LogLevel(level.clone()))?;
         apply(&wanted.parameters);
-        *self.0.config.write().expect("lock is never poisoned: panic aborts") = Arc::new(wanted);
+        *self.0.config.write() = Arc::new(wanted);
         tracing::info!(changed = change.dynamic.join(", "), "configuration reloaded");
         Ok(change.dynamic)
     }
@@ -127,7 +128,7 @@ parameters:
         let check = |text: &str, want: Result<&[&str], &str>| {
             std::fs::write(folder.path().join(layout::CONFIG), text).expect("room for a file");
             let apply = |parameters: &Parameters| {
-                applied.lock().expect("nobody panics").push(parameters.merge_incoming_max);
+                applied.lock().push(parameters.merge_incoming_max);
             };
             match (in_use.reload(apply), want) {
                 (Ok(changed), Ok(want)) => assert_eq!(changed, want),
@@ -149,6 +150,6 @@ parameters:
         std::fs::remove_file(folder.path().join(layout::CONFIG)).expect("it was there");
         assert!(in_use.reload(|_| panic!("nothing is applied")).is_err(), "no file");
         assert_eq!(in_use.config().parameters.merge_incoming_max, 5, "the last good one stays");
-        assert_eq!(*applied.lock().expect("nobody panics"), [2, 5], "what is refused reaches nobody");
+        assert_eq!(*applied.lock(), [2, 5], "what is refused reaches nobody");
     }
 }

@@ -7,10 +7,10 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use dkc_inventory::generation::Generation;
 use dkc_inventory::plan::Plan;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 /// Journals kept; older completed ones are deleted.
@@ -93,7 +93,7 @@ impl Journal {
     fn write(&self, line: &Line) -> Result<(), JournalError> {
         let mut text = serde_json::to_string(line).expect("a line is plain data");
         text.push('\n');
-        let mut file = self.file.lock().expect("no holder panics");
+        let mut file = self.file.lock();
         let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
         written.map_err(|source| JournalError::File { what: "write", path: self.path.clone(), source })
     }

@@ -4,10 +4,10 @@
 //! most every five seconds (begin and end always), unchanged ones every thirty.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::Mutex;
 
 use super::{Format, Ui, terminal_rows};
 
@@ -61,7 +61,7 @@ impl Bars {
     }
 
     fn bar(&self, host: &str) -> Option<ProgressBar> {
-        self.bars.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).get(host).cloned()
+        self.bars.lock().get(host).cloned()
     }
 
     /// A line that stays. The bars are off the screen while it is written: what they print themselves counts as theirs, and the
@@ -73,7 +73,7 @@ impl Bars {
 
 impl Progress for Bars {
     fn begin(&self, host: &str, total: u64) {
-        let mut bars = self.bars.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut bars = self.bars.lock();
         let active = bars.values().filter(|bar| !bar.is_finished()).count();
         // Hosts beyond the terminal's rows get no bar; their results are printed all the same.
         let bar = if active < self.rows_max {
@@ -119,7 +119,7 @@ struct Lines {
 
 impl Lines {
     fn say_if_due(&self, host: &str, text: &str) {
-        let mut last = self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut last = self.last.lock();
         let is_due = last.get(host).is_none_or(|(at, said)| {
             at.elapsed() >= if said == text { PLAIN_REPEAT_INTERVAL } else { PLAIN_LINE_INTERVAL }
         });

@@ -4,10 +4,11 @@
 //! *Invariant:* nothing is drawn in the first moment, so that quick answers do not flicker.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Ui, terminal_rows};
 
@@ -62,7 +63,7 @@ impl Waiting {
 
 impl Lines {
     fn hosts(&self) -> MutexGuard<'_, BTreeMap<String, (String, Option<ProgressBar>)>> {
-        self.hosts.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.hosts.lock()
     }
 
     fn draw(&self) {

@@ -4,10 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use dkc_core::ids::HostAddress;
 use dkc_inventory::model;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedMutexGuard};
 use zeroize::Zeroizing;
 
@@ -167,8 +168,8 @@ impl LoginPrompts {
         known.learned_keys.insert(address.clone(), fingerprint.into());
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.known.lock().expect("no holder panics")
+    fn known(&self) -> parking_lot::MutexGuard<'_, Known> {
+        self.known.lock()
     }
 
     fn password_for(&self, user: &str, address: &HostAddress) -> Option<Secret> {
@@ -319,8 +320,8 @@ impl Login {
         self.state().password.is_some()
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().expect("no holder panics")
+    fn state(&self) -> parking_lot::MutexGuard<'_, State> {
+        self.state.lock()
     }
 
     /// Judges the host's key; decided once per login, however often ssh asks.
@@ -541,12 +542,12 @@ mod tests {
             true
         }
         fn secret(&self, prompt: &str) -> Option<Secret> {
-            self.seen.lock().unwrap().push(prompt.into());
-            Some(Secret::new(self.answers.lock().unwrap().remove(0).into()))
+            self.seen.lock().push(prompt.into());
+            Some(Secret::new(self.answers.lock().remove(0).into()))
         }
         fn confirm(&self, question: &str, _default: bool) -> bool {
-            self.seen.lock().unwrap().push(question.into());
-            self.answers.lock().unwrap().remove(0) == "y"
+            self.seen.lock().push(question.into());
+            self.answers.lock().remove(0) == "y"
         }
     }
 
@@ -581,7 +582,7 @@ mod tests {
         }
         let want =
             ["[dkc@10.0.0.10] Login password for 'dkc':", "Use it for the other 2 hosts with user dkc?"];
-        assert_eq!(*typist.seen.lock().unwrap(), want);
+        assert_eq!(*typist.seen.lock(), want);
     }
 
     #[tokio::test]
@@ -594,7 +595,7 @@ mod tests {
         login.gave_up();
         let again = Login::new("h".parse().unwrap(), &host(&[]), prompts);
         assert_eq!(again.answer("Password:", false).await.as_deref(), Some("richtig"));
-        assert_eq!(typist.seen.lock().unwrap().len(), 2);
+        assert_eq!(typist.seen.lock().len(), 2);
     }
 
     #[tokio::test]
@@ -618,7 +619,7 @@ mod tests {
             "[10.0.0.10] dkc@10.0.0.1's password:",
             "[dkc@10.0.0.11] Login password for 'dkc':",
         ];
-        assert_eq!(*typist.seen.lock().unwrap(), want);
+        assert_eq!(*typist.seen.lock(), want);
     }
 
     #[tokio::test]

@@ -20,13 +20,14 @@ use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dkc_core::ids::HostAddress;
 use dkc_inventory::model;
 use dkc_inventory::observed::Silence;
+use parking_lot::Mutex;
 
 pub use control::ControlClient;
 #[cfg(test)]
@@ -195,14 +196,14 @@ impl World {
 
     /// Announces the hosts that a command needs, so a password can be offered to all of them.
     pub fn expect<'a>(&self, hosts: impl Iterator<Item = (&'a HostAddress, &'a model::Host)>) {
-        let open = self.hosts.lock().expect("no holder panics");
+        let open = self.hosts.lock();
         let waiting = hosts.filter(|(address, host)| !host.local && !open.contains_key(*address));
         self.prompts.expect(waiting.map(|(address, host)| (address.clone(), host.user.clone())));
     }
 
     /// The host, opened now or earlier. Reopens a dead connection.
     pub async fn host(&self, address: &HostAddress, host: &model::Host) -> Result<Host, WorldError> {
-        let slot = self.hosts.lock().expect("no holder panics").entry(address.clone()).or_default().clone();
+        let slot = self.hosts.lock().entry(address.clone()).or_default().clone();
         let mut slot = slot.lock().await;
         if let Some(open) = slot.as_ref()
             && open.is_alive().await
@@ -262,20 +263,20 @@ impl World {
 
     /// Ends every connection and removes the private directory.
     pub async fn close(&self) {
-        let hosts = std::mem::take(&mut *self.hosts.lock().expect("no holder panics"));
+        let hosts = std::mem::take(&mut *self.hosts.lock());
         for slot in hosts.into_values() {
             if let Some(Host::Ssh(host)) = slot.lock().await.take() {
                 host.close().await;
             }
         }
-        if let Some(dir) = self.private_dir.lock().expect("no holder panics").take() {
+        if let Some(dir) = self.private_dir.lock().take() {
             let _ = std::fs::remove_dir_all(dir);
         }
     }
 
     /// A fresh directory that only this user can enter: access to a master's socket means access to the hosts.
     fn private_dir(&self) -> Result<PathBuf, WorldError> {
-        let mut present = self.private_dir.lock().expect("no holder panics");
+        let mut present = self.private_dir.lock();
         if let Some(dir) = present.as_ref() {
             return Ok(dir.clone());
         }
@@ -311,7 +312,7 @@ impl Host {
 impl Drop for World {
     /// Fallback if `close` was not called; masters also end after their idle time.
     fn drop(&mut self) {
-        if let Ok(Some(dir)) = self.private_dir.get_mut().map(Option::take) {
+        if let Some(dir) = self.private_dir.get_mut().take() {
             ssh::end_masters_in(&dir);
             let _ = std::fs::remove_dir_all(dir);
         }

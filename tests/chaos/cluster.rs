@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::support::lab::Lab;
 
@@ -60,11 +61,11 @@ impl Cluster {
     }
 
     pub fn members(&self) -> Vec<&'static str> {
-        self.members.lock().expect("nobody panics with it").clone()
+        self.members.lock().clone()
     }
 
     pub fn set_members(&self, members: Vec<&'static str>) {
-        *self.members.lock().expect("nobody panics with it") = members;
+        *self.members.lock() = members;
     }
 
     /// A slave's socket as this machine sees it: an application on the slave's host, without the way through a network.

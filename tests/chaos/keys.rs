@@ -2,10 +2,10 @@
 //! share. A key is left after some hundred operations for a new one, so that a history of a key stays short, and an
 //! unknown write cannot excuse everything that follows.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use dkc_history::Call;
+use parking_lot::Mutex;
 
 use crate::application::Form;
 use crate::chance::Chance;
@@ -64,7 +64,7 @@ impl Keys {
     }
 
     pub fn task(&self, chance: &mut Chance) -> Task {
-        let mut place = chance.pick(&self.places).lock().expect("nobody panics with it");
+        let mut place = chance.pick(&self.places).lock();
         let limit = if place.usage == Use::List { OPERATIONS_PER_LIST } else { OPERATIONS_PER_KEY };
         let is_first = place.operations >= limit;
         if is_first {

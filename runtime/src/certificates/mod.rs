@@ -8,12 +8,13 @@ mod issuer;
 mod renewal;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dkc_core::certificate::REQUEST_MAX_BYTES;
 use dkc_core::control::CertificateStatus;
 use dkc_core::wire::Certified;
+use parking_lot::Mutex;
 use rcgen::CertificateSigningRequestParams;
 
 use crate::clock;
@@ -59,7 +60,7 @@ impl Certificates {
             from_s: own.validity.from_s,
             until_s: own.validity.until_s,
             namespaces: own.namespaces.iter().flat_map(|named| named.iter().cloned()).collect(),
-            trouble: self.trouble.lock().expect("lock is never poisoned: panic aborts").clone(),
+            trouble: self.trouble.lock().clone(),
         })
     }
 
@@ -120,7 +121,7 @@ impl Certificates {
 
     /// A failed renewal is logged once, until the reason changes.
     fn remember(&self, trouble: Option<String>) {
-        let mut known = self.trouble.lock().expect("lock is never poisoned: panic aborts");
+        let mut known = self.trouble.lock();
         if let Some(error) = &trouble
             && *known != trouble
         {

@@ -1,10 +1,10 @@
 //! The beats received from other nodes, and the process number in this node's own.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use dkc_core::ids::NodeId;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::raft::hibernate::Keeper;
@@ -24,12 +24,12 @@ impl Default for Beats {
 
 impl Beats {
     pub fn hear(&self, keeper: Keeper, now: Instant) {
-        let mut heard = self.heard.lock().expect("lock is never poisoned: panic aborts");
+        let mut heard = self.heard.lock();
         heard.insert(keeper.leader, (keeper.run, now));
     }
 
     pub fn is_missed(&self, keeper: Keeper, now: Instant, timeout: Duration) -> bool {
-        let heard = self.heard.lock().expect("lock is never poisoned: panic aborts");
+        let heard = self.heard.lock();
         heard.get(&keeper.leader).is_none_or(|(run, at)| *run != keeper.run || now > *at + timeout)
     }
 }

@@ -2,12 +2,13 @@
 //! lead for another reason.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use dkc_core::ids::{GroupId, NodeId};
 use dkc_core::wire::Kind;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::raft::Transport;
@@ -40,14 +41,14 @@ impl Liveness {
     }
 
     pub fn is_draining(&self, node: NodeId) -> bool {
-        let draining = self.draining.lock().expect("lock is never poisoned: panic aborts");
+        let draining = self.draining.lock();
         draining.get(&node).is_some_and(|until| Instant::now() < *until)
     }
 
     /// A server has connected: its earlier announcement no longer counts, and the backoff after failed attempts to reach it ends.
     /// True when it is connected.
     pub async fn has_come_back(&self, node: NodeId) -> bool {
-        self.draining.lock().expect("lock is never poisoned: panic aborts").remove(&node);
+        self.draining.lock().remove(&node);
         let Some(link) = self.transport.link(node) else { return false };
         link.end_pause();
         link.client().await.is_ok()
@@ -89,7 +90,7 @@ impl Liveness {
     pub fn hear_declined(&self, body: &[u8]) -> bool {
         let id = body.strip_prefix(STOPPING).and_then(|id| id.try_into().ok());
         let Some(node) = id.map(|id| NodeId(u64::from_be_bytes(id))) else { return false };
-        let mut draining = self.draining.lock().expect("lock is never poisoned: panic aborts");
+        let mut draining = self.draining.lock();
         draining.insert(node, Instant::now() + DRAINING_MAX);
         true
     }

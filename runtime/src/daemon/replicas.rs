@@ -3,10 +3,11 @@
 //! *Invariant (D4):* the promises of a dropped log are kept (`raft::vote_floor`).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use dkc_core::ids::{GroupId, NodeId, TabletId};
 use dkc_core::ring::TabletPlace;
+use parking_lot::RwLock;
 use tokio::sync::oneshot;
 
 use super::replica_error::ReplicaError;
@@ -37,12 +38,12 @@ impl Replicas {
         if id == GroupId::META {
             return Some(self.meta.clone());
         }
-        self.tablets.read().expect("lock is never poisoned: panic aborts").get(&id).cloned()
+        self.tablets.read().get(&id).cloned()
     }
 
     /// The tablet groups that are open here.
     pub fn tablets(&self) -> Vec<Arc<Group>> {
-        self.tablets.read().expect("lock is never poisoned: panic aborts").values().cloned().collect()
+        self.tablets.read().values().cloned().collect()
     }
 
     pub fn all(&self) -> Vec<Arc<Group>> {
@@ -69,14 +70,14 @@ impl Replicas {
         let machine = Machine::open(id, store, bounds)?;
         let group = Group::open(&self.context, machine, self.log.group(id), vote_floor).await?;
         tracing::debug!(%tablet, "tablet opened");
-        self.tablets.write().expect("lock is never poisoned: panic aborts").insert(id, Arc::new(group));
+        self.tablets.write().insert(id, Arc::new(group));
         Ok(())
     }
 
     /// Closes the replica and drops its state and its log.
     pub async fn give_up(&self, tablet: TabletId) -> Result<(), ReplicaError> {
         let id = tablet.group();
-        let group = self.tablets.write().expect("lock is never poisoned: panic aborts").remove(&id);
+        let group = self.tablets.write().remove(&id);
         if let Some(group) = group {
             group.close().await;
         }

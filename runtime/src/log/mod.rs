@@ -23,12 +23,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
+use parking_lot::{Condvar, Mutex};
 
 pub use error::LogError;
 use group::{RecordIndex, Tail};
@@ -126,14 +127,14 @@ impl SharedLog {
     }
 
     pub fn group(&self, group: GroupId) -> GroupLog {
-        let tail = Arc::clone(locked(&self.open.shared.tails).entry(group).or_default());
+        let tail = Arc::clone(self.open.shared.tails.lock().entry(group).or_default());
         GroupLog { group, tail, open: Arc::clone(&self.open) }
     }
 
     /// The groups that have anything in the log.
     pub fn groups(&self) -> Vec<GroupId> {
-        let tails = locked(&self.open.shared.tails);
-        tails.iter().filter(|(_, tail)| !locked(tail).is_empty()).map(|(group, _)| *group).collect()
+        let tails = self.open.shared.tails.lock();
+        tails.iter().filter(|(_, tail)| !tail.lock().is_empty()).map(|(group, _)| *group).collect()
     }
 
     /// Why nothing is acknowledged at the moment, or soon will not be: a full disk.
@@ -143,7 +144,7 @@ impl SharedLog {
 
     pub fn usage(&self) -> LogUsage {
         let shared = &self.open.shared;
-        let locations = locked(&shared.locations);
+        let locations = shared.locations.lock();
         LogUsage {
             segments: locations.segments.len(),
             bytes: locations.segments.values().map(|segment| segment.file.header.segment_bytes).sum(),
@@ -173,7 +174,7 @@ impl GroupLog {
             let mut notified = std::pin::pin!(shared.has_room.notified());
             notified.as_mut().enable();
             {
-                let queue = locked(&shared.queue);
+                let queue = shared.queue.lock();
                 if queue.bytes < shared.options.queue_bytes_max || queue.is_closing {
                     return;
                 }
@@ -184,7 +185,7 @@ impl GroupLog {
 
     /// Hands entries over and returns at once; they can be read at once. Their indexes must follow on.
     pub fn append(&self, entries: Vec<(u64, Bytes)>, done: Done) {
-        let mut tail = locked(&self.tail);
+        let mut tail = self.tail.lock();
         let is_too_large = entries.iter().any(|(_, payload)| payload.len() > PAYLOAD_MAX_BYTES);
         let accepted = match is_too_large {
             true => Err(format!("an entry is larger than {PAYLOAD_MAX_BYTES} bytes")),
@@ -206,37 +207,37 @@ impl GroupLog {
     }
 
     pub fn save_vote(&self, vote: Bytes, done: Done) {
-        let mut tail = locked(&self.tail);
+        let mut tail = self.tail.lock();
         tail.vote = Some(vote.clone());
         self.enqueue(Operation::Vote(vote), done);
     }
 
     /// Kept in memory at once, written with the next round, never synced for its own sake.
     pub fn save_committed(&self, committed: Bytes) {
-        let mut tail = locked(&self.tail);
+        let mut tail = self.tail.lock();
         tail.committed = Some(committed.clone());
-        locked(&self.open.shared.queue).committed.insert(self.group, committed);
+        self.open.shared.queue.lock().committed.insert(self.group, committed);
     }
 
     /// Removes the entries from `index` on.
     pub fn truncate_from(&self, index: u64, done: Done) {
-        let mut tail = locked(&self.tail);
+        let mut tail = self.tail.lock();
         tail.truncate_from(index);
         self.enqueue(Operation::Truncate(index), done);
     }
 
     /// Removes the entries up to `index`, which may lie behind the last one: then the log continues after it.
     pub fn purge_to(&self, index: u64, marker: Bytes, done: Done) {
-        let mut tail = locked(&self.tail);
+        let mut tail = self.tail.lock();
         tail.purge_to(index, marker.clone());
         self.enqueue(Operation::Purge(index, marker), done);
     }
 
     /// Forgets the group: its replica has moved away. The handle may be used again for a new incarnation of it.
     pub fn drop_group(&self, done: Done) {
-        let mut tail = locked(&self.tail);
+        let mut tail = self.tail.lock();
         tail.forget();
-        locked(&self.open.shared.queue).committed.remove(&self.group);
+        self.open.shared.queue.lock().committed.remove(&self.group);
         self.enqueue(Operation::Drop, done);
     }
 
@@ -247,7 +248,7 @@ impl GroupLog {
 
     /// The same, ending after the entry with which `bytes_max` is reached.
     pub fn read_up_to(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>> {
-        let found = locked(&self.tail).read(range);
+        let found = self.tail.lock().read(range);
         let (mut entries, mut bytes) = (Vec::with_capacity(found.len()), 0);
         for (index, payload) in found {
             if bytes >= bytes_max {
@@ -264,12 +265,12 @@ impl GroupLog {
     }
 
     pub fn state(&self) -> GroupState {
-        locked(&self.tail).state()
+        self.tail.lock().state()
     }
 
     /// The caller holds the lock of `tail`, so that the queue has a group's requests in the order of its state.
     fn enqueue(&self, operation: Operation, done: Done) {
-        let mut queue = locked(&self.open.shared.queue);
+        let mut queue = self.open.shared.queue.lock();
         if queue.is_closing {
             drop(queue);
             return done(Err(closed()));
@@ -294,7 +295,7 @@ impl Operation {
 impl Shared {
     fn read_from_segment(&self, group: GroupId, index: u64) -> io::Result<Bytes> {
         let (position, file) = {
-            let locations = locked(&self.locations);
+            let locations = self.locations.lock();
             locations.find(group, index).ok_or_else(|| {
                 io::Error::new(
                     io::ErrorKind::NotFound,
@@ -333,11 +334,11 @@ impl Locations {
 
 impl Open {
     fn close(&self) {
-        locked(&self.shared.queue).is_closing = true;
+        self.shared.queue.lock().is_closing = true;
         self.shared.has_work.notify_one();
         self.shared.has_room.notify_waiters();
         self.shared.pool.close();
-        for thread in std::mem::take(&mut *locked(&self.threads)) {
+        for thread in std::mem::take(&mut *self.threads.lock()) {
             // The last handle may be dropped by a callback, which runs on the writer's own thread. A panic of
             // the other thread has been reported by its own message.
             if thread.thread().id() != std::thread::current().id() {
@@ -355,10 +356,4 @@ impl Drop for Open {
 
 fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, "the Raft log is closed")
-}
-
-/// A lock whose holder panicked guards nothing that a later holder could not see whole: state is changed in
-/// steps that do not panic.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Condvar, Mutex};
 
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
 use nix::fcntl::{Flock, FlockArg};
+use parking_lot::{Condvar, Mutex};
 
 use super::format::{self, Ending, HEADER_BYTES, Kind, Record, SegmentHeader};
 use super::group::{RecordIndex, RecordPosition, Tail};

@@ -9,11 +9,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex};
+
+use super::LogError;
 use super::format::{self, HEADER_BYTES, SegmentHeader};
-use super::{LogError, locked};
 
 /// Spare files kept after a purge: one for the next segment and one for a burst. The others are deleted.
 const SPARES_MAX: usize = 2;
@@ -147,16 +149,16 @@ impl SegmentPool {
     }
 
     pub fn trouble(&self) -> Option<String> {
-        locked(&self.state).trouble.clone()
+        self.state.lock().trouble.clone()
     }
 
     pub fn set_trouble(&self, trouble: Option<String>) {
-        locked(&self.state).trouble = trouble;
+        self.state.lock().trouble = trouble;
     }
 
     /// Makes the filler get a spare ready before it is needed.
     pub fn want_spare(&self) {
-        let mut state = locked(&self.state);
+        let mut state = self.state.lock();
         if !state.is_spare_wanted && state.spares.is_empty() {
             state.is_spare_wanted = true;
             self.changed.notify_all();
@@ -165,26 +167,26 @@ impl SegmentPool {
 
     /// Waits a little on a full disk. False when the log is being closed, which ends the wait.
     pub fn wait_to_retry(&self) -> bool {
-        let state = locked(&self.state);
+        let mut state = self.state.lock();
         if state.is_closing {
             return false;
         }
-        let (state, _) = self.changed.wait_timeout(state, RETRY_AFTER).unwrap_or_else(|e| e.into_inner());
+        self.changed.wait_for(&mut state, RETRY_AFTER);
         !state.is_closing
     }
 
     pub fn close(&self) {
-        locked(&self.state).is_closing = true;
+        self.state.lock().is_closing = true;
         self.changed.notify_all();
     }
 
     /// The filler's thread: makes a spare whenever one is wanted, until the log closes.
     pub fn fill(self: Arc<Self>) {
         loop {
-            let mut state = locked(&self.state);
+            let mut state = self.state.lock();
             while !state.is_closing && (!state.is_spare_wanted || !state.spares.is_empty()) {
                 state.is_spare_wanted = false;
-                state = self.changed.wait(state).unwrap_or_else(|e| e.into_inner());
+                self.changed.wait(&mut state);
             }
             if state.is_closing {
                 return;
@@ -192,7 +194,7 @@ impl SegmentPool {
             drop(state);
             match self.make_spare(self.segment_bytes) {
                 Ok(path) => {
-                    let mut state = locked(&self.state);
+                    let mut state = self.state.lock();
                     state.spares.push_back(path);
                     (state.trouble, state.is_spare_wanted) = (None, false);
                     self.changed.notify_all();
@@ -230,7 +232,7 @@ impl SegmentPool {
     }
 
     fn take_spare(&self) -> Option<PathBuf> {
-        let mut state = locked(&self.state);
+        let mut state = self.state.lock();
         loop {
             if let Some(spare) = state.spares.pop_front() {
                 return Some(spare);
@@ -240,7 +242,7 @@ impl SegmentPool {
             }
             state.is_spare_wanted = true;
             self.changed.notify_all();
-            state = self.changed.wait(state).unwrap_or_else(|e| e.into_inner());
+            self.changed.wait(&mut state);
         }
     }
 
@@ -269,7 +271,7 @@ impl SegmentPool {
     }
 
     fn new_spare_path(&self) -> PathBuf {
-        let mut state = locked(&self.state);
+        let mut state = self.state.lock();
         state.spares_made += 1;
         self.directory.join(format!("{SPARE_PREFIX}{}{SUFFIX}", state.spares_made))
     }
@@ -281,11 +283,11 @@ impl SegmentPool {
         let has_right_size = segment.header.segment_bytes == self.segment_bytes;
         // A reader that still holds the file must not see it overwritten: then it is removed, not recycled.
         let is_free = Arc::try_unwrap(segment).is_ok();
-        if is_free && has_right_size && locked(&self.state).spares.len() < SPARES_MAX {
+        if is_free && has_right_size && self.state.lock().spares.len() < SPARES_MAX {
             let spare = self.new_spare_path();
             fs::rename(&path, &spare)?;
             self.sync_directory()?;
-            locked(&self.state).spares.push_back(spare);
+            self.state.lock().spares.push_back(spare);
             self.changed.notify_all();
             return Ok(());
         }

@@ -19,7 +19,7 @@ use dkc_core::ids::GroupId;
 use super::format::{self, HEADER_BYTES, Kind, Record, SEAL_BYTES, SegmentHeader, record_bytes};
 use super::group::RecordPosition;
 use super::segment::{SegmentFile, is_disk_full};
-use super::{Done, LiveSegment, Operation, Request, Shared, closed, locked};
+use super::{Done, LiveSegment, Operation, Request, Shared, closed};
 
 /// The newest commit mark of each group that has a new one.
 type Committed = Vec<(GroupId, Bytes)>;
@@ -109,7 +109,7 @@ impl Writer {
     }
 
     fn wait_for_work(&self) -> Work {
-        let mut queue = locked(&self.shared.queue);
+        let mut queue = self.shared.queue.lock();
         while queue.requests.is_empty() {
             if queue.is_closing && !queue.committed.is_empty() {
                 break;
@@ -118,13 +118,11 @@ impl Writer {
                 return if self.is_marked { Work::End } else { Work::Quiet };
             }
             if self.is_marked {
-                queue = self.shared.has_work.wait(queue).unwrap_or_else(|e| e.into_inner());
+                self.shared.has_work.wait(&mut queue);
                 continue;
             }
-            let waited = self.shared.has_work.wait_timeout(queue, MARK_AFTER);
-            let (unlocked, timeout) = waited.unwrap_or_else(|e| e.into_inner());
-            queue = unlocked;
-            if timeout.timed_out() && queue.requests.is_empty() {
+            let waited = self.shared.has_work.wait_for(&mut queue, MARK_AFTER);
+            if waited.timed_out() && queue.requests.is_empty() {
                 return Work::Quiet;
             }
         }
@@ -154,7 +152,7 @@ impl Writer {
         self.shared.rounds.fetch_add(1, Ordering::Relaxed);
         dones.into_iter().for_each(|done| done(Ok(())));
         for (tail, truncations, index) in written {
-            locked(&tail).written(truncations, index, self.shared.options.group_cache_bytes);
+            tail.lock().written(truncations, index, self.shared.options.group_cache_bytes);
         }
         self.retire_segments();
         self.is_marked = false;
@@ -164,7 +162,7 @@ impl Writer {
     fn finish_round(&mut self, committed: Committed) -> Result<(), Closed> {
         for (group, position) in committed {
             self.put(Kind::Committed, group, 0, &position)?;
-            locked(&self.shared.locations).indexes.entry(group).or_default().committed = Some(position);
+            self.shared.locations.lock().indexes.entry(group).or_default().committed = Some(position);
         }
         let moves = self.rewrite_some()?;
         self.write_buffer()?;
@@ -182,24 +180,24 @@ impl Writer {
                 self.shared.entries.fetch_add(entries.len() as u64, Ordering::Relaxed);
                 for (index, payload) in entries {
                     let position = self.put(Kind::Entry, group, index, &payload)?;
-                    let mut locations = locked(&self.shared.locations);
+                    let mut locations = self.shared.locations.lock();
                     locations.indexes.entry(group).or_default().push(index, position);
                     locations.add_live(position);
                 }
             }
             Operation::Vote(vote) => {
                 self.put(Kind::Vote, group, 0, &vote)?;
-                locked(&self.shared.locations).indexes.entry(group).or_default().vote = Some(vote);
+                self.shared.locations.lock().indexes.entry(group).or_default().vote = Some(vote);
             }
             Operation::Truncate(index) => {
                 self.put(Kind::Truncate, group, index, &[])?;
-                let mut locations = locked(&self.shared.locations);
+                let mut locations = self.shared.locations.lock();
                 let gone = locations.indexes.entry(group).or_default().truncate_from(index);
                 locations.remove_live(gone);
             }
             Operation::Purge(index, marker) => {
                 self.put(Kind::Purge, group, index, &marker)?;
-                let mut locations = locked(&self.shared.locations);
+                let mut locations = self.shared.locations.lock();
                 let group_index = locations.indexes.entry(group).or_default();
                 let gone = group_index.purge_to(index);
                 group_index.purged = Some((index, marker));
@@ -207,7 +205,7 @@ impl Writer {
             }
             Operation::Drop => {
                 self.put(Kind::Drop, group, 0, &[])?;
-                let mut locations = locked(&self.shared.locations);
+                let mut locations = self.shared.locations.lock();
                 let gone = locations.indexes.remove(&group);
                 locations.remove_live(
                     gone.iter().flat_map(|group_index| group_index.iter().map(|(_, position)| position)),
@@ -262,7 +260,7 @@ impl Writer {
         self.file = Arc::new(self.wait_for_segment(header)?);
         (self.at, self.round) = (HEADER_BYTES as u32, HEADER_BYTES as u32);
         let segment = LiveSegment { file: Arc::clone(&self.file), live_bytes: 0 };
-        locked(&self.shared.locations).segments.insert(header.generation, segment);
+        self.shared.locations.lock().segments.insert(header.generation, segment);
         self.put_state_of_groups()
     }
 
@@ -271,7 +269,7 @@ impl Writer {
     }
 
     fn state_of_groups_bytes(&self) -> usize {
-        let locations = locked(&self.shared.locations);
+        let locations = self.shared.locations.lock();
         let bytes = |payload: &Option<Bytes>| payload.as_ref().map_or(0, |p| record_bytes(p.len()));
         let of_indexes = locations.indexes.values().map(|group_index| {
             let purged = group_index.purged.as_ref().map_or(0, |(_, marker)| record_bytes(marker.len()));
@@ -282,7 +280,7 @@ impl Writer {
 
     fn put_state_of_groups(&mut self) -> Result<(), Closed> {
         let mut records = Vec::new();
-        for (group, group_index) in &locked(&self.shared.locations).indexes {
+        for (group, group_index) in &self.shared.locations.lock().indexes {
             records.extend(group_index.vote.clone().map(|vote| (Kind::Vote, *group, 0, vote)));
             records
                 .extend(group_index.committed.clone().map(|position| (Kind::Committed, *group, 0, position)));
@@ -358,7 +356,7 @@ impl Writer {
             else {
                 break;
             };
-            let found = locked(&self.shared.locations).find(group, index);
+            let found = self.shared.locations.lock().find(group, index);
             let Some((position, file)) = found.filter(|(position, _)| position.generation == oldest) else {
                 continue;
             };
@@ -372,7 +370,7 @@ impl Writer {
     }
 
     fn carry_out(&self, moves: Vec<Move>) {
-        let mut locations = locked(&self.shared.locations);
+        let mut locations = self.shared.locations.lock();
         for Move { group, index, from, to } in moves {
             locations.remove_live([from]);
             locations.add_live(to);
@@ -383,7 +381,7 @@ impl Writer {
     /// The oldest segment, when less than half of the whole log is needed by anybody: then each byte copied
     /// frees at least one more.
     fn segment_to_rewrite(&self) -> Option<u64> {
-        let locations = locked(&self.shared.locations);
+        let locations = self.shared.locations.lock();
         let bytes: u64 = locations.segments.values().map(|segment| segment.file.header.segment_bytes).sum();
         let is_worth_it =
             locations.segments.len() > SEGMENTS_BEFORE_REWRITE && locations.live_bytes() * 2 < bytes;
@@ -391,7 +389,7 @@ impl Writer {
     }
 
     fn entries_in(&self, generation: u64) -> VecDeque<(GroupId, u64)> {
-        let locations = locked(&self.shared.locations);
+        let locations = self.shared.locations.lock();
         let of_group = locations.indexes.iter().flat_map(|(group, group_index)| {
             let here = group_index.iter().filter(|(_, position)| position.generation == generation);
             here.map(|(index, _)| (*group, index))
@@ -403,7 +401,7 @@ impl Writer {
     /// state at the head of their successors are durable.
     fn retire_segments(&mut self) {
         loop {
-            let mut locations = locked(&self.shared.locations);
+            let mut locations = self.shared.locations.lock();
             let Some(oldest) = locations.segments.first_entry() else { return };
             if *oldest.key() == self.file.header.generation || oldest.get().live_bytes > 0 {
                 return;

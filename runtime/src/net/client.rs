@@ -5,12 +5,13 @@
 //! *Invariant:* every receiver is called exactly once.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use dkc_core::ids::GroupId;
 use dkc_core::wire::{Frame, Hello, Kind, Refusal};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -114,7 +115,7 @@ struct Shared {
 
 impl Shared {
     fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().expect("lock is never poisoned: panic aborts")
+        self.pending.lock()
     }
 }
 

@@ -8,8 +8,8 @@
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use dkc_core::wire::{
     BadFrame, FRAME_MAX_BYTES, FRAME_MAX_BYTES_BEFORE_HELLO, Frame, FrameDecoder, Kind, encode_with,
 };
 use futures::task::AtomicWaker;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -77,7 +78,7 @@ struct Shared {
 
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().expect("lock is never poisoned: panic aborts")
+        self.queue.lock()
     }
 
     fn close(&self, why: &str) {

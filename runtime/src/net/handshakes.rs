@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dkc_core::ids::NodeAddress;
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::oneshot;
 
 use super::stream;
@@ -31,7 +32,7 @@ pub struct MemberSources(Arc<RwLock<HashSet<IpAddr>>>);
 
 impl MemberSources {
     pub fn learn(&self, source: IpAddr) {
-        let mut known = self.0.write().expect("lock is never poisoned: panic aborts");
+        let mut known = self.0.write();
         if known.len() < MEMBER_SOURCES_MAX {
             known.insert(source.to_canonical());
         }
@@ -44,7 +45,7 @@ impl MemberSources {
     }
 
     pub fn contains(&self, source: IpAddr) -> bool {
-        self.0.read().expect("lock is never poisoned: panic aborts").contains(&source.to_canonical())
+        self.0.read().contains(&source.to_canonical())
     }
 }
 
@@ -80,7 +81,7 @@ impl Handshakes {
     }
 
     fn under_way(&self) -> MutexGuard<'_, UnderWay> {
-        self.0.lock().expect("lock is never poisoned: panic aborts")
+        self.0.lock()
     }
 }
 

@@ -3,10 +3,11 @@
 //! nothing however often it is asked for.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dkc_core::wire::{Hello, Refusal};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -42,7 +43,7 @@ impl Peers {
 
     /// The link to a server. Nothing is opened before it is asked for a client.
     pub fn link(&self, target: &Target) -> Arc<Link> {
-        let mut links = self.links.lock().expect("lock is never poisoned: panic aborts");
+        let mut links = self.links.lock();
         if let Some(link) = links.get(target) {
             return link.clone();
         }
@@ -53,7 +54,7 @@ impl Peers {
 
     /// Drops the links to all targets that are no longer wanted; their connections end.
     pub fn retain(&self, is_wanted: impl Fn(&Target) -> bool) {
-        let mut links = self.links.lock().expect("lock is never poisoned: panic aborts");
+        let mut links = self.links.lock();
         links.retain(|target, link| {
             let keep = is_wanted(target);
             if !keep {
@@ -181,7 +182,7 @@ impl Link {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().expect("lock is never poisoned: panic aborts")
+        self.inner.lock()
     }
 
     fn close(&self) {

@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 
 use dkc_core::wire::Refusal;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::connection::Sender;
 use super::identity::{Identity, NodeRole};
@@ -100,7 +101,7 @@ impl Places {
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
-        self.0.taken.lock().expect("lock is never poisoned: panic aborts")
+        self.0.taken.lock()
     }
 }
 

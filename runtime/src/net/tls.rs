@@ -3,12 +3,13 @@
 //! resumed session would outlive a removed trust anchor), common names.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use dkc_core::certificate::SERVER_NAME;
 use dkc_core::config::layout;
 use dkc_core::ids::ClusterId;
+use parking_lot::RwLock;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -142,13 +143,13 @@ impl Tls {
             return Ok(false);
         }
         let loaded = load(&self.directory, self.identity, files)?;
-        *self.loaded.write().expect("lock is never poisoned: panic aborts") = Some(Arc::new(loaded));
+        *self.loaded.write() = Some(Arc::new(loaded));
         Ok(true)
     }
 
     /// What this node's own certificate proves to others; `None` where nothing is encrypted.
     pub fn own(&self) -> Option<Peer> {
-        let loaded = self.loaded.read().expect("lock is never poisoned: panic aborts");
+        let loaded = self.loaded.read();
         loaded.as_ref().map(|loaded| loaded.own.clone())
     }
 
@@ -165,7 +166,7 @@ impl Tls {
     }
 
     fn current(&self) -> Arc<Loaded> {
-        let loaded = self.loaded.read().expect("lock is never poisoned: panic aborts").clone();
+        let loaded = self.loaded.read().clone();
         loaded.expect("a node reads its certificates before it opens a connection")
     }
 

@@ -7,10 +7,10 @@
 //! for reads has run out, and a majority must confirm it before the first answer.
 //! *Invariant:* a follower hibernates only while it receives beats from the very process that asked it to.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dkc_core::ids::NodeId;
+use parking_lot::Mutex;
 
 use super::machine::Raft;
 
@@ -60,7 +60,7 @@ impl Hibernation {
         if self.is_awake.load(Ordering::SeqCst) {
             return;
         }
-        let mut keeper = self.keeper.lock().expect("lock is never poisoned: panic aborts");
+        let mut keeper = self.keeper.lock();
         let Some(was) = keeper.take() else { return };
         self.raft.runtime_config().tick(true);
         self.is_awake.store(true, Ordering::SeqCst);
@@ -75,7 +75,7 @@ impl Hibernation {
 
     /// Stops the timers, unless the group has just been used.
     pub fn rest(&self, under: Keeper) -> bool {
-        let mut keeper = self.keeper.lock().expect("lock is never poisoned: panic aborts");
+        let mut keeper = self.keeper.lock();
         self.is_awake.store(false, Ordering::SeqCst);
         // After the store: either this sees the use, or `touch` sees that the group has to be woken up.
         if under.leader == self.node && self.is_used.load(Ordering::SeqCst) {
@@ -92,7 +92,7 @@ impl Hibernation {
         if self.is_awake.load(Ordering::SeqCst) {
             return None;
         }
-        *self.keeper.lock().expect("lock is never poisoned: panic aborts")
+        *self.keeper.lock()
     }
 
     /// Whether the group was idle since the last call.

@@ -7,7 +7,7 @@
 
 use std::io;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
@@ -19,6 +19,7 @@ use dkc_core::tablet::{Batch, Changes, Rows, Tablet};
 use futures::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::type_config::alias::SnapshotOf;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
 use super::codec;
@@ -82,10 +83,10 @@ impl Machine {
     }
 
     fn read_state(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().expect("lock is never poisoned: panic aborts")
+        self.state.read()
     }
     fn write_state(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().expect("lock is never poisoned: panic aborts")
+        self.state.write()
     }
 
     pub fn applied(&self) -> Option<LogId> {

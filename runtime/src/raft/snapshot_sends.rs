@@ -2,12 +2,13 @@
 //! network bandwidth to the service while replicas move.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use dkc_core::control::Transfer;
 use dkc_core::ids::{GroupId, NodeId};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Shared by all groups of a node.
@@ -28,10 +29,6 @@ struct Progress {
     bytes_total: u64,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().expect("lock is never poisoned: panic aborts")
-}
-
 impl SnapshotSends {
     pub fn new(bytes_per_s: u64) -> SnapshotSends {
         SnapshotSends(Arc::new(Inner {
@@ -49,14 +46,14 @@ impl SnapshotSends {
     /// Counts a snapshot as in progress until the guard is dropped.
     pub fn begin(&self, group: GroupId, to: NodeId, bytes_total: u64) -> SnapshotSend {
         let progress = Progress { began: Instant::now(), bytes_sent: 0, bytes_total };
-        locked(&self.0.under_way).insert((group, to), progress);
+        self.0.under_way.lock().insert((group, to), progress);
         SnapshotSend { sending: self.clone(), key: (group, to) }
     }
 
     /// When so many bytes may go, if all that was allowed before goes in its time.
     fn allow(&self, bytes: usize, now: Instant) -> Instant {
         let bytes_per_s = self.0.bytes_per_s.load(Ordering::Relaxed);
-        let mut free_at = locked(&self.0.free_at);
+        let mut free_at = self.0.free_at.lock();
         let from = (*free_at).max(now);
         *free_at = from + Duration::from_secs_f64(bytes as f64 / bytes_per_s as f64);
         from
@@ -64,7 +61,7 @@ impl SnapshotSends {
 
     /// Replicas being sent, for status.
     pub fn transfers(&self) -> Vec<Transfer> {
-        let under_way = locked(&self.0.under_way);
+        let under_way = self.0.under_way.lock();
         let transfer = |(&(group, to), progress): (&(GroupId, NodeId), &Progress)| {
             let elapsed_ms = progress.began.elapsed().as_millis().max(1) as u64;
             Some(Transfer {
@@ -89,7 +86,7 @@ impl SnapshotSend {
     /// Waits until a chunk may go, and counts it.
     pub async fn chunk(&self, bytes: usize) {
         tokio::time::sleep_until(self.sending.allow(bytes, Instant::now())).await;
-        if let Some(progress) = locked(&self.sending.0.under_way).get_mut(&self.key) {
+        if let Some(progress) = self.sending.0.under_way.lock().get_mut(&self.key) {
             progress.bytes_sent += bytes as u64;
         }
     }
@@ -97,7 +94,7 @@ impl SnapshotSend {
 
 impl Drop for SnapshotSend {
     fn drop(&mut self) {
-        locked(&self.sending.0.under_way).remove(&self.key);
+        self.sending.0.under_way.lock().remove(&self.key);
     }
 }
 

@@ -7,7 +7,7 @@
 //! appends have a limit of their own.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
+use parking_lot::RwLock;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -59,15 +60,15 @@ impl Transport {
         let is_wanted = |target: &Target| targets.values().any(|t| t == target);
         self.messages.retain(is_wanted);
         self.snapshots.retain(is_wanted);
-        *self.targets.write().expect("lock is never poisoned: panic aborts") = targets;
+        *self.targets.write() = targets;
     }
 
     fn target(&self, node: NodeId) -> Option<Target> {
-        self.targets.read().expect("lock is never poisoned: panic aborts").get(&node).cloned()
+        self.targets.read().get(&node).cloned()
     }
 
     pub fn targets(&self) -> BTreeMap<NodeId, Target> {
-        self.targets.read().expect("lock is never poisoned: panic aborts").clone()
+        self.targets.read().clone()
     }
 
     /// The link for messages of every group.

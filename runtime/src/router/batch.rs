@@ -5,12 +5,13 @@
 //! are not consumed yet.
 
 use std::future::{Future, poll_fn};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use dkc_core::kv::Reply;
 use futures::task::AtomicWaker;
+use parking_lot::Mutex;
 
 use super::RouteError;
 
@@ -42,7 +43,7 @@ impl Batch {
         {
             outcome = Err(RouteError::NoRoom { bytes });
         }
-        self.outcomes.lock().expect("lock is never poisoned: panic aborts")[index] = Some(outcome);
+        self.outcomes.lock()[index] = Some(outcome);
         if self.remaining.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.waker.wake();
         }
@@ -55,8 +56,7 @@ pub(super) fn all_done(batch: Arc<Batch>) -> impl Future<Output = Vec<Outcome>> 
         if batch.remaining.load(Ordering::Acquire) > 0 {
             return Poll::Pending;
         }
-        let outcomes =
-            std::mem::take(&mut *batch.outcomes.lock().expect("lock is never poisoned: panic aborts"));
+        let outcomes = std::mem::take(&mut *batch.outcomes.lock());
         Poll::Ready(
             outcomes.into_iter().map(|outcome| outcome.expect("every operation completes once")).collect(),
         )

@@ -20,8 +20,8 @@ mod view;
 mod watch;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use dkc_core::config::ServerEntry;
@@ -30,6 +30,7 @@ use dkc_core::ids::{MemberNo, NodeId, RingVersion, TabletId};
 use dkc_core::kv::{Command, Reply};
 use dkc_core::ring::RingMap;
 use dkc_core::wire::Hello;
+use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
 use crate::net::{Alpn, Peers, Target, Tls};
@@ -277,7 +278,7 @@ impl Shared {
     }
 
     fn view(&self) -> Option<Arc<View>> {
-        self.view.read().expect("lock is never poisoned: panic aborts").clone()
+        self.view.read().clone()
     }
 
     /// The servers of the ring map, or those of the configuration while there is none.
@@ -314,7 +315,7 @@ impl Shared {
             tracing::warn!(cluster = %ring.cluster, "ring map of another cluster ignored");
             return false;
         }
-        let mut tablets = self.tablets.lock().expect("lock is never poisoned: panic aborts");
+        let mut tablets = self.tablets.lock();
         if ring.version.0 <= self.ring_version.load(Ordering::Relaxed) {
             return false;
         }
@@ -324,7 +325,7 @@ impl Shared {
         if self.is_following {
             view.connect();
         }
-        *self.view.write().expect("lock is never poisoned: panic aborts") = Some(Arc::new(view));
+        *self.view.write() = Some(Arc::new(view));
         self.ring_version.store(ring.version.0, Ordering::Relaxed);
         let wanted = self.ring_sources();
         self.peers.retain(|target| wanted.contains(target));
@@ -333,7 +334,7 @@ impl Shared {
     }
 
     fn no_ring(&self) -> String {
-        let last_error = self.ring_error.lock().expect("lock is never poisoned: panic aborts");
+        let last_error = self.ring_error.lock();
         format!("the ring map is not known yet ({last_error})")
     }
 

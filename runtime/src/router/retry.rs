@@ -1,8 +1,9 @@
 //! Operations that wait for their next attempt, in the order in which they are due; one task for all of them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -26,7 +27,7 @@ struct Waiting {
 impl Retries {
     pub fn put(&self, due: Instant, operation: Box<Operation>) {
         let is_next = {
-            let mut waiting = self.waiting.lock().expect("lock is never poisoned: panic aborts");
+            let mut waiting = self.waiting.lock();
             waiting.count += 1;
             let place = (due, waiting.count);
             waiting.by_due.insert(place, operation);
@@ -39,13 +40,13 @@ impl Retries {
 
     #[expect(clippy::vec_box, reason = "the boxes travel on; their content is large and need not be moved")]
     fn take_due(&self, now: Instant) -> Vec<Box<Operation>> {
-        let mut waiting = self.waiting.lock().expect("lock is never poisoned: panic aborts");
+        let mut waiting = self.waiting.lock();
         let later = waiting.by_due.split_off(&(now, u64::MAX));
         std::mem::replace(&mut waiting.by_due, later).into_values().collect()
     }
 
     fn next_due(&self) -> Option<Instant> {
-        let waiting = self.waiting.lock().expect("lock is never poisoned: panic aborts");
+        let waiting = self.waiting.lock();
         waiting.by_due.first_key_value().map(|((due, _), _)| *due)
     }
 }

@@ -2,11 +2,12 @@
 //! once, and who leads it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 
 use dkc_core::ids::{NodeId, TabletId};
 use dkc_core::tablet::REPLIES_PER_SESSION_MAX;
+use parking_lot::{Mutex, MutexGuard};
 
 /// Half of what a tablet remembers, so that it never forgets an answer that may still be asked for.
 const WINDOW_MAX: usize = REPLIES_PER_SESSION_MAX / 2;
@@ -44,7 +45,7 @@ impl Session {
     }
 
     fn sequences(&self) -> MutexGuard<'_, Sequences> {
-        self.sequences.lock().expect("lock is never poisoned: panic aborts")
+        self.sequences.lock()
     }
 
     /// The application has its answer (perhaps "unknown"): this sequence is never sent again.
@@ -71,7 +72,7 @@ impl TabletState {
     /// A sequence for a new write. One slow write holds its session's window open; when the window is as wide as the
     /// tablet remembers, a new session begins and the old one ends with its last answer.
     pub fn begin(&self) -> Ticket {
-        let mut session = self.session.lock().expect("lock is never poisoned: panic aborts");
+        let mut session = self.session.lock();
         if session.sequences().is_answered.len() >= WINDOW_MAX {
             *session = Session::new();
         }
@@ -111,7 +112,7 @@ mod tests {
         let sequences: Vec<u64> = (0..4).map(|_| state.begin().sequence).collect();
         assert_eq!(sequences, [1, 2, 3, 4]);
         let check = |finished: u64, want: u64| {
-            let session = state.session.lock().unwrap().clone();
+            let session = state.session.lock().clone();
             session.finish(finished);
             assert_eq!(session.answered_below(), want, "after {finished}");
         };

@@ -1,8 +1,8 @@
 //! Servers on loopback that answer as a test's script says: real certificates and connections, no Raft.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -10,6 +10,7 @@ use dkc_core::config::ServerEntry;
 use dkc_core::ids::{MemberNo, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId};
 use dkc_core::ring::{ActionProgress, InRing, MemberAction, Node, RingMap, TabletPlace, tablet_ranges};
 use dkc_core::wire::{Answer, Frame, Kind, Request, decode_ring_watch, encode_ring};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::{Router, RouterOptions};
@@ -73,7 +74,7 @@ impl Cluster {
         let stop = Arc::new(Stop::default());
         let (ring, stopped) = (self.ring.clone(), stop.clone());
         tokio::spawn(listener.run(Arc::new(AdmitAll(tls.identity())), move |connection| {
-            stopped.senders.lock().unwrap().push(connection.sender.clone());
+            stopped.senders.lock().push(connection.sender.clone());
             serve(connection, node_id, script.clone(), ring.subscribe(), stopped.clone())
         }));
         let (number, node_uuid) = (MemberNo(node_id.0 as u32), tls.identity().node);
@@ -104,7 +105,7 @@ impl Cluster {
         let stop = &self.stops[node.0 as usize - 1];
         stop.is_down.store(is_down, Ordering::SeqCst);
         if is_down {
-            stop.senders.lock().unwrap().drain(..).for_each(|sender| sender.close("down"));
+            stop.senders.lock().drain(..).for_each(|sender| sender.close("down"));
         }
     }
 

@@ -2,11 +2,12 @@
 //! and a state store lie on it, as `log` and `storage` use them.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::process::CrashKind;
 use super::{locked, world};

@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::simulation::disk::{Disk, GroupImage, Record};

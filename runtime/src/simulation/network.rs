@@ -3,9 +3,11 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::process::Process;
 use super::{locked, world};

@@ -3,9 +3,10 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Once};
 use std::task::Waker;
 
+use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
 use super::{WORLD, locked, world};

@@ -5,11 +5,12 @@ mod error;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use dkc_core::ids::{GroupId, TabletId};
 use dkc_core::tablet::{Changes, Rows};
+use parking_lot::Mutex;
 
 use crate::simulation::disk::{Commit, Disk, RowsImage, StateImage};
 use crate::simulation::process::Process;
@@ -207,7 +208,7 @@ impl TabletStore {
         state.image.rows.iter().map(|(row, value)| (row.len() + value.len()) as u64).sum()
     }
 
-    fn live(&self) -> Result<std::sync::MutexGuard<'_, State>, StorageError> {
+    fn live(&self) -> Result<parking_lot::MutexGuard<'_, State>, StorageError> {
         let state = locked(&self.state);
         match state.is_dropped {
             true => Err(StorageError::Dropped(format!("the state of group {}", self.group))),

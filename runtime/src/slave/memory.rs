@@ -5,10 +5,11 @@
 //!
 //! *Invariant:* every wait for memory has a timeout, so that two connections that wait for each other do not deadlock.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::router::Admit;
@@ -138,7 +139,7 @@ fn units_of(used_bytes: usize) -> usize {
 
 impl Share {
     fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().expect("lock is never poisoned: panic aborts")
+        self.held.lock()
     }
 
     pub fn used_bytes(&self) -> usize {
@@ -210,7 +211,7 @@ impl Admit for Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let held = self.held.get_mut().expect("lock is never poisoned: panic aborts");
+        let held = self.held.get_mut();
         self.memory.reserve.add_permits(held.reserve_units);
         self.memory.common.add_permits(held.common_units);
     }

@@ -2,11 +2,12 @@
 //! task checks all connections once a second; a connection only stores what it waits for, so that a request needs no
 //! timer.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dkc_core::config::Parameters;
+use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
 use super::memory::Memory;
@@ -93,7 +94,7 @@ impl Timeouts {
 
     /// Applies to all connections from the next tick on.
     pub fn set_limits(&self, limits: Limits) {
-        *self.limits.lock().expect("lock is never poisoned: panic aborts") = limits;
+        *self.limits.lock() = limits;
     }
 
     /// The connection begins to wait; if it waited for the same thing already, that timer keeps running.
@@ -106,7 +107,7 @@ impl Timeouts {
 
     /// Watches a connection until its `noted` is dropped.
     pub fn watch(&self, noted: Arc<Noted>, task: AbortHandle) {
-        self.connections.lock().expect("lock is never poisoned: panic aborts").push((noted, task));
+        self.connections.lock().push((noted, task));
     }
 
     pub async fn run(self: Arc<Timeouts>) {
@@ -121,8 +122,8 @@ impl Timeouts {
     fn look(&self) {
         let now = self.looks.fetch_add(1, Ordering::Relaxed) + 1;
         let is_short = self.memory.is_short();
-        let limits = *self.limits.lock().expect("lock is never poisoned: panic aborts");
-        let mut connections = self.connections.lock().expect("lock is never poisoned: panic aborts");
+        let limits = *self.limits.lock();
+        let mut connections = self.connections.lock();
         connections.retain(|(noted, task)| {
             let is_open = Arc::strong_count(noted) > 1;
             let (waiting, since) = noted.get();
@@ -184,6 +185,6 @@ mod tests {
         assert!(task.await.unwrap_err().is_cancelled());
         drop(noted);
         timeouts.look();
-        assert!(timeouts.connections.lock().unwrap().is_empty());
+        assert!(timeouts.connections.lock().is_empty());
     }
 }

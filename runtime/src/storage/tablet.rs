@@ -5,12 +5,13 @@
 //! process or the power before that, the log has it.
 //! *Invariant:* one task commits; any number of others read, each from a snapshot, and see whole batches only.
 
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
 use dkc_core::tablet::{Changes, Rows};
 use fjall::{Keyspace, Readable};
+use parking_lot::{Mutex, RwLock};
 
 use super::cache::RowCache;
 use super::install::Install;
@@ -137,7 +138,7 @@ impl TabletStore {
     /// The state at this moment; O(1), however large the state is. The engine keeps its rows while it exists,
     /// so it should not be held for hours.
     pub fn snapshot(&self) -> Result<TabletSnapshot, StorageError> {
-        let current = self.inner.current.read().unwrap_or_else(|e| e.into_inner());
+        let current = self.inner.current.read();
         let keyspace = current.keyspace.clone().ok_or_else(|| self.dropped())?;
         Ok(TabletSnapshot { snapshot: self.inner.shared.database.snapshot(), keyspace })
     }
@@ -164,7 +165,7 @@ impl TabletStore {
     /// The incarnation of the keyspace and what has been committed to it.
     pub(super) fn position(&self) -> (u64, Position) {
         let position = locked(&self.inner.position);
-        let incarnation = self.inner.current.read().unwrap_or_else(|e| e.into_inner()).incarnation;
+        let incarnation = self.inner.current.read().incarnation;
         (incarnation, position.clone())
     }
 
@@ -185,7 +186,7 @@ impl TabletStore {
         membership: Option<Bytes>,
     ) -> Result<(), StorageError> {
         let mut position = locked(&self.inner.position);
-        let mut current = self.inner.current.write().unwrap_or_else(|e| e.into_inner());
+        let mut current = self.inner.current.write();
         if current.keyspace.is_none() {
             self.inner.shared.remove_keyspace(keyspace);
             return Err(self.dropped());
@@ -208,13 +209,13 @@ impl TabletStore {
 
     /// Removes the keyspace: every other handle returns `Dropped` from now on.
     pub(super) fn take_keyspace(&self) -> Option<Keyspace> {
-        let keyspace = self.inner.current.write().unwrap_or_else(|e| e.into_inner()).keyspace.take();
+        let keyspace = self.inner.current.write().keyspace.take();
         locked(&self.inner.cache).clear();
         keyspace
     }
 
     fn keyspace(&self) -> Result<Keyspace, StorageError> {
-        let current = self.inner.current.read().unwrap_or_else(|e| e.into_inner());
+        let current = self.inner.current.read();
         current.keyspace.clone().ok_or_else(|| self.dropped())
     }
 

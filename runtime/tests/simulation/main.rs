@@ -12,10 +12,11 @@ mod record;
 mod scenario;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use scenario::Run;
 
 /// Seeds of the gate.

@@ -1,6 +1,6 @@
 //! Known bugs, put back one at a time: each must be noticed, or the checkers prove nothing.
 
-use std::sync::Mutex;
+use parking_lot::Mutex;
 
 use dkcd::simulation::Mutant;
 

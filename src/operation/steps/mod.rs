@@ -9,13 +9,13 @@ mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dkc_core::ids::HostAddress;
 use dkc_inventory::model::Inventory;
 use dkc_inventory::plan::{Action, Plan, Step};
 use futures::StreamExt;
+use parking_lot::Mutex;
 
 pub use host::StepError;
 pub use service::log_anywhere as log;
@@ -76,7 +76,7 @@ impl Execution<'_> {
             }
             self.run_phase(phase, &state).await;
         }
-        let mut report = state.report.into_inner().expect("no holder panics");
+        let mut report = state.report.into_inner();
         report.was_interrupted = self.interrupt.is_requested() && !report.is_complete(self.plan);
         self.end_hosts(&report);
         state.journal.end(report.is_complete(self.plan));
@@ -89,7 +89,7 @@ impl Execution<'_> {
 
     async fn run_phase(&self, phase: u32, state: &State) {
         let mut by_host: BTreeMap<&HostAddress, Vec<&Step>> = BTreeMap::new();
-        let done = state.report.lock().expect("no holder panics").done.clone();
+        let done = state.report.lock().done.clone();
         for step in self.plan.steps.iter().filter(|step| step.phase == phase && !done.contains(&step.number))
         {
             by_host.entry(&step.host).or_default().push(step);
@@ -142,7 +142,7 @@ impl Execution<'_> {
     }
 
     fn done_on(&self, host: &HostAddress, state: &State) -> u64 {
-        let report = state.report.lock().expect("no holder panics");
+        let report = state.report.lock();
         self.steps_on(host).filter(|step| report.done.contains(&step.number)).count() as u64
     }
 
@@ -182,7 +182,7 @@ struct State {
 impl State {
     fn record(&self, step: &Step, result: Result<(), StepError>) {
         let written = self.journal.step(step.number, result.as_ref().err().map(|error| error.to_string()));
-        let mut report = self.report.lock().expect("no holder panics");
+        let mut report = self.report.lock();
         match result.and(written.map_err(StepError::Journal)) {
             Ok(()) => drop(report.done.insert(step.number)),
             Err(error) => {
@@ -213,7 +213,7 @@ mod tests {
         fn begin(&self, _: &str, _: u64) {}
         fn advance(&self, _: &str, _: u64, _: &str) {}
         fn end(&self, host: &str, text: &str, is_good: bool) {
-            self.0.lock().unwrap().push(format!("{host} {text} {is_good}"));
+            self.0.lock().push(format!("{host} {text} {is_good}"));
         }
     }
 

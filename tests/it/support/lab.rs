@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::Ran;
 use super::terminal::Terminal;
@@ -46,7 +47,7 @@ impl Lab {
 
     #[track_caller]
     fn up_with(count: usize, options: &[&str]) -> Lab {
-        let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let turn = TURN.lock();
         let name = format!("t{}", std::process::id());
         let lab = Lab { name, home: PathBuf::from(env!("CARGO_MANIFEST_DIR")), _turn: turn };
         lab.run(&["down"]).ok();

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::pty::{Winsize, openpty};
+use parking_lot::Mutex;
 
 use super::wait_for;
 
@@ -47,20 +48,20 @@ impl Terminal {
         std::thread::spawn(move || {
             let mut piece = [0; 4096];
             while let Ok(n @ 1..) = reader.read(&mut piece) {
-                sink.lock().unwrap().extend_from_slice(&piece[..n]);
+                sink.lock().extend_from_slice(&piece[..n]);
             }
         });
         Terminal { child, master, screen, seen: 0 }
     }
 
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
+        String::from_utf8_lossy(&self.screen.lock()).into_owned()
     }
 
     /// What a person sees at this moment: the screen after everything that was written to it, line by line.
     pub fn screen(&self) -> String {
         let mut parser = vt100::Parser::new(ROWS, COLUMNS, 0);
-        parser.process(&self.screen.lock().unwrap());
+        parser.process(&self.screen.lock());
         parser.screen().contents()
     }
 
@@ -70,7 +71,7 @@ impl Terminal {
         let deadline = std::time::Instant::now() + TIMEOUT;
         loop {
             let found = {
-                let screen = self.screen.lock().unwrap();
+                let screen = self.screen.lock();
                 find(&screen[self.seen..], want.as_bytes()).map(|at| self.seen + at + want.len())
             };
             if let Some(end) = found {

@@ -5,8 +5,8 @@ mod differential;
 mod redis;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use dkc_core::kv::{Command, Read, Reply, VALUE_MAX_BYTES_DEFAULT, Write};
 use dkc_core::ring::ALL_SLOTS;
 use dkc_core::tablet::{Batch, Item, Outcome, Rows, Tablet};
 use dkc_core::wire::{Answer, REPLY_BOUNDED_MAX_BYTES, Request};
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
@@ -65,7 +66,7 @@ impl Store {
     }
 
     fn carry_out(&self, request: &Request, tablet: TabletId) -> Act {
-        let mut tablets = self.tablets.lock().unwrap();
+        let mut tablets = self.tablets.lock();
         let (state, rows) = tablets.entry(tablet).or_default();
         let state = state.get_or_insert_with(|| {
             Tablet::open(&Map::default(), VALUE_MAX_BYTES_DEFAULT, ALL_SLOTS).unwrap()
