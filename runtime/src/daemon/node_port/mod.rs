@@ -8,6 +8,7 @@ mod connections;
 mod member_sources;
 mod requests;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,11 +121,13 @@ fn take_batch(
     }
 }
 
-/// Polls the work once before anything that came later is looked at: what it puts into a queue keeps its place.
+/// Polls the work once before anything that came later is looked at: what it puts into a queue keeps its place. Without a
+/// budget: when that of the task is used up, a queue with room answers "not yet", and what came later would pass.
 fn begin(work: &mut FuturesUnordered<Work>, future: impl Future<Output = ()> + Send + 'static) {
     let mut future: Work = Box::pin(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    if future.as_mut().poll(&mut context).is_pending() {
+    let first = pin!(tokio::task::unconstrained(future.as_mut())).poll(&mut context);
+    if first.is_pending() {
         // FuturesUnordered polls what is pushed once more, with a waker that wakes this task.
         work.push(future);
     }
@@ -185,4 +188,22 @@ async fn meta_propose(port: Arc<NodePort>, frame: Frame, sender: Sender) {
 async fn peer_control(port: Arc<NodePort>, frame: Frame, sender: Sender) {
     let answer = port.peer_control.answer(&frame.body).await;
     send(&sender, Kind::PeerAnswer, frame.id, frame.group, &answer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_flood_of_messages_is_queued_in_its_order_at_once() {
+        const MESSAGES: usize = 1000;
+        let (sender, mut queue) = tokio::sync::mpsc::channel(MESSAGES);
+        let mut work = FuturesUnordered::new();
+        for message in 0..MESSAGES {
+            let sender = sender.clone();
+            begin(&mut work, async move { sender.send(message).await.expect("the queue is open") });
+        }
+        let queued: Vec<usize> = std::iter::from_fn(|| queue.try_recv().ok()).collect();
+        assert!(queued.is_sorted() && queued.len() == MESSAGES, "{} are queued: {queued:?}", queued.len());
+    }
 }
