@@ -10,7 +10,7 @@ use dkc_core::ids::GroupId;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::process::CrashKind;
-use super::{locked, world};
+use super::world;
 
 /// The longest that a sync takes, in milliseconds: on most days, and now and then.
 const SYNC_MAX_MS: u64 = 2;
@@ -42,7 +42,7 @@ impl DiskState {
 
 impl Disk {
     pub fn lock(&self) -> MutexGuard<'_, DiskState> {
-        locked(&self.inner)
+        self.inner.lock()
     }
 
     /// How long the sync that begins now takes.

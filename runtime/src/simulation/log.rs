@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 
 use crate::simulation::disk::{Disk, GroupImage, Record};
 use crate::simulation::process::Process;
-use crate::simulation::{Mutant, is_active, locked, task, world};
+use crate::simulation::{Mutant, is_active, task, world};
 
 pub use error::LogError;
 pub use interface::{Done, GroupState, LogOptions, LogUsage};
@@ -80,7 +80,7 @@ impl SharedLog {
     }
 
     pub fn groups(&self) -> Vec<GroupId> {
-        let state = locked(&self.open.state);
+        let state = self.open.state.lock();
         state.groups.iter().filter(|(_, group)| !group.is_empty()).map(|(group, _)| *group).collect()
     }
 
@@ -89,12 +89,12 @@ impl SharedLog {
     }
 
     pub fn usage(&self) -> LogUsage {
-        let state = locked(&self.open.state);
+        let state = self.open.state.lock();
         LogUsage { rounds: state.rounds, entries: state.entries, ..LogUsage::default() }
     }
 
     pub fn close(self) {
-        locked(&self.open.state).is_closed = true;
+        self.open.state.lock().is_closed = true;
     }
 }
 
@@ -102,12 +102,12 @@ impl SharedLog {
 async fn write(open: Arc<Open>) {
     loop {
         let (requests, committed) = {
-            let mut state = locked(&open.state);
+            let mut state = open.state.lock();
             (std::mem::take(&mut state.queue), std::mem::take(&mut state.committed))
         };
         if requests.is_empty() {
             // A committed position alone is no reason for a round.
-            locked(&open.state).committed.extend(committed);
+            open.state.lock().committed.extend(committed);
             open.work.notified().await;
             continue;
         }
@@ -127,7 +127,7 @@ async fn write(open: Arc<Open>) {
         let sync_time = open.disk.sync_time();
         tokio::time::sleep(sync_time).await;
         open.disk.lock().log.sync(count);
-        locked(&open.state).rounds += 1;
+        open.state.lock().rounds += 1;
         dones.into_iter().for_each(|done| done(Ok(())));
     }
 }
@@ -142,7 +142,7 @@ impl Open {
         if matches!(records.first(), Some(Record::Vote(_))) && is_active(Mutant::VoteNotPersisted) {
             return done(Ok(()));
         }
-        let mut state = locked(&self.state);
+        let mut state = self.state.lock();
         if state.is_closed {
             drop(state);
             return done(Err(io::Error::new(io::ErrorKind::BrokenPipe, "the Raft log is closed")));
@@ -150,7 +150,7 @@ impl Open {
         let done = if is_early {
             drop(state);
             done(Ok(()));
-            state = locked(&self.state);
+            state = self.state.lock();
             None
         } else {
             Some(done)
@@ -160,7 +160,7 @@ impl Open {
     }
 
     fn change(&self, group: GroupId, record: Record, done: Done) {
-        locked(&self.state).groups.entry(group).or_default().take(record.clone());
+        self.state.lock().groups.entry(group).or_default().take(record.clone());
         self.enqueue(group, vec![record], done);
     }
 }
@@ -176,7 +176,7 @@ impl GroupLog {
         let records: Vec<Record> =
             entries.into_iter().map(|(index, payload)| Record::Entry(index, payload)).collect();
         let accepted = {
-            let mut state = locked(&self.open.state);
+            let mut state = self.open.state.lock();
             state.entries += records.len() as u64;
             append(state.groups.entry(self.group).or_default(), &records)
         };
@@ -193,7 +193,7 @@ impl GroupLog {
     }
 
     pub fn save_committed(&self, committed: Bytes) {
-        let mut state = locked(&self.open.state);
+        let mut state = self.open.state.lock();
         state.groups.entry(self.group).or_default().committed = Some(committed.clone());
         state.committed.insert(self.group, committed);
     }
@@ -207,7 +207,7 @@ impl GroupLog {
     }
 
     pub fn drop_group(&self, done: Done) {
-        locked(&self.open.state).committed.remove(&self.group);
+        self.open.state.lock().committed.remove(&self.group);
         self.open.change(self.group, Record::Drop, done);
     }
 
@@ -216,7 +216,7 @@ impl GroupLog {
     }
 
     pub fn read_up_to(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>> {
-        let state = locked(&self.open.state);
+        let state = self.open.state.lock();
         let Some(group) = state.groups.get(&self.group) else { return Ok(Vec::new()) };
         let (from, to) = (range.start.max(group.first), range.end.min(group.next()));
         let (mut entries, mut bytes) = (Vec::new(), 0);
@@ -232,7 +232,7 @@ impl GroupLog {
     }
 
     pub fn state(&self) -> GroupState {
-        let state = locked(&self.open.state);
+        let state = self.open.state.lock();
         let Some(group) = state.groups.get(&self.group) else { return GroupState::default() };
         let is_empty = group.entries.is_empty();
         GroupState {

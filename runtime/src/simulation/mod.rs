@@ -51,10 +51,6 @@ pub fn world() -> Arc<World> {
     WORLD.with_borrow(|world| world.clone()).expect("nothing runs here outside a simulated world")
 }
 
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
-}
-
 /// Runs one world from its beginning to the end of `scenario`.
 pub fn run<F: Future>(seed: u64, scenario: impl FnOnce() -> F) -> F::Output {
     process::catch_panics();
@@ -89,7 +85,7 @@ impl World {
 
     /// The disk of a host: it stays when the processes on it end.
     pub fn disk(&self, host: &str) -> Arc<Disk> {
-        locked(&self.disks).entry(host.to_owned()).or_default().clone()
+        self.disks.lock().entry(host.to_owned()).or_default().clone()
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -98,7 +94,7 @@ impl World {
 
     /// A number below `bound`.
     pub fn draw(&self, bound: u64) -> u64 {
-        locked(&self.chance).below(bound)
+        self.chance.lock().below(bound)
     }
 
     /// True so many times in a hundred.
@@ -108,11 +104,11 @@ impl World {
 
     /// Remembers the first thing that must never happen.
     pub fn fail(&self, what: String) {
-        locked(&self.failure).get_or_insert(what);
+        self.failure.lock().get_or_insert(what);
     }
 
     pub fn failure(&self) -> Option<String> {
-        locked(&self.failure).clone()
+        self.failure.lock().clone()
     }
 }
 
@@ -124,5 +120,5 @@ pub fn now_ms() -> u64 {
 }
 
 pub fn unique_u64() -> u64 {
-    locked(&world().chance).next()
+    world().chance.lock().next()
 }

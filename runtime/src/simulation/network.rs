@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::process::Process;
-use super::{locked, world};
+use super::world;
 
 /// How long bytes take, in milliseconds, unless a way is slow.
 const DELAY_MAX_MS: u64 = 2;
@@ -53,20 +53,20 @@ pub(crate) enum Found {
 
 impl Network {
     pub(super) fn register(&self, process: &Arc<Process>) {
-        locked(&self.state).processes.insert(process.host.clone(), process.clone());
+        self.state.lock().processes.insert(process.host.clone(), process.clone());
     }
 
     /// The newest process on a host.
     pub fn process(&self, host: &str) -> Option<Arc<Process>> {
-        locked(&self.state).processes.get(host).cloned()
+        self.state.lock().processes.get(host).cloned()
     }
 
     pub(crate) fn listen(&self, host: &str, process: Arc<Process>, acceptor: Acceptor) {
-        locked(&self.state).listening.insert(host.to_owned(), Listening { process, acceptor });
+        self.state.lock().listening.insert(host.to_owned(), Listening { process, acceptor });
     }
 
     pub(crate) fn find(&self, host: &str) -> Found {
-        let state = locked(&self.state);
+        let state = self.state.lock();
         match (state.listening.get(host), state.processes.get(host)) {
             (Some(listening), _) if listening.process.is_alive() => {
                 Found::Listening(listening.acceptor.clone())
@@ -77,22 +77,22 @@ impl Network {
     }
 
     pub fn is_cut(&self, from: &str, to: &str) -> bool {
-        let state = locked(&self.state);
+        let state = self.state.lock();
         !state.cuts.is_empty() && state.cuts.contains(&(from.to_owned(), to.to_owned()))
     }
 
     /// Nothing more arrives on this way until `heal`; what is sent meanwhile waits.
     pub fn cut(&self, from: &str, to: &str) {
-        locked(&self.state).cuts.insert((from.to_owned(), to.to_owned()));
+        self.state.lock().cuts.insert((from.to_owned(), to.to_owned()));
     }
 
     pub fn slow_down(&self, from: &str, to: &str, delay_max_ms: u64) {
-        locked(&self.state).slow.insert((from.to_owned(), to.to_owned()), delay_max_ms);
+        self.state.lock().slow.insert((from.to_owned(), to.to_owned()), delay_max_ms);
     }
 
     /// All ways are open and fast again.
     pub fn heal(&self) {
-        let mut state = locked(&self.state);
+        let mut state = self.state.lock();
         state.cuts.clear();
         state.slow.clear();
         state.heals += 1;
@@ -102,22 +102,22 @@ impl Network {
 
     /// How often all ways were opened so far.
     pub fn heals(&self) -> u64 {
-        locked(&self.state).heals
+        self.state.lock().heals
     }
 
     pub(super) fn wake_all(&self) {
-        let waiting = std::mem::take(&mut locked(&self.state).waiting);
+        let waiting = std::mem::take(&mut self.state.lock().waiting);
         waiting.into_iter().for_each(Waker::wake);
     }
 
     pub fn wait(&self, waker: &Waker) {
-        locked(&self.state).waiting.push(waker.clone());
+        self.state.lock().waiting.push(waker.clone());
     }
 
     /// How long what is sent now takes.
     pub fn delay(&self, from: &str, to: &str) -> Duration {
         let max_ms = {
-            let state = locked(&self.state);
+            let state = self.state.lock();
             let slow = if state.slow.is_empty() {
                 None
             } else {
@@ -129,10 +129,10 @@ impl Network {
     }
 
     pub(super) fn end_all(&self) {
-        let processes: Vec<_> = locked(&self.state).processes.values().cloned().collect();
+        let processes: Vec<_> = self.state.lock().processes.values().cloned().collect();
         processes.iter().filter(|process| process.is_alive()).for_each(|process| {
             process.end(super::process::CrashKind::PowerCut);
         });
-        locked(&self.state).listening.clear();
+        self.state.lock().listening.clear();
     }
 }

@@ -9,7 +9,7 @@ use std::task::Waker;
 use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 
-use super::{WORLD, locked, world};
+use super::{WORLD, world};
 
 /// How a process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,11 +100,11 @@ impl Process {
     }
 
     pub(super) fn park(&self, waker: &Waker) {
-        locked(&self.parked).push(waker.clone());
+        self.parked.lock().push(waker.clone());
     }
 
     pub(super) fn keep(&self, task: AbortHandle) {
-        let mut tasks = locked(&self.tasks);
+        let mut tasks = self.tasks.lock();
         if tasks.handles.len() >= tasks.sweep_at {
             tasks.handles.retain(|task| !task.is_finished());
             tasks.sweep_at = 2 * tasks.handles.len() + 32;
@@ -119,7 +119,7 @@ impl Process {
 
     pub fn resume(&self) {
         self.is_paused.store(false, Ordering::Relaxed);
-        locked(&self.parked).drain(..).for_each(Waker::wake);
+        self.parked.lock().drain(..).for_each(Waker::wake);
     }
 
     /// Ends it in this very moment. Its disk shows what survives.
@@ -127,8 +127,8 @@ impl Process {
         let state = if how == CrashKind::Kill { KILLED } else { WITHOUT_POWER };
         self.state.store(state, Ordering::Relaxed);
         world().disk(&self.host).crash(how);
-        locked(&self.tasks).handles.drain(..).for_each(|task| task.abort());
-        locked(&self.parked).clear();
+        self.tasks.lock().handles.drain(..).for_each(|task| task.abort());
+        self.parked.lock().clear();
         world().network().wake_all();
     }
 }

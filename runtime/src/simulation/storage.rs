@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::simulation::disk::{Commit, Disk, RowsImage, StateImage};
 use crate::simulation::process::Process;
-use crate::simulation::{Mutant, is_active, locked, world};
+use crate::simulation::{Mutant, is_active, world};
 
 pub use error::StorageError;
 
@@ -76,7 +76,7 @@ impl Storage {
             let state = Arc::new(Mutex::new(State::persisted(image)));
             (group, TabletStore { group, shared: shared.clone(), state })
         };
-        *locked(&shared.stores) = images.into_iter().map(open).collect();
+        *shared.stores.lock() = images.into_iter().map(open).collect();
         Ok(Storage { shared })
     }
 
@@ -89,7 +89,7 @@ impl Storage {
     }
 
     pub fn group(&self, group: GroupId) -> Result<TabletStore, StorageError> {
-        let mut stores = locked(&self.shared.stores);
+        let mut stores = self.shared.stores.lock();
         if let Some(store) = stores.get(&group) {
             return Ok(store.clone());
         }
@@ -102,7 +102,7 @@ impl Storage {
     }
 
     pub fn tablets(&self) -> Vec<TabletId> {
-        locked(&self.shared.stores).keys().filter_map(|group| group.tablet()).collect()
+        self.shared.stores.lock().keys().filter_map(|group| group.tablet()).collect()
     }
 
     pub fn vote_floor(&self, tablet: TabletId) -> Option<Bytes> {
@@ -110,8 +110,8 @@ impl Storage {
     }
 
     pub fn drop_tablet(&self, tablet: TabletId, vote_floor: Bytes) -> Result<(), StorageError> {
-        let Some(store) = locked(&self.shared.stores).remove(&tablet.group()) else { return Ok(()) };
-        locked(&store.state).is_dropped = true;
+        let Some(store) = self.shared.stores.lock().remove(&tablet.group()) else { return Ok(()) };
+        store.state.lock().is_dropped = true;
         if self.shared.process.is_alive() {
             let mut disk = self.shared.disk.lock();
             disk.state.synced.remove(&tablet.group());
@@ -127,8 +127,8 @@ impl Storage {
         if !is_active(Mutant::PurgeBeyondPersisted) {
             self.shared.disk.lock().state.sync(usize::MAX);
         }
-        for store in locked(&self.shared.stores).values() {
-            let mut state = locked(&store.state);
+        for store in self.shared.stores.lock().values() {
+            let mut state = store.state.lock();
             state.persisted_commits = state.image.commits;
             state.persisted_applied = state.image.applied.clone();
         }
@@ -183,15 +183,15 @@ impl TabletStore {
     }
 
     pub fn applied(&self) -> Option<Bytes> {
-        locked(&self.state).image.applied.clone()
+        self.state.lock().image.applied.clone()
     }
 
     pub fn membership(&self) -> Option<Bytes> {
-        locked(&self.state).image.membership.clone()
+        self.state.lock().image.membership.clone()
     }
 
     pub fn persisted_applied(&self) -> Option<Bytes> {
-        locked(&self.state).persisted_applied.clone()
+        self.state.lock().persisted_applied.clone()
     }
 
     pub fn snapshot(&self) -> Result<TabletSnapshot, StorageError> {
@@ -204,12 +204,12 @@ impl TabletStore {
     }
 
     pub fn disk_bytes(&self) -> u64 {
-        let state = locked(&self.state);
+        let state = self.state.lock();
         state.image.rows.iter().map(|(row, value)| (row.len() + value.len()) as u64).sum()
     }
 
     fn live(&self) -> Result<parking_lot::MutexGuard<'_, State>, StorageError> {
-        let state = locked(&self.state);
+        let state = self.state.lock();
         match state.is_dropped {
             true => Err(StorageError::Dropped(format!("the state of group {}", self.group))),
             false => Ok(state),

@@ -20,7 +20,7 @@ use super::target::Target;
 use super::tls::{Alpn, Tls, TlsError};
 use crate::simulation::network::Found;
 use crate::simulation::process::Process;
-use crate::simulation::{locked, world};
+use crate::simulation::world;
 
 /// What the systems of both sides hold of one direction.
 const PIPE_MAX_BYTES: usize = 256 * 1024;
@@ -52,7 +52,7 @@ impl Pipe {
 
     fn push(&self, chunk: Bytes) {
         let due = Instant::now() + world().network().delay(&self.from.host, &self.to.host);
-        let mut state = locked(&self.state);
+        let mut state = self.state.lock();
         let due = state.chunks.back().map_or(due, |(last, _)| due.max(*last));
         state.bytes += chunk.len();
         state.chunks.push_back((due, chunk));
@@ -68,7 +68,7 @@ impl Pipe {
     /// The host that bytes go to says that it knows nothing of this connection.
     fn is_reset(&self) -> bool {
         let is_gone = match self.to.is_alive() {
-            true => locked(&self.state).is_unread,
+            true => self.state.lock().is_unread,
             false if self.to.is_without_power() => {
                 world().network().process(&self.to.host).is_some_and(|newest| newest.is_alive())
             }
@@ -107,7 +107,7 @@ impl AsyncRead for Stream {
                 return Poll::Pending;
             }
             let due = {
-                let mut state = locked(&self.incoming.state);
+                let mut state = self.incoming.state.lock();
                 match state.chunks.front().map(|(due, _)| *due) {
                     None => {
                         state.reader = Some(context.waker().clone());
@@ -159,7 +159,7 @@ impl AsyncWrite for Stream {
             return Poll::Ready(Err(reset()));
         }
         {
-            let mut state = locked(&self.outgoing.state);
+            let mut state = self.outgoing.state.lock();
             if state.bytes >= PIPE_MAX_BYTES {
                 state.writer = Some(context.waker().clone());
                 world().network().wait(context.waker());
@@ -189,7 +189,7 @@ impl Drop for Stream {
             return;
         }
         self.outgoing.push(Bytes::new());
-        let mut state = locked(&self.incoming.state);
+        let mut state = self.incoming.state.lock();
         state.is_unread = true;
         if let Some(writer) = state.writer.take() {
             writer.wake();

@@ -7,17 +7,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
 
 use super::StorageError;
+use crate::durable_file;
 
 pub const FORMAT_VERSION: u32 = 1;
 const FILE: &str = "catalog";
+const FILE_MODE: u32 = 0o600;
 const FIRST_WORDS: &str = "dkcd state";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,15 +53,9 @@ impl Catalog {
 
     /// Durable when it returns.
     pub fn write(&self, directory: &Path) -> Result<(), StorageError> {
-        let (path, unfinished) = (directory.join(FILE), directory.join("catalog.tmp"));
-        let write = || {
-            let mut file = File::create(&unfinished)?;
-            file.write_all(self.render().as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&unfinished, &path)?;
-            File::open(directory)?.sync_all()
-        };
-        write().map_err(StorageError::io("write", path.clone()))
+        let path = directory.join(FILE);
+        durable_file::replace(&path, self.render().as_bytes(), FILE_MODE)
+            .map_err(StorageError::io("write", path.clone()))
     }
 
     fn render(&self) -> String {

@@ -28,8 +28,16 @@ pub struct Install {
     last_row: Option<Bytes>,
 }
 
+impl TabletStore {
+    /// Starts to install a snapshot of another replica.
+    pub fn begin_install(&self) -> Result<Install, StorageError> {
+        self.keyspace()?;
+        Install::begin(self.clone())
+    }
+}
+
 impl Install {
-    pub(super) fn begin(store: TabletStore) -> Result<Install, StorageError> {
+    fn begin(store: TabletStore) -> Result<Install, StorageError> {
         let (incarnation, keyspace) = store.shared().new_keyspace(store.group())?;
         let (chunks, receiver) = sync_channel(CHUNKS_WAITING);
         let target = keyspace.clone();

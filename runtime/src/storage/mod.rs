@@ -126,7 +126,7 @@ impl Storage {
 
     /// The state of any group, made empty if this node has none.
     pub fn group(&self, group: GroupId) -> Result<TabletStore, StorageError> {
-        let mut stores = locked(&self.stores);
+        let mut stores = self.stores.lock();
         if let Some(store) = stores.get(&group) {
             return Ok(store.clone());
         }
@@ -139,18 +139,18 @@ impl Storage {
 
     /// The tablets that have a state here.
     pub fn tablets(&self) -> Vec<TabletId> {
-        locked(&self.stores).keys().filter_map(|group| group.tablet()).collect()
+        self.stores.lock().keys().filter_map(|group| group.tablet()).collect()
     }
 
     /// What this node promised when it left a tablet, if it did.
     pub fn vote_floor(&self, tablet: TabletId) -> Option<Bytes> {
-        locked(&self.shared.catalog).vote_floors.get(&tablet.group()).cloned()
+        self.shared.catalog.lock().vote_floors.get(&tablet.group()).cloned()
     }
 
     /// Removes a tablet's state and keeps `vote_floor` in its place, durably and in one step. Handles that are still
     /// held answer `Dropped`; snapshots live on.
     pub fn drop_tablet(&self, tablet: TabletId, vote_floor: Bytes) -> Result<(), StorageError> {
-        let mut stores = locked(&self.stores);
+        let mut stores = self.stores.lock();
         let Some(store) = stores.get(&tablet.group()) else { return Ok(()) };
         self.shared.change_catalog(|catalog| {
             catalog.groups.remove(&tablet.group());
@@ -165,7 +165,7 @@ impl Storage {
 
     /// Makes everything committed so far durable, without blocking commits. Blocks for an fsync or two.
     pub fn persist(&self) -> Result<(), StorageError> {
-        let stores: Vec<TabletStore> = locked(&self.stores).values().cloned().collect();
+        let stores: Vec<TabletStore> = self.stores.lock().values().cloned().collect();
         let before: Vec<_> = stores.iter().map(|store| store.position()).collect();
         self.shared.database.persist(PersistMode::SyncAll).map_err(StorageError::engine("sync"))?;
         self.shared.change_catalog(|catalog| {
@@ -208,7 +208,7 @@ fn read_catalog(directory: &Path, engine_directory: &Path) -> Result<Catalog, St
 }
 
 fn open_stores(shared: &Arc<Shared>) -> Result<BTreeMap<GroupId, TabletStore>, StorageError> {
-    let catalog = locked(&shared.catalog).clone();
+    let catalog = shared.catalog.lock().clone();
     let mut stores = BTreeMap::new();
     for (group, Entry { incarnation, commits }) in catalog.groups {
         let name = Catalog::keyspace_name(group, incarnation);
@@ -233,7 +233,7 @@ impl Shared {
     /// A keyspace that the catalog does not name yet.
     fn new_keyspace(&self, group: GroupId) -> Result<(u64, Keyspace), StorageError> {
         let incarnation = {
-            let mut catalog = locked(&self.catalog);
+            let mut catalog = self.catalog.lock();
             catalog.incarnations += 1;
             catalog.incarnations
         };
@@ -253,7 +253,7 @@ impl Shared {
 
     /// Durable when it returns; on an error the catalog is as before.
     fn change_catalog(&self, change: impl FnOnce(&mut Catalog)) -> Result<(), StorageError> {
-        let mut catalog = locked(&self.catalog);
+        let mut catalog = self.catalog.lock();
         let mut changed = catalog.clone();
         change(&mut changed);
         if changed != *catalog {
@@ -265,7 +265,7 @@ impl Shared {
 
     /// What an interrupted install, creation or removal left behind.
     fn remove_unnamed_keyspaces(&self) -> Result<(), StorageError> {
-        let catalog = locked(&self.catalog);
+        let catalog = self.catalog.lock();
         let named = |(group, entry): (&GroupId, &Entry)| Catalog::keyspace_name(*group, entry.incarnation);
         let named: Vec<String> = catalog.groups.iter().map(named).collect();
         for name in self.database.list_keyspace_names() {
@@ -277,8 +277,4 @@ impl Shared {
         }
         Ok(())
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
 }

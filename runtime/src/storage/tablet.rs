@@ -14,8 +14,7 @@ use fjall::{Keyspace, Readable};
 use parking_lot::{Mutex, RwLock};
 
 use super::cache::RowCache;
-use super::install::Install;
-use super::{Shared, StorageError, locked};
+use super::{Shared, StorageError};
 
 /// Rows of the storage itself begin with this byte, which `dkc_core::tablet` does not use.
 pub const SYSTEM_KIND: u8 = 0xFF;
@@ -99,7 +98,7 @@ impl TabletStore {
         applied: Bytes,
         membership: Option<Bytes>,
     ) -> Result<(), StorageError> {
-        let mut position = locked(&self.inner.position);
+        let mut position = self.inner.position.lock();
         let keyspace = self.keyspace()?;
         // Not even flushed to the kernel: that is a system call per batch, and the log replays what is lost.
         let mut batch = self.inner.shared.database.batch().durability(None);
@@ -116,23 +115,23 @@ impl TabletStore {
             batch.insert(&keyspace, MEMBERSHIP_ROW, membership.as_ref());
         }
         batch.commit().map_err(StorageError::engine("write a batch"))?;
-        locked(&self.inner.cache).committed(changes);
+        self.inner.cache.lock().committed(changes);
         (position.commits, position.applied) = (commits, Some(applied));
         position.membership = membership.or(position.membership.take());
         Ok(())
     }
 
     pub fn applied(&self) -> Option<Bytes> {
-        locked(&self.inner.position).applied.clone()
+        self.inner.position.lock().applied.clone()
     }
 
     pub fn membership(&self) -> Option<Bytes> {
-        locked(&self.inner.position).membership.clone()
+        self.inner.position.lock().membership.clone()
     }
 
     /// The applied position that survives a power cut: the Raft log may be purged up to here.
     pub fn persisted_applied(&self) -> Option<Bytes> {
-        locked(&self.inner.position).persisted_applied.clone()
+        self.inner.position.lock().persisted_applied.clone()
     }
 
     /// The state at this moment; O(1), however large the state is. The engine keeps its rows while it exists,
@@ -141,12 +140,6 @@ impl TabletStore {
         let current = self.inner.current.read();
         let keyspace = current.keyspace.clone().ok_or_else(|| self.dropped())?;
         Ok(TabletSnapshot { snapshot: self.inner.shared.database.snapshot(), keyspace })
-    }
-
-    /// Starts to install a snapshot of another replica.
-    pub fn begin_install(&self) -> Result<Install, StorageError> {
-        self.keyspace()?;
-        Install::begin(self.clone())
     }
 
     /// Bytes that the group's rows take on disk, roughly.
@@ -159,18 +152,18 @@ impl TabletStore {
     }
 
     pub(super) fn commits(&self) -> u64 {
-        locked(&self.inner.position).commits
+        self.inner.position.lock().commits
     }
 
     /// The incarnation of the keyspace and what has been committed to it.
     pub(super) fn position(&self) -> (u64, Position) {
-        let position = locked(&self.inner.position);
+        let position = self.inner.position.lock();
         let incarnation = self.inner.current.read().incarnation;
         (incarnation, position.clone())
     }
 
     pub(super) fn persisted(&self, commits: u64, applied: Option<Bytes>) {
-        let mut position = locked(&self.inner.position);
+        let mut position = self.inner.position.lock();
         if commits > position.persisted_commits {
             (position.persisted_commits, position.persisted_applied) = (commits, applied);
         }
@@ -185,7 +178,7 @@ impl TabletStore {
         applied: Bytes,
         membership: Option<Bytes>,
     ) -> Result<(), StorageError> {
-        let mut position = locked(&self.inner.position);
+        let mut position = self.inner.position.lock();
         let mut current = self.inner.current.write();
         if current.keyspace.is_none() {
             self.inner.shared.remove_keyspace(keyspace);
@@ -193,7 +186,7 @@ impl TabletStore {
         }
         self.inner.shared.name_in_catalog(self.inner.group, incarnation, commits)?;
         let old = current.keyspace.replace(keyspace);
-        locked(&self.inner.cache).clear();
+        self.inner.cache.lock().clear();
         current.incarnation = incarnation;
         *position = Position {
             commits,
@@ -210,11 +203,11 @@ impl TabletStore {
     /// Removes the keyspace: every other handle returns `Dropped` from now on.
     pub(super) fn take_keyspace(&self) -> Option<Keyspace> {
         let keyspace = self.inner.current.write().keyspace.take();
-        locked(&self.inner.cache).clear();
+        self.inner.cache.lock().clear();
         keyspace
     }
 
-    fn keyspace(&self) -> Result<Keyspace, StorageError> {
+    pub(super) fn keyspace(&self) -> Result<Keyspace, StorageError> {
         let current = self.inner.current.read();
         current.keyspace.clone().ok_or_else(|| self.dropped())
     }
@@ -233,14 +226,14 @@ impl Rows for TabletStore {
 
     fn get(&self, row: &[u8]) -> Result<Option<Bytes>, StorageError> {
         let changes = {
-            let mut cache = locked(&self.inner.cache);
+            let mut cache = self.inner.cache.lock();
             if let Some(value) = cache.get(row) {
                 return Ok(value);
             }
             cache.changes()
         };
         let value = self.keyspace()?.get(row).map_err(StorageError::engine("read a row"))?.map(to_bytes);
-        locked(&self.inner.cache).looked_up(changes, row, &value);
+        self.inner.cache.lock().looked_up(changes, row, &value);
         Ok(value)
     }
 
