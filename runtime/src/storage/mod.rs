@@ -23,7 +23,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dkc_core::ids::{GroupId, TabletId};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use catalog::{Catalog, Entry};
 pub use error::StorageError;
