@@ -62,6 +62,7 @@ fn as_root_the_systems_systemd_keeps_a_server() {
     let lab = Lab::up(1, &[1]);
     lab.sh("h1", "install -d -m 700 /root/.ssh && install -m 600 /home/dkc/.ssh/authorized_keys /root/.ssh/")
         .ok();
+    lab.sh("h1", "chown root:root /var/lib/dkc").ok();
     lives_under_the_systems_manager(&lab, "root");
 }
 
