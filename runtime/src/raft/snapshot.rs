@@ -1,5 +1,5 @@
 //! Snapshots on their way: the sender streams the rows of a state as it was at one moment, in chunks, a few of them
-//! under way at once; the receiver writes each chunk into a new keyspace as it comes, which becomes the state when
+//! under way at once; the receiver ingests each chunk under a new incarnation as it comes, which becomes the state when
 //! all is there. Neither side ever holds more than a few chunks in memory, and nothing that is applied meanwhile
 //! waits.
 //!

@@ -13,7 +13,9 @@ mod setting;
 mod tests;
 
 pub use change::ConfigChange;
-pub use parameters::{Change, LogFormat, PARAMETERS, Parameter, Parameters, Range, ReadPolicy, Switch};
+pub use parameters::{
+    Change, LogFormat, PARAMETERS, Parameter, Parameters, RETIRED, Range, ReadPolicy, Retired, Switch,
+};
 pub use parse::BadConfig;
 pub use setting::Setting;
 
