@@ -16,6 +16,7 @@ use dkc_core::ids::{ClusterId, ClusterName};
 use dkc_inventory::observed::CertificateView;
 use dkc_inventory::plan::AuthorityView;
 use dkc_inventory::render;
+use dkcd::certificates::params::params;
 use dkcd::durable_file;
 use rcgen::{BasicConstraints, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256};
 
@@ -136,7 +137,7 @@ impl Authority {
 fn make_in(dir: &Path, id: ClusterId, certificate: &str, key: &str) -> Result<(), AuthorityError> {
     let wrong = |source| AuthorityError::Certificate { what: authority_name(id), source };
     let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(wrong)?;
-    let mut params = sign::params(AUTHORITY_DAYS, i64::MAX).map_err(wrong)?;
+    let mut params = params(sign::validity(AUTHORITY_DAYS, i64::MAX)).map_err(wrong)?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(PATH_LENGTH));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.distinguished_name.push(DnType::CommonName, authority_name(id));

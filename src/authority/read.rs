@@ -4,11 +4,12 @@ use std::path::Path;
 
 use dkc_core::certificate::{self, Holder};
 use dkc_inventory::observed::CertificateView;
+use dkcd::net::identity::uris;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::pem::Pem;
-use x509_parser::prelude::{GeneralName, X509Certificate};
+use x509_parser::prelude::X509Certificate;
 
 use super::AuthorityError;
 
@@ -54,8 +55,8 @@ pub fn view(chain_pem: &str) -> Option<CertificateView> {
         });
     let namespaces = certificate::namespaces_of_uris(uris(&leaf)).ok()?;
     Some(CertificateView {
-        serial: hex(leaf.raw_serial()),
-        fingerprint: hex(&Sha256::digest(&first.contents)),
+        serial: hex::encode(leaf.raw_serial()),
+        fingerprint: hex::encode(Sha256::digest(&first.contents)),
         issuer,
         authority: authority_key_id(&top),
         from_s: leaf.validity().not_before.timestamp(),
@@ -64,17 +65,9 @@ pub fn view(chain_pem: &str) -> Option<CertificateView> {
     })
 }
 
-fn uris<'a>(certificate: &'a X509Certificate<'_>) -> impl Iterator<Item = &'a str> {
-    let names = certificate.subject_alternative_name().ok().flatten();
-    names.into_iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
-        GeneralName::URI(uri) => Some(*uri),
-        _ => None,
-    })
-}
-
 fn own_key_id(certificate: &X509Certificate<'_>) -> String {
     let id = certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::SubjectKeyIdentifier(id) => Some(hex(id.0)),
+        ParsedExtension::SubjectKeyIdentifier(id) => Some(hex::encode(id.0)),
         _ => None,
     });
     id.unwrap_or_default()
@@ -82,12 +75,8 @@ fn own_key_id(certificate: &X509Certificate<'_>) -> String {
 
 fn authority_key_id(certificate: &X509Certificate<'_>) -> String {
     let id = certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref().map(|id| hex(id.0)),
+        ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref().map(|id| hex::encode(id.0)),
         _ => None,
     });
     id.unwrap_or_default()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

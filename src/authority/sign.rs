@@ -1,10 +1,10 @@
 //! What an authority signs: the leaf of a node, and the issuer of a server.
 
-use dkc_core::certificate::{self, Holder, ISSUER_DAYS, LEAF_DAYS, SERVER_NAME, Validity};
+use dkc_core::certificate::{self, Holder, ISSUER_DAYS, LEAF_DAYS, Validity};
 use dkc_core::ids::{ClusterId, Namespace, NodeUuid};
+use dkcd::certificates::params::{add_uris, leaf_params, params};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, SanType,
+    BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 use time::OffsetDateTime;
 
@@ -56,29 +56,21 @@ impl Authority {
     }
 
     fn leaf(&self, subject: &Subject) -> Result<String, rcgen::Error> {
-        let mut params = params(LEAF_DAYS, self.until_s)?;
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        params.subject_alt_names = vec![SanType::DnsName(SERVER_NAME.try_into()?)];
-        self.signed(params, &subject.uris())
+        self.signed(leaf_params(&subject.uris(), validity(LEAF_DAYS, self.until_s))?)
     }
 
     /// It signs leaves only (path length 0), and whoever accepts those checks for whom.
     fn issuer(&self, subject: &Subject) -> Result<String, rcgen::Error> {
-        let mut params = params(ISSUER_DAYS, self.until_s)?;
+        let mut params = params(validity(ISSUER_DAYS, self.until_s))?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         params.distinguished_name.push(DnType::CommonName, format!("dkc issuer {}", subject.node));
-        self.signed(params, &[subject.uri(Holder::Issuer)])
+        add_uris(&mut params, &[subject.uri(Holder::Issuer)])?;
+        params.use_authority_key_identifier_extension = true;
+        self.signed(params)
     }
 
-    fn signed(&self, mut params: CertificateParams, uris: &[String]) -> Result<String, rcgen::Error> {
-        for uri in uris {
-            params.subject_alt_names.push(SanType::URI(uri.as_str().try_into()?));
-        }
-        params.use_authority_key_identifier_extension = true;
+    fn signed(&self, params: CertificateParams) -> Result<String, rcgen::Error> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(key.serialize_pem() + &certificate.pem())
@@ -86,12 +78,7 @@ impl Authority {
 }
 
 /// From now on for some days, but not beyond `until_s`.
-pub(super) fn params(days: i64, until_s: i64) -> Result<CertificateParams, rcgen::Error> {
-    let mut params = CertificateParams::new(Vec::new())?;
-    let validity = Validity::days(OffsetDateTime::now_utc().unix_timestamp(), days);
-    let time = |at_s| OffsetDateTime::from_unix_timestamp(at_s).map_err(|_| rcgen::Error::Time);
-    params.not_before = time(validity.from_s)?;
-    params.not_after = time(validity.until_s.min(until_s))?;
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    Ok(params)
+pub(super) fn validity(days: i64, until_s: i64) -> Validity {
+    let whole = Validity::days(OffsetDateTime::now_utc().unix_timestamp(), days);
+    Validity { until_s: whole.until_s.min(until_s), ..whole }
 }

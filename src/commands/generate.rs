@@ -51,15 +51,20 @@ pub fn files(program: &clap::Command) -> std::io::Result<Vec<(String, String)>> 
     Ok(files)
 }
 
-/// The page of `dkc` itself: its options, and what there is to type.
-fn program_page(program: &clap::Command) -> std::io::Result<String> {
-    let man = man(program.clone(), "dkc");
+/// What every page begins with, up to its options.
+fn first_sections(man: &clap_mangen::Man) -> std::io::Result<Vec<u8>> {
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;
     man.render_description_section(&mut page)?;
     man.render_options_section(&mut page)?;
+    Ok(page)
+}
+
+/// The page of `dkc` itself: its options, and what there is to type.
+fn program_page(program: &clap::Command) -> std::io::Result<String> {
+    let page = first_sections(&man(program.clone(), "dkc"))?;
     let mut text = String::from_utf8(page).map_err(std::io::Error::other)?;
     text.push_str(&preformatted("COMMANDS", &super::help::overview(program)));
     text.push_str(&ending(program));
@@ -74,12 +79,7 @@ fn program_page(program: &clap::Command) -> std::io::Result<String> {
 fn verb_page(verb: &clap::Command) -> std::io::Result<String> {
     let full_name = format!("dkc {}", verb.get_name());
     let man = man(verb.clone().bin_name(full_name.clone()), &format!("dkc-{}", verb.get_name()));
-    let mut page = Vec::new();
-    man.render_title(&mut page)?;
-    man.render_name_section(&mut page)?;
-    man.render_synopsis_section(&mut page)?;
-    man.render_description_section(&mut page)?;
-    man.render_options_section(&mut page)?;
+    let mut page = first_sections(&man)?;
     for noun in verb.get_subcommands().filter(|noun| !noun.is_hide_set()) {
         page.extend(noun_section(noun, &full_name)?);
     }

@@ -82,7 +82,7 @@ pub fn register_cluster(
         lines.push(format!("cluster {}: already registered", request.name));
         return Ok(Edited::from(inventory, inventory.clone(), lines));
     }
-    check_addresses_free(inventory, &addresses)?;
+    check_addresses_free(inventory, &addresses, None)?;
     let replicas = request.replicas.unwrap_or(DEFAULT_REPLICAS);
     let tablets = request.tablets.unwrap_or_else(|| default_tablets(addresses.len()));
     check_shape(replicas, tablets)?;
@@ -140,8 +140,13 @@ pub(super) fn once_each(
     }
 }
 
-fn check_addresses_free(inventory: &Inventory, addresses: &[NodeAddress]) -> Result<(), EditError> {
-    for (cluster, present) in &inventory.clusters {
+/// No cluster but `own` has a server at one of these addresses.
+pub(super) fn check_addresses_free(
+    inventory: &Inventory,
+    addresses: &[NodeAddress],
+    own: Option<&ClusterName>,
+) -> Result<(), EditError> {
+    for (cluster, present) in inventory.clusters.iter().filter(|(name, _)| own != Some(*name)) {
         if let Some(server) = present.servers.iter().find(|s| addresses.contains(&s.address)) {
             return Err(EditError::AddressTaken {
                 address: server.address.clone(),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use dkc_core::ids::{ClusterName, MemberNo, NodeAddress, NodeId, NodeUuid};
 
-use super::cluster::{once_each, register_unknown_hosts};
+use super::cluster::{check_addresses_free, once_each, register_unknown_hosts};
 use super::unknown::unknown_cluster;
 use super::{EditError, Edited, Fresh};
 use crate::model::{Cluster, Inventory, Server};
@@ -22,7 +22,7 @@ pub fn add_members(
     let Some(present) = inventory.clusters.get(name) else { return Err(unknown_cluster(inventory, name)) };
     let is_member = |address: &&NodeAddress| present.servers.iter().any(|s| s.address == **address);
     let new: Vec<NodeAddress> = addresses.iter().filter(|address| !is_member(address)).cloned().collect();
-    check_free_elsewhere(inventory, name, &new)?;
+    check_addresses_free(inventory, &new, Some(name))?;
     let mut after = inventory.clone();
     if let Some(cluster) = after.clusters.get_mut(name) {
         let joins: Vec<NodeId> = cluster.servers.iter().map(|server| server.node_id).collect();
@@ -46,23 +46,6 @@ fn newcomer(cluster: &Cluster, address: &NodeAddress, joins: Vec<NodeId>, fresh:
         joins,
         deployed: None,
     }
-}
-
-fn check_free_elsewhere(
-    inventory: &Inventory,
-    name: &ClusterName,
-    addresses: &[NodeAddress],
-) -> Result<(), EditError> {
-    for (cluster, present) in inventory.clusters.iter().filter(|(other, _)| *other != name) {
-        if let Some(server) = present.servers.iter().find(|s| addresses.contains(&s.address)) {
-            return Err(EditError::AddressTaken {
-                address: server.address.clone(),
-                cluster: cluster.clone(),
-                number: server.number,
-            });
-        }
-    }
-    Ok(())
 }
 
 /// Records that these members have left the ring. Unknown and earlier numbers are ignored.

@@ -2,17 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use dkc_core::certificate::{self, Holder, SERVER_NAME, Validity};
+use dkc_core::certificate::{self, Holder};
 use dkc_core::config::layout;
-use rcgen::{
-    CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData,
-    SanType,
-};
+use rcgen::{Issuer, KeyPair, PublicKeyData};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::params::leaf_params;
+use crate::net::identity::uris;
 use crate::net::{Identity, NetError, Peer, TlsError};
 
 #[derive(Debug, thiserror::Error)]
@@ -70,14 +68,7 @@ impl LeafIssuer {
         let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(|e| e.to_string())?;
         let (_, parsed) = X509Certificate::from_der(&der).map_err(|error| error.to_string())?;
         let uri = certificate::holder_uri(server.cluster, Holder::Issuer, server.node);
-        let names = parsed.subject_alternative_name().ok().flatten();
-        let is_ours = names.is_some_and(|names| {
-            let is_uri = |name: &x509_parser::prelude::GeneralName<'_>| {
-                matches!(name, x509_parser::prelude::GeneralName::URI(found) if *found == uri)
-            };
-            names.value.general_names.iter().any(is_uri)
-        });
-        if !is_ours {
+        if !uris(&parsed).any(|found| found == uri) {
             return Err(format!("it is not the issuer of this server ({uri})"));
         }
         let until_s = parsed.validity().not_after.timestamp();
@@ -100,28 +91,14 @@ impl LeafIssuer {
         if validity.until_s < before.validity.until_s || validity.until_s <= now_s {
             return Err(CertificateError::IssuerEnds);
         }
-        let leaf = leaf_params(before, validity)?.signed_by(key, &self.issuer)?;
+        let leaf = leaf_params(&uris_of(before), validity)?.signed_by(key, &self.issuer)?;
         Ok(leaf.pem() + &self.certificate_pem)
     }
 }
 
-fn leaf_params(subject: &Peer, validity: Validity) -> Result<CertificateParams, rcgen::Error> {
-    let mut params = CertificateParams::new(Vec::new())?;
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    let time = |at_s| OffsetDateTime::from_unix_timestamp(at_s).map_err(|_| rcgen::Error::Time);
-    (params.not_before, params.not_after) = (time(validity.from_s)?, time(validity.until_s)?);
-    params.is_ca = IsCa::ExplicitNoCa;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages =
-        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+fn uris_of(subject: &Peer) -> Vec<String> {
     let namespaces = subject.namespaces.as_deref().map(certificate::namespace_uris).unwrap_or_default();
-    let uris = std::iter::once(subject.identity.to_string()).chain(namespaces);
-    params.subject_alt_names = vec![SanType::DnsName(SERVER_NAME.try_into()?)];
-    for uri in uris {
-        params.subject_alt_names.push(SanType::URI(uri.as_str().try_into()?));
-    }
-    params.use_authority_key_identifier_extension = true;
-    Ok(params)
+    std::iter::once(subject.identity.to_string()).chain(namespaces).collect()
 }
 
 /// The first certificate of a PEM text, with its markers.

@@ -5,6 +5,7 @@
 //! *Invariant:* key and chain are one file that is replaced as a whole, synced: a key never precedes its certificate.
 
 mod issuer;
+pub mod params;
 mod renewal;
 
 use std::path::PathBuf;

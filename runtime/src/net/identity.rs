@@ -105,7 +105,7 @@ impl Peer {
             issuer,
             namespaces: namespaces(&leaf)?,
             validity: Validity { from_s: time.not_before.timestamp(), until_s: time.not_after.timestamp() },
-            serial: leaf.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect(),
+            serial: hex::encode(leaf.raw_serial()),
         })
     }
 
@@ -150,7 +150,8 @@ fn namespaces(leaf: &X509Certificate<'_>) -> Result<Option<Arc<[Namespace]>>, Id
     Ok(bound.map(Vec::into))
 }
 
-fn uris<'a>(certificate: &'a X509Certificate<'_>) -> impl Iterator<Item = &'a str> {
+/// Every URI that a certificate names.
+pub fn uris<'a>(certificate: &'a X509Certificate<'_>) -> impl Iterator<Item = &'a str> {
     let names = certificate.subject_alternative_name().ok().flatten();
     names.into_iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
         GeneralName::URI(uri) => Some(*uri),
