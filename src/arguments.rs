@@ -1,4 +1,4 @@
-//! Arguments that many commands share: the flags that every line may carry, what a command is about, and how a time is written.
+//! Arguments shared by commands: global flags, the target of a command, and durations.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::ui::Format;
 /// Help heading of the flags that every command accepts.
 pub const EVERYWHERE: &str = "Global options";
 
-/// Flags that any command may carry, on the command line and in a line of the prompt.
+/// Flags that any command accepts, from the OS shell and at the prompt.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Settings {
     /// Output format: table, yaml, json or jsonl (default: depends on the command)
@@ -53,7 +53,7 @@ impl Settings {
     }
 }
 
-/// The nouns of commands about running things. `css` and `memcache` are the ancestor's words.
+/// The nouns of commands about hosts and nodes. `css` and `memcache` are the ancestor's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Noun {
     /// Hosts
@@ -66,8 +66,12 @@ pub enum Noun {
     Slave,
 }
 
-// `-n`, which cluster a command is about: one block for every verb. No doc comments on these three: clap would take them
-// for the text of the command that they are flattened into.
+// `-n`, which cluster a command is about: every verb flattens one of these blocks. Where a verb means something narrower, it says
+// so with `#[command(mut_arg(CLUSTER, |arg| arg.help(...)))]`. No doc comments on the blocks: clap would take them for the text of
+// the command that they are flattened into.
+
+/// Name of the argument `-n`, for `mut_arg`.
+pub const CLUSTER: &str = "name";
 
 // The cluster, or the one in use.
 #[derive(Debug, Clone, Args)]
@@ -94,6 +98,14 @@ pub struct OnlyCluster {
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
         add = crate::complete::clusters())]
     pub name: Option<ClusterName>,
+}
+
+// A cluster that does not exist yet: there is nothing to complete.
+#[derive(Debug, Clone, Args)]
+pub struct NewCluster {
+    /// Cluster name
+    #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"])]
+    pub name: ClusterName,
 }
 
 /// A cluster, or some of its servers.

@@ -1,4 +1,4 @@
-//! The words of `dkc`: the parser for the OS shell (`Program`) and the one for a line of the prompt or of a batch
+//! The grammar of `dkc`: the parser for the OS shell (`Program`) and the one for a line of the prompt or of a batch
 //! (`Line`), both around the one `enum Command`.
 //!
 //! *Invariant:* every verb here is implemented. The words and help of a verb are in its own file
@@ -128,7 +128,7 @@ pub fn parse_program(arguments: Vec<std::ffi::OsString>) -> Result<Program, clap
     Program::from_arg_matches_mut(&mut matches)
 }
 
-/// The format that words ask for which may not be understood otherwise: a refusal of them is told in it, too.
+/// The output format in words that may otherwise not parse, so that their error is printed in it, too.
 pub fn asked_output(words: &[String]) -> Option<Format> {
     let mut words = words.iter().map(String::as_str).take_while(|word| *word != "--");
     let mut asked = None;
@@ -143,7 +143,7 @@ pub fn asked_output(words: &[String]) -> Option<Format> {
     asked
 }
 
-/// The command in arguments that the OS shell gave, without the program's name.
+/// Parses the command in the OS shell's arguments, without the program's name.
 pub fn parse_command(words: &[String]) -> Option<Command> {
     let arguments = std::iter::once("dkc").chain(words.iter().map(String::as_str));
     parse_program(arguments.map(Into::into).collect()).ok()?.command
@@ -157,5 +157,23 @@ mod tests {
     fn the_parsers_are_consistent() {
         program().debug_assert();
         line().debug_assert();
+    }
+
+    /// `-n` names a cluster in every command that has it, under the same long name and aliases.
+    #[test]
+    fn every_command_spells_the_cluster_alike() {
+        fn walk(command: &clap::Command, found: &mut usize) {
+            for arg in command.get_arguments().filter(|arg| arg.get_short() == Some('n')) {
+                let name = command.get_name();
+                assert_eq!(arg.get_id(), crate::arguments::CLUSTER, "{name}");
+                assert_eq!(arg.get_long(), Some("name"), "{name}");
+                assert_eq!(arg.get_all_aliases(), Some(vec!["cluster", "css"]), "{name}");
+                *found += 1;
+            }
+            command.get_subcommands().for_each(|command| walk(command, found));
+        }
+        let mut found = 0;
+        walk(&program(), &mut found);
+        assert!(found > 20, "only {found} commands have -n");
     }
 }

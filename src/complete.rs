@@ -40,7 +40,7 @@ fn inventory() -> Option<Inventory> {
     Store::choose(given).ok()?.load().ok()
 }
 
-/// A completer for an argument: the candidates that `list` finds in the inventory, each with a word about it.
+/// A completer for an argument: the candidates that `list` finds in the inventory, each with a description.
 fn from_inventory(list: fn(&Inventory) -> Vec<(String, String)>) -> ArgValueCandidates {
     ArgValueCandidates::new(move || {
         let found = inventory().map(|inventory| list(&inventory)).unwrap_or_default();
@@ -151,14 +151,14 @@ pub fn answer_os_shell(program: fn() -> clap::Command) -> bool {
     completing.try_complete(std::env::args_os(), here.as_deref()).unwrap_or(true)
 }
 
-/// A word that could stand at the end of a line, and what it means.
+/// A candidate for the last word of a line, and what it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Suggestion {
     pub word: String,
     pub help: String,
 }
 
-/// What could stand at the end of a line of the prompt. `words` are those before; `last` is the one being typed.
+/// Candidates for the last word of a line. `words` are the ones before it; `last` is the one being typed.
 pub fn line(mut grammar: clap::Command, words: &[String], last: &str) -> Vec<Suggestion> {
     let mut arguments: Vec<OsString> = words.iter().map(OsString::from).collect();
     arguments.push(last.into());
@@ -173,7 +173,7 @@ pub fn line(mut grammar: clap::Command, words: &[String], last: &str) -> Vec<Sug
             help: candidate.get_help().map(|help| help.to_string()).unwrap_or_default(),
         })
         .collect();
-    // Flags only once a dash is typed: names are what one looks for.
+    // Flags only once a dash is typed: operators usually look for names.
     if !last.starts_with('-') && suggestions.iter().any(|s| !s.word.starts_with('-')) {
         suggestions.retain(|s| !s.word.starts_with('-'));
     }

@@ -28,7 +28,7 @@ impl Interrupt {
         self.count.send_modify(|count| *count += 1);
     }
 
-    /// A SIGTERM came: the whole run is to end.
+    /// SIGTERM: ends the whole run.
     pub fn terminate(&self) {
         self.is_terminated.store(true, Ordering::Relaxed);
         self.count.send_modify(|count| *count += 2);

@@ -1,7 +1,6 @@
-//! The shell `dkc` as a library: the program is `main.rs`, which does nothing but call `main` here; a full screen and tests use
-//! the same parts.
-//! *Invariant:* imports run down: `repl` and `batch`, `runner`, `dispatch`, `cli`, `commands`, `operation`, `session`, then `world`,
-//! `store` and `ui`; nothing below imports a command.
+//! The shell `dkc` as a library, used by the program (`main.rs` only calls `main` here), by tests, and later by a full screen.
+//! *Invariant:* modules import downwards only: `repl` and `batch`, `runner`, `dispatch`, `cli`, `commands`, `operation`, `session`,
+//! then `world`, `store` and `ui`; nothing below imports a command.
 
 pub mod arguments;
 mod authority;
@@ -36,8 +35,8 @@ use session::Session;
 use store::Store;
 use ui::Ui;
 
-/// Which mode (one command, batch, interactive) and which exit status. Invoked as `dkcd`, or as `dkc daemon`, the program is the
-/// daemon, so that what is deployed is what runs.
+/// Chooses the mode (one command, batch, interactive) and returns the exit status. Invoked as `dkcd`, or as `dkc daemon`, the
+/// program is the daemon: dkc deploys its own executable.
 pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     if let Some(status) = world::askpass::run_if_helper(&arguments) {
@@ -89,7 +88,7 @@ fn start(program: Program, line: String, ui: Ui, interrupt: Interrupt) -> Result
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|e| CommandError::bug(format!("no runtime: {e}")))?;
+        .map_err(|e| CommandError::bug(format!("cannot start the runtime: {e}")))?;
     let store = Store::choose(program.inventory.clone())?;
     complete::use_directory(store.dir().to_owned());
     let mode = Mode::of(&program)?;

@@ -21,7 +21,7 @@ use dkc_inventory::generation::Generation;
 /// After the second Ctrl-C a command has this long to report the state before it is abandoned.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Runs the words of one line. `None`: the line says to leave.
+/// Runs the words of one line. `None`: leave the prompt.
 pub async fn run_words(session: &mut Session, words: Vec<String>) -> Option<Exit> {
     let line = match crate::cli::parse_line(&words) {
         Ok(line) => line,
@@ -57,7 +57,7 @@ pub async fn run_command(session: &mut Session, command: Command, line: String) 
     result.map_or_else(|error| error.exit, |()| Exit::Done)
 }
 
-/// The command, until it ends or Ctrl-C ends it: at once when it only reads, at the second press otherwise.
+/// Runs the command until it ends or Ctrl-C ends it: at once if it only reads, otherwise at the second press.
 async fn interruptible(session: &mut Session, kind: Kind, command: Command) -> Result<(), CommandError> {
     // The command stops at its own safe points.
     if kind == Kind::Nested {
@@ -118,7 +118,7 @@ fn record(session: &Session, line: &str, result: &Result<(), CommandError>, befo
     }
 }
 
-/// Prints what the parser has to say of these words: help as data, anything else as a usage error.
+/// Prints the parser's output: help as data, anything else as a usage error.
 pub fn report_parse(ui: &Ui, error: clap::Error, words: &[String], output: Option<Format>) -> Exit {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         ui.data(&error.render().to_string());
@@ -154,7 +154,7 @@ fn usage_error(error: &clap::Error, words: &[String]) -> CommandError {
     answer.next(usage_of(words))
 }
 
-/// The usage line of the command that these words begin, and its help topic.
+/// The usage line of the command that starts with these words, and its help topic.
 fn usage_of(words: &[String]) -> String {
     let mut page = crate::cli::line();
     page.build();
@@ -203,7 +203,7 @@ fn unknown_word(error: &clap::Error, word: &str) -> CommandError {
     }
 }
 
-/// Ctrl-C counts from now on instead of ending the process. SIGTERM is the same as two of them.
+/// From now on Ctrl-C is counted instead of ending the process. SIGTERM counts as two.
 pub fn listen_to_signals(interrupt: Interrupt) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut ctrl_c), Ok(mut terminate)) =

@@ -1,5 +1,5 @@
 //! Resolves the selectors HOST, @GROUP, CLUSTER, CLUSTER/NO and CLUSTER/slaveID to hosts and nodes. Selection is always
-//! explicit: no command acts on whatever node it happens to be connected to.
+//! explicit: no command acts on the node that it happens to be connected to.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What a command may use: the inventory, the operator, the settings of this line, and the other machines.
+//! The context of a command: the inventory, the operator, the settings of this line, and the other machines.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use crate::world::World;
 /// Default of `--timeout`: a host that does not reply within this time is `unknown`.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 
-/// Reads and runs commands until the operator leaves: the prompt, or the lines of standard input. A value, because what reads
-/// commands lies above them, and a command that opens a session of its own (`playground`) calls it.
+/// Reads and runs commands until the operator leaves: the prompt, or the lines of standard input. A function value, because
+/// `playground` opens a prompt of its own, and the prompt is a layer above the commands.
 pub type CommandLoop = for<'a> fn(&'a mut Session) -> Pin<Box<dyn Future<Output = Exit> + 'a>>;
 
 /// One run of `dkc`, from its first command to its last.
@@ -112,12 +112,12 @@ impl Session {
         Ok(())
     }
 
-    /// Prints an error in the form that this line asks for.
+    /// Prints an error in this line's format.
     pub fn report(&self, error: &CommandError) {
         self.ui.error(error, self.settings.output);
     }
 
-    /// Prints data in the format of this line, or in `usual` when none was asked for.
+    /// Prints data in this line's format, `usual` by default.
     pub fn show(&self, usual: Format, listing: &Listing) {
         self.ui.show(self.settings.output.unwrap_or(usual), listing);
         self.say_nothing_found(listing.rows.is_empty() && listing.documents.is_empty());
@@ -135,8 +135,7 @@ impl Session {
         self.settings.timeout.unwrap_or(TIMEOUT_DEFAULT)
     }
 
-    /// The cluster that a command means: the one named, else the one in use, else the only one. What loses data takes a name
-    /// only.
+    /// The cluster of a command: the one named, else the one in use, else the only one. Commands that lose data require a name.
     pub fn cluster_name(&self, named: Option<&ClusterName>) -> Result<ClusterName, CommandError> {
         if let Some(name) = named.or(self.current_cluster.as_ref()) {
             return Ok(name.clone());
@@ -155,7 +154,7 @@ impl Session {
         }
     }
 
-    /// A plan as this line shows it.
+    /// The plan's text in this line's level of detail.
     pub fn plan_text(&self, plan: &Plan) -> String {
         plan.text_in(if self.settings.long { Detail::Full } else { Detail::Grouped })
     }

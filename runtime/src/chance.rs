@@ -1,6 +1,6 @@
-//! The one place where the daemon draws a random number of its own.
+//! The only place where the daemon draws random numbers.
 
-/// A number that nobody else will draw.
+/// A random number, unique in practice.
 #[cfg(not(feature = "simulation"))]
 pub fn unique_u64() -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().0

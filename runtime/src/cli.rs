@@ -1,4 +1,4 @@
-//! The command line of `dkcd`, and its exit statuses: 0 done, 1 failed, 2 misused, 70 a bug, 74 the disk, 78 the
+//! The command line of `dkcd`, and its exit statuses: 0 done, 1 failed, 2 invalid usage, 70 a bug, 74 disk error, 78 invalid
 //! configuration.
 
 use std::ffi::OsString;
@@ -32,7 +32,7 @@ struct Arguments {
 enum Command {
     /// Run the node in the foreground until SIGTERM
     Run(Directory),
-    /// Run the node in the background, start it again when it fails
+    /// Run the node in the background and restart it when it fails
     Supervise {
         #[command(flatten)]
         directory: Directory,
@@ -40,9 +40,9 @@ enum Command {
         #[arg(long)]
         foreground: bool,
     },
-    /// End the node and its supervisor, and wait for it
+    /// Stop the node and its supervisor, and wait for both
     Stop(Directory),
-    /// Make the data directory of a new node
+    /// Create the data directory of a new node
     Init {
         #[command(flatten)]
         directory: Directory,
@@ -51,14 +51,14 @@ enum Command {
     },
     /// Read and check the configuration
     CheckConfig(Directory),
-    /// Ask the running node: a CHMPX word, or a request in JSON; - reads it from standard input
+    /// Send a CHMPX word or a JSON request to the running node; - reads it from standard input
     Ctl {
         #[command(flatten)]
         directory: Directory,
         #[arg(required = true, value_name = "WORD", trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
-    /// Say which release this is
+    /// Print the release
     Version,
 }
 
@@ -75,7 +75,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let command = match Arguments::try_parse_from(named) {
         Ok(arguments) => arguments.command,
         Err(error) => {
-            // Help and version are printed this way too, with status 0.
+            // Help and version are errors of the parser too, with status 0.
             let _ = error.print();
             return ExitCode::from(error.exit_code() as u8);
         }
@@ -90,7 +90,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// One line for a person, and the exit status.
+/// One line for the operator, and the exit status.
 struct Failure {
     message: String,
     status: i32,
@@ -140,21 +140,22 @@ fn run_node(directory: &Path) -> Result<(), Failure> {
     logging::begin(&config.parameters);
     let threads = worker_threads(std::thread::available_parallelism().map_or(1, usize::from));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
-    let runtime = runtime.map_err(|error| Failure { message: format!("no threads: {error}"), status: 1 })?;
+    let runtime =
+        runtime.map_err(|error| Failure { message: format!("cannot start threads: {error}"), status: 1 })?;
     let result = runtime.block_on(daemon::run(directory.to_owned(), config));
-    // Blocking work that is still under way must not hold up the end.
+    // Blocking work in progress must not delay the exit.
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(result?)
 }
 
-/// Threads that carry tasks. The log's writer and the state's compaction have threads of their own, and a request
-/// passes through several short tasks: on one thread they follow each other, on two each hand-over wakes the other
+/// Worker threads. The log's writer and the store's compaction have threads of their own, and a request
+/// passes through several short tasks: on one thread they run back to back, on two each hand-over wakes the other
 /// thread, which costs more than the work (measured on two cores: a read 11 µs instead of 28 µs over three servers).
 fn worker_threads(cores: usize) -> usize {
     (cores / 2).max(1)
 }
 
-/// `-` reads the line from standard input: what a request holds is then in no process list.
+/// `-` reads the line from standard input, which keeps the request out of the process list.
 fn line_of(words: &[String]) -> Result<String, Failure> {
     if words != ["-"] {
         return Ok(words.join(" "));
@@ -168,7 +169,7 @@ fn line_of(words: &[String]) -> Result<String, Failure> {
 fn ctl(directory: &Path, line: &str) -> Result<ExitCode, Failure> {
     let path = directory.join(layout::CONTROL_SOCKET);
     let answer = control::ask(&path, line, CTL_TIMEOUT).map_err(|error| Failure {
-        message: format!("{}: {error}; does the node run?", path.display()),
+        message: format!("{}: {error}; is the node running?", path.display()),
         status: 1,
     })?;
     print!("{answer}");

@@ -1,8 +1,8 @@
-//! The one place where the daemon asks for the time of day. Only proposals carry it; nothing that is applied or
-//! read depends on it directly. Spans of time are measured with `tokio::time::Instant` everywhere, so that a
-//! simulation rules them too.
+//! The only place where the daemon reads the time of day. Only proposals carry it; applying and reading never depend on it
+//! directly. Durations are measured with `tokio::time::Instant` everywhere, so that a simulation controls them
+//! too.
 
-/// Milliseconds since the Unix epoch; 0 on a host whose clock stands before it.
+/// Milliseconds since the Unix epoch; 0 if the host's clock is before it.
 #[cfg(not(feature = "simulation"))]
 pub fn now_ms() -> u64 {
     use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,8 +12,8 @@ pub fn now_ms() -> u64 {
 #[cfg(feature = "simulation")]
 pub use crate::simulation::now_ms;
 
-/// Seconds since the Unix epoch, for the time of certificates and for nothing else. A build with assertions, which no release
-/// is, adds the seconds in the file that `TEST_CLOCK_AHEAD` names: tests let days pass with it.
+/// Seconds since the Unix epoch, for certificates only. A build with assertions (never a release) adds the seconds in the file
+/// named by `TEST_CLOCK_AHEAD`: tests let days pass with it.
 pub fn certificate_now_s() -> i64 {
     #[cfg(all(debug_assertions, not(feature = "simulation")))]
     let ahead_s = ahead_s();
@@ -22,7 +22,7 @@ pub fn certificate_now_s() -> i64 {
     (now_ms() / 1000) as i64 + ahead_s
 }
 
-/// Names the file to a node that a test starts.
+/// Environment variable with the path of that file.
 pub const TEST_CLOCK_AHEAD: &str = "DKCD_TEST_CLOCK_AHEAD";
 
 #[cfg(all(debug_assertions, not(feature = "simulation")))]

@@ -1,6 +1,6 @@
-//! A node's configuration: `node.yaml` as it is read, the one in use, and how a running node takes over another one.
+//! A node's configuration: reading `node.yaml`, the configuration in use, and reloading it while the node runs.
 //!
-//! *Invariant:* a reload is carried out whole or not at all. What needs a restart never changes while a node runs.
+//! *Invariant:* a reload applies completely or not at all. Parameters that need a restart never change while a node runs.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,14 +29,14 @@ pub fn read(directory: &Path) -> Result<NodeConfig, ConfigError> {
     Ok(NodeConfig::parse(&text, &path.display().to_string())?)
 }
 
-/// Shared by everything that goes by the configuration.
+/// The configuration in use, shared by all parts of the node.
 #[derive(Clone)]
 pub struct InUse(Arc<Inner>);
 
 struct Inner {
     directory: PathBuf,
     config: RwLock<Arc<NodeConfig>>,
-    /// Held for a whole reload: of two at once the second one reads the file later.
+    /// Held during a reload: of two concurrent reloads the second reads the file later.
     reloading: Mutex<()>,
 }
 
@@ -46,7 +46,7 @@ pub enum ReloadError {
     Config(#[from] ConfigError),
     #[error("{} differ from what is in use and need a restart; nothing was changed", .0.join(", "))]
     RestartNeeded(Vec<&'static str>),
-    #[error("log_level '{0}' is not understood; nothing was changed")]
+    #[error("invalid log_level '{0}'; nothing was changed")]
     LogLevel(String),
 }
 
@@ -77,7 +77,7 @@ impl InUse {
             return Err(ReloadError::RestartNeeded(change.restart_needed));
         }
         let level = &wanted.parameters.log_level;
-        // The only one whose values are not all known to be good by now, so it comes first.
+        // The only one that may still be invalid, so it comes first.
         logging::set_level(level).map_err(|_| ReloadError::LogLevel(level.clone()))?;
         apply(&wanted.parameters);
         *self.0.config.write() = Arc::new(wanted);
@@ -145,7 +145,7 @@ parameters:
         );
         let both = CONFIG.replace("heartbeat_ms: 75", "heartbeat_ms: 70");
         check(&both, Err("heartbeat_ms differ from what is in use and need a restart; nothing was changed"));
-        check(&format!("{more}  log_level: 'info,=,'\n"), Err("log_level 'info,=,' is not understood"));
+        check(&format!("{more}  log_level: 'info,=,'\n"), Err("invalid log_level 'info,=,'"));
         check("version: 1", Err("missing field"));
         std::fs::remove_file(folder.path().join(layout::CONFIG)).expect("it was there");
         assert!(in_use.reload(|_| panic!("nothing is applied")).is_err(), "no file");

@@ -17,9 +17,9 @@ use tokio::sync::Semaphore;
 
 use crate::unix_socket;
 
-/// Connections at once: people and the shell need a handful; bounds the memory that callers can take.
+/// Concurrent connections: operators and the shell need a handful; bounds the memory that callers can use.
 const CONNECTIONS_MAX: usize = 32;
-/// A caller that says nothing for this long is closed.
+/// Idle timeout of a connection.
 const IDLE_MAX: Duration = Duration::from_secs(600);
 /// Pause after a failed accept (out of descriptors), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -31,13 +31,13 @@ pub trait Handler: Send + Sync + 'static {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    #[error("{0}: another process answers on this control socket; is the node running already?")]
+    #[error("{0}: another process answers on this control socket; is the node already running?")]
     InUse(PathBuf),
     #[error("{path}: cannot open the control socket: {source}")]
     Open { path: PathBuf, source: io::Error },
 }
 
-/// Opens the socket. A left-over socket is removed only when nobody answers on it.
+/// Opens the socket. A stale socket file is removed only if no process answers on it.
 pub fn open(path: &Path) -> Result<UnixListener, ControlError> {
     let fail = |source| ControlError::Open { path: path.to_owned(), source };
     if let Some(folder) = path.parent() {
@@ -115,7 +115,7 @@ async fn answer_word(line: &str, handler: &dyn Handler) -> String {
     let mut text = match handler.handle(ControlRequest::Word { line: line.trim().to_owned() }).await {
         ControlReply::Text(text) => text,
         ControlReply::Error { message, .. } => message,
-        other => format!("ERROR: a word was answered with {other:?}"),
+        other => format!("ERROR: unexpected reply: {other:?}"),
     };
     if !text.ends_with('\n') {
         text.push('\n');
@@ -126,26 +126,26 @@ async fn answer_word(line: &str, handler: &dyn Handler) -> String {
 async fn answer_json(line: &str, handler: &dyn Handler) -> Vec<u8> {
     let reply = match serde_json::from_str(line) {
         Ok(request) => handler.handle(request).await,
-        Err(e) => refusal(format!("the request is not understood: {e}")),
+        Err(e) => refusal(format!("invalid request: {e}")),
     };
     serde_json::to_vec(&reply)
         .unwrap_or_else(|e| format!("{{\"error\":{{\"message\":\"{e}\"}}}}").into_bytes())
 }
 
-/// A reply for what was refused and changed nothing.
+/// A refusal that changed nothing.
 pub fn refusal(message: impl Into<String>) -> ControlReply {
     ControlReply::Error { message: message.into(), is_outcome_unknown: false }
 }
 
-/// The answer to a request to take certificates over.
+/// The reply to a request to reload certificates.
 pub fn reloaded(outcome: Result<bool, crate::net::TlsError>) -> ControlReply {
     match outcome {
         Ok(_) => ControlReply::Ok,
-        Err(error) => refusal(format!("the certificates cannot be used, the old ones stay in use: {error}")),
+        Err(error) => refusal(format!("certificates not reloaded, keeping the ones in use: {error}")),
     }
 }
 
-/// Asks the control socket at `path` one line and returns the whole answer.
+/// Sends one line to the control socket at `path` and returns the whole reply.
 pub fn ask(path: &Path, line: &str, timeout: Duration) -> io::Result<String> {
     use std::io::{BufRead, Read, Write};
     let mut stream = std::os::unix::net::UnixStream::connect(path)?;
@@ -192,11 +192,7 @@ mod tests {
     async fn words_get_text_and_requests_get_one_line_of_json() {
         check("VERSION", "said VERSION\n").await;
         check(r#"{"do":"prepare_stop"}"#, "\"ok\"\n").await;
-        check(
-            r#"{"do":"dance"}"#,
-            r#"{"error":{"message":"the request is not understood: unknown variant `dance`"#,
-        )
-        .await;
+        check(r#"{"do":"dance"}"#, r#"{"error":{"message":"invalid request: unknown variant `dance`"#).await;
     }
 
     #[tokio::test]

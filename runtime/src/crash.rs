@@ -1,17 +1,17 @@
-//! What the daemon prints when it panics. What is deployed carries no symbols, so the report names the program and where it
-//! was loaded: with these `dkc symbolize` finds functions and lines in the program that deployed it.
+//! The report printed on a panic. The deployed program has no symbols, so the report names the program and its load address:
+//! `dkc symbolize` needs both to resolve functions and lines with the program that deployed it.
 
 use std::backtrace::Backtrace;
 use std::fs;
 use std::io::{Write, stderr};
 use std::panic;
 
-/// Begins the line that names the program and its load address.
+/// Prefix of the line that names the program and its load address.
 pub const PROGRAM_LINE: &str = "program ";
-/// Stands between the two.
+/// Separates the two.
 pub const LOADED_AT: &str = " loaded at ";
 
-/// From now on a panic of this process is reported in full.
+/// Installs the panic hook.
 pub fn report_panics() {
     let release = env!("CARGO_PKG_VERSION");
     panic::set_hook(Box::new(move |info| {
@@ -20,7 +20,7 @@ pub fn report_panics() {
     }));
 }
 
-/// The place of the program in memory, and the stack with bare addresses where no symbols are.
+/// The program's load address, and the stack, with bare addresses without symbols.
 pub fn report() -> String {
     let program = fs::read_link("/proc/self/exe").unwrap_or_default();
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
@@ -29,7 +29,7 @@ pub fn report() -> String {
     format!("{PROGRAM_LINE}{}{LOADED_AT}{base:#x}\n{stack:#}\n", program.display())
 }
 
-/// Where the first page of the program's file lies.
+/// The address of the first page of the program's file.
 fn load_address(maps: &str, program: &str) -> Option<u64> {
     let line = maps.lines().find(|line| line.ends_with(program) && line.contains(" 00000000 "))?;
     u64::from_str_radix(line.split('-').next()?, 16).ok()

@@ -1,5 +1,5 @@
-//! Files that appear whole or not at all, and survive a power cut: written beside their place, synced, renamed, and the
-//! directory synced. The shell's files and the daemon's small ones are written here.
+//! Atomic, durable file writes: to a temporary file in the same directory, synced, renamed, and the
+//! directory synced. Used for the shell's files and the daemon's small ones.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Replaces a file. After success the new content survives a power cut; on failure the old content remains.
-/// The mode holds from the first byte on, so that a secret is never readable by others.
+/// The file is created with its final mode, so that a secret is never readable by others.
 pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let unfinished = beside(path);
     let written = write_new(&unfinished, content, mode).and_then(|()| fs::rename(&unfinished, path));
@@ -34,7 +34,7 @@ fn beside(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// What a writer before left unfinished, perhaps with another mode, goes first.
+/// Removes the unfinished file of an earlier writer first, which may have another mode.
 fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

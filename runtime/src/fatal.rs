@@ -1,6 +1,6 @@
-//! The ends that cannot be avoided: a disk that failed, an invariant that does not hold. The process says which
-//! version, node and step, and exits; what is on disk decides what the next start finds. Nothing is retried here,
-//! because after a failed fsync nobody knows what the kernel still holds.
+//! Fatal errors: a failed disk, a broken invariant. The process reports its version, its node and the failed step,
+//! and exits; the next start recovers from disk. Nothing is retried,
+//! because after a failed fsync the state of the page cache is unknown.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -28,9 +28,9 @@ struct ThisNode {
 
 static NODE: OnceLock<ThisNode> = OnceLock::new();
 
-/// Names this node in the last words, and its directory, where that it was removed is written down.
+/// This node's name for the message, and its directory, for the removal mark.
 pub fn set_node(name: String, directory: PathBuf) {
-    // Set once by the daemon; a second daemon in one process only exists in tests.
+    // Set once by the daemon; only tests have a second daemon in one process.
     let _ = NODE.set(ThisNode { name, directory });
 }
 
@@ -68,7 +68,7 @@ fn mark_removed(directory: &Path, by: &dyn Display) -> io::Result<()> {
     fs::write(
         &path,
         format!(
-            "removed from its cluster, says {by}; it can never return; this directory is not needed any more\n"
+            "removed from its cluster, says {by}; it can never return, and this directory is no longer needed\n"
         ),
     )?;
     fs::File::open(&path)?.sync_all()?;
@@ -77,11 +77,11 @@ fn mark_removed(directory: &Path, by: &dyn Display) -> io::Result<()> {
 
 /// The state store or the log failed.
 pub fn disk(error: &dyn Display) -> ! {
-    end(EXIT_DISK, &format!("the disk failed and this node ends: {error}"))
+    end(EXIT_DISK, &format!("disk error, exiting: {error}"))
 }
 
-/// The consensus library gave up a group.
+/// The consensus library has stopped a group with an error.
 pub fn group(group: GroupId, error: &dyn Display) -> ! {
     let status = if error.to_string().contains("panicked") { EXIT_BUG } else { EXIT_DISK };
-    end(status, &format!("group {group} failed and this node ends: {error}"))
+    end(status, &format!("group {group} failed, exiting: {error}"))
 }

@@ -1,11 +1,11 @@
-//! The daemon `dkcd`, both roles. `dkc-core` thinks, openraft agrees, fjall keeps; this crate joins them to
+//! The daemon `dkcd`, both roles. `dkc-core` is the logic, openraft the consensus, fjall the storage; this crate connects them to
 //! sockets, disk and clock.
 
 #![cfg_attr(feature = "simulation", allow(dead_code, reason = "certificates and files have no use there"))]
 
-// Simulated identities are told, not proved. The profile `simulation` keeps assertions, which no release build does.
+// Simulated identities are claimed, not proved. The profile `simulation` keeps assertions, which no release build does.
 #[cfg(all(feature = "simulation", not(debug_assertions)))]
-compile_error!("the feature `simulation` is for tests: it can be in no release build");
+compile_error!("the feature `simulation` is for tests only and not allowed in a release build");
 
 pub mod certificates;
 pub mod chance;

@@ -1,4 +1,4 @@
-//! What the daemon logs: one line for each event, to stderr; journald or the supervisor's log file takes it from there.
+//! Logging: one line per event on stderr, which goes to journald or the supervisor's log file.
 
 use std::sync::OnceLock;
 
@@ -6,10 +6,10 @@ use dkc_core::config::{LogFormat, Parameters};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
-/// Exchanges the filter. Empty until logging has begun; one a process.
+/// Replaces the filter. One per process; empty until logging has started.
 static EXCHANGE: OnceLock<Box<dyn Fn(EnvFilter) + Send + Sync>> = OnceLock::new();
 
-/// The consensus library tells each round at `info`; what matters of it comes as warnings.
+/// The consensus library logs each round at `info`; its important messages are warnings.
 fn filter(level: &str) -> Result<EnvFilter, ParseError> {
     EnvFilter::try_new(format!("{level},openraft=error"))
 }
@@ -20,10 +20,10 @@ pub fn begin(parameters: &Parameters) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
-        // A line that cannot be written is lost. To say so on standard error, which cannot be written, would end the process:
-        // the supervisor that read it may have been killed.
+        // A line that cannot be written is dropped. Reporting that on standard error would panic: the supervisor that read it may
+        // have been killed.
         .log_internal_errors(false);
-    // Begun already: only in tests that run several daemons in one process.
+    // Already initialised: only in tests with several daemons in one process.
     let _begun = match parameters.log_format {
         LogFormat::Text => {
             let builder = builder.with_ansi(false).with_filter_reloading();
@@ -40,7 +40,7 @@ pub fn begin(parameters: &Parameters) {
     };
 }
 
-/// Logs by another level from now on. One that cannot be read changes nothing.
+/// Changes the log level. An invalid one changes nothing.
 pub fn set_level(level: &str) -> Result<(), ParseError> {
     let filter = filter(level)?;
     if let Some(exchange) = EXCHANGE.get() {

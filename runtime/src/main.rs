@@ -1,4 +1,4 @@
-//! `dkcd` by itself, for the tests of this crate. What is deployed is `dkc`, which carries the same daemon.
+//! `dkcd` alone, for the tests of this crate. Hosts get `dkc`, which contains the same daemon.
 
 use std::process::ExitCode;
 

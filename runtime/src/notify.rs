@@ -1,5 +1,5 @@
-//! Tells systemd how the daemon is, through the socket named in `NOTIFY_SOCKET`. Without that variable every call does
-//! nothing.
+//! Reports the daemon's state to systemd through the socket in `NOTIFY_SOCKET`. Without that variable every call is a
+//! no-op.
 
 use std::time::Duration;
 
@@ -7,19 +7,19 @@ use sd_notify::NotifyState;
 
 /// The daemon serves.
 pub const READY: NotifyState<'_> = NotifyState::Ready;
-/// The daemon has begun to stop.
+/// The daemon is stopping.
 pub const STOPPING: NotifyState<'_> = NotifyState::Stopping;
-/// The daemon is alive; to be said more often than the unit's `WatchdogSec`.
+/// The daemon is alive; must be sent more often than the unit's `WatchdogSec`.
 pub const WATCHDOG: NotifyState<'_> = NotifyState::Watchdog;
 
-/// Sends one state. A failure is only logged: the daemon works whether or not somebody watches it.
+/// Sends one state. A failure is only logged: the daemon works without systemd too.
 pub fn notify(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(std::slice::from_ref(&state)) {
         tracing::warn!(%error, %state, "systemd not notified");
     }
 }
 
-/// How often `WATCHDOG` should be said: half of what the unit allows. `None` = nobody asked.
+/// Interval of `WATCHDOG`: half of the unit's limit. `None`: no watchdog.
 pub fn watchdog_interval() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2)
 }

@@ -1,4 +1,4 @@
-//! Own supervision for hosts without systemd: a process in a session of its own that keeps the daemon running and writes
+//! The built-in supervisor for hosts without systemd: a process in its own session that keeps the daemon running and writes
 //! its log with rotation. *Invariant:* it exits only on request, or when the daemon's exit status says that its
 //! configuration is refused or that it was removed from its cluster; after any other exit it restarts the daemon, as systemd does.
 //! The next supervisor stops a daemon whose supervisor died and starts another: its log output had no reader.
@@ -26,17 +26,17 @@ use crate::fatal;
 /// The log file is rotated at this size; the last ones are kept.
 const LOG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const LOG_FILES_MAX: u32 = 4;
-/// Pause before the daemon is started again: the first, and the longest. A cluster all of whose servers were killed is
-/// to be whole again within three seconds, so the first is short.
+/// Pause before a restart of the daemon: the first, and the maximum. A cluster whose servers were all killed should
+/// serve again within three seconds, so the first is short.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// A daemon that ran this long had started well, and is started again after the shortest pause.
+/// A daemon that ran this long counts as well started, and is restarted after the first pause.
 const RAN_WELL: Duration = Duration::from_secs(3);
-/// A clean stop of the daemon; after that it is killed, which loses nothing that was acknowledged.
+/// Timeout of a clean stop of the daemon; after that it is killed, which loses nothing that was acknowledged.
 const STOP_MAX: Duration = Duration::from_secs(20);
-/// `stop` waits for the supervisor, which waits for the daemon.
+/// Timeout of `stop`, which waits for the supervisor, which waits for the daemon.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(30);
-/// `supervise` waits until the background process holds its lock.
+/// Timeout of `supervise`, which waits until the background process holds its lock.
 const BEGIN_MARK: &str = "supervising";
 const LOOK: Duration = Duration::from_millis(25);
 /// Without a signal the daemon is polled this often: a longer-lived process may have inherited its output.
@@ -60,9 +60,9 @@ fn step(step: &'static str) -> impl FnOnce(io::Error) -> SuperviseError {
     move |source| SuperviseError::Step { step, source }
 }
 
-/// This very program, invoked as `dkcd`.
+/// This program, invoked as `dkcd`.
 fn own_program() -> Result<Command, SuperviseError> {
-    let mut command = Command::new(std::env::current_exe().map_err(step("cannot find the own program"))?);
+    let mut command = Command::new(std::env::current_exe().map_err(step("cannot find its own program"))?);
     command.arg0("dkcd");
     Ok(command)
 }
@@ -96,7 +96,7 @@ pub fn start(directory: &Path) -> Result<(), SuperviseError> {
 pub fn run(directory: &Path) -> Result<(), SuperviseError> {
     let is_detached = std::env::var_os("DKC_DETACH").is_some();
     if is_detached {
-        nix::unistd::setsid().map_err(|errno| step("cannot begin a session")(errno.into()))?;
+        nix::unistd::setsid().map_err(|errno| step("cannot create a session")(errno.into()))?;
     }
     let _lock = DirectoryLock::take(&directory.join(layout::PID_FILE))?;
     end_orphan(directory)?;
@@ -221,7 +221,7 @@ impl Supervisor<'_> {
             if self.is_told_to_stop() {
                 match told {
                     None => {
-                        // The process may have ended by itself in this moment.
+                        // The process may have ended by itself at this moment.
                         let _ = kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM);
                         told = Some(Instant::now());
                     }
@@ -229,7 +229,7 @@ impl Supervisor<'_> {
                     Some(_) => {}
                 }
             }
-            // The message announces the exit: a process closes its output a moment before it has exited.
+            // The message announces the exit: a process closes its output shortly before it has exited.
             if self.woken.recv_timeout(look).is_ok() {
                 look = LOOK;
             }
@@ -249,7 +249,7 @@ fn is_final(status: ExitStatus) -> bool {
     status.code() == Some(fatal::EXIT_CONFIG)
 }
 
-/// The pause before the next start: twice the one before as long as the daemon does not start well.
+/// The pause before the next start: doubles as long as the daemon does not start well.
 struct Pauses(Duration);
 impl Pauses {
     fn after(&mut self, ran: Duration) -> Duration {
@@ -266,7 +266,7 @@ fn start_daemon(directory: &Path) -> Result<Child, SuperviseError> {
     command.spawn().map_err(step("cannot start the daemon"))
 }
 
-/// Ends the supervisor, or a daemon that runs without one, and waits until nothing holds the directory.
+/// Stops the supervisor, or a daemon without one, and waits until no process holds the directory.
 pub fn stop(directory: &Path) -> Result<(), SuperviseError> {
     let until = Instant::now() + STOP_WAIT_MAX;
     [layout::PID_FILE, layout::DAEMON_LOCK]
@@ -277,9 +277,10 @@ pub fn stop(directory: &Path) -> Result<(), SuperviseError> {
 /// Asks the holder of this lock to exit, and waits for it. The lock counts, not the process table: a process that
 /// has exited holds no lock, even as a zombie.
 fn end_holder(lock: &Path, until: Instant) -> Result<(), SuperviseError> {
-    let holder = || DirectoryLock::holder(lock).map_err(step("cannot look who holds the directory"));
+    let holder =
+        || DirectoryLock::holder(lock).map_err(step("cannot check which process holds the directory"));
     let Some(pid) = holder()? else { return Ok(()) };
-    // The process may have ended by itself in this moment.
+    // The process may have ended by itself at this moment.
     let _ = kill(Pid::from_raw(pid as i32), Signal::SIGTERM);
     while holder()?.is_some() {
         if Instant::now() >= until {

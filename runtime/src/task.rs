@@ -1,10 +1,10 @@
-//! Where tasks begin. Every task of the daemon begins here, so that a simulation can hold several nodes in one
-//! process, pause one and end it as `kill -9` would.
+//! Spawns tasks. Every task of the daemon starts here, so that a simulation can run several nodes in one
+//! process, pause one and kill it as `kill -9` would.
 
 #[cfg(not(feature = "simulation"))]
 pub use tokio::task::{spawn, spawn_blocking};
 
-/// What a `JoinSet` is given, so that its tasks belong to this node too.
+/// Wraps a future for a `JoinSet`, so that its task belongs to this node too.
 #[cfg(not(feature = "simulation"))]
 pub fn of_this_node<F: Future>(future: F) -> F {
     future

@@ -1,4 +1,4 @@
-//! Listening on a Unix socket whose file may be left over from a process that was killed.
+//! Listens on a Unix socket whose file may be stale, left by a killed process.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tokio::net::UnixListener;
 
-/// Listens at `path` with this mode. A left-over socket is removed only when nobody answers on it; when somebody does,
+/// Listens at `path` with this mode. A stale socket file is removed only if no process answers on it; otherwise
 /// the error is `AddrInUse`.
 pub fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
     if path.exists() {

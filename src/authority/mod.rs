@@ -1,8 +1,7 @@
-//! The certificate authority of each cluster: its key lies beside the inventory (`authority/<cluster>/ca.key`, mode
+//! The certificate authority of each cluster: its key is stored next to the inventory (`authority/<cluster>/ca.key`, mode
 //! 0600) and never leaves this machine. It signs the certificate of every node, and gives each server an issuer of its own.
-//! *Invariant:* a leaf says role, cluster and node in a URI, and authorisation rests on that, never on a common name.
-//! *Invariant:* what of it lies on disk is a state between two steps of a rotation (`rotation`), whenever it is read. Absent: any
-//! network.
+//! *Invariant:* a leaf names role, cluster and node in a URI; authorisation uses that, never the common name.
+//! *Invariant:* its files are always in a state between two steps of a rotation (`rotation`). No network access here.
 
 mod read;
 mod rotation;
@@ -28,19 +27,19 @@ pub use sign::Subject;
 const CERTIFICATE: &str = "ca.pem";
 const KEY: &str = "ca.key";
 const AUTHORITY_DAYS: i64 = 3650;
-/// The authority signs issuers, and those sign leaves. Earlier releases made it with 0: leaves only.
+/// The authority signs issuers, and those sign leaves. Earlier releases created it with 0: leaves only.
 const PATH_LENGTH: u8 = 1;
 
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
     #[error("cannot {what} {path}: {source}")]
     File { what: &'static str, path: PathBuf, source: std::io::Error },
-    #[error("the authority of cluster {cluster} is not in {dir}: ca.key is missing")]
+    #[error("the authority of cluster {cluster} is missing: no ca.key in {dir}")]
     Missing { cluster: ClusterName, dir: PathBuf },
-    #[error("the authority of cluster {cluster} in {dir} is not complete: ca.pem and ca.key belong together")]
+    #[error("the authority of cluster {cluster} in {dir} is incomplete: it needs both ca.pem and ca.key")]
     Incomplete { cluster: ClusterName, dir: PathBuf },
     #[error(
-        "cluster {cluster} is founded, so its authority in {dir} is never made again: its nodes trust the one that was lost"
+        "the authority of cluster {cluster} is missing from {dir}; its nodes trust that one only, so it cannot be created again"
     )]
     Founded { cluster: ClusterName, dir: PathBuf },
     #[error(
@@ -49,38 +48,38 @@ pub enum AuthorityError {
     Foreign { cluster: ClusterName, found: String, wanted: ClusterId },
     #[error("certificate of {what}: {source}")]
     Certificate { what: String, source: rcgen::Error },
-    #[error("{path} cannot be read as a certificate: {reason}")]
+    #[error("invalid certificate {path}: {reason}")]
     Unreadable { path: PathBuf, reason: String },
 }
 
 pub struct Authority {
-    /// All that nodes should trust: during a rotation two.
+    /// The trust anchors of nodes: two during a rotation.
     anchors_pem: String,
-    /// When it ends, in seconds since the Unix epoch.
+    /// Expiry, in seconds since the Unix epoch.
     until_s: i64,
     is_delegating: bool,
     key_id: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// Age of one cluster's authority, for `check`.
+/// Remaining lifetime of one cluster's authority, for `check`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuthorityAge {
     pub cluster: String,
     pub days_left: i64,
-    /// Whether it gives servers issuers of their own.
+    /// Whether it signs issuers for servers.
     pub is_delegating: bool,
 }
 
 impl Authority {
-    /// Opens the cluster's authority below `root` (`<root>/<cluster>/`). Makes nothing, whatever is missing.
+    /// Opens the cluster's authority below `root` (`<root>/<cluster>/`). Never creates anything.
     pub fn open(root: &Path, cluster: &ClusterName, id: ClusterId) -> Result<Self, AuthorityError> {
         let dir = root.join(cluster.as_str());
         rotation::complete_switch(&dir)?;
         let (certificate, key) = (dir.join(CERTIFICATE), dir.join(KEY));
         match (certificate.exists(), key.exists()) {
             (true, true) => {}
-            // The key is written last: a certificate alone is what an interrupted making left, or what is left of one.
+            // The key is written last, so a certificate alone is the remainder of an interrupted creation or of a lost authority.
             (_, false) => return Err(AuthorityError::Missing { cluster: cluster.clone(), dir }),
             (false, true) => return Err(AuthorityError::Incomplete { cluster: cluster.clone(), dir }),
         }
@@ -98,12 +97,12 @@ impl Authority {
         Ok(Authority { anchors_pem, until_s, is_delegating: found.is_delegating, key_id, issuer })
     }
 
-    /// What nodes should trust.
+    /// The trust anchors of nodes.
     pub fn anchors_pem(&self) -> &str {
         &self.anchors_pem
     }
 
-    /// What a plan has to know of it.
+    /// What a plan needs to know about it.
     pub fn view(&self) -> AuthorityView {
         AuthorityView {
             anchors: render::digest(&self.anchors_pem),
@@ -112,7 +111,7 @@ impl Authority {
         }
     }
 
-    /// Makes the authority of a cluster that was never founded. One that is there already stays as it is.
+    /// Creates the authority of a cluster that was never founded. An existing one is left unchanged.
     pub fn make(
         root: &Path,
         cluster: &ClusterName,
@@ -133,7 +132,7 @@ impl Authority {
     }
 }
 
-/// The certificate first: it alone is of no use, and is what an interrupted making leaves.
+/// Writes the certificate first: on its own it is useless, so an interruption does no harm.
 fn make_in(dir: &Path, id: ClusterId, certificate: &str, key: &str) -> Result<(), AuthorityError> {
     let wrong = |source| AuthorityError::Certificate { what: authority_name(id), source };
     let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(wrong)?;
@@ -148,7 +147,7 @@ fn make_in(dir: &Path, id: ClusterId, certificate: &str, key: &str) -> Result<()
     write(&dir.join(key), &pair.serialize_pem(), 0o600)
 }
 
-/// Every authority below `root` with the days it has left.
+/// Every authority below `root` with its remaining days.
 pub fn ages(root: &Path) -> Result<Vec<AuthorityAge>, AuthorityError> {
     let Ok(entries) = std::fs::read_dir(root) else { return Ok(Vec::new()) };
     let mut ages = Vec::new();
@@ -168,7 +167,7 @@ pub fn ages(root: &Path) -> Result<Vec<AuthorityAge>, AuthorityError> {
     Ok(ages)
 }
 
-/// The certificate of a cluster's authority, where it is.
+/// The certificate of a cluster's authority, if present.
 pub fn certificate(root: &Path, cluster: &ClusterName) -> Result<Option<CertificateView>, AuthorityError> {
     let path = root.join(cluster.as_str()).join(CERTIFICATE);
     match path.exists() {
@@ -177,7 +176,7 @@ pub fn certificate(root: &Path, cluster: &ClusterName) -> Result<Option<Certific
     }
 }
 
-/// What a plan has to know of a cluster's authority; `None` where it is not there to sign.
+/// What a plan needs to know about a cluster's authority; `None` if it is missing.
 pub fn present(
     root: &Path,
     cluster: &ClusterName,
@@ -199,7 +198,7 @@ fn read(path: &Path) -> Result<String, AuthorityError> {
     std::fs::read_to_string(path).map_err(failed)
 }
 
-/// Whole and synced, with its mode from the first byte on: a key is never readable by others, not for a moment.
+/// Written whole and synced; created with its final mode, so that others can never read a key.
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), AuthorityError> {
     let failed = |source| AuthorityError::File { what: "write", path: path.to_owned(), source };
     durable_file::replace(path, text.as_bytes(), mode).map_err(failed)
@@ -305,7 +304,7 @@ mod tests {
         };
         check("belongs to another cluster id");
         std::fs::remove_file(root.path().join("c0/ca.pem")).unwrap();
-        check("is not complete");
+        check("is incomplete");
     }
 
     #[test]
@@ -315,13 +314,9 @@ mod tests {
         let first = Authority::make(root.path(), &name, id(1), false).unwrap();
         std::fs::remove_file(root.path().join("c0/ca.key")).unwrap();
         let refused = Authority::make(root.path(), &name, id(1), true).err().unwrap().to_string();
-        assert!(refused.contains("is never made again"), "{refused}");
+        assert!(refused.contains("cannot be created again"), "{refused}");
         assert!(
-            Authority::open(root.path(), &name, id(1))
-                .err()
-                .unwrap()
-                .to_string()
-                .contains("ca.key is missing")
+            Authority::open(root.path(), &name, id(1)).err().unwrap().to_string().contains("no ca.key in")
         );
         assert!(!root.path().join("c0/ca.key").exists());
         assert_eq!(std::fs::read_to_string(root.path().join("c0/ca.pem")).unwrap(), first.anchors_pem);

@@ -1,4 +1,4 @@
-//! What a certificate says, read from its PEM.
+//! Reads certificates from PEM.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use x509_parser::prelude::X509Certificate;
 
 use super::AuthorityError;
 
-/// What an authority's own certificate says.
+/// The relevant fields of an authority's own certificate.
 pub(super) struct Found {
     pub name: String,
     pub key_id: String,
@@ -36,14 +36,14 @@ pub(super) fn authority(path: &Path, pem: &str) -> Result<Found, AuthorityError>
     })
 }
 
-/// Whole days until the first certificate of a PEM text ends; negative when it has ended.
+/// Whole days until the first certificate of a PEM text expires; negative once it has.
 pub fn days_left(pem: &str) -> Option<i64> {
     let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).ok()?;
     let end = pem.parse_x509().ok()?.validity().not_after.to_datetime();
     Some((end - OffsetDateTime::now_utc()).whole_days())
 }
 
-/// A node's certificate with the issuer that signed it, if one did.
+/// A node's certificate with the issuer that signed it, if any.
 pub fn view(chain_pem: &str) -> Option<CertificateView> {
     let chain: Vec<Pem> = Pem::iter_from_buffer(chain_pem.as_bytes()).collect::<Result<_, _>>().ok()?;
     let (first, last) = (chain.first()?, chain.last()?);

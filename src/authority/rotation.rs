@@ -1,6 +1,6 @@
-//! An authority gives way to another without a moment in which a node trusts neither. Three steps on disk, each of which can be
-//! repeated: a next one is made (`next.pem`, `next.key`) and both are trusted; the next one signs and the one before it stays
-//! trusted (`previous.pem`); the one before it is forgotten.
+//! Replaces an authority so that every node trusts the signing one at all times. Three idempotent steps on disk: the next
+//! authority is created (`next.pem`, `next.key`) and both are trusted; the next one signs and the previous one stays trusted
+//! (`previous.pem`); the previous one is removed.
 
 use std::path::Path;
 
@@ -12,13 +12,13 @@ const NEXT_CERTIFICATE: &str = "next.pem";
 const NEXT_KEY: &str = "next.key";
 const PREVIOUS_CERTIFICATE: &str = "previous.pem";
 
-/// How far the rotation of an authority has come.
+/// Progress of a rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotation {
     None,
-    /// The next one is there and does not sign yet.
+    /// The next authority exists and does not sign yet.
     Begun,
-    /// It signs; the one before it is still trusted.
+    /// The next authority signs; the previous one is still trusted.
     Switched,
 }
 
@@ -34,7 +34,7 @@ pub fn rotation(root: &Path, cluster: &ClusterName, id: ClusterId) -> Result<Rot
     })
 }
 
-/// Makes the next authority, unless a rotation is under way.
+/// Creates the next authority, unless a rotation is in progress.
 pub fn begin_rotation(root: &Path, cluster: &ClusterName, id: ClusterId) -> Result<(), AuthorityError> {
     match rotation(root, cluster, id)? {
         Rotation::None => make_in(&root.join(cluster.as_str()), id, NEXT_CERTIFICATE, NEXT_KEY),
@@ -53,7 +53,7 @@ pub fn switch(root: &Path, cluster: &ClusterName, id: ClusterId) -> Result<(), A
     complete_switch(&dir)
 }
 
-/// Forgets the authority before this one.
+/// Removes the previous authority.
 pub fn end_rotation(root: &Path, cluster: &ClusterName, id: ClusterId) -> Result<(), AuthorityError> {
     if rotation(root, cluster, id)? != Rotation::Switched {
         return Ok(());
@@ -65,7 +65,7 @@ pub fn end_rotation(root: &Path, cluster: &ClusterName, id: ClusterId) -> Result
     sync_directory_of(&path)
 }
 
-/// The key goes first. Where it has gone and the certificate has not, the certificate follows.
+/// Completes a switch that was interrupted between moving the key and moving the certificate.
 pub(super) fn complete_switch(dir: &Path) -> Result<(), AuthorityError> {
     let has = |name: &str| dir.join(name).exists();
     match has(NEXT_CERTIFICATE) && !has(NEXT_KEY) && has(PREVIOUS_CERTIFICATE) {
@@ -74,7 +74,7 @@ pub(super) fn complete_switch(dir: &Path) -> Result<(), AuthorityError> {
     }
 }
 
-/// What nodes trust besides the authority that signs; empty outside a rotation.
+/// Trust anchors besides the signing authority; empty outside a rotation.
 pub(super) fn other_anchor(dir: &Path, own_pem: &str) -> Result<String, AuthorityError> {
     let is_begun = dir.join(NEXT_KEY).exists();
     let path = dir.join(if is_begun { NEXT_CERTIFICATE } else { PREVIOUS_CERTIFICATE });

@@ -1,4 +1,4 @@
-//! What an authority signs: the leaf of a node, and the issuer of a server.
+//! Signs the leaf of a node and the issuer of a server.
 
 use dkc_core::certificate::{self, Holder, ISSUER_DAYS, LEAF_DAYS, Validity};
 use dkc_core::ids::{ClusterId, Namespace, NodeUuid};
@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::{Authority, AuthorityError};
 
-/// What a node gets: its keys exist nowhere else once they are written there.
+/// The files of a node. Once written there, its keys exist nowhere else.
 pub struct NodeFiles {
     /// Key and certificate.
     pub node_pem: String,
@@ -20,13 +20,13 @@ pub struct NodeFiles {
     pub anchors_pem: String,
 }
 
-/// Who a certificate is for.
+/// The subject of a certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     pub cluster_id: ClusterId,
     pub is_server: bool,
     pub node: NodeUuid,
-    /// What a slave may use.
+    /// The namespaces that a slave may use.
     pub namespaces: Vec<Namespace>,
 }
 
@@ -44,7 +44,7 @@ impl Subject {
 }
 
 impl Authority {
-    /// Fresh keys and certificates for them.
+    /// Creates keys and certificates for the subject.
     pub fn issue(&self, subject: &Subject) -> Result<NodeFiles, AuthorityError> {
         let wrong = |source| AuthorityError::Certificate { what: subject.uri(Holder::Server), source };
         let issuer_pem = match subject.is_server && self.is_delegating {
@@ -59,7 +59,7 @@ impl Authority {
         self.signed(leaf_params(&subject.uris(), validity(LEAF_DAYS, self.until_s))?)
     }
 
-    /// It signs leaves only (path length 0), and whoever accepts those checks for whom.
+    /// An issuer signs leaves only (path length 0); peers check that it signed them for the right node.
     fn issuer(&self, subject: &Subject) -> Result<String, rcgen::Error> {
         let mut params = params(validity(ISSUER_DAYS, self.until_s))?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -77,7 +77,7 @@ impl Authority {
     }
 }
 
-/// From now on for some days, but not beyond `until_s`.
+/// Valid from now on for some days, but not beyond `until_s`.
 pub(super) fn validity(days: i64, until_s: i64) -> Validity {
     let whole = Validity::days(OffsetDateTime::now_utc().unix_timestamp(), days);
     Validity { until_s: whole.until_s.min(until_s), ..whole }

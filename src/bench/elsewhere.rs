@@ -1,5 +1,5 @@
-//! The loader as a program of its own, `dkcd bench-load`: `bench` starts it on a slave's host, where the deployed program is. The
-//! load comes as one argument in JSON, and the result goes out as one line of JSON. Absent: inventory, session, terminal.
+//! The loader as a separate program, `dkcd bench-load`: `bench` starts the deployed program on a slave's host. The load is one
+//! argument in JSON, the result one line of JSON. It knows no inventory, session or terminal.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -11,25 +11,26 @@ use super::{Figures, Load};
 /// The word after `dkcd`.
 pub const WORD: &str = "bench-load";
 
-/// What a load came to.
+/// The result of a load.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ran {
     pub figures: Figures,
-    /// The text of the first failed request.
+    /// The error of the first failed request.
     pub first_error: Option<String>,
 }
 
-/// The load, when these arguments of the daemon ask for one.
+/// The load, if these arguments of the daemon request one.
 pub fn asked(arguments: &[OsString]) -> Option<Result<Load, serde_json::Error>> {
     let [word, load] = arguments else { return None };
     (word == WORD).then(|| serde_json::from_str(&load.to_string_lossy()))
 }
 
-/// Runs it. What went wrong is told on standard error.
+/// Runs it; errors go to standard error.
 pub fn main(load: Result<Load, serde_json::Error>) -> ExitCode {
     let run = || -> Result<String, String> {
-        let load = load.map_err(|error| format!("the load cannot be read: {error}"))?;
-        let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("no runtime: {error}"))?;
+        let load = load.map_err(|error| format!("invalid load: {error}"))?;
+        let runtime =
+            tokio::runtime::Runtime::new().map_err(|error| format!("cannot start the runtime: {error}"))?;
         let ran = runtime.block_on(super::run(&load));
         let ran = ran.map_err(|error| format!("{}: {error}", load.target))?;
         serde_json::to_string(&ran).map_err(|error| error.to_string())

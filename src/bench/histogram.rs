@@ -1,4 +1,4 @@
-//! Latencies of a load in microseconds, right to one part in a thousand.
+//! Latencies of a load in microseconds, exact to one part in a thousand.
 
 use hdrhistogram::Histogram as Counts;
 
@@ -33,7 +33,7 @@ impl Histogram {
         self.0.max()
     }
 
-    /// The latency that this share (0 to 1) of all operations did not exceed.
+    /// The quantile of this share (0 to 1) of all operations.
     pub fn percentile_us(&self, share: f64) -> u64 {
         self.0.value_at_quantile(share).min(self.0.max())
     }

@@ -24,7 +24,7 @@ pub const CLIENTS_MAX: u32 = 4096;
 pub const PIPELINE_MAX: u32 = 1024;
 /// Most keys in one read.
 pub const KEYS_PER_READ_MAX: u32 = 1000;
-/// How long the loader waits for one answer before it gives up the connection.
+/// Timeout per reply, after which the loader closes the connection.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,9 +40,9 @@ pub struct Load {
     pub keys: u64,
     /// Share of reads, 0 to 100.
     pub read_percent: u32,
-    /// Keys in one read. Each of them counts as an operation.
+    /// Keys in one read; each counts as one operation.
     pub keys_per_read: u32,
-    /// Write every key once, in order, instead of drawing keys for a time.
+    /// Write every key once, in order, instead of random keys for a time.
     pub is_fill: bool,
     pub duration: Duration,
 }
@@ -58,7 +58,7 @@ pub struct Figures {
     pub p99_us: u64,
     pub p99_9_us: u64,
     pub max_us: u64,
-    /// The longest time in which no request of the whole run was answered: what an application feels of a fail-over.
+    /// The longest time in which no request of the whole run was answered: the outage an application sees during a failover.
     pub longest_silence_ms: u64,
 }
 
@@ -70,7 +70,7 @@ struct Tally {
     first_error: Option<String>,
 }
 
-/// When any client last had an answer, and the longest gap so far, in µs since the begin.
+/// Time of the latest reply to any client and the longest gap so far, in µs since the start.
 #[derive(Default)]
 struct Silence {
     last_us: AtomicU64,
@@ -84,7 +84,7 @@ impl Silence {
     }
 }
 
-/// Runs the load and answers its figures, with the text of the first error if there were any.
+/// Runs the load and returns its figures, with the first error if there were any.
 pub async fn run(load: &Load) -> std::io::Result<Ran> {
     // One connection first: a wrong address is an error, not a run of errors.
     TcpStream::connect(&load.target).await?;
@@ -152,7 +152,7 @@ async fn connection(
         stream.write_all(&out).await?;
         while open > 0 {
             let read = tokio::time::timeout(ANSWER_LIMIT, stream.read_buf(&mut input)).await;
-            if read.map_err(|_| std::io::Error::other("no answer in 30 s"))?? == 0 {
+            if read.map_err(|_| std::io::Error::other("no reply within 30 s"))?? == 0 {
                 return Err(std::io::Error::other("the connection was closed"));
             }
             let answered = take_answers(load, &mut input, &mut open, tally);
@@ -165,9 +165,9 @@ async fn connection(
     Ok(())
 }
 
-/// Which keys a client asks for: drawn for a time, or, to fill, each of its share once.
+/// The keys of one client: random ones for a time, or each of its share once (fill).
 struct Keys {
-    /// A small generator of its own: the order of keys needs to be spread, not secret.
+    /// A small generator is enough: keys need to be spread, not unpredictable.
     random: u64,
     fill: Option<std::iter::StepBy<std::ops::Range<u64>>>,
     next_fill: Option<u64>,
@@ -214,7 +214,7 @@ impl Keys {
     }
 }
 
-/// Cuts all whole answers off the input; how many keys of them were answered, with a value or without.
+/// Removes all complete replies from the input; returns the number of keys that they answered, hits and misses.
 fn take_answers(load: &Load, input: &mut Vec<u8>, open: &mut u32, tally: &mut Tally) -> u64 {
     let (mut used, mut answered) = (0, 0);
     while let Some(answer) = next_answer(load.protocol, &input[used..]) {

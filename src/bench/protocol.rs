@@ -1,4 +1,4 @@
-//! The two client protocols as a loader needs them: writing requests and finding the end of each answer.
+//! The two client protocols as a loader needs them: writing requests and finding the end of each reply.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ pub enum Protocol {
     Redis,
 }
 
-/// What an answer was, as far as a loader cares.
+/// The kind of a reply, as far as a loader cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
     Answered,
@@ -22,7 +22,7 @@ pub enum Seen {
 pub struct Answer {
     pub length: usize,
     pub seen: Seen,
-    /// To a read; the other keys that it asked for were misses.
+    /// Hits of a read; its other keys were misses.
     pub is_read: bool,
     pub values: u64,
 }
@@ -68,7 +68,7 @@ fn push(out: &mut Vec<u8>, parts: &[&str]) {
     parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
 }
 
-/// The first whole answer in `bytes`; `None` = not whole yet.
+/// The first complete reply in `bytes`; `None` = incomplete.
 pub fn next_answer(protocol: Protocol, bytes: &[u8]) -> Option<Answer> {
     match protocol {
         Protocol::Memcache => next_of_memcache(bytes),
@@ -118,7 +118,7 @@ fn next_of_redis(bytes: &[u8]) -> Option<Answer> {
     }
 }
 
-/// A bulk string of RESP: its length with what is around it, and whether it is a value (1) or nil (0).
+/// A RESP bulk string: its length including framing, and whether it is a value (1) or nil (0).
 fn bulk(bytes: &[u8]) -> Option<(usize, u64)> {
     let line_end = line(bytes)?;
     match bytes.get(1..line_end - 2)? {
@@ -134,7 +134,7 @@ fn number(digits: &[u8]) -> Option<usize> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
-/// The length of the first line with its end.
+/// The length of the first line including its line end.
 fn line(bytes: &[u8]) -> Option<usize> {
     let at = bytes.iter().position(|b| *b == b'\n')?;
     (at >= 1).then_some(at + 1)

@@ -1,5 +1,5 @@
-//! What `grow`, `shrink`, `replace` and `plan apply` share: who comes and who leaves; one plan carries it out. With `--stage`
-//! it is only written down, for `plan show` and `plan apply`.
+//! Shared by `grow`, `shrink`, `replace` and `plan apply`: which members join and leave, carried out as one plan. With `--stage`
+//! the change is only stored, for `plan show` and `plan apply`.
 
 use dkc_core::ids::{ClusterName, MemberNo, NodeAddress};
 use dkc_core::meta::OperationId;
@@ -17,7 +17,7 @@ use crate::operation::{self, Record};
 use crate::session::Session;
 use crate::store::holder;
 
-/// Who comes and who leaves.
+/// The members to join and to leave.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     pub cluster: ClusterName,
@@ -36,7 +36,7 @@ pub struct Prepared {
     is_new: bool,
 }
 
-/// Flags of all three.
+/// Flags of `grow`, `shrink` and `replace`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct HowArgs {
     /// Stage the change for plan show and plan apply

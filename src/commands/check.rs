@@ -21,7 +21,7 @@ use crate::ui::{Format, Listing};
 ///
 /// Read-only. Finds every reason for which deploy or start would refuse, and names the remedy. For a running cluster it
 /// also shows how the members see each server: OK if they agree, NG with the differences.
-/// Certificates are warned about from 30 days before they end; by then servers should have renewed them.
+/// Warns of certificates that expire within 30 days; servers should have renewed them by then.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES\n  check\n  check host 10.0.0.10 @rack1\n  check cluster -n c0")]
 pub struct Args {
@@ -124,7 +124,7 @@ fn warn_of_authorities(session: &Session) -> Result<(), CommandError> {
     let ages = ages.map_err(|error| CommandError::new(&codes::AUTHORITY, error.to_string()))?;
     for age in ages.iter().filter(|age| !age.is_delegating) {
         session.ui.warn(&format!(
-            "the certificate authority of {0} is of an earlier release: servers cannot renew certificates, only deploy does, \
+            "the certificate authority of {0} was created by an earlier release: only deploy can renew certificates, \
              at least every 60 days; tls rotate -n {0} --ca replaces it",
             age.cluster
         ));

@@ -11,6 +11,7 @@ use dkc_inventory::model::{Inventory, node_dir};
 use dkc_inventory::plan::Target;
 use serde::Serialize;
 
+use crate::arguments::{CLUSTER, OfCluster};
 use crate::error::{CommandError, Exit, codes};
 use crate::observe;
 use crate::operation;
@@ -28,15 +29,14 @@ const KEYS_PAGE: u32 = 1000;
 /// Read and write keys of a cluster
 #[derive(Debug, clap::Args)]
 #[command(
+    mut_arg(CLUSTER, |arg| arg.global(true)),
     after_help = "EXAMPLES\n  data set -n c0 test-key test-value\n  data print -n c0 test-key\n  data keys -n c0 --prefix user: --limit 20\n  data incr -n c0 counter 5"
 )]
 pub struct Args {
     #[command(subcommand)]
     pub command: DataCommand,
-    /// Cluster name (default: the one chosen with use, or the only one)
-    #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"], global = true,
-        add = crate::complete::clusters())]
-    pub name: Option<ClusterName>,
+    #[command(flatten)]
+    pub of: OfCluster,
     /// Namespace
     #[arg(long, value_name = "NS", global = true, default_value = "default")]
     pub namespace: Namespace,
@@ -121,7 +121,7 @@ impl Args {
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
-    let cluster = session.cluster_name(args.name.as_ref())?;
+    let cluster = session.cluster_name(args.of.name.as_ref())?;
     let mut server = Server::find(session, cluster, args.namespace).await?;
     match args.command {
         DataCommand::Keys { prefix, limit } => keys(session, &mut server, prefix, limit).await,

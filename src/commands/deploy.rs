@@ -6,6 +6,7 @@ use dkc_core::ids::ClusterName;
 use dkc_inventory::model::Inventory;
 use dkc_inventory::plan::{self, AuthorityView, DeployRequest, Program, Selection};
 
+use crate::arguments::{CLUSTER, OnlyCluster};
 use crate::authority;
 use crate::error::{CommandError, codes};
 use crate::operation::{self, Record};
@@ -18,16 +19,15 @@ use crate::world::program;
 /// Shows a plan and asks for confirmation. Running nodes are not restarted. If interrupted, run it again to continue.
 #[derive(Debug, clap::Args)]
 #[command(
+    mut_arg(CLUSTER, |arg| arg.help("Only this cluster and its slaves")),
     after_help = "EXAMPLES\n  deploy\n  deploy --dry-run\n  deploy -n c0 --config-only\n  deploy 10.0.0.10 @rack1"
 )]
 pub struct Args {
     /// Only these hosts: HOST, @GROUP, CLUSTER or CLUSTER/NO (default: every host of a cluster or slave)
     #[arg(value_name = "HOST", add = crate::complete::selectors())]
     pub hosts: Vec<String>,
-    /// Only this cluster and its slaves
-    #[arg(short = 'n', long = "cluster", value_name = "NAME", aliases = ["name", "css"],
-        add = crate::complete::clusters())]
-    pub cluster: Option<ClusterName>,
+    #[command(flatten)]
+    pub of: OnlyCluster,
     /// Only hosts in this group
     #[arg(short = 'g', long, value_name = "GROUP", add = crate::complete::groups())]
     pub group: Vec<String>,
@@ -70,7 +70,7 @@ pub async fn run_selection(
 fn selection(inventory: &Inventory, args: &Args) -> Result<Selection, CommandError> {
     let selected = Selected::parse(inventory, &args.hosts)?;
     Ok(Selection {
-        clusters: args.cluster.iter().cloned().collect(),
+        clusters: args.of.name.iter().cloned().collect(),
         groups: args.group.clone(),
         hosts: selected.all_hosts(inventory).into_iter().collect(),
     })
@@ -86,7 +86,7 @@ pub fn own_program() -> Result<Program, CommandError> {
     })
 }
 
-/// Each cluster's authority, where it is there. Makes nothing: that is a step of the plan.
+/// The existing authorities. Missing ones are created by a step of the plan.
 fn authorities(
     session: &Session,
     inventory: &Inventory,

@@ -43,7 +43,7 @@ pub fn files(program: &clap::Command) -> std::io::Result<Vec<(String, String)>> 
     for (shell, name) in [(Shell::Bash, "bash"), (Shell::Zsh, "zsh"), (Shell::Fish, "fish")] {
         files.push((format!("completions/dkc.{name}"), completion_script(shell)?));
     }
-    // Not built: the options that every command has then stay on the page of dkc alone.
+    // Not built, so that global options appear on the page of dkc only.
     files.push(("man/dkc.1".into(), program_page(program)?));
     for verb in program.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         files.push((format!("man/dkc-{}.1", verb.get_name()), verb_page(verb)?));
@@ -51,7 +51,7 @@ pub fn files(program: &clap::Command) -> std::io::Result<Vec<(String, String)>> 
     Ok(files)
 }
 
-/// What every page begins with, up to its options.
+/// The beginning of every page, up to its options.
 fn first_sections(man: &clap_mangen::Man) -> std::io::Result<Vec<u8>> {
     let mut page = Vec::new();
     man.render_title(&mut page)?;
@@ -62,7 +62,7 @@ fn first_sections(man: &clap_mangen::Man) -> std::io::Result<Vec<u8>> {
     Ok(page)
 }
 
-/// The page of `dkc` itself: its options, and what there is to type.
+/// The page of `dkc` itself: its options and commands.
 fn program_page(program: &clap::Command) -> std::io::Result<String> {
     let page = first_sections(&man(program.clone(), "dkc"))?;
     let mut text = String::from_utf8(page).map_err(std::io::Error::other)?;
@@ -104,7 +104,7 @@ fn noun_section(noun: &clap::Command, verb_name: &str) -> std::io::Result<Vec<u8
     Ok(section)
 }
 
-/// The two lines by which every rendered part begins; a page needs them once.
+/// The two lines with which every rendered part begins; a page needs them once.
 fn is_preamble(line: &str) -> bool {
     line.starts_with(".ie ") || line.starts_with(".el ")
 }
@@ -127,7 +127,7 @@ fn preformatted(heading: &str, body: &str) -> String {
     format!(".SH \"{heading}\"\n.nf\n{}.fi\n", lines.collect::<String>())
 }
 
-/// Text in which nothing means anything to roff.
+/// Escapes text for roff.
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
     if text.starts_with(['.', '\'']) { format!("\\&{text}") } else { text }

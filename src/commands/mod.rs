@@ -1,5 +1,5 @@
-//! One file for each verb: its words, its help, and a short `run`. A verb with several nouns is a folder. What lies above (the
-//! grammar of all verbs, the prompt) is given to the few that need it as a value.
+//! One file for each verb: its arguments, its help, and a short `run`. A verb with several nouns is a folder. The few verbs that
+//! need something from the layers above (the grammar of all verbs, the prompt) receive it as a value.
 
 pub mod audit;
 pub mod bench;

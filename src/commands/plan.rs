@@ -6,6 +6,7 @@ use dkc_inventory::ring_facts::RingFacts;
 use serde::Serialize;
 
 use super::change_members::{self, Prepared, Wanted};
+use crate::arguments::{CLUSTER, OfCluster};
 use crate::error::{CommandError, codes};
 use crate::session::Session;
 use crate::store::Staged;
@@ -45,11 +46,10 @@ pub enum Args {
 }
 
 #[derive(Debug, Clone, clap::Args)]
+#[command(mut_arg(CLUSTER, |arg| arg.help("Cluster name (default: the one chosen with use, else the only one with a staged change)")))]
 pub struct TargetArgs {
-    /// Cluster name (default: the one chosen with use, else the only one with a staged change)
-    #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
-        add = crate::complete::clusters())]
-    pub name: Option<ClusterName>,
+    #[command(flatten)]
+    pub of: OfCluster,
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
@@ -65,13 +65,13 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
 
 /// The cluster named or chosen with use, else the only one with a staged change.
 fn cluster(session: &Session, target: &TargetArgs) -> Result<ClusterName, CommandError> {
-    if target.name.is_none() && session.current_cluster.is_none() {
+    if target.of.name.is_none() && session.current_cluster.is_none() {
         let mut all = all_staged(session)?;
         if let (Some((only, _)), None) = (all.pop(), all.pop()) {
             return Ok(only);
         }
     }
-    session.cluster_name(target.name.as_ref())
+    session.cluster_name(target.of.name.as_ref())
 }
 
 fn all_staged(session: &Session) -> Result<Vec<(ClusterName, Staged)>, CommandError> {

@@ -9,7 +9,7 @@ use crate::session::Session;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "EXAMPLES\n  resume\n  resume op-7f3a01bc")]
 pub struct Args {
-    /// The operation (default: the last one that did not end)
+    /// The operation (default: the last unfinished one)
     #[arg(value_name = "OPERATION")]
     pub operation: Option<String>,
 }
@@ -19,8 +19,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         Some(operation) => operation,
         None => Recorded::last_open(&session.store.journal_dir(), session.inventory()?.generation)
             .ok_or_else(|| {
-                CommandError::new(&codes::UNKNOWN_OPERATION, "no operation was left half way")
-                    .now("nothing changed")
+                CommandError::new(&codes::UNKNOWN_OPERATION, "no unfinished operation").now("nothing changed")
             })?,
     };
     operation::resume(session, &operation).await

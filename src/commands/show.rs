@@ -5,7 +5,7 @@ use dkc_core::ids::{ClusterName, HostAddress, Namespace, SlaveId};
 use dkc_inventory::model::Inventory;
 use dkc_inventory::show::{self, ClusterFilter, HostFilter, PairFilter, SlaveFilter};
 
-use crate::arguments::OfCluster;
+use crate::arguments::{CLUSTER, OfCluster, OnlyCluster};
 use crate::error::CommandError;
 use crate::session::Session;
 use crate::ui::{Format, Listing};
@@ -47,27 +47,27 @@ pub struct HostWords {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(mut_arg(CLUSTER, |arg| arg.hide(true)))]
 pub struct ClusterWords {
     /// Only this one (default: all)
-    #[arg(value_name = "NAME", conflicts_with = "named", add = crate::complete::clusters())]
-    pub name: Option<ClusterName>,
-    /// The same
-    #[arg(id = "named", short = 'n', long = "name", value_name = "NAME", hide = true,
-        add = crate::complete::clusters())]
-    pub named: Option<ClusterName>,
+    #[arg(value_name = "NAME", conflicts_with = CLUSTER, add = crate::complete::clusters())]
+    pub positional: Option<ClusterName>,
+    // The same, as every other command spells it.
+    #[command(flatten)]
+    pub of: OnlyCluster,
     /// Only clusters with a server on this host
     #[arg(long, value_name = "HOST", add = crate::complete::hosts())]
     pub host: Option<HostAddress>,
 }
 
 #[derive(Debug, clap::Args)]
+#[command(mut_arg(CLUSTER, |arg| arg.help("Only slaves of this cluster")))]
 pub struct SlaveWords {
     /// Only this one (default: all)
     #[arg(long, value_name = "ID", add = crate::complete::slaves())]
     pub id: Option<SlaveId>,
-    /// Only slaves of this cluster
-    #[arg(short = 'n', long, value_name = "NAME", aliases = ["name", "css"], add = crate::complete::clusters())]
-    pub cluster: Option<ClusterName>,
+    #[command(flatten)]
+    pub of: OnlyCluster,
     /// Only slaves on this host
     #[arg(long, value_name = "HOST", add = crate::complete::hosts())]
     pub host: Option<HostAddress>,
@@ -126,7 +126,7 @@ impl HostWords {
 
 impl ClusterWords {
     pub fn filter(&self) -> ClusterFilter {
-        ClusterFilter { name: self.name.clone().or(self.named.clone()), host: self.host.clone() }
+        ClusterFilter { name: self.positional.clone().or(self.of.name.clone()), host: self.host.clone() }
     }
 }
 
@@ -134,7 +134,7 @@ impl SlaveWords {
     pub fn filter(&self) -> SlaveFilter {
         SlaveFilter {
             id: self.id,
-            cluster: self.cluster.clone(),
+            cluster: self.of.name.clone(),
             host: self.host.clone(),
             namespace: self.namespace.clone(),
         }

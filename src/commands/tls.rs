@@ -1,5 +1,5 @@
-//! `tls`: certificates of a cluster and its slaves. Servers renew them by themselves; this shows them, replaces them at once, and
-//! takes a slave's back.
+//! `tls`: certificates of a cluster and its slaves. Nodes renew them automatically; this shows them, replaces them at once, and
+//! revokes a slave's identity.
 
 use dkc_core::ids::SlaveId;
 use dkc_inventory::certificates::{self, CertificateRow};
@@ -16,22 +16,22 @@ use crate::ui::{Format, Listing};
 
 /// Show, rotate or revoke certificates
 ///
-/// Certificates live 90 days. Servers renew their own and those of slaves with 36 days left, also when nobody is there.
+/// Certificates are valid for 90 days. Servers renew their own and those of slaves automatically when 36 days are left.
 #[derive(Debug, clap::Subcommand)]
 #[command(
     after_help = "EXAMPLES\n  tls show -n c0\n  tls show -n c0 -o json\n  tls rotate -n c0 --dry-run\n  tls rotate -n c0 --ca\n  tls revoke -n c0 --slave 0"
 )]
 pub enum Args {
-    /// Show who has which certificate, who signed it and when it ends
+    /// Show each node's certificate, its issuer and its expiry
     Show {
         #[command(flatten)]
         of: OfCluster,
     },
-    /// Give every node a new key and certificate; the cluster keeps serving
+    /// Replace the key and certificate of every node; the cluster keeps serving
     Rotate {
         #[command(flatten)]
         of: OfCluster,
-        /// Replace the certificate authority too: trust both, issue everything anew, trust only the new one
+        /// Also replace the certificate authority: trust both, reissue all certificates, trust only the new one
         #[arg(long)]
         ca: bool,
     },

@@ -1,4 +1,4 @@
-//! `trust`: pinned host keys, of registered hosts and of the jump hosts on the way to them. A pin changes only here, never
+//! `trust`: pinned host keys, of registered hosts and of jump hosts. A pin changes only here, never
 //! automatically.
 
 use dkc_core::ids::HostAddress;

@@ -46,7 +46,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     Ok(())
 }
 
-/// The newest kept generation of those that are meant.
+/// The newest kept generation among the eligible ones.
 fn newest_kept(session: &Session, is_meant: impl Fn(Generation) -> bool) -> Result<Generation, CommandError> {
     let kept = session.store.generations()?;
     kept.iter().rev().map(|k| k.generation).find(|generation| is_meant(*generation)).ok_or_else(|| {

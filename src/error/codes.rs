@@ -208,7 +208,7 @@ codes! {
         "The ring's state does not allow this command. The error shows the state and which command comes next; `status cluster` shows each member's state.",
         "リングの現在の状態ではそのコマンドを実行できません。メッセージに状態と次に使うコマンドが示されます。各メンバーの状態は `status cluster` で確認できます。";
     EXPOSED = 448, Refused,
-        "Somebody else on the host can write to the data directory, or to the directory in which the user's systemd listens, and so put a program of their own in the place of dkc's. Change its owner or mode; `check` shows it.",
+        "Other users of the host can write to the data directory, or to the directory of the user's systemd socket, and could replace dkc's program. Change its owner or mode; `check` shows it.",
         "データディレクトリまたは XDG_RUNTIME_DIR に他の利用者が書き込めるため、プログラムを差し替えられる恐れがあります。所有者か権限を直してください。";
     AUTHORITY_LOST = 450, Refused,
         "A certificate is needed, but the key of the cluster's certificate authority is not next to this machine's inventory. A founded cluster trusts only one authority, so dkc never creates another. Restore `authority/CLUSTER/` from a backup, or work from the machine that has it.",
@@ -328,7 +328,7 @@ codes! {
         "`bench` の負荷を開始できなかったか、一部の要求が失敗しました。最初の失敗が表示されます。";
 
     BUG = 902, Bug,
-        "dkc found that something holds which never may. Please report it with the message.",
+        "A bug in dkc: an invariant does not hold. Please report it with the message.",
         "dkc の内部で起こり得ない状態が検出されました。メッセージを添えて報告してください。";
 }
 

@@ -96,7 +96,7 @@ struct NodeLines {
     certificate: Vec<String>,
     issuer: Vec<String>,
     pid: Option<u32>,
-    /// The daemon itself, which a supervisor or systemd watches over, or nobody.
+    /// The daemon's process, whether or not a supervisor or systemd runs it.
     daemon: Option<u32>,
     restarts: Option<(u64, String)>,
     gave_up: Option<String>,
@@ -104,7 +104,7 @@ struct NodeLines {
 }
 
 impl NodeLines {
-    /// Takes the line when it is one about a node.
+    /// Parses the line if it is about a node.
     fn take(&mut self, word: &str, value: &str) -> bool {
         match word {
             "exists" => self.view.exists = true,
@@ -144,13 +144,13 @@ impl NodeLines {
         self.view.run = self.run();
         self.view.restarts = match self.unit.get("NRestarts") {
             Some(count) => count.parse().unwrap_or(0),
-            // What an earlier supervisor counted is over.
+            // The count of an earlier supervisor is obsolete.
             None => self.restarts.as_ref().filter(|_| self.pid.is_some()).map_or(0, |(count, _)| *count),
         };
         self.view
     }
 
-    /// systemd knows best where it has the unit; elsewhere the pid file does.
+    /// systemd is authoritative if it has the unit; otherwise the pid file.
     fn run(&self) -> RunState {
         let unit = |name: &str| self.unit.get(name).map(String::as_str).unwrap_or_default();
         let main_pid = unit("MainPID").parse().ok().filter(|pid| *pid > 0);
@@ -175,7 +175,7 @@ impl NodeLines {
                 RunState::Failing { message: format!("it keeps crashing ({why}), restarted {count} times") }
             }
             (Some(pid), ..) => RunState::Running { pid },
-            // What systemd keeps has no supervisor of ours.
+            // A node under systemd has no supervisor of ours.
             (None, Some(pid), ..) if self.unit.is_empty() => RunState::Orphaned { pid },
             (None, _, _, Some(why)) => RunState::Failing { message: format!("supervisor {why}") },
             (None, ..) => RunState::Stopped,
@@ -249,7 +249,7 @@ fn listening(word: &str) -> Option<String> {
     Some(std::net::SocketAddr::new(ip, port).to_string())
 }
 
-/// `DIR why`. A directory of this kind has no blank in its name.
+/// `DIR why`. Such directories have no blank in their names.
 fn exposure(value: &str) -> Option<Exposure> {
     let (dir, why) = value.split_once(' ')?;
     Some(Exposure { dir: dir.into(), why: why.into() })

@@ -1,6 +1,6 @@
-//! Hosts that need not be waited for: the ring has their servers DOWN, as those who answered say. *Invariant:* a host is only given
-//! up when it has not even taken a connection within its limit, when every server that spoke of it has it DOWN, and never while a
-//! person is asked something: a server that is partitioned from the others, but not from us, is what an operator wants to see.
+//! Hosts not worth waiting for: the servers that answered have theirs DOWN. *Invariant:* a host is given up only if it accepted no
+//! connection within its limit and every server that reported on it has it DOWN, and never while the operator is asked something:
+//! a server that is partitioned from the others, but not from us, must be shown.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::world::{World, takes_connections};
 
-/// How many servers have the servers of a host UP, and DOWN.
+/// The number of servers that report a host's servers UP, and DOWN.
 #[derive(Debug, Clone, Copy, Default)]
 struct Said {
     up: u32,
@@ -31,7 +31,7 @@ impl Lost {
         Lost { limit, said: watch::Sender::new(BTreeMap::new()) }
     }
 
-    /// Takes in what the servers of a host say of others.
+    /// Adds what the servers of a host report about others.
     pub fn learn(&self, facts: &HostFacts) {
         let statuses = facts.nodes.values().filter_map(|view| view.status.as_ref());
         self.said.send_modify(|said| {
@@ -45,7 +45,7 @@ impl Lost {
         });
     }
 
-    /// Returns when the host has had its time and all who spoke of it have it DOWN.
+    /// Returns once the host's limit has passed and all servers that reported on it have it DOWN.
     pub async fn given_up(&self, world: &World, address: &HostAddress, host: &model::Host) -> HostView {
         if host.local || takes_connections(address, host.port, self.limit).await {
             std::future::pending::<()>().await;
@@ -58,7 +58,7 @@ impl Lost {
         loop {
             tokio::time::sleep_until(until).await;
             if said.wait_for(is_down).await.is_err() {
-                // Nobody is left who could say it.
+                // No server is left that could report it.
                 std::future::pending::<()>().await;
             }
             if !world.is_somebody_asked() {

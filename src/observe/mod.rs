@@ -37,17 +37,17 @@ pub struct Scope {
     pub wants_reaches: bool,
     /// Do not use this machine's systemd (playground).
     pub is_supervised: bool,
-    /// Also find out what would keep a node that is installed now, which may mean to try sudo.
+    /// Also detect the service manager for nodes to be installed, which may try sudo.
     pub wants_manager: bool,
-    /// Limit of a daemon's own answer.
+    /// Timeout of a daemon's reply.
     pub limit: Duration,
-    /// Do not wait longer than this for whom the ring has DOWN. `None`: wait as for everybody.
+    /// Longest wait for hosts whose servers are DOWN in the ring. `None`: the same as for all hosts.
     pub down_limit: Option<Duration>,
-    /// Told of each host as it answers.
+    /// Notified of each host's reply.
     pub on_view: Option<OnView>,
 }
 
-/// Takes each host's answer as it comes.
+/// Receives each host's reply as it arrives.
 pub type OnView = Arc<dyn Fn(&HostAddress, &HostView) + Send + Sync>;
 
 impl Scope {
@@ -211,7 +211,7 @@ pub async fn root_of(
     Ok((host, root))
 }
 
-/// The host's clock minus ours. Half of the round trip lies between its answer and now.
+/// The host's clock minus ours, assuming that its reply took half of the round trip.
 async fn clock_offset(host: &Host) -> Result<i64, WorldError> {
     let before = now_ns();
     let script =

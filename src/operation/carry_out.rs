@@ -30,7 +30,7 @@ pub async fn carry_out(session: &mut Session, plan: Plan, record: Record) -> Res
     }
     let locked = session.lock()?;
     let mut inventory = locked.load()?;
-    // The confirmation may have taken an hour.
+    // Time has passed while the operator was asked.
     let ring_version = ring_version_now(session, &inventory, &plan).await;
     plan.check_fresh(inventory.generation, ring_version).map_err(super::refused(&plan.command))?;
     if let Some(first) = record.first.as_ref().filter(|first| first.generation > inventory.generation) {

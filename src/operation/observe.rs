@@ -86,7 +86,7 @@ pub async fn observe_planned(
     Ok((pinned.generation, planned, observed))
 }
 
-/// The newest ring version that the servers know which the plan's own came from. `None` when it has none, or none answers.
+/// The newest ring version among the servers that the plan's version came from. `None` if the plan has none, or none answers.
 pub async fn ring_version_now(session: &Session, inventory: &Inventory, plan: &Plan) -> Option<RingVersion> {
     plan.ring_version?;
     let asked = plan.endpoints().into_iter().map(|endpoint| async move {

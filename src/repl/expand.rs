@@ -10,7 +10,7 @@ pub struct Expanded {
     pub is_changed: bool,
 }
 
-/// Writes out the verb and the nouns behind it. What fits nothing is left for the parser to complain about.
+/// Expands the verb and the nouns after it. Unknown words are left to the parser, which reports them.
 pub fn expand(mut words: Vec<String>) -> Result<Expanded, CommandError> {
     let mut command = crate::cli::line();
     let mut is_changed = false;
@@ -44,7 +44,7 @@ fn full_word(command: &clap::Command, word: &str) -> Result<Option<String>, Comm
         [one] => Ok(Some((*one).to_owned())),
         several => Err(CommandError::new(
             &codes::AMBIGUOUS,
-            format!("'{word}' may be any of {}", several.join(", ")),
+            format!("'{word}' is ambiguous: {}", several.join(", ")),
         )
         .next("type one more letter")),
     }
@@ -69,10 +69,10 @@ mod tests {
     fn a_unique_beginning_stands_for_the_word() {
         check("reg h 10.0.0.1", "= register host 10.0.0.1");
         check("show host", "show host");
-        check("sho c c0", "'c' may be any of cluster, config");
+        check("sho c c0", "'c' is ambiguous: cluster, config");
         check("data s -n c0 k v", "= data set -n c0 k v");
         check("show css", "show css");
-        check("st", "'st' may be any of start, stop, status");
+        check("st", "'st' is ambiguous: start, stop, status");
         check("xyz host", "xyz host");
         check("exi", "= exit");
     }

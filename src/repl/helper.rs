@@ -1,5 +1,5 @@
 //! Services for the line editor: completions, a grey hint of what may come next, and whether the
-//! line is complete. The hint is for reading only: accepting it types nothing.
+//! line is complete. The hint cannot be accepted.
 
 use std::borrow::Cow;
 
@@ -12,9 +12,9 @@ use rustyline::{Context, Helper};
 use super::expand::expand;
 use crate::batch::is_quote_open;
 
-/// Columns of a candidate before the words about it.
+/// Columns of a candidate before its description.
 const CANDIDATE_WIDTH: usize = 24;
-/// Longest text about a candidate, so that it stays on its line.
+/// Longest description, so that a candidate fits on one line.
 const ABOUT_MAX_CHARS: usize = 50;
 
 pub struct LineHelper {
@@ -36,7 +36,7 @@ impl Completer for LineHelper {
         let found = crate::complete::line(crate::cli::line(), &words, last);
         let is_single = found.len() == 1;
         let pairs = found.into_iter().map(|suggestion| {
-            // `KEY=` wants its value right behind it.
+            // The value of `KEY=` follows without a space.
             let space = if is_single && !suggestion.word.ends_with('=') { " " } else { "" };
             Pair {
                 display: display(&suggestion),
@@ -47,11 +47,11 @@ impl Completer for LineHelper {
     }
 }
 
-/// The words before the one that is being typed, that one, and where it begins.
+/// The words before the one being typed, that one, and where it begins.
 fn typed_words(line: &str) -> (Vec<String>, &str, usize) {
     let begin = line.rfind(char::is_whitespace).map_or(0, |at| at + 1);
     let words = shlex::split(&line[..begin]).unwrap_or_default();
-    // The grammar knows words in full; those that stay ambiguous complete nothing further.
+    // The grammar needs full words; after an ambiguous one there are no completions.
     let words = expand(words).map(|expanded| expanded.words).unwrap_or_default();
     (words, &line[begin..], begin)
 }
@@ -69,7 +69,7 @@ fn display(suggestion: &crate::complete::Suggestion) -> String {
     format!("{:<CANDIDATE_WIDTH$} {about}", suggestion.word)
 }
 
-/// A hint that can be read and not accepted.
+/// A hint that is shown and cannot be accepted.
 pub struct Usage(String);
 
 impl Hint for Usage {

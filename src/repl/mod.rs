@@ -1,7 +1,7 @@
 //! The prompt: reads lines on a separate thread, runs them in order, and exits at Ctrl-D or `quit`.
 //!
 //! *Invariant:* drawing the prompt reads the local inventory file and nothing else. Several pasted commands run
-//! only after it was shown and agreed to as a whole.
+//! only after they were shown and confirmed together.
 
 mod expand;
 mod helper;
@@ -19,8 +19,8 @@ use crate::ui::Answer;
 /// Consecutive unreadable lines after which the terminal counts as broken.
 const BAD_LINES_MAX: u32 = 20;
 
-/// Reads and runs lines until the operator leaves. The exit status is that of leaving, not of the last command: each
-/// command has said itself how it ended.
+/// Reads and runs lines until the operator leaves. Returns the exit status of leaving, not that of the last command: each
+/// command has reported its own result.
 pub async fn interact(session: &mut Session) -> Exit {
     let reader = match Reader::start(session.store.dir(), session.ui.has_color()) {
         Ok(reader) => reader,
@@ -64,7 +64,7 @@ pub async fn interact(session: &mut Session) -> Exit {
     }
 }
 
-/// Greets a first user, and reports an unreadable inventory before the first prompt.
+/// Greets a new user, and reports an unreadable inventory before the first prompt.
 fn greet(session: &Session) {
     match session.inventory() {
         Ok(inventory) if inventory.generation == dkc_inventory::generation::Generation::NONE => {
@@ -78,7 +78,7 @@ fn greet(session: &Session) {
     }
 }
 
-/// `(dkc) `, `(dkc:c0) ` with a cluster in use, `(dkc*) ` with changes that no deploy has carried to the hosts,
+/// `(dkc) `, `(dkc:c0) ` with a cluster in use, `(dkc*) ` with changes that are not deployed yet,
 /// `(dkc play) ` in a playground.
 pub fn prompt(session: &Session) -> String {
     let play = if session.is_playground { " play" } else { "" };

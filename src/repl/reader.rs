@@ -1,4 +1,4 @@
-//! The line editor on its own thread: waiting for input blocks nothing.
+//! The line editor on its own thread, so that waiting for input blocks nothing else.
 //!
 //! *Invariant:* the thread touches the terminal only while a line is asked for; in between the running command owns
 //! it. The history file is readable by its owner only and grows by each command as it is typed.
@@ -16,18 +16,18 @@ use tokio::sync::oneshot;
 use super::helper::LineHelper;
 use crate::error::CommandError;
 
-/// Lines of history that are kept.
+/// Lines of history kept.
 const HISTORY_MAX: usize = 10_000;
-/// More candidates than this are listed only after a question.
+/// More candidates than this are listed only after confirmation.
 const CANDIDATES_MAX: usize = 60;
 
-/// What came of asking for a line.
+/// The result of asking for a line.
 pub enum Typed {
     /// A line, or several when they were continued or pasted.
     Line(String),
-    /// Ctrl-C: the line was thrown away.
+    /// Ctrl-C: the line was discarded.
     Interrupted,
-    /// Ctrl-D, or the terminal has gone.
+    /// Ctrl-D, or the terminal is gone.
     End,
     Unreadable(String),
 }
@@ -37,10 +37,10 @@ struct Request {
     answer: oneshot::Sender<Typed>,
 }
 
-/// The asking side. The thread ends when this is dropped.
+/// The handle that asks for lines. The thread ends when it is dropped.
 pub struct Reader {
     requests: mpsc::Sender<Request>,
-    /// The terminal as it was found: the editor cannot put it back when the process ends while it waits for a key.
+    /// The terminal's original settings: the editor cannot restore them if the process exits while it waits for a key.
     before: Option<Termios>,
 }
 

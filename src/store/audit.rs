@@ -1,7 +1,7 @@
 //! The audit log: one line of JSON per change or refusal. Each line holds the digest of the line before it, which exposes
 //! modified and removed lines.
 //!
-//! *Invariant:* it is append-only and holds no secrets; failed commands are logged too.
+//! *Invariant:* it is append-only and contains no secrets; failed commands are logged too.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ const HEAD_FILE: &str = "audit.head";
 /// The `before` of the first line.
 const CHAIN_BEGIN: &str = "begin";
 
-/// What is recorded of one command.
+/// The record of one command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     pub time: String,
@@ -35,7 +35,7 @@ pub struct Entry {
 }
 
 impl Store {
-    /// Adds a line. The command must be redacted already.
+    /// Appends a line. The command must be redacted already.
     pub fn record(
         &self,
         command: &str,

@@ -12,7 +12,7 @@ use crate::error::{Code, CommandError, codes};
 /// Mode of all files: hosts, users and pins are private.
 const FILE_MODE: u32 = 0o600;
 const DIR_MODE: u32 = 0o700;
-/// An inventory of ten thousand hosts has a few megabytes; anything larger is another file.
+/// An inventory of ten thousand hosts has a few megabytes; anything larger is not an inventory.
 const FILE_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The text of a file; `None` when there is no such file.
@@ -46,7 +46,7 @@ pub fn replace(path: &Path, text: &str) -> Result<(), CommandError> {
         .map_err(|e| cannot(&codes::INVENTORY_UNWRITABLE, "write", path, &e))
 }
 
-/// Adds one line at the end of a file, durably.
+/// Appends one line to a file, durably.
 pub fn append_line(path: &Path, line: &str) -> Result<(), CommandError> {
     let append = || -> std::io::Result<()> {
         let is_new = !path.exists();

@@ -1,11 +1,11 @@
-//! Text for a terminal. Bytes that others wrote (hosts, their files, stored values) may hold sequences that move the cursor,
-//! answer questions or hide what is above them.
+//! Escapes text for a terminal. Bytes from others (hosts, their files, stored values) may contain sequences that move the cursor,
+//! answer questions or hide earlier output.
 //!
-//! *Invariant:* what comes out holds no control character but line breaks and tabs, and nothing that turns the direction of text.
+//! *Invariant:* the result contains no control characters except line breaks and tabs, and nothing that changes the text direction.
 
 use std::borrow::Cow;
 
-/// The text with what would disturb a terminal written out, such as `\u{1b}`.
+/// The text with control characters written out, such as `\u{1b}`.
 pub fn for_terminal(text: &str) -> Cow<'_, str> {
     if !text.contains(is_disturbing) {
         return Cow::Borrowed(text);
@@ -17,7 +17,7 @@ pub fn for_terminal(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The same of bytes that need not be text.
+/// The same for bytes that need not be text.
 pub fn bytes_for_terminal(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {

@@ -1,8 +1,8 @@
 //! The only module that prints. Data goes to standard output, messages to standard error: pipes carry data only.
 //!
-//! *Invariant:* nothing written here contains colour or cursor codes unless that stream is a terminal, and then only ours: what
-//! comes from hosts, files and stored values is escaped (`escape`). A pipe gets it as it is. A closed
-//! standard output is not an error: what would be written is dropped and the command goes on to its end.
+//! *Invariant:* output contains colour or cursor codes only on a terminal, and only ours: text
+//! from hosts, files and stored values is escaped (`escape`). A pipe gets it unchanged. A closed
+//! standard output is not an error: the output is dropped and the command continues.
 
 mod ask;
 mod escape;
@@ -56,7 +56,7 @@ impl Ui {
         }
     }
 
-    /// A person sits at a terminal and can be asked.
+    /// There is a terminal to ask questions on.
     pub fn is_terminal(&self) -> bool {
         self.inner.is_stdin_terminal && self.inner.is_stderr_terminal
     }
@@ -65,7 +65,7 @@ impl Ui {
         self.inner.has_color
     }
 
-    /// Writes data to standard output: as it is, but for what would disturb a terminal.
+    /// Writes data to standard output, escaped on a terminal.
     pub fn data(&self, text: &str) {
         self.data_bytes(text.as_bytes());
     }
@@ -111,7 +111,7 @@ impl Ui {
         self.write_error(&format!("{} {}\n", self.paint("33;1", "warning:"), self.quiet(text.trim_end())));
     }
 
-    /// Prints an error in the one form that errors have, or as one line of JSON where JSON was asked for.
+    /// Prints an error in the common form, or as one line of JSON if JSON was requested.
     pub fn error(&self, error: &CommandError, format: Option<Format>) {
         if error.is_silent {
             return;
@@ -134,7 +134,7 @@ impl Ui {
         if self.inner.has_color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// The text as standard error may have it.
+    /// The text, escaped if standard error is a terminal.
     fn quiet<'a>(&self, text: &'a str) -> Cow<'a, str> {
         if self.inner.is_stderr_terminal { escape::for_terminal(text) } else { Cow::Borrowed(text) }
     }
@@ -144,12 +144,12 @@ impl Ui {
     }
 
     fn write_error(&self, text: &str) {
-        // Nobody is left to tell when standard error is closed.
+        // If standard error is closed, the message cannot be shown.
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
     }
 }
 
-/// Rows of the terminal that standard error writes to.
+/// Rows of the terminal on standard error.
 fn terminal_rows() -> Option<u16> {
     terminal_size::terminal_size_of(std::io::stderr()).map(|(_, height)| height.0)
 }

@@ -64,8 +64,7 @@ impl Bars {
         self.bars.lock().get(host).cloned()
     }
 
-    /// A line that stays. The bars are off the screen while it is written: what they print themselves counts as theirs, and the
-    /// last of it went with them when they were cleared.
+    /// Prints a permanent line. The bars are hidden meanwhile: a line that they print themselves is cleared with them at the end.
     fn line(&self, text: &str) {
         self.multi.suspend(|| self.ui.write_error(&format!("{text}\n")));
     }

@@ -1,7 +1,7 @@
-//! Who has answered and who has not, for a person who waits at a terminal: a line for each host, changed as answers come, and
-//! gone before the answer to the whole question is printed. Nothing elsewhere.
+//! Shows which hosts have replied while an operator waits at a terminal: one line per host, updated as replies arrive, and
+//! cleared before the result is printed. Without a terminal it shows nothing.
 //!
-//! *Invariant:* nothing is drawn in the first moment, so that quick answers do not flicker.
+//! *Invariant:* drawing starts after a delay, so that quick replies do not flicker.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{Ui, terminal_rows};
 
-/// An answer that takes no longer needs no line.
+/// Delay before anything is drawn.
 const QUIET_TIME: Duration = Duration::from_millis(400);
-/// Rows left free, so that what was typed stays in view.
+/// Rows left free, so that the typed command stays visible.
 const ROWS_KEPT_FREE: usize = 3;
 const NOTHING_YET: &str = "…";
 
-/// Lines of hosts that are asked. They go when this is dropped.
+/// One line per queried host. Dropping it clears them.
 pub struct Waiting {
     lines: Arc<Lines>,
     drawing: Option<tokio::task::JoinHandle<()>>,
@@ -27,7 +27,7 @@ pub struct Waiting {
 struct Lines {
     ui: Ui,
     multi: MultiProgress,
-    /// What each host has said so far, and its line once there is one.
+    /// Each host's reply so far, and its line once drawn.
     hosts: Mutex<BTreeMap<String, (String, Option<ProgressBar>)>>,
 }
 
@@ -51,7 +51,7 @@ impl Ui {
 }
 
 impl Waiting {
-    /// A host has answered with this.
+    /// Records a host's reply.
     pub fn answered(&self, host: &str, words: &str) {
         let mut hosts = self.lines.hosts();
         if let Some((said, line)) = hosts.get_mut(host) {
@@ -70,7 +70,7 @@ impl Lines {
         let rows = usize::from(terminal_rows().unwrap_or_default()).saturating_sub(ROWS_KEPT_FREE);
         for (host, (said, line)) in self.hosts().iter_mut().take(rows) {
             let bar = self.multi.add(ProgressBar::no_length());
-            // The template is a constant; if it were wrong the default style would do.
+            // The template is a constant; if it were invalid the default style would apply.
             if let Ok(style) = ProgressStyle::with_template("{prefix:20!} {wide_msg}") {
                 bar.set_style(style);
             }
@@ -87,7 +87,7 @@ impl Drop for Waiting {
         for (_, (_, line)) in self.lines.hosts().iter() {
             line.iter().for_each(ProgressBar::finish_and_clear);
         }
-        // A terminal that has gone needs no clearing.
+        // If the terminal is gone there is nothing to clear.
         let _ = self.lines.multi.clear();
     }
 }

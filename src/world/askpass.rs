@@ -30,14 +30,14 @@ enum Question {
     HostKey {
         kind: String,
         fingerprint: String,
-        /// The number of the jump host whose key it is.
+        /// The number of the jump host that presents the key.
         jump: Option<usize>,
     },
-    /// How the jump host with this number is opened, to lead on to the next host.
+    /// How to open the jump host with this number, to reach the next host.
     Way { jump: usize, host: String, port: String },
 }
 
-/// The words of `-o KnownHostsCommand=` for this program.
+/// The value of `-o KnownHostsCommand=` for this program.
 pub fn known_hosts_command(program: &Path) -> String {
     format!("{} {HOST_KEY_WORD} %t %f %K %H", jump::quoted(program))
 }
@@ -80,7 +80,7 @@ fn answer_to(words: &[String], socket: &Path) -> Option<String> {
         _ => None,
     };
     if let Some((jump, [kind, fingerprint, key, name])) = key {
-        // For the question about the order of key types there is no answer.
+        // ssh also asks for the order of key types; there is no preference.
         if !fingerprint.starts_with("SHA256:") {
             return Some(String::new());
         }
@@ -123,7 +123,7 @@ fn ask(socket: &Path, question: &Question) -> Option<String> {
     serde_json::from_str::<Option<String>>(&answer).ok()?
 }
 
-/// The parent's side: answers the helpers of one login until dropped.
+/// The parent's part: answers the helpers of one login until dropped.
 pub async fn serve(listener: tokio::net::UnixListener, login: Arc<Login>) {
     while let Ok((stream, _)) = listener.accept().await {
         tokio::spawn(serve_one(stream, login.clone()));

@@ -1,5 +1,5 @@
-//! One request and one reply on the socket of a daemon, a line of JSON each. Why there was no reply is told in words; who asks adds
-//! which daemon it was.
+//! One request and one reply on a daemon's control socket, one line of JSON each. Errors do not name the daemon; the caller
+//! adds it.
 
 use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub fn decode(line: &str) -> Result<ControlReply, String> {
     serde_json::from_str(line).map_err(|error| format!("invalid reply: {error}"))
 }
 
-/// Sends a line and waits for the one that answers it.
+/// Sends a line and waits for the reply.
 pub async fn exchange(
     stream: &mut BufReader<UnixStream>,
     line: &str,

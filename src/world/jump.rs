@@ -1,7 +1,7 @@
-//! The way to a host through jump hosts, as the operator's own ssh configuration describes it (`ProxyJump`). dkc opens each of
-//! them itself, one `ssh -W` behind the other, so that their keys are judged like every other host's.
-//! *Invariant:* a jump host whose key is not the pinned one carries nothing. Absent: a `ProxyCommand` of the operator's own, which
-//! is a program that only they know.
+//! Jump hosts, as configured in the operator's own ssh configuration (`ProxyJump`). dkc opens each of them itself, chaining
+//! `ssh -W`, so that their keys are verified like every other host's.
+//! *Invariant:* no traffic passes a jump host whose key is not the pinned one. A `ProxyCommand` of the operator is used
+//! unchanged.
 
 use std::path::Path;
 
@@ -9,28 +9,28 @@ use dkc_inventory::model::{DEFAULT_SSH_PORT, ssh_name};
 
 use super::ssh_options::{MASTER_LIMIT, hop_options};
 
-/// Hosts on one way; more is a circle in the configuration.
+/// Jump hosts in one chain; more means a cycle in the configuration.
 const HOPS_MAX: usize = 8;
-/// First argument when ssh wants the way to be opened; the number of the last jump host, the next address and port follow.
+/// First argument when ssh runs the `ProxyCommand`; the number of the last jump host, the next address and port follow.
 pub const WORD: &str = "jump";
-/// First argument when ssh asks about the key of a jump host; its number follows, ssh fills in the others.
+/// First argument when ssh asks about a jump host's key; its number follows, ssh fills in the others.
 pub const KEY_WORD: &str = "jump-key";
 
-/// What the operator's configuration says of one destination.
+/// The operator's configuration of one destination.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct OwnConfiguration {
     hostname: String,
     port: u16,
     proxy_jump: Option<String>,
-    /// A command of their own leads there.
+    /// The operator configured a `ProxyCommand`.
     pub has_proxy_command: bool,
-    /// This ssh can let Kerberos stand for the host key, which some distributions patch in. Where it cannot, the option that
-    /// forbids it would be an error.
+    /// This ssh supports GSSAPI key exchange (a patch of some distributions), which would bypass the host key. Other builds
+    /// reject the option that disables it.
     pub knows_gssapi_key_exchange: bool,
     known_hosts_files: Vec<String>,
 }
 
-/// One jump host on the way.
+/// One jump host of a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hop {
     user: Option<String>,
@@ -40,7 +40,7 @@ pub struct Hop {
 }
 
 impl OwnConfiguration {
-    /// Of `HOST`, which may be an alias there.
+    /// Reads the configuration of `HOST`, which may be an alias.
     pub async fn of(host: &str, user: Option<&str>, port: Option<u16>) -> OwnConfiguration {
         let mut command = tokio::process::Command::new("ssh");
         command.arg("-G").args(destination(user, port)).arg("--").arg(host);
@@ -69,7 +69,7 @@ impl OwnConfiguration {
         own
     }
 
-    /// Something else lies between this machine and the host.
+    /// Whether the connection is not direct.
     pub fn has_jump_host(&self) -> bool {
         self.proxy_jump.is_some() || self.has_proxy_command
     }
@@ -80,8 +80,8 @@ fn destination(user: Option<&str>, port: Option<u16>) -> Vec<String> {
     user.chain(port.into_iter().flat_map(|port| ["-p".to_owned(), port.to_string()])).collect()
 }
 
-/// The jump hosts on the way to a host of this configuration, in the order in which they are connected. Only the first may lie
-/// behind others by its own configuration, as with ssh itself.
+/// The jump hosts of this configuration, in the order of connection. Only the first may have jump hosts of its own, as with
+/// ssh itself.
 pub async fn way_to(own: &OwnConfiguration) -> Vec<Hop> {
     let mut hops: Vec<Hop> = Vec::new();
     let mut before = own.proxy_jump.clone();
@@ -107,16 +107,16 @@ impl Hop {
         Hop { user, host, port, own }
     }
 
-    /// What its key is pinned under.
+    /// The name under which its key is pinned.
     pub fn name(&self) -> String {
         match self.own.hostname.as_str() {
-            // ssh did not say where it leads.
+            // ssh did not report its address.
             "" => ssh_name(&self.host, self.port.unwrap_or(DEFAULT_SSH_PORT)),
             hostname => ssh_name(hostname, self.own.port),
         }
     }
 
-    /// Whether the operator's own lists of known hosts have this key: whoever used ssh by hand has decided already.
+    /// Whether the operator's own known_hosts files contain this key: then they have accepted it before.
     pub async fn is_known_to_ssh(&self, fingerprint: &str) -> bool {
         for file in self.own.known_hosts_files.iter().filter(|file| Path::new(file).exists()) {
             let mut command = tokio::process::Command::new("ssh-keygen");
@@ -131,7 +131,7 @@ impl Hop {
         false
     }
 
-    /// The arguments of the ssh that opens this jump host, the one with this number, and leads on to `HOST:PORT`.
+    /// The arguments of the ssh that opens this jump host, by its number, and forwards to `HOST:PORT`.
     pub fn arguments(
         &self,
         program: &Path,
@@ -170,7 +170,7 @@ fn parts(word: &str) -> (Option<String>, String, Option<u16>) {
     (user, host.to_owned(), port.and_then(|port| port.parse().ok()))
 }
 
-/// The option that opens the way up to the jump host with this number.
+/// The option that connects through the jump host with this number.
 pub fn proxy_command(program: &Path, number: usize) -> String {
     let program = program.display().to_string();
     let quoted = shlex::try_quote(&program).map_or(program.clone(), |quoted| quoted.into_owned());

@@ -1,5 +1,5 @@
-//! This machine as a host: the same scripts and the same sockets without SSH. What `--local` hosts, the playground
-//! and a slave without a host use.
+//! This machine as a host: the same scripts and the same sockets without SSH. Used by `--local` hosts, the playground
+//! and slaves without a host.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -35,7 +35,7 @@ impl LocalHost {
     }
 }
 
-/// In a process group of its own: Ctrl-C at the terminal is for us to act on, not for half a step.
+/// In its own process group, so that Ctrl-C reaches only us and does not interrupt a step.
 async fn run_now(script: Script<'_>) -> std::io::Result<Output> {
     let mut command = tokio::process::Command::new("sh");
     command.args(["-c", script.text, "dkc"]).args(script.arguments).kill_on_drop(true).process_group(0);

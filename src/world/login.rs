@@ -1,6 +1,6 @@
 //! Logins and host keys: the state of one login, and the prompts that all logins of a session share.
 //! *Invariant:* one question at a time, one password attempt per host, and secrets exist only in this process's memory and
-//! on a private socket to ssh. Absent: ssh itself.
+//! on a private socket to ssh. It does not run ssh itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -31,7 +31,7 @@ impl std::fmt::Debug for Secret {
         f.write_str("Secret(…)")
     }
 }
-/// Asks the person at the terminal. Calls block, so they are made on a blocking thread.
+/// Asks the operator at the terminal. Calls block, so they are made on a blocking thread.
 pub trait Asker: Send + Sync {
     fn is_terminal(&self) -> bool;
     /// Reads text without echo; `None` at end of file or Ctrl-C.
@@ -78,7 +78,7 @@ struct Known {
     /// Keys accepted in this session; they count as pinned.
     accepted_keys: BTreeMap<HostAddress, String>,
     learned_keys: BTreeMap<HostAddress, String>,
-    /// Of jump hosts, by their names: pinned or accepted in this session, accepted and to be pinned, and declined.
+    /// Keys of jump hosts, by name: pinned or accepted in this session, accepted and to be pinned, and declined.
     jump_pins: BTreeMap<String, Vec<String>>,
     learned_jump_keys: BTreeMap<String, String>,
     declined_jump_keys: BTreeSet<String>,
@@ -114,7 +114,7 @@ impl LoginPrompts {
         known.learned_jump_keys.insert(name.to_owned(), fingerprint.to_owned());
     }
 
-    /// The verdict where there is a pin.
+    /// The verdict if a key is pinned.
     fn jump_verdict_by_pin(&self, name: &str, fingerprint: &str) -> Option<KeyVerdict> {
         let known = self.known();
         let pins = known.jump_pins.get(name).filter(|pins| !pins.is_empty())?;
@@ -126,7 +126,7 @@ impl LoginPrompts {
         self.asker.is_terminal()
     }
 
-    /// From a question until its answer has proved right or wrong.
+    /// From a question until its answer is accepted or refused.
     pub fn is_somebody_asked(&self) -> bool {
         self.asking.try_lock().is_err()
     }
@@ -135,7 +135,7 @@ impl LoginPrompts {
         self.known().accepted_keys.contains_key(address)
     }
 
-    /// Whoever was declined before may be asked about again.
+    /// Declined keys may be asked about again.
     pub fn begin_meeting(&self) {
         let mut known = self.known();
         known.declined_keys.clear();
@@ -148,7 +148,7 @@ impl LoginPrompts {
         let lines: String =
             shown.iter().map(|(address, fingerprint)| format!("  {address}  {fingerprint}\n")).collect();
         let question = format!(
-            "{} hosts show keys that are not pinned yet:\n{lines}Trust all of them from now on?",
+            "{} hosts present keys that are not pinned yet:\n{lines}Trust all of them from now on?",
             shown.len()
         );
         if self.ask(question, false).await {
@@ -207,14 +207,14 @@ pub struct Login {
     pub user: String,
     pins: Vec<String>,
     accept_new: bool,
-    /// Only the key is wanted: stop before logging in.
+    /// Only the key is needed: stop before logging in.
     is_look: bool,
     prompts: Arc<LoginPrompts>,
     /// The jump hosts before it, in order.
     way: OnceLock<Vec<Hop>>,
     /// The ssh process of this login, 0 before it starts. Any other ssh that asks connects to a jump host.
     ssh: AtomicU32,
-    /// Questions waiting for a person: no timeout runs meanwhile.
+    /// Questions waiting for the operator: no timeout runs meanwhile.
     waiting: AtomicUsize,
     has_failed: AtomicBool,
     /// The single password attempt is used up and ssh asks again.
@@ -279,7 +279,7 @@ impl Login {
 
     /// Known before ssh starts.
     pub fn set_way(&self, way: Vec<Hop>) {
-        // The same login is made once.
+        // Concurrent logins to the same host become one.
         let _ = self.way.set(way);
     }
 
@@ -324,7 +324,7 @@ impl Login {
         self.state.lock()
     }
 
-    /// Judges the host's key; decided once per login, however often ssh asks.
+    /// Verifies the host's key; decided once per login, however often ssh asks.
     pub async fn judge_key(&self, kind: &str, fingerprint: &str) -> bool {
         if !self.pins.is_empty() {
             let is_pinned = self.pins.iter().any(|pin| pin == fingerprint);
@@ -349,7 +349,7 @@ impl Login {
         is_trusted
     }
 
-    /// Judges the key of a jump host on the way.
+    /// Verifies the key of a jump host.
     pub async fn judge_jump_key(&self, number: usize, kind: &str, fingerprint: &str) -> bool {
         let Some(hop) = self.way().get(number) else { return false };
         let name = hop.name();
@@ -369,7 +369,7 @@ impl Login {
         is_trusted
     }
 
-    /// Many hosts may lie behind one: who waited for the question to another login may find it answered.
+    /// Several hosts may share a jump host: a login that waited for another's question may find it answered.
     async fn ask_about_jump_key(&self, name: &str, kind: &str, fingerprint: &str) -> KeyVerdict {
         let unknown = KeyVerdict::Unknown(fingerprint.into());
         if !self.is_interactive() {

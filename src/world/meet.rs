@@ -1,6 +1,6 @@
-//! First contact with several hosts: they show their keys before anybody logs in, and a person is asked once about all of them.
-//! *Invariant:* a key is accepted here only by a person who has seen its fingerprint; one host alone is asked about when it is
-//! opened.
+//! First contact with several hosts: fetches their keys before any login, and asks the operator once about all of them.
+//! *Invariant:* a key is accepted only by an operator who has seen its fingerprint. The key of a single new host is confirmed when
+//! the host is opened.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use futures::StreamExt;
 use super::World;
 use super::login::KeyVerdict;
 
-/// Hosts that show their keys at the same time.
+/// Hosts whose keys are fetched concurrently.
 const WIDTH: usize = 16;
-/// One key alone is asked about when its host is opened.
+/// A single key is confirmed when its host is opened.
 const KEYS_TOGETHER_MIN: usize = 2;
 
 impl World {
-    /// Asks about all new keys of these hosts in one question. What is declined is not asked again before the next time.
+    /// Asks about all new keys of these hosts in one question. Declined keys are not asked about again during this command.
     pub async fn meet(&self, hosts: impl Iterator<Item = (&HostAddress, &model::Host)>) {
         self.prompts.begin_meeting();
         let is_new = |(address, host): &(&HostAddress, &model::Host)| {
@@ -30,7 +30,7 @@ impl World {
         let looks = new.iter().map(|(address, host)| async move {
             match self.shown_key(address, host).await {
                 Ok(KeyVerdict::Unknown(fingerprint)) => Some(((*address).clone(), fingerprint)),
-                // Whoever shows nothing is silent when it is opened, and that is where it is said.
+                // A host that presents no key fails when it is opened, which reports it.
                 _ => None,
             }
         });

@@ -1,7 +1,7 @@
 //! The only code that touches other machines. A [`World`] opens hosts (over SSH, or this machine for `--local` hosts) and
 //! keeps them open for the session; callers use [`Host`] regardless of its kind.
 //! *Invariant:* what runs on a host is a fixed script of ours with its values as arguments, never text pasted
-//! together. Absent: any decision about what should be done.
+//! together. It never decides what should be done.
 
 pub mod askpass;
 pub mod control;
@@ -34,7 +34,7 @@ pub use control::ControlClient;
 pub use login::NoAsker;
 pub use login::{Asker, Secret};
 
-/// Limit of a short remote step: enough for a loaded host, bearable for a person.
+/// Timeout of a short remote step: enough for a loaded host, bearable for an operator.
 pub const STEP_LIMIT: Duration = Duration::from_secs(30);
 /// Output kept of one remote step; our scripts print far less.
 pub const OUTPUT_MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -164,8 +164,8 @@ impl Host {
     }
 }
 
-/// Whether somebody takes a connection at a host's ssh port within the limit, all of which a `false` takes. What lies behind a jump
-/// host does not.
+/// Whether a host's ssh port accepts a connection within the limit; `false` takes the whole limit. Always false behind a jump
+/// host.
 pub async fn takes_connections(address: &HostAddress, port: u16, limit: Duration) -> bool {
     let until = tokio::time::Instant::now() + limit;
     let connecting = tokio::net::TcpStream::connect((address.as_str(), port));
@@ -241,12 +241,12 @@ impl World {
             .await
     }
 
-    /// A person is being asked something: nobody may be given up for being slow.
+    /// Whether the operator is being asked something: no host may be given up as slow meanwhile.
     pub fn is_somebody_asked(&self) -> bool {
         self.prompts.is_somebody_asked()
     }
 
-    /// Whose keys are pinned: everybody may be a jump host.
+    /// Hosts with pinned keys, each of which may be a jump host.
     pub fn know_jump_hosts(&self, pins: BTreeMap<String, Vec<String>>) {
         self.prompts.know_jump_hosts(pins);
     }
@@ -293,7 +293,7 @@ impl World {
     }
 }
 
-/// A directory of this user's, into which nobody else can put or rename anything.
+/// A directory of this user that no other user can write to.
 fn is_private(dir: &std::path::Path) -> bool {
     std::fs::metadata(dir).is_ok_and(|found| {
         found.is_dir() && found.uid() == nix::unistd::geteuid().as_raw() && found.mode() & 0o022 == 0

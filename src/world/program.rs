@@ -1,6 +1,6 @@
-//! The program that is deployed: this very one, without its debug information. What a node executes is what the segments
-//! of the file load; everything behind them (symbols, line tables) stays here, where `dkc symbolize` finds it.
-//! *Invariant:* the digest names the bytes that run on a host, however they travelled; stripping twice changes nothing.
+//! The deployed program: this executable without its debug information. A node needs only the loaded segments; what follows them
+//! in the file (symbols, line tables) stays here for `dkc symbolize`.
+//! *Invariant:* the digest is that of the bytes that run on a host, however they were transferred; stripping is idempotent.
 
 use std::io::Write;
 use std::path::Path;
@@ -15,7 +15,7 @@ use object::{LittleEndian, pod};
 use super::WorldError;
 use super::digest::digest_of;
 
-/// How many hex digits name a program's directory.
+/// Hex digits of the digest in the name of a program's directory.
 const SHORT_DIGEST: usize = 16;
 
 /// A program as deployed, with its digest.
@@ -34,7 +34,7 @@ impl Program {
         Ok(Program { digest: digest_of(&bytes), bytes, packed: OnceLock::new() })
     }
 
-    /// This program, which is also the one that is deployed. Read once.
+    /// This program, which is also the deployed one. Read once.
     pub fn own() -> Result<&'static Self, WorldError> {
         static OWN: OnceLock<Program> = OnceLock::new();
         if let Some(program) = OWN.get() {
@@ -60,8 +60,7 @@ impl Program {
     }
 }
 
-/// The part of an ELF program that is loaded, with a header that no longer promises sections behind it. Anything else stays
-/// as it is.
+/// The loaded part of an ELF program, with a header that no longer refers to sections. Any other file is left unchanged.
 fn stripped(mut file: Vec<u8>) -> Vec<u8> {
     let Some(end) = loaded_bytes(&file).filter(|end| *end < file.len()) else { return file };
     file.truncate(end);

@@ -1,4 +1,4 @@
-//! A host over SSH: dkc starts the control master itself, so that passwords can be typed, and uses it through the `openssh`
+//! A host over SSH: dkc starts the control master itself, so that it can ask for passwords, and uses it through the `openssh`
 //! crate. *Invariant:* an unpinned key is never accepted silently, and secrets never appear in arguments, the environment
 //! or files.
 
@@ -28,9 +28,9 @@ use super::{Input, OUTPUT_MAX_BYTES, Output, Script, WorldError, askpass};
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Login timeout: key exchange, slow name lookups and PAM on the host. Time for typing is not counted.
 const LOGIN_LIMIT: Duration = Duration::from_secs(20);
-/// sshd's MaxSessions is 10 by default; two stay free for the operator's own use of the master.
+/// sshd's MaxSessions is 10 by default; two are left for the operator's own use of the master.
 const CHANNELS_MAX: usize = 8;
-/// An idle master ends by itself, even if dkc was killed.
+/// An idle master exits by itself, even if dkc was killed.
 const MASTER_IDLE_S: u32 = 600;
 /// Upload chunk between two progress reports.
 const UPLOAD_PIECE_BYTES: usize = 256 * 1024;
@@ -157,8 +157,8 @@ async fn end_group(child: &mut tokio::process::Child) {
     let _ = child.kill().await;
 }
 
-/// A connection is only used when its host key was shown to us and is the pinned one. Options forbid every other way that is
-/// known to us; this holds for those that are not.
+/// A connection is used only if its host key was presented to us and is the pinned one. Our options disable every known way
+/// around that; this check also covers unknown ones.
 fn key_was_checked(verdict: Option<KeyVerdict>) -> bool {
     verdict == Some(KeyVerdict::Trusted)
 }
@@ -195,8 +195,8 @@ fn master_command(
     Ok(command)
 }
 
-/// A jump host may ask a person first, while the host behind it seems silent. Then only the login timeout applies, which
-/// excludes time for typing.
+/// The operator may be asked about a jump host first, while the host behind it seems silent. Then only the login timeout
+/// applies, which excludes time for typing.
 fn connect_timeout(has_jump_host: bool) -> String {
     match has_jump_host {
         true => "ConnectTimeout=none".into(),
@@ -204,7 +204,7 @@ fn connect_timeout(has_jump_host: bool) -> String {
     }
 }
 
-/// Only where it differs: the operator's configuration may have another one.
+/// Only where it differs from the default: the operator's configuration may set another one.
 fn other_port(port: u16) -> Option<u16> {
     Some(port).filter(|port| *port != DEFAULT_SSH_PORT)
 }
@@ -216,7 +216,7 @@ fn fixed_options(is_interactive: bool) -> Vec<String> {
     options
 }
 
-/// ssh may exit with 0 without a working socket; only `-O check` proves that the master stands.
+/// ssh may exit with 0 without a working socket; only `-O check` proves that the master works.
 async fn verify(master: &Path, login: &Login, key_was_checked: bool) -> Result<(), WorldError> {
     if key_was_checked && control_master(master, "check", &login.address).await {
         return Ok(());
@@ -370,7 +370,7 @@ impl SshHost {
     }
 
     /// A forwarded connection that closes at once means that nothing listens there or that sshd forbids forwarding. A query
-    /// on the host tells the two apart; while nothing listens it stays unknown.
+    /// on the host distinguishes the two; while nothing listens it stays unknown.
     async fn finds_out_forwarding(&self, dir: &str) -> Result<bool, WorldError> {
         let broken = |reason: String| no_daemon(&self.address, dir, &reason);
         let line = control_line::encode(&ControlRequest::Status).map_err(broken)?;

@@ -1,12 +1,12 @@
-//! The options of every ssh that dkc starts, whatever the operator's own configuration says: the host key is judged by
-//! dkc and by nobody else, and nothing is forwarded.
+//! The options of every ssh that dkc starts; they override the operator's configuration: only dkc verifies host keys,
+//! and nothing is forwarded.
 
 use std::time::Duration;
 
 /// Timeout of a query to an ssh on this machine.
 pub const MASTER_LIMIT: Duration = Duration::from_secs(5);
 
-/// A jump host carries one connection to the next host and nothing else.
+/// A jump host forwards one connection to the next host and nothing else.
 pub fn hop_options(is_interactive: bool) -> Vec<String> {
     let mut options = vec!["ControlMaster=no".into(), "ControlPath=none".into()];
     options.extend(options_of_every_connection(is_interactive));

@@ -51,17 +51,14 @@ fn bench_runs_on_the_host_of_a_slave_or_brings_its_own() {
 
     // Its host is silent: no other one is guessed, and the way out is named.
     lab.run(&["freeze", "h2"]).ok();
-    lab.dkc(&format!("bench {LOAD}")).exits(7).says("no host of its slaves answers").says("--own-slave");
+    lab.dkc(&format!("bench {LOAD}")).exits(7).says("no host with a slave answers").says("--own-slave");
     let own = lab.dkc(&format!("bench --own-slave {LOAD}")).ok();
     assert!(own.stdout.contains("own slave"), "{}", own.stdout);
     lab.run(&["thaw", "h2"]).ok();
 
     // Without the cluster's key nothing can be signed, and without servers nothing can be reached.
     lab.sh("admin", "mv /root/inventory/authority/c0/ca.key /root/ca.key").ok();
-    lab.dkc(&format!("bench --own-slave {LOAD}"))
-        .exits(1)
-        .says("ca.key is missing")
-        .says("no request was sent");
+    lab.dkc(&format!("bench --own-slave {LOAD}")).exits(1).says("no ca.key in").says("no request was sent");
     lab.sh("admin", "mv /root/ca.key /root/inventory/authority/c0/ca.key").ok();
     lab.dkc("stop slave --id 0 --yes").ok();
     lab.dkc("stop cluster -n c0 --yes").ok();

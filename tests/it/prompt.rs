@@ -20,7 +20,7 @@ fn a_shortened_word_is_shown_in_full_and_run() {
     let mut terminal = open(&stage);
     terminal.line("reg ho 10.0.0.1").expect("(dkc) register host 10.0.0.1").prompt();
     terminal.line("list host").expect("10.0.0.1").prompt();
-    terminal.line("st").expect("'st' may be any of start, stop, status").prompt();
+    terminal.line("st").expect("'st' is ambiguous: start, stop, status").prompt();
     terminal.line("quit");
     assert_eq!(terminal.ends(), 0);
 }

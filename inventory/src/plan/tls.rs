@@ -1,6 +1,6 @@
-//! Certificates on demand: new leaves everywhere, another authority without a moment in which a node trusts neither, and the
-//! identity of a slave taken back. *Invariant:* before anybody shows a certificate of the next authority, every node trusts
-//! it; before the one before it is forgotten, nobody shows a certificate of it any more. A node that cannot be reached
+//! Plans of `tls rotate` and `tls revoke`: new leaves for all nodes, a new authority while every node always trusts the signing
+//! one, and the revocation of a slave's identity. *Invariant:* every node trusts the new authority before any node presents a
+//! certificate of it; no node presents a certificate of the old one when it is removed. An unreachable node
 //! stops the plan before its first step.
 
 use std::collections::BTreeMap;
@@ -74,14 +74,13 @@ pub fn rotate(inventory: &Inventory, observed: &Observed, request: &RotateReques
     plan.impact = impact(request, &nodes, &installed);
     plan.undo = match request.ca {
         true => format!("run again: tls rotate -n {name} --ca   (another new authority)"),
-        false => format!("not needed: the certificates before end by themselves, within {LEAF_DAYS} days"),
+        false => format!("not needed: the old certificates expire within {LEAF_DAYS} days"),
     };
     Ok(plan)
 }
 
 fn impact(request: &RotateRequest, nodes: &[NodeName], installed: &[ObservedNode<'_>]) -> Vec<String> {
-    let mut lines =
-        vec!["nobody is disconnected: connections go on, new ones use the new certificates".to_owned()];
+    let mut lines = vec!["no connection is closed; new ones use the new certificates".to_owned()];
     if request.ca {
         lines.push("every node trusts both authorities until all have new certificates".into());
     }
@@ -93,7 +92,7 @@ fn impact(request: &RotateRequest, nodes: &[NodeName], installed: &[ObservedNode
     lines
 }
 
-/// Steps that all nodes have done before any node does the next.
+/// Phases: all nodes complete one before any node starts the next.
 struct Turns<'a> {
     inventory: &'a Inventory,
     places: &'a [ObservedNode<'a>],

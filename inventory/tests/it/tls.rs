@@ -53,7 +53,7 @@ fn leaves_are_issued_everywhere_and_then_used() {
     let plan = plan::rotate(&inventory, &observed, &rotate_request(false)).unwrap();
     assert_eq!(steps(&plan), [issue(1), reload(2)].concat());
     assert_eq!(plan.danger, plan::Danger::Reversible);
-    assert_eq!(plan.impact, ["nobody is disconnected: connections go on, new ones use the new certificates"]);
+    assert_eq!(plan.impact, ["no connection is closed; new ones use the new certificates"]);
 
     // Who does not run reads its files when it starts; who is not installed gets its own from deploy.
     let facts = lab::facts_mut(&mut observed, "10.77.0.13");

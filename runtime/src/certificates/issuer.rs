@@ -15,16 +15,16 @@ use crate::net::{Identity, NetError, Peer, TlsError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
-    #[error("this server has no issuer ({path}); `dkc deploy` gives it one, unless the cluster's CA is of an earlier release: then `dkc tls rotate --ca` does", path = .0.display())]
+    #[error("this server has no issuer ({path}); `dkc deploy` installs one, or `dkc tls rotate --ca` if an earlier release created the cluster's CA", path = .0.display())]
     NoIssuer(PathBuf),
     #[error("{path}: {why}", path = .path.display())]
     BadIssuer { path: PathBuf, why: String },
-    #[error("the issuer of this server ends too soon to sign with; run `dkc deploy`")]
+    #[error("the issuer of this server expires too soon to sign with; run `dkc deploy`")]
     IssuerEnds,
-    #[error("only slaves are signed for, not {0}")]
+    #[error("a server signs certificates of slaves only, not of {0}")]
     NotASlave(Identity),
     #[error(
-        "the slave's certificate names no namespaces, because an earlier release made it; deploy the slave"
+        "the slave's certificate names no namespaces, because an earlier release issued it; deploy the slave"
     )]
     NoNamespaces,
     #[error("a signing request of {0} bytes")]
@@ -64,23 +64,23 @@ impl LeafIssuer {
     }
 
     fn read(text: &str, server: Identity) -> Result<LeafIssuer, String> {
-        let certificate_pem = certificate_part(text).ok_or("it holds no certificate")?;
+        let certificate_pem = certificate_part(text).ok_or("no certificate in it")?;
         let der = CertificateDer::from_pem_slice(certificate_pem.as_bytes()).map_err(|e| e.to_string())?;
         let (_, parsed) = X509Certificate::from_der(&der).map_err(|error| error.to_string())?;
         let uri = certificate::holder_uri(server.cluster, Holder::Issuer, server.node);
         if !uris(&parsed).any(|found| found == uri) {
-            return Err(format!("it is not the issuer of this server ({uri})"));
+            return Err(format!("it belongs to another server ({uri})"));
         }
         let until_s = parsed.validity().not_after.timestamp();
         let key = KeyPair::from_pem(text).map_err(|error| format!("no private key: {error}"))?;
         if key.public_key_raw() != parsed.public_key().subject_public_key.data.as_ref() {
-            return Err("key and certificate do not belong together".into());
+            return Err("key and certificate do not match".into());
         }
         let issuer = Issuer::from_ca_cert_der(&der, key).map_err(|error| error.to_string())?;
         Ok(LeafIssuer { issuer, certificate_pem: certificate_pem.to_owned(), until_s })
     }
 
-    /// A certificate for another key that says what this one says: the chain in PEM.
+    /// A certificate for another key with the same contents as this one: the chain in PEM.
     pub fn renew(
         &self,
         before: &Peer,

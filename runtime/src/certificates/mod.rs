@@ -1,5 +1,5 @@
-//! The certificates of this node while it runs: changed files are taken over, and its own certificate is renewed before it ends,
-//! by its own issuer where it is a server and by any server where it is a slave. Standing connections stay.
+//! The certificates of this node while it runs: reloads changed files, and renews the node's own certificate before it expires. A
+//! server uses its own issuer, a slave any server. Open connections are kept.
 //!
 //! *Invariant:* a renewed certificate replaces the one in use only if every node that trusts this node's CA would accept it.
 //! *Invariant:* key and chain are one file that is replaced as a whole, synced: a key never precedes its certificate.
@@ -24,9 +24,9 @@ pub use issuer::CertificateError;
 use issuer::LeafIssuer;
 pub use renewal::Signer;
 
-/// How often the files are looked at for a change, at most.
+/// Shortest interval between checks for changed files.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
-/// For certificates of seconds, which only tests have.
+/// For certificates that live for seconds, which only tests have.
 const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(250);
 /// The pause after a renewal that failed.
 const TRY_AGAIN_MAX_S: i64 = 600;
@@ -52,7 +52,7 @@ impl Certificates {
         Ok(is_changed)
     }
 
-    /// The certificate in use. `None` where nothing is encrypted.
+    /// The certificate in use. `None` without encryption.
     pub fn status(&self) -> Option<CertificateStatus> {
         let own = self.tls.own()?;
         Some(CertificateStatus {
@@ -65,8 +65,7 @@ impl Certificates {
         })
     }
 
-    /// Signs a slave's request: for the same identity and the same namespaces as the certificate it came with, whatever the
-    /// request names.
+    /// Signs a slave's request for the identity and namespaces of the certificate it was sent with, whatever the request names.
     pub fn certify(&self, peer: &Peer, request: &[u8]) -> Certified {
         match self.sign_for_slave(peer, request) {
             Ok(chain) => {
@@ -95,7 +94,7 @@ impl Certificates {
         issuer.renew(peer, clock::certificate_now_s(), &request.public_key)
     }
 
-    /// Follows the files and renews the certificate, for as long as it is polled.
+    /// Watches the files and renews the certificate, for as long as it is polled.
     pub async fn keep(self: Arc<Self>, signer: Signer) {
         let mut not_before_s = i64::MIN;
         let mut file_trouble = String::new();

@@ -1,10 +1,10 @@
-//! What the certificates of a cluster have in common, whoever signs them: the shell's authority or a server's issuer.
+//! Parameters common to all certificates of a cluster, whether the shell's authority or a server's issuer signs them.
 
 use dkc_core::certificate::{SERVER_NAME, Validity};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, SanType};
 use time::OffsetDateTime;
 
-/// A certificate that says nothing yet but when it is valid.
+/// Parameters with the validity period only.
 pub fn params(validity: Validity) -> Result<CertificateParams, rcgen::Error> {
     let mut params = CertificateParams::new(Vec::new())?;
     let time = |at_s| OffsetDateTime::from_unix_timestamp(at_s).map_err(|_| rcgen::Error::Time);
@@ -13,7 +13,7 @@ pub fn params(validity: Validity) -> Result<CertificateParams, rcgen::Error> {
     Ok(params)
 }
 
-/// Adds what a certificate says of its holder.
+/// Adds the subject.
 pub fn add_uris(params: &mut CertificateParams, uris: &[String]) -> Result<(), rcgen::Error> {
     for uri in uris {
         params.subject_alt_names.push(SanType::URI(uri.as_str().try_into()?));
@@ -21,7 +21,7 @@ pub fn add_uris(params: &mut CertificateParams, uris: &[String]) -> Result<(), r
     Ok(())
 }
 
-/// The certificate of a node: it signs nothing.
+/// The certificate of a node, which may not sign.
 pub fn leaf_params(uris: &[String], validity: Validity) -> Result<CertificateParams, rcgen::Error> {
     let mut params = params(validity)?;
     params.is_ca = IsCa::ExplicitNoCa;

@@ -1,4 +1,4 @@
-//! How this node gets its next certificate: a fresh key, a signature for it, and one file that takes the place of the old.
+//! Renews this node's certificate: a new key, a signature for it, and one file that replaces the old one.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use crate::durable_file;
 use crate::net::tls::certificates;
 use crate::net::{Alpn, Client, Peer, Target, TlsError};
 
-/// A server reads one file and signs once.
+/// Timeout of a server, which reads one file and signs once.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 const PRIVATE_MODE: u32 = 0o600;
 
-/// Who signs.
+/// The signer.
 pub enum Signer {
     /// This server's own issuer.
     Own,
-    /// Any server of the cluster, asked in this order.
+    /// Any server of the cluster, tried in this order.
     Servers(Box<dyn Fn() -> Vec<Target> + Send + Sync>),
 }
 
 impl Signer {
-    /// The server that signed has left or is leaving: what it signed is refused once it is removed.
+    /// The server that signed has left or is leaving: certificates signed by it are refused once it is removed.
     pub(super) fn is_urgent(&self, own: &Peer) -> bool {
         let Signer::Servers(servers) = self else { return false };
         let servers = servers();
@@ -89,7 +89,7 @@ impl Certificates {
         }
     }
 
-    /// Puts key and chain into use, unless others would refuse them or they end no later than what they replace.
+    /// Installs key and chain, unless peers would refuse them or they expire no later than the current ones.
     fn take(&self, key: &KeyPair, chain: &str) -> Result<(), CertificateError> {
         let path = self.directory.join(layout::TLS_CERT);
         let bad = |why: String| TlsError::Content { path: path.clone(), why };
@@ -102,7 +102,7 @@ impl Certificates {
             .map_err(|source| CertificateError::File { path, source })?;
         self.tls.reload_if_changed()?;
         tracing::info!(serial = renewed.serial, until_s = renewed.validity.until_s, "certificate renewed");
-        // Of an earlier release. It may not be there.
+        // From an earlier release; it may not exist.
         let _ = std::fs::remove_file(self.directory.join(layout::TLS_KEY));
         Ok(())
     }

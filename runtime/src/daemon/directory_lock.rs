@@ -1,5 +1,5 @@
-//! One process for one directory: a file that holds the process's number and an advisory lock that the kernel lets
-//! go of when the process ends, however it ends.
+//! One process per directory: a file with the process's pid and an advisory lock, which the kernel releases when the
+//! process ends, however it ends.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -10,10 +10,10 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
-/// Replaces the number when the holder releases the lock cleanly: its process may exist for a moment longer, and a
-/// reader of the file must not take that for a running node.
+/// Replaces the pid on a clean release: the process may exist for a moment longer, and a
+/// reader of the file must not take it for a running node.
 const LET_GO: &[u8] = b"-\n";
-/// Between taking the lock and writing the number, or writing that it is let go and letting go, a holder has no number.
+/// Longest time without a pid in a locked file: between locking and writing it, or between clearing it and unlocking.
 const LOOK: Duration = Duration::from_millis(1);
 const LOOKS_MAX: u32 = 1000;
 
@@ -32,7 +32,7 @@ pub struct DirectoryLock {
 
 impl Drop for DirectoryLock {
     fn drop(&mut self) {
-        // Without it the number stays, as after a crash: readers then ask whether the process is there.
+        // If this fails the pid stays, as after a crash: readers then check whether the process exists.
         let rewound = self.file.seek(io::SeekFrom::Start(0));
         let _ = rewound
             .and_then(|_| self.file.write_all(LET_GO))
@@ -41,7 +41,7 @@ impl Drop for DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Takes the lock and writes this process's number into the file.
+    /// Takes the lock and writes this process's pid into the file.
     pub fn take(path: &Path) -> Result<DirectoryLock, LockError> {
         let fail = |source| LockError::Io { path: path.to_owned(), source };
         if let Some(folder) = path.parent() {
@@ -56,13 +56,13 @@ impl DirectoryLock {
             }
             Err((_, errno)) => return Err(fail(errno.into())),
         };
-        // In place: on a full disk a file that was made empty could not be written again.
+        // In place: on a full disk a truncated file could not be written again.
         let line = format!("{}\n", std::process::id());
         file.write_all(line.as_bytes()).and_then(|()| file.set_len(line.len() as u64)).map_err(fail)?;
         Ok(DirectoryLock { file })
     }
 
-    /// The process that holds the lock at the moment.
+    /// The process that holds the lock now.
     pub fn holder(path: &Path) -> io::Result<Option<u32>> {
         for _ in 0..LOOKS_MAX {
             match look(path) {
@@ -90,7 +90,7 @@ fn look(path: &Path) -> io::Result<Option<u32>> {
 fn read_pid(path: &Path) -> io::Result<u32> {
     let mut text = String::new();
     File::open(path)?.read_to_string(&mut text)?;
-    text.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "holds no process number"))
+    text.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "contains no pid"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Giving up replicas: when the ring map lists this node for a tablet no more, its group is closed, its state and its
-//! log are dropped, and the meta group is notified. After a crash between two of these steps the next round repeats them.
+//! Drops replicas: once the ring map no longer lists this node for a tablet, closes its group, drops its state and its
+//! log, and notifies the meta group. After a crash between two of these steps the next round repeats them.
 //!
 //! *Invariant (M6):* nothing is dropped before the meta group has confirmed that the replica is no longer needed, and
 //! this node gets none again before the meta group has recorded that the old one is dropped.
@@ -11,10 +11,10 @@ use dkc_core::meta::{MetaCommand, MetaReply, MetaState};
 use super::meta_group::MetaGroup;
 use super::replicas::Replicas;
 
-/// One report to the meta group; the next look repeats it.
+/// Timeout of a report to the meta group; the next round retries.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Drops the replicas that the ring map does not give to this node, and says so.
+/// Drops the replicas that the ring map does not assign to this node, and reports them.
 pub async fn drop_replicas(replicas: &Replicas, meta: &MetaGroup, state: &MetaState) {
     let Some(ring) = state.ring() else { return };
     let held = replicas.on_disk();
@@ -22,7 +22,7 @@ pub async fn drop_replicas(replicas: &Replicas, meta: &MetaGroup, state: &MetaSt
         if place.replicas().any(|node| node == meta.node()) || !held.contains(&place.tablet) {
             continue;
         }
-        // A leader that lost its vote hands the leadership on by itself.
+        // A leader that lost its vote transfers its leadership by itself.
         if replicas.get(place.tablet.group()).is_some_and(|group| group.is_leader()) {
             continue;
         }

@@ -1,5 +1,5 @@
-//! Follows the meta state: which nodes can be reached, which tablet groups are open here, who is a learner of the
-//! meta group, and which tablets of the first ring still wait to be begun.
+//! Follows the meta state: opens and closes tablet groups, connects to nodes, adds learners to the
+//! meta group, and initialises the tablets of the first ring.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,18 +20,18 @@ use super::replicas::Replicas;
 use crate::net::Target;
 use crate::raft::Transport;
 
-/// Retry interval of what could not be done at once.
+/// Retry interval of failed steps.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Timeout of one report to the meta group; the next round retries.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The epoch of a tablet whose voters are those of the founding. Only such a tablet may be begun.
+/// The epoch of a tablet with its founding voters. Only such a tablet may be initialised.
 const FIRST_EPOCH: u32 = 1;
 
 /// Every node this one may connect to: the configured founders and the members of the ring map. The map wins.
 pub fn targets(config: &NodeConfig, ring: Option<&RingMap>, own: NodeId) -> BTreeMap<NodeId, Target> {
     let configured = config.servers.iter().map(|s| (s.node_id, s.node_uuid, &s.address));
     let known = ring.into_iter().flat_map(|ring| ring.nodes.iter().map(|n| (n.node_id, n.uuid, &n.address)));
-    // Once there is a map, founders that have left are not contacted any more.
+    // Once there is a map, founders that have left are no longer contacted.
     let configured = configured.filter(|_| ring.is_none());
     configured
         .chain(known)
@@ -70,14 +70,14 @@ impl MetaFollower {
             self.begin_tablets(&state).await;
             keep_meta_members(&self.meta, &self.leadership, &state).await;
             drop_replicas(&self.replicas, &self.meta, &state).await;
-            // Some steps wait for others (a leader, a reachable node), so they are looked at again without a change.
+            // Some steps depend on others (a leader, a reachable node), so they are retried without a change.
             if let Ok(Err(_)) = tokio::time::timeout(LOOK_AGAIN, meta.changed()).await {
                 return;
             }
         }
     }
 
-    /// Makes routing, connections and open groups agree with the ring map.
+    /// Updates routing, connections and open groups to match the ring map.
     pub async fn adopt_ring_map(&self, state: &MetaState) {
         let Some(ring) = state.ring() else { return };
         if self.ring.is_older_than(ring) {

@@ -1,4 +1,4 @@
-//! Founding: the configured founders become a cluster. Any founder can be asked, any number of times; it ends when every
+//! Founding: the configured founders become a cluster. Any founder can run it, any number of times; it completes once every
 //! tablet has had a leader.
 
 use std::sync::Arc;
@@ -16,21 +16,21 @@ use super::meta_group::MetaGroup;
 use super::replicas::Replicas;
 use crate::raft::Transport;
 
-/// The whole founding; on three nodes it takes about a second.
+/// Timeout of the whole founding; on three nodes it takes about a second.
 const FOUND_MAX: Duration = Duration::from_secs(60);
 /// Poll interval of the progress.
 const LOOK: Duration = Duration::from_millis(25);
 /// Timeout of the request to one founder to initialise the meta group.
 const BEGIN_MAX: Duration = Duration::from_secs(5);
 
-/// Body of a `PeerControl`: begin the meta group, if you vote in it.
+/// Body of a `PeerControl`: initialise the meta group, if you vote in it.
 pub const BEGIN_META: &[u8] = b"\x01begin-meta";
 
 #[derive(Debug, thiserror::Error)]
 pub enum FoundError {
-    #[error("this node is not a founder of the cluster; ask one of the members it was registered with")]
+    #[error("this node is not a founder of the cluster; start one of the members it was registered with")]
     NotAFounder,
-    #[error("the founders in this node's configuration cannot make a cluster: {0}")]
+    #[error("invalid founders in this node's configuration: {0}")]
     BadFounders(String),
     #[error("the cluster was not founded: {0}")]
     Refused(String),
@@ -55,7 +55,7 @@ impl Founding {
         Founding { local, meta, replicas, transport }
     }
 
-    /// Founds the cluster, or ensures that it is.
+    /// Founds the cluster unless it is founded already.
     pub async fn found(&self) -> Result<(), FoundError> {
         let until = Instant::now() + FOUND_MAX;
         if self.meta.state().ring().is_none() {
@@ -71,7 +71,7 @@ impl Founding {
             return Err(FoundError::NotAFounder);
         }
         let nodes: Vec<Founder> = self.local.config().servers.iter().map(Founder::from).collect();
-        // More replicas than members are kept in mind: with fewer members each holds everything.
+        // The wanted number of replicas may exceed the number of members: each then holds everything.
         Ok(MetaCommand::Found {
             cluster: self.local.config().cluster_id,
             nodes,
@@ -80,7 +80,7 @@ impl Founding {
         })
     }
 
-    /// Computes the first ring as the meta group will, to know who votes in that group.
+    /// Computes the first ring as the meta group will, to know the voters of that group.
     fn first_voters(&self, command: &MetaCommand) -> Result<Vec<NodeId>, FoundError> {
         let mut state = MetaState::default();
         match (state.apply(command), state.ring()) {
@@ -132,7 +132,7 @@ impl Founding {
             Ok(MetaReply::Refused(why)) => Err(FoundError::Refused(why.to_string())),
             Ok(_) => Ok(()),
             Err(error) => Err(FoundError::Slow {
-                missing: format!("the meta group did not take the ring map ({error:?})"),
+                missing: format!("the meta group did not accept the ring map ({error:?})"),
             }),
         }
     }

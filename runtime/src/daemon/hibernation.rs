@@ -27,16 +27,16 @@ use crate::raft::{Group, Transport};
 const LOOK: Duration = Duration::from_millis(if cfg!(feature = "simulation") { 40 } else { 1_000 });
 /// A group hibernates after so many idle intervals.
 const IDLE_LOOKS: u32 = if cfg!(feature = "simulation") { 2 } else { 5 };
-/// A beat is not waited for longer than so many heartbeats.
+/// Timeout of a beat, in heartbeats.
 const BEAT_TIMEOUT_HEARTBEATS: u32 = 4;
 
-/// Bodies of a `PeerControl`. A release that does not know them answers something else, and nothing rests.
+/// Bodies of a `PeerControl`. A release that does not know them replies differently, and nothing hibernates.
 const REST: &[u8] = b"\x01rest";
 const BEAT: &[u8] = b"\x01beat";
-/// The answer of a replica that rests.
+/// The reply of a hibernating replica.
 const RESTS: &[u8] = b"\x01rests";
 
-/// What a leader asks a follower for.
+/// A leader's request to a follower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Ask {
     keeper: Keeper,
@@ -109,7 +109,7 @@ impl Hibernator {
         }
     }
 
-    /// As election timeouts are drawn, so that the followers of a dead leader do not all campaign at once.
+    /// Randomised like election timeouts, so that the followers of a dead leader do not all campaign at once.
     fn draw_beat_timeout(&self) -> Duration {
         let (min, max) = (
             self.local.parameters().election_timeout_min_ms,
@@ -177,7 +177,7 @@ impl Hibernator {
             && group.settled().is_some()
     }
 
-    /// Silent first, so that no heartbeat is on its way when the followers are asked. Both together take less than an
+    /// Stops heartbeats first, so that none is in flight when the followers are asked. Both together take less than an
     /// election timeout.
     async fn put_to_rest(&self, group: &Group) {
         let heartbeat = Duration::from_millis(self.local.parameters().heartbeat_ms);
@@ -202,7 +202,7 @@ impl Hibernator {
         }
     }
 
-    /// Answers what another server says of hibernation; `None` when the message is about something else.
+    /// Answers another server's message about hibernation; `None` for other messages.
     pub fn answer(&self, body: &[u8]) -> Option<Bytes> {
         if let Some(mut rest) = body.strip_prefix(BEAT) {
             self.beats.hear(take_keeper(&mut rest)?, Instant::now());

@@ -10,7 +10,7 @@ use crate::raft::RingVersionSource;
 
 pub struct KnownRing {
     map: watch::Sender<Option<Arc<RingMap>>>,
-    /// The same version, for the groups' answers that send a client elsewhere.
+    /// The same version, for replies of groups that redirect a client.
     version: RingVersionSource,
 }
 

@@ -1,5 +1,5 @@
-//! Leadership: each tablet's goes to its preferred leader when that node is up and has caught up, one tablet at a
-//! time; and all of it goes away from this node before it stops.
+//! Leadership: returns each tablet's leadership to its preferred leader once that node is up and has caught up, one tablet at a
+//! time, and transfers all of it away before this node stops.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,16 +17,16 @@ use crate::raft::Group;
 
 /// Interval of balancing; at most one leadership is transferred each time.
 const LOOK: Duration = Duration::from_millis(500);
-/// A follower that lags by at most this many entries takes over without a noticeable pause.
+/// A follower that lags by at most this many entries can lead without a noticeable pause.
 const LAG_MAX_ENTRIES: u64 = 16;
-/// After a failed transfer a tablet is skipped for so many intervals.
+/// Intervals for which a tablet is skipped after a failed transfer.
 const LOOKS_TO_SKIP: u32 = 10;
-/// Handing everything away before a stop: a few milliseconds for each tablet, when the others are well.
+/// Timeout of transferring everything before a stop: a few milliseconds per tablet if the others are healthy.
 const TRANSFER_ALL_MAX: Duration = Duration::from_secs(5);
 const TRANSFER_ALL_LOOK: Duration = Duration::from_millis(20);
-/// A server that has just come back is given leadership only after slaves had the time to connect to it again.
+/// A server that has just returned gets leadership only after slaves had time to reconnect to it.
 const STEADY_MIN: Duration = Duration::from_secs(2);
-/// A server that was prepared for a stop that does not come takes leadership again after this time.
+/// A server that was prepared for a stop and is not stopped accepts leadership again after this time.
 const PREPARED_MAX: Duration = Duration::from_secs(30);
 
 pub struct Leadership {
@@ -36,7 +36,7 @@ pub struct Leadership {
     replicas: Arc<Replicas>,
     disk: Arc<Disk>,
     is_stopping: AtomicBool,
-    /// True once the node ends.
+    /// True once the node is stopping.
     stopped: watch::Receiver<bool>,
 }
 
@@ -63,12 +63,12 @@ impl Leadership {
         self.is_stopping.load(Ordering::Relaxed)
     }
 
-    /// Whether this node may be given leadership, and give others what it has.
+    /// Whether this node may accept leadership and transfer its own to others.
     pub fn is_willing(&self) -> bool {
         !self.is_stopping() && !self.disk.is_short()
     }
 
-    /// Hands leaderships to the preferred leaders, for as long as it is polled.
+    /// Transfers leadership to the preferred leaders, for as long as it is polled.
     pub async fn keep_balanced(self: Arc<Self>) {
         let mut skip = std::collections::BTreeMap::new();
         loop {
@@ -95,7 +95,7 @@ impl Leadership {
         }
     }
 
-    /// The preferred leader of a tablet that this node leads, if it could take over right now.
+    /// The preferred leader of a tablet that this node leads, if it could lead right now.
     pub fn better_leader(&self, group: &Group) -> Option<NodeId> {
         if !group.is_leader() {
             return None;
@@ -129,7 +129,7 @@ impl Leadership {
         self.is_stopping.store(true, Ordering::Relaxed);
         self.decline().await;
         let until = Instant::now() + TRANSFER_ALL_MAX;
-        // Only of what was led here it is waited for that others lead it.
+        // Wait only for groups that were led here.
         let mut led: Vec<Arc<Group>> =
             self.replicas.all().into_iter().filter(|group| group.is_leader()).collect();
         loop {
@@ -147,7 +147,7 @@ impl Leadership {
         }
     }
 
-    /// Another node can lead, now or once it has caught up.
+    /// Whether another node can lead, now or once it has caught up.
     fn may_have_successor(&self, group: &Group) -> bool {
         let may_lead = |node: &NodeId| {
             *node != self.node && self.liveness.is_up(*node) && !self.liveness.is_draining(*node)
@@ -160,7 +160,7 @@ impl Leadership {
         self.liveness.decline_leadership().await;
     }
 
-    /// Asks eligible nodes to take over what this node leads; failed attempts are repeated by the next call.
+    /// Asks eligible nodes to lead this node's groups; the next call repeats failed attempts.
     pub async fn offer(&self) {
         let led = self.replicas.all().into_iter().filter(|group| group.is_leader());
         for (turn, group) in led.enumerate() {

@@ -16,7 +16,7 @@ use crate::raft::Transport;
 /// Body of a `PeerControl`: the node with this id (u64) is about to stop, or cannot lead for another reason.
 const STOPPING: &[u8] = b"\x01stopping";
 
-/// How long a draining peer gets no leadership, unless it reconnects: then it has restarted.
+/// How long a draining peer gets no leadership. Reconnecting ends it: the peer has restarted.
 const DRAINING_MAX: Duration = Duration::from_secs(30);
 /// Interval of reconnecting lost connections.
 const LOOK: Duration = Duration::from_secs(1);
@@ -45,8 +45,8 @@ impl Liveness {
         draining.get(&node).is_some_and(|until| Instant::now() < *until)
     }
 
-    /// A server has connected: its earlier announcement no longer counts, and the backoff after failed attempts to reach it ends.
-    /// True when it is connected.
+    /// A server has connected: clears its earlier announcement and the backoff after failed attempts to connect to it.
+    /// True if this node is connected to it.
     pub async fn has_come_back(&self, node: NodeId) -> bool {
         self.draining.lock().remove(&node);
         let Some(link) = self.transport.link(node) else { return false };
@@ -54,17 +54,17 @@ impl Liveness {
         link.client().await.is_ok()
     }
 
-    /// How long the connection to the node has stood.
+    /// The age of the connection to the node.
     pub fn up_for(&self, node: NodeId) -> Option<Duration> {
         self.transport.link(node)?.connected_for()
     }
 
-    /// Keeps a connection to every other server, so that `is_up` says something.
+    /// Keeps a connection to every other server, which `is_up` relies on.
     pub async fn keep_connected(self: Arc<Self>) {
         loop {
             for node in self.transport.targets().into_keys() {
                 if let Some(link) = self.transport.link(node) {
-                    // Begins an attempt when there is none; whether it succeeds is seen at the next look.
+                    // Starts an attempt if none is in progress; the next round sees its result.
                     let _ = link.current();
                     if link.state().is_removed {
                         crate::fatal::removed(&link.target().address);
@@ -86,7 +86,7 @@ impl Liveness {
         futures::future::join_all(up.map(tell)).await;
     }
 
-    /// Records another server's announcement; false if the message is none.
+    /// Records another server's announcement; false for other messages.
     pub fn hear_declined(&self, body: &[u8]) -> bool {
         let id = body.strip_prefix(STOPPING).and_then(|id| id.try_into().ok());
         let Some(node) = id.map(|id| NodeId(u64::from_be_bytes(id))) else { return false };

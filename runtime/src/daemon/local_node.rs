@@ -1,4 +1,4 @@
-//! This node as it was configured: who it is, its role, and the parameters that are in use at this moment.
+//! This node's configuration: its identity, its role, and the parameters in use.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::config::InUse;
 
 pub struct LocalNode {
-    /// As it was when the node started; all but the dynamic parameters is so still.
+    /// The configuration at start; all but the dynamic parameters still apply.
     config: NodeConfig,
     role: ServerRole,
     in_use: InUse,
@@ -39,7 +39,7 @@ impl LocalNode {
         &self.in_use
     }
 
-    /// Those in use at this moment.
+    /// The parameters in use now.
     pub fn parameters(&self) -> Parameters {
         self.in_use.config().parameters.clone()
     }

@@ -1,11 +1,11 @@
-//! The driver of a merge. The meta state says what is to be done (`MetaState::steps`); each server does it for the
+//! The driver of a merge. The meta state determines the steps (`MetaState::steps`); each server performs those of the
 //! tablets that it leads, and the leader of the meta group advances automerge. The driver is stateless: after
 //! a crash or a change of leaders the new leader repeats the current step.
 //!
-//! *Invariant (M6):* voters change only when all who join have caught up at that moment, or when one of them has
-//! been silent for long while a majority of the new voters has.
-//! *Invariant:* a group's members are touched only after the meta group has confirmed the move, and only if they have
-//! not changed since this node looked: a node whose view is behind does no harm.
+//! *Invariant (M6):* voters change only when all new ones have caught up at that moment, or when one of them has
+//! been silent for long and a majority of the new voters has caught up.
+//! *Invariant:* a group's members are changed only after the meta group has confirmed the move, and only if they have
+//! not changed since this node read them: a node with a stale view does no harm.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,13 +29,13 @@ use crate::raft::{Group, GroupError, NotProposed};
 const LOOK_DOING: Duration = Duration::from_millis(100);
 /// Poll interval otherwise.
 const LOOK_IDLE: Duration = Duration::from_millis(500);
-/// Timeout of one step; then it is repeated.
+/// Timeout of one step, after which it is retried.
 const STEP_MAX: Duration = Duration::from_secs(10);
-/// One report to the meta group.
+/// Timeout of a report to the meta group.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(3);
 /// A learner that lags its leader by at most this many entries has caught up.
 const LAG_MAX_ENTRIES: u64 = 64;
-/// A newcomer that is silent after COMPMERGE is waited for so long, because the replica it replaces still serves.
+/// How long to wait for a silent new voter after COMPMERGE; the replica it replaces still serves.
 const STRAGGLER_GRACE: Duration = Duration::from_secs(30);
 
 /// Why a step was not done. It is retried soon.
@@ -43,17 +43,17 @@ const STRAGGLER_GRACE: Duration = Duration::from_secs(30);
 enum NotYet {
     #[error(transparent)]
     Group(#[from] GroupError),
-    #[error("the meta group did not take it: {0:?}")]
+    #[error("the meta group did not accept it: {0:?}")]
     NotProposed(NotProposed),
     #[error("refused: {0}")]
     Refused(String),
     #[error("waiting for node {0}")]
     Behind(NodeId),
-    #[error("it takes longer than {} s", STEP_MAX.as_secs())]
+    #[error("not done within {} s", STEP_MAX.as_secs())]
     Slow,
 }
 
-/// Since when newcomers are waited for after COMPMERGE, by merge and tablet.
+/// When the wait for new voters after COMPMERGE began, by merge and tablet.
 type Stragglers = BTreeMap<(RingVersion, TabletId), Instant>;
 
 pub struct MergeDriver {
@@ -93,7 +93,7 @@ impl MergeDriver {
         }
     }
 
-    /// The configuration of the node that leads the meta group decides whether merges advance automatically.
+    /// Advances merges if the configuration of this node, the leader of the meta group, has automerge on.
     async fn keep_automerge(&self, state: &MetaState) {
         let is_on = self.local.parameters().automerge == Switch::On;
         if self.meta.group().is_leader() && state.is_automerge() != is_on {
@@ -139,8 +139,8 @@ impl MergeDriver {
         }
     }
 
-    /// The tablet's group, if this node leads it. A leader that has lost its vote steps down in a moment; until then
-    /// the consensus library forbids it to touch the members.
+    /// The tablet's group, if this node leads it. A leader that has lost its vote is about to step down; until then
+    /// the consensus library forbids it to change the members.
     fn led(&self, tablet: TabletId) -> Option<Arc<Group>> {
         self.replicas
             .get(tablet.group())
@@ -155,7 +155,7 @@ impl MergeDriver {
         }
     }
 
-    /// Newcomers begin to follow. One that follows already is taken out first: what it acknowledged in an earlier
+    /// Adds new replicas as learners. An existing learner is removed first: acknowledgements of an earlier
     /// incarnation must not count.
     async fn add_learners(
         &self,
@@ -194,7 +194,7 @@ impl MergeDriver {
         self.report(&MetaCommand::CaughtUp { merge, tablet }).await
     }
 
-    /// Adds those that a node with an older view has taken out.
+    /// Adds learners again that a node with a stale view has removed.
     async fn keep_following(
         &self,
         group: &Group,
@@ -251,7 +251,7 @@ impl MergeDriver {
         self.report(&MetaCommand::MoveDone { merge, tablet }).await
     }
 
-    /// Removes learners that neither the ring map nor a move wants from the groups that this node leads: leftovers of an
+    /// Removes learners that neither the ring map nor a move needs from the groups that this node leads: leftovers of an
     /// aborted merge.
     async fn remove_leftover_learners(&self, state: &MetaState) {
         let Some(ring) = state.ring() else { return };

@@ -1,4 +1,4 @@
-//! The cluster's own group as this server takes part in it: its state, and how a command gets into it from here.
+//! The meta group on this server: its state, and how this server proposes commands to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +17,12 @@ use crate::log::SharedLog;
 use crate::raft::{Group, GroupContext, Machine, NotProposed, TabletBounds, Transport};
 use crate::storage::Storage;
 
-/// Pause between two tries to find the meta group's leader.
+/// Pause between two attempts to find the meta group's leader.
 const META_PAUSE: Duration = Duration::from_millis(50);
-/// How long it may take that a change which another node has applied is applied here too, and how often that is looked.
+/// How long to wait until a change that another node has applied is applied here too, and how often to check.
 const KNOWN_HERE_MAX: Duration = Duration::from_secs(1);
 const KNOWN_HERE_LOOK: Duration = Duration::from_millis(2);
-/// The longest that a forwarded meta command is tried here.
+/// Longest time that a forwarded meta command is retried here.
 const FORWARDED_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub struct MetaGroup {
@@ -64,7 +64,7 @@ impl MetaGroup {
         self.group.machine.applied().map_or(0, |id| id.index)
     }
 
-    /// Brings a meta command through, here or on the node that leads the meta group.
+    /// Proposes a meta command, here or through the leader of the meta group.
     pub async fn propose(&self, command: &MetaCommand, timeout: Duration) -> Result<MetaReply, NotProposed> {
         let until = Instant::now() + timeout;
         let mut leader = self.group.leader();
@@ -81,7 +81,7 @@ impl MetaGroup {
             match result {
                 Err(NotProposed::NotLeader(Some(other))) if Some(other) != leader => leader = Some(other),
                 Err(NotProposed::NotLeader(_)) | Err(NotProposed::Unknown) => {
-                    // Every meta command can be sent again: each is carried out once, or again without effect.
+                    // Every meta command can be retried: repeating one has no effect.
                     tokio::time::sleep(META_PAUSE).await;
                     leader = self.group.leader();
                 }
@@ -90,8 +90,8 @@ impl MetaGroup {
         }
     }
 
-    /// A caller that changed something through this server reads it back here, although another node carried it out. A
-    /// server that is partitioned, or has just left, answers anyway after a moment.
+    /// Waits until this server has applied a change that another node carried out, so that the caller reads its own write here. A
+    /// server that is partitioned, or has just left, answers after a moment all the same.
     async fn wait_until_known_here(&self, applied: u64) {
         let is_known = || self.applied_index() >= applied;
         let until = Instant::now() + KNOWN_HERE_MAX;
@@ -100,7 +100,7 @@ impl MetaGroup {
         }
     }
 
-    /// Brings a meta command through if this node leads the meta group.
+    /// Proposes a meta command if this node leads the meta group.
     pub async fn propose_here(
         &self,
         command: &MetaCommand,

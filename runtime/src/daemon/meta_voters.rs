@@ -1,5 +1,5 @@
 //! The members of the meta group: every registered server follows it, three of those in service vote in it, and
-//! who was removed is in it no more. The leader of the meta group sees to that.
+//! removed servers leave it. The leader of the meta group makes these changes.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use super::leadership::Leadership;
 use super::meta_group::MetaGroup;
 use crate::raft::GroupError;
 
-/// A follower that is so close to the leader can vote at once.
+/// Largest lag of a follower that becomes a voter.
 const LAG_MAX_ENTRIES: u64 = 64;
 
-/// One look; what cannot be done now is done at a later one.
+/// One round; what cannot be done now is retried in a later one.
 pub async fn keep_meta_members(meta: &MetaGroup, leadership: &Leadership, state: &MetaState) {
     let Some(ring) = state.ring() else { return };
     if !meta.group().is_leader() {

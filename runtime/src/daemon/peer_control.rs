@@ -1,4 +1,4 @@
-//! Messages between servers beside Raft: initialise the meta group, decline leadership for a while, hibernate
+//! Messages between servers apart from Raft: initialise the meta group, decline leadership, hibernate
 //! groups.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ impl PeerControl {
         PeerControl { founding, hibernator, liveness }
     }
 
-    /// Another server has opened a connection. True when there is one to it, too.
+    /// Another server has connected. True if this node is connected to it, too.
     pub async fn has_come_back(&self, node: NodeId) -> bool {
         self.liveness.has_come_back(node).await
     }

@@ -1,4 +1,4 @@
-//! The answer of the meta group's leader to a command that another server forwarded to it.
+//! Encodes the meta group leader's reply to a command that another server forwarded to it.
 
 use bytes::Bytes;
 use dkc_core::ids::NodeId;
@@ -25,7 +25,7 @@ pub fn encode_proposed(result: &Result<(MetaReply, u64), NotProposed>) -> Bytes 
     out.into()
 }
 
-/// An answer that cannot be read is an unknown outcome.
+/// An invalid reply is an unknown outcome.
 pub fn decode_proposed(body: &[u8]) -> Result<(MetaReply, u64), NotProposed> {
     match body.split_first() {
         Some((0, rest)) => {

@@ -1,4 +1,4 @@
-//! Why a replica, of a tablet or of the meta group, cannot be opened or given up.
+//! Why a replica, of a tablet or of the meta group, cannot be opened or dropped.
 
 use crate::raft::GroupError;
 use crate::raft::machine::MachineError;

@@ -1,6 +1,6 @@
 //! The replicas that this server holds, open as Raft groups: the meta group's and those of tablets.
 //!
-//! *Invariant (D4):* the promises of a dropped log are kept (`raft::vote_floor`).
+//! *Invariant (D4):* the vote floor of a dropped log is kept (`raft::vote_floor`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -57,12 +57,12 @@ impl Replicas {
         self.store.tablets().into_iter().collect()
     }
 
-    /// Opens the replica of a tablet, with what there is of it on this disk.
+    /// Opens the replica of a tablet with its state on this disk, if any.
     pub async fn open(&self, place: &TabletPlace, value_max_bytes: usize) -> Result<(), ReplicaError> {
         let (tablet, id) = (place.tablet, place.tablet.group());
         let vote_floor = self.vote_floor(tablet)?;
         if vote_floor.is_some() && !self.store.tablets().contains(&tablet) {
-            // An earlier replica was being dropped when this node stopped.
+            // This node stopped while it dropped an earlier replica.
             self.drop_log(tablet).await?;
         }
         let store = self.store.tablet(tablet)?;
@@ -91,12 +91,12 @@ impl Replicas {
         Ok(())
     }
 
-    /// What this node promised when it gave up an earlier replica of the tablet.
+    /// The vote floor of an earlier replica of the tablet that this node dropped.
     fn vote_floor(&self, tablet: TabletId) -> Result<Option<VoteFloor>, VoteFloorError> {
         self.store.vote_floor(tablet).map(|bytes| VoteFloor::decode(&bytes)).transpose()
     }
 
-    /// Forgets the log of a tablet that has no state here. Nothing happens where there is none.
+    /// Drops the log of a tablet that has no state here, if there is one.
     async fn drop_log(&self, tablet: TabletId) -> Result<(), VoteFloorError> {
         let log = self.log.group(tablet.group());
         let state = log.state();

@@ -1,4 +1,4 @@
-//! A server on a simulated host: the real one, begun from its parts, without certificates, control socket and
+//! A server on a simulated host: the real one, assembled from its parts, without certificates, control socket and
 //! signals.
 
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts the server of `config` on its host, with whatever is on that disk.
+    /// Starts the server of `config` on its host, with the current contents of its disk.
     pub async fn start(config: NodeConfig, clock_offset_ms: i64) -> Option<Node> {
         let Role::Server(role) = config.role.clone() else { panic!("only servers are simulated as nodes") };
         let process = Process::begin(role.listen.host.as_str(), clock_offset_ms);
@@ -38,7 +38,7 @@ impl Node {
             }
         });
         drop(main);
-        // An error means that it was ended while starting, or could not start.
+        // An error means that it was stopped while starting, or could not start.
         is_started.await.ok().map(|server| Node { process, server })
     }
 

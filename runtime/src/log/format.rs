@@ -1,28 +1,28 @@
-//! What the bytes of a log segment mean: a header, then records one after the other. Pure: no file is touched.
+//! The format of a log segment: a header, then consecutive records. Pure: no file access.
 //!
-//! *Invariant:* a record counts only if its checksum agrees, and the checksum covers the segment's salt (new at
+//! *Invariant:* a record is valid only if its checksum matches, and the checksum covers the segment's salt (new at
 //! every reuse of the file) and the record's own offset. So neither a record of the file's earlier use nor
-//! bytes inside a client's value can ever pass as a record of this one.
+//! bytes inside a client's value can pass as a record of this segment.
 //!
-//! *Invariant:* every record carries the offset at which its round (one write, one fdatasync) began. All
-//! before it was durable when the record was made; that is how damage is distinguished from a torn last round.
+//! *Invariant:* every record carries the offset at which its round (one write, one fdatasync) began. Everything
+//! before that was durable when the record was written, which distinguishes damage from a torn last round.
 
 /// Little endian throughout.
 const MAGIC: [u8; 8] = *b"dkcdlog\n";
 pub const FORMAT_VERSION: u16 = 1;
-/// A page of its own, so that writing records never rewrites the header's page.
+/// A separate page, so that writing records never rewrites the header.
 pub const HEADER_BYTES: usize = 4096;
 const HEADER_USED_BYTES: usize = 40;
 /// checksum 4, payload length 4, generation (low half) 4, round 4, index 8, group 2, kind 1, zero 5.
 pub const RECORD_HEADER_BYTES: usize = 32;
-/// Records begin at multiples of this, so that a search for surviving records has few places to look at.
+/// Records are aligned to this, which narrows the search for surviving records.
 const ALIGN_BYTES: usize = 8;
-/// What every segment keeps free for its last record.
+/// Space that every segment reserves for its last record.
 pub const SEAL_BYTES: usize = RECORD_HEADER_BYTES;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentHeader {
-    /// Counts up by one from segment to segment: the order of the log.
+    /// Increments with each segment: the order of the log.
     pub generation: u64,
     /// Random, new for each use of the file.
     pub salt: u64,
@@ -40,7 +40,7 @@ pub enum BadHeader {
 pub enum Kind {
     /// An entry; truncates earlier ones from its index on.
     Entry = 1,
-    /// A copy of a live entry from a segment that is about to be dropped; removes nothing.
+    /// A copy of a live entry from a segment about to be dropped; truncates nothing.
     Rewritten = 2,
     Vote = 3,
     Committed = 4,
@@ -48,11 +48,11 @@ pub enum Kind {
     Truncate = 5,
     /// Purges all entries up to the index; the payload is the caller's name of the last one.
     Purge = 6,
-    /// The group has left this node: nothing before this record counts.
+    /// The group has left this node: records before this one are obsolete.
     Drop = 7,
     /// At the head of a segment: the group's first live index at that time.
     First = 8,
-    /// Says only, by its round, that everything before it is durable.
+    /// Records only that everything before its round is durable.
     Mark = 9,
     /// The last record of a segment that has a successor.
     Seal = 10,
@@ -76,7 +76,7 @@ pub struct Record<'a> {
     pub payload: &'a [u8],
 }
 
-/// The space that a payload of this length takes.
+/// The space of a record with a payload of this length.
 pub fn record_bytes(payload_length: usize) -> usize {
     (RECORD_HEADER_BYTES + payload_length).next_multiple_of(ALIGN_BYTES)
 }
@@ -93,20 +93,20 @@ pub fn encode_header(header: &SegmentHeader) -> [u8; HEADER_BYTES] {
     page
 }
 
-/// The version is looked at before the checksum: a later format may place its checksum elsewhere.
+/// The version is checked before the checksum: a later format may place its checksum elsewhere.
 pub fn decode_header(page: &[u8]) -> Result<SegmentHeader, BadHeader> {
     if page.len() < HEADER_BYTES {
         return Err(BadHeader::Damaged("the file is shorter than a header"));
     }
     if page[0..8] != MAGIC {
-        return Err(BadHeader::Damaged("the file does not begin as a log segment does"));
+        return Err(BadHeader::Damaged("the file is not a log segment"));
     }
     let version = u16::from_le_bytes([page[8], page[9]]);
     if version != FORMAT_VERSION {
         return Err(BadHeader::Version(version));
     }
     if crc32fast::hash(&page[0..36]) != u32_at(page, 36) {
-        return Err(BadHeader::Damaged("the checksum of the segment's header does not agree"));
+        return Err(BadHeader::Damaged("checksum mismatch in the segment's header"));
     }
     Ok(SegmentHeader {
         generation: u64_at(page, 12),
@@ -152,10 +152,10 @@ pub fn decode<'a>(bytes: &'a [u8], segment: &SegmentHeader, offset: u32) -> Opti
     })
 }
 
-/// How the chain of records of a segment ends.
+/// The end of a segment's chain of records.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// By its last record: there is a later segment.
+    /// Sealed: there is a later segment.
     Sealed,
     /// At this offset; `has_leftovers` if whole records of a torn round follow it.
     Open { at: u32, has_leftovers: bool },
@@ -163,7 +163,7 @@ pub enum Ending {
     Damaged { at: u32, witness: u32 },
 }
 
-/// Walks the records of a segment in order and says how they end.
+/// Visits the records of a segment in order and returns how the chain ends.
 pub fn scan<E>(
     bytes: &[u8],
     segment: &SegmentHeader,

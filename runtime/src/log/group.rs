@@ -1,5 +1,5 @@
-//! The index of one group: `Tail` is what callers see immediately; `RecordIndex` is the position of its records in the
-//! segments, as far as the writer has written.
+//! The index of one group: `Tail` is the state that callers see immediately; `RecordIndex` has the positions of its records in
+//! the segments, as far as the writer has written.
 //!
 //! *Invariant:* an entry whose payload `Tail` has released has been written, and `RecordIndex` has its position. Nothing
 //! unwritten is ever released.
@@ -32,7 +32,7 @@ pub(super) struct Tail {
     cached_bytes: usize,
     /// Entries below this have been written.
     written_below: u64,
-    /// Counts truncations, so that the writer's reports on entries truncated meanwhile are ignored.
+    /// Counts truncations, so that the writer's reports about entries truncated meanwhile are ignored.
     pub truncations: u64,
 }
 
@@ -53,7 +53,7 @@ impl Tail {
         }
     }
 
-    /// Empties it: the group has left.
+    /// Clears it: the group has left.
     pub fn forget(&mut self) {
         *self = Tail { truncations: self.truncations + 1, ..Tail::default() };
     }
@@ -107,7 +107,7 @@ impl Tail {
         self.assert_order();
     }
 
-    /// Nothing unwritten is ever released.
+    /// Asserts that nothing unwritten has been released.
     fn assert_order(&self) {
         debug_assert!(
             self.payloads.is_empty()
@@ -138,7 +138,7 @@ impl Tail {
         self.assert_order();
     }
 
-    /// The writer has written all up to `index`; the oldest payloads beyond `cache_bytes` go.
+    /// The writer has written everything up to `index`: releases the oldest payloads above `cache_bytes`.
     pub fn written(&mut self, truncations: u64, index: u64, cache_bytes: usize) {
         if truncations == self.truncations {
             self.written_below = self.written_below.max(index + 1).min(self.next());
@@ -194,7 +194,7 @@ impl RecordIndex {
         debug_assert_eq!(
             self.first + self.positions.len() as u64,
             index,
-            "records of a group follow each other"
+            "records of a group are consecutive"
         );
         self.positions.push_back(position);
     }

@@ -1,17 +1,17 @@
-//! What callers of the log hand over and are told: the same for the log on disk and for a simulated one.
+//! The types of the log's interface, shared by the log on disk and the simulated one.
 
 use std::io;
 
 use bytes::Bytes;
 
-/// Called once, after what it belongs to is durable, or with the reason why that cannot happen any more.
+/// Called once: when its record is durable, or with the reason why it never will be.
 pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 
 #[derive(Debug, Clone)]
 pub struct LogOptions {
-    /// Size of a segment. The first one of a new log is small, the others are prepared in the background.
+    /// Size of a segment. The first one of a new log is small; the others are allocated in the background.
     pub segment_bytes: u64,
-    /// Recent payloads of each group that stay in memory; older ones are read from the segments.
+    /// Bytes of recent payloads per group kept in memory; older ones are read from the segments.
     pub group_cache_bytes: usize,
     /// `GroupLog::room` waits while more than this is queued for the disk.
     pub queue_bytes_max: usize,
@@ -23,11 +23,11 @@ impl Default for LogOptions {
     }
 }
 
-/// What a restart of the Raft library wants to know of a group.
+/// The state of a group that the Raft library needs at a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GroupState {
     pub vote: Option<Bytes>,
-    /// The last position handed to `save_committed` that reached the disk; may be behind, never ahead.
+    /// The last position passed to `save_committed` that reached the disk; may lag, never leads.
     pub committed: Option<Bytes>,
     /// The last purged index with the marker given then.
     pub purged: Option<(u64, Bytes)>,
@@ -35,12 +35,12 @@ pub struct GroupState {
     pub last_index: Option<u64>,
 }
 
-/// What the log takes, for status and metrics.
+/// The size of the log, for status and metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LogUsage {
     pub segments: usize,
     pub bytes: u64,
-    /// Bytes of entries that some group still needs.
+    /// Bytes of live entries.
     pub live_bytes: u64,
     /// Rounds of write and fdatasync since the log was opened.
     pub rounds: u64,

@@ -1,13 +1,13 @@
-//! The Raft log of a node: one sequence of segments on disk shared by all groups, so that everything that is
-//! waiting at a moment becomes durable by one write and one fdatasync. Payloads are opaque here.
+//! The Raft log of a node: one sequence of segments on disk shared by all groups, so that everything queued
+//! at a moment becomes durable with one write and one fdatasync. Payloads are opaque here.
 //!
 //! *Invariant (D1, D7):* `done` of an append, a vote, a truncation, a purge or a drop is called only after an
-//! fdatasync that covers it, in the order in which they were handed over.
-//! *Invariant (D2):* a full disk makes everything wait, with the reason in `trouble`, until there is space; a
+//! fdatasync that covers it, in submission order.
+//! *Invariant (D2):* on a full disk everything waits, with the reason in `trouble`, until there is space; a
 //! failed fdatasync ends the process and is never retried.
-//! *Invariant (D3):* the log opens only if everything that was ever acknowledged is there; else it says where not.
+//! *Invariant (D3):* the log opens only if everything ever acknowledged is present; otherwise it reports what is missing.
 //!
-//! What is absent: any knowledge of terms, votes or commands. That belongs to the Raft library and its glue.
+//! It knows nothing of terms, votes or commands; those belong to the Raft library and its glue.
 
 mod error;
 mod format;
@@ -37,7 +37,7 @@ pub use interface::{Done, GroupState, LogOptions, LogUsage};
 pub use segment::is_disk_full;
 use segment::{SegmentFile, SegmentPool};
 
-/// A payload must leave room for offsets of 32 bits.
+/// Largest payload: record offsets must fit into 32 bits.
 const PAYLOAD_MAX_BYTES: usize = 1 << 30;
 
 /// The log of a node. A handle: the log closes when `close` is called or the last handle is dropped.
@@ -95,7 +95,7 @@ enum Operation {
     Drop,
 }
 
-/// The position of everything that was written.
+/// The positions of everything written.
 #[derive(Default)]
 struct Locations {
     indexes: BTreeMap<GroupId, RecordIndex>,
@@ -104,12 +104,12 @@ struct Locations {
 
 struct LiveSegment {
     file: Arc<SegmentFile>,
-    /// Bytes of entries in it that some group still needs.
+    /// Bytes of live entries in it.
     live_bytes: u64,
 }
 
 impl SharedLog {
-    /// Opens the log in `directory`, or begins a new one there.
+    /// Opens the log in `directory`, or creates a new one there.
     pub fn open(directory: &Path, options: LogOptions) -> Result<SharedLog, LogError> {
         let (shared, writer) = recover::open(directory, options)?;
         let filler = Arc::clone(&shared.pool);
@@ -131,13 +131,13 @@ impl SharedLog {
         GroupLog { group, tail, open: Arc::clone(&self.open) }
     }
 
-    /// The groups that have anything in the log.
+    /// The groups with records in the log.
     pub fn groups(&self) -> Vec<GroupId> {
         let tails = self.open.shared.tails.lock();
         tails.iter().filter(|(_, tail)| !tail.lock().is_empty()).map(|(group, _)| *group).collect()
     }
 
-    /// Why nothing is acknowledged at the moment, or soon will not be: a full disk.
+    /// Why nothing is acknowledged now or soon: a full disk.
     pub fn trouble(&self) -> Option<String> {
         self.open.shared.pool.trouble()
     }
@@ -154,8 +154,8 @@ impl SharedLog {
         }
     }
 
-    /// Writes and syncs all that was handed over, then releases the directory. Blocks for that long. What
-    /// waits for space on a full disk is given back with an error.
+    /// Writes and syncs everything queued, then releases the directory. Blocks meanwhile. Requests that
+    /// wait for space on a full disk fail.
     pub fn close(self) {
         self.open.close();
     }
@@ -166,7 +166,7 @@ impl GroupLog {
         self.group
     }
 
-    /// Waits until the queue for the disk has room. Call it before `append`: it is what bounds memory when
+    /// Waits until the queue for the disk has room. Call it before `append`: it bounds memory if
     /// the disk is slower than the writers, or full.
     pub async fn room(&self) {
         let shared = &self.open.shared;
@@ -183,7 +183,7 @@ impl GroupLog {
         }
     }
 
-    /// Hands entries over and returns at once; they can be read at once. Their indexes must follow on.
+    /// Queues entries and returns at once; they are readable immediately. Their indexes must be consecutive.
     pub fn append(&self, entries: Vec<(u64, Bytes)>, done: Done) {
         let mut tail = self.tail.lock();
         let is_too_large = entries.iter().any(|(_, payload)| payload.len() > PAYLOAD_MAX_BYTES);
@@ -212,7 +212,7 @@ impl GroupLog {
         self.enqueue(Operation::Vote(vote), done);
     }
 
-    /// Kept in memory at once, written with the next round, never synced for its own sake.
+    /// Kept in memory, written with the next round, never synced on its own.
     pub fn save_committed(&self, committed: Bytes) {
         let mut tail = self.tail.lock();
         tail.committed = Some(committed.clone());
@@ -226,14 +226,14 @@ impl GroupLog {
         self.enqueue(Operation::Truncate(index), done);
     }
 
-    /// Removes the entries up to `index`, which may lie behind the last one: then the log continues after it.
+    /// Removes the entries up to `index`, which may be after the last one: then the log continues after it.
     pub fn purge_to(&self, index: u64, marker: Bytes, done: Done) {
         let mut tail = self.tail.lock();
         tail.purge_to(index, marker.clone());
         self.enqueue(Operation::Purge(index, marker), done);
     }
 
-    /// Forgets the group: its replica has moved away. The handle may be used again for a new incarnation of it.
+    /// Drops the group: its replica has moved away. The handle may be reused for a new incarnation of it.
     pub fn drop_group(&self, done: Done) {
         let mut tail = self.tail.lock();
         tail.forget();
@@ -246,7 +246,7 @@ impl GroupLog {
         self.read_up_to(range, usize::MAX)
     }
 
-    /// The same, ending after the entry with which `bytes_max` is reached.
+    /// The same, ending with the entry that reaches `bytes_max`.
     pub fn read_up_to(&self, range: Range<u64>, bytes_max: usize) -> io::Result<Vec<(u64, Bytes)>> {
         let found = self.tail.lock().read(range);
         let (mut entries, mut bytes) = (Vec::with_capacity(found.len()), 0);

@@ -1,5 +1,5 @@
-//! Opening a log: reads every segment from the oldest to the newest, plays the records back, and refuses
-//! whatever cannot be explained by a power cut in the last round.
+//! Opens a log: reads every segment from the oldest to the newest, replays the records, and refuses
+//! any damage that a power cut in the last round cannot explain.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -19,19 +19,19 @@ use super::writer::{Writer, new_salt};
 use super::{LiveSegment, Locations, LogError, LogOptions, Queue, Shared};
 
 const LOCK_FILE: &str = "lock";
-/// The first segment of a new log, and the one after an interrupted change of segments: small, because it is
-/// made while the caller waits.
+/// Size of the first segment of a new log, and of the one after an interrupted segment change: small, because the caller waits
+/// while it is created.
 const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
 /// Smaller segments could not hold the state of the groups; larger ones no longer fit 32-bit offsets.
 const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 16 << 10..=1 << 30;
 
-/// A group as the records so far say.
+/// A group's state after the records read so far.
 #[derive(Default)]
 struct Replay {
     vote: Option<Bytes>,
     committed: Option<Bytes>,
     purged: Option<(u64, Bytes)>,
-    /// The index with which the live entries begin, once a record has said it.
+    /// The index of the first live entry, once a record has given it.
     first: Option<u64>,
     entries: BTreeMap<u64, RecordPosition>,
 }
@@ -63,7 +63,7 @@ impl Replay {
         }
     }
 
-    /// What is missing between the first index and the last, if anything.
+    /// The first gap between the first index and the last, if any.
     fn gap(&self) -> Option<u64> {
         let (last, _) = self.entries.last_key_value()?;
         let first = self.purged.as_ref().map(|(purged, _)| purged + 1).or(self.first).unwrap_or(0);
@@ -71,7 +71,7 @@ impl Replay {
     }
 }
 
-/// Opens the directory: the shared state, and the writer that is to be run on it.
+/// Opens the directory: returns the shared state, and the writer to run on it.
 pub(super) fn open(directory: &Path, options: LogOptions) -> Result<(Arc<Shared>, Writer), LogError> {
     let segment_bytes = options.segment_bytes.clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end());
     let options = LogOptions { segment_bytes, ..options };
@@ -119,12 +119,12 @@ fn first_segment(
     bytes: u64,
 ) -> Result<Arc<SegmentFile>, LogError> {
     let header = SegmentHeader { generation, salt: new_salt(), segment_bytes: bytes };
-    let made = pool.new_segment(header).map_err(LogError::io("make a log segment in", directory))?;
+    let made = pool.new_segment(header).map_err(LogError::io("create a log segment in", directory))?;
     Ok(Arc::new(made))
 }
 
 type Replays = BTreeMap<GroupId, Replay>;
-/// The newest segment and where it goes on; `None` if it is sealed.
+/// The newest segment and where writing continues; `None` if it is sealed.
 type Last = Option<(Arc<SegmentFile>, Option<u32>)>;
 
 fn read_segments(paths: &[(u64, PathBuf)]) -> Result<(Locations, Replays, Last), LogError> {
@@ -152,16 +152,14 @@ fn check_generation(
         return Err(corrupt(&file.path, 0, why));
     }
     match at.checked_sub(1).map(|before| paths[before].0) {
-        Some(before) if before + 1 != named => Err(corrupt(
-            &file.path,
-            0,
-            format!("the segment before it, generation {}, is missing", named - 1),
-        )),
+        Some(before) if before + 1 != named => {
+            Err(corrupt(&file.path, 0, format!("the previous segment, generation {}, is missing", named - 1)))
+        }
         _ => Ok(()),
     }
 }
 
-/// Plays a segment back; says where it goes on, or `None` if it is sealed.
+/// Replays a segment; returns where writing continues, or `None` if it is sealed.
 fn read_segment(file: &SegmentFile, replays: &mut Replays, is_newest: bool) -> Result<Option<u32>, LogError> {
     let bytes = file.read_all().map_err(LogError::io("read", &file.path))?;
     let generation = file.header.generation;
@@ -174,12 +172,12 @@ fn read_segment(file: &SegmentFile, replays: &mut Replays, is_newest: bool) -> R
         Ending::Sealed => Ok(None),
         Ending::Damaged { at, witness } => {
             let why = format!(
-                "the record there is not whole, but the one at byte {witness} was written after it was durable"
+                "the record there is damaged, but the one at byte {witness} was written after it was durable"
             );
             Err(corrupt(&file.path, u64::from(at), why))
         }
         Ending::Open { at, .. } if !is_newest => {
-            let why = "the records end without a seal though a later segment exists";
+            let why = "the records end without a seal although a later segment exists";
             Err(corrupt(&file.path, u64::from(at), why))
         }
         Ending::Open { at, has_leftovers } => {
@@ -192,7 +190,7 @@ fn read_segment(file: &SegmentFile, replays: &mut Replays, is_newest: bool) -> R
     }
 }
 
-/// Turns what was played back into the state that callers and the writer go on with.
+/// Converts the replayed state into the one that callers and the writer continue with.
 fn finish_replay(
     replays: Replays,
     locations: &mut Locations,
@@ -201,7 +199,7 @@ fn finish_replay(
     let mut tails = BTreeMap::new();
     for (group, replay) in replays {
         if let Some(index) = replay.gap() {
-            let why = format!("entry {index} of group {group} is missing, though later ones are there");
+            let why = format!("entry {index} of group {group} is missing, although later ones exist");
             return Err(corrupt(directory, 0, why));
         }
         let first = replay.entries.first_key_value().map_or(0, |(first, _)| *first);

@@ -1,8 +1,8 @@
-//! The files of the log: segments `<generation>.seg` in use, and `spare-<n>.seg` files, zero-filled or
-//! recycled, that are ready to become the next one.
+//! The files of the log: segments `<generation>.seg` in use, and spare files `spare-<n>.seg`, zero-filled or
+//! recycled, ready to become the next segment.
 //!
-//! *Invariant:* a file carries a segment's name only with a durable header of that generation, and gets that
-//! name by a rename after which the directory is synced. A spare's bytes are never looked at.
+//! *Invariant:* a file has a segment's name only with a durable header of that generation, and gets that
+//! name by a rename after which the directory is synced. A spare's bytes are never read.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -19,9 +19,9 @@ use super::format::{self, HEADER_BYTES, SegmentHeader};
 
 /// Spare files kept after a purge: one for the next segment and one for a burst. The others are deleted.
 const SPARES_MAX: usize = 2;
-/// Retry interval for creating a segment on a full disk: short enough to look immediate to a person.
+/// Retry interval for creating a segment on a full disk: short enough to look immediate to an operator.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
-/// Zeros are written in pieces of this size.
+/// Chunk size when writing zeros.
 const ZERO_BYTES: usize = 1024 * 1024;
 const SPARE_PREFIX: &str = "spare-";
 const UNFINISHED_SUFFIX: &str = ".tmp";
@@ -76,7 +76,7 @@ impl SegmentFile {
         self.file.sync_data()
     }
 
-    /// Writes zeros from `offset` to the end: what is left of a torn round must not be read as records later.
+    /// Writes zeros from `offset` to the end, so that the remains of a torn round are never read as records.
     pub fn clear_from(&self, offset: u32) -> io::Result<()> {
         fill_with_zeros(&self.file, u64::from(offset), self.header.segment_bytes)?;
         self.file.sync_data()
@@ -87,7 +87,7 @@ pub(super) fn corrupt(path: &Path, offset: u64, why: impl Into<String>) -> LogEr
     LogError::Corrupt { segment: path.into(), offset, why: why.into() }
 }
 
-/// Whether waiting for space is all that is needed.
+/// Whether the error is a full disk.
 pub fn is_disk_full(error: &io::Error) -> bool {
     use nix::errno::Errno;
     error
@@ -114,7 +114,7 @@ struct PoolState {
 }
 
 impl SegmentPool {
-    /// Finds the segments, in order, and the spares; removes what was never finished.
+    /// Finds the segments, in order, and the spares; removes unfinished files.
     pub fn open(
         directory: &Path,
         segment_bytes: u64,
@@ -156,7 +156,7 @@ impl SegmentPool {
         self.state.lock().trouble = trouble;
     }
 
-    /// Makes the filler get a spare ready before it is needed.
+    /// Asks the filler for a spare before it is needed.
     pub fn want_spare(&self) {
         let mut state = self.state.lock();
         if !state.is_spare_wanted && state.spares.is_empty() {
@@ -165,7 +165,7 @@ impl SegmentPool {
         }
     }
 
-    /// Waits a little on a full disk. False when the log is being closed, which ends the wait.
+    /// Pauses on a full disk. False if the log is being closed.
     pub fn wait_to_retry(&self) -> bool {
         let mut state = self.state.lock();
         if state.is_closing {
@@ -180,7 +180,7 @@ impl SegmentPool {
         self.changed.notify_all();
     }
 
-    /// The filler's thread: makes a spare whenever one is wanted, until the log closes.
+    /// The filler's thread: creates a spare whenever one is requested, until the log closes.
     pub fn fill(self: Arc<Self>) {
         loop {
             let mut state = self.state.lock();
@@ -225,7 +225,7 @@ impl SegmentPool {
         }
     }
 
-    /// A segment of any size, made on the spot.
+    /// Creates a segment of any size immediately.
     pub fn new_segment(&self, header: SegmentHeader) -> io::Result<SegmentFile> {
         let spare = self.make_spare(header.segment_bytes)?;
         self.activate(&spare, header)
@@ -263,7 +263,7 @@ impl SegmentPool {
             fill_with_zeros(&file, 0, bytes)?;
             file.sync_all()
         });
-        // What was allocated before the disk was full is freed at once: others need it more.
+        // Frees a partly allocated file at once: others need the space more.
         filled.inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
         fs::rename(&unfinished, &path)?;
         self.sync_directory()?;
@@ -281,7 +281,7 @@ impl SegmentPool {
     pub fn retire(&self, segment: Arc<SegmentFile>) -> io::Result<()> {
         let path = segment.path.clone();
         let has_right_size = segment.header.segment_bytes == self.segment_bytes;
-        // A reader that still holds the file must not see it overwritten: then it is removed, not recycled.
+        // A reader that still holds the file must not see it overwritten, so it is deleted instead of recycled.
         let is_free = Arc::try_unwrap(segment).is_ok();
         if is_free && has_right_size && self.state.lock().spares.len() < SPARES_MAX {
             let spare = self.new_spare_path();

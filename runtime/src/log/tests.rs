@@ -360,7 +360,7 @@ fn a_flipped_byte_in_anything_acknowledged_is_refused() {
             let mut flipped = content.clone();
             flipped[flipped_at] ^= 0x10;
             fs::write(&segment, &flipped).unwrap();
-            refused(directory.path(), &format!("at byte {}: the record there is not whole", place.start));
+            refused(directory.path(), &format!("at byte {}: the record there is damaged", place.start));
             assert_eq!(fs::read(&segment).unwrap(), flipped, "nothing was changed");
         }
     }
@@ -422,9 +422,9 @@ fn a_log_that_lacks_a_segment_or_the_end_of_one_is_refused() {
     check(0, &|content| content[HEADER_BYTES..].fill(0), "the records end without a seal");
     check(0, &|content| content.truncate(10_000), "the file has 10000 bytes, its header says 16384");
     check(0, &|content| content.truncate(100), "the file is shorter than a header");
-    check(0, &|content| content[20] ^= 1, "the checksum of the segment's header does not agree");
+    check(0, &|content| content[20] ^= 1, "checksum mismatch in the segment's header");
     check(0, &|content| content[8] = 9, "has log format 9, this program knows 1");
-    check(0, &|content| content.fill(0x41), "does not begin as a log segment does");
+    check(0, &|content| content.fill(0x41), "is not a log segment");
     assert!(SharedLog::open(directory.path(), SMALL).is_ok());
 }
 

@@ -1,10 +1,10 @@
-//! The one thread that writes: takes all that is queued, writes it, syncs once, calls back in order. It also
-//! moves on to the next segment, copies what a slow group still needs out of the oldest one, and retires
+//! The only writing thread: takes everything queued, writes it, syncs once, calls back in order. It also
+//! switches to the next segment, copies live entries of slow groups out of the oldest one, and retires
 //! segments that are no longer needed.
 //!
 //! *Invariant:* a segment gets a successor only after its last record, the seal, is durable.
 //! *Invariant:* every segment begins with the state of all groups (vote, purged, committed, first index), so
-//! that dropping the oldest segment loses nothing but entries that are gone.
+//! that dropping the oldest segment loses only obsolete entries.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -21,23 +21,23 @@ use super::group::RecordPosition;
 use super::segment::{SegmentFile, is_disk_full};
 use super::{Done, LiveSegment, Operation, Request, Shared, closed};
 
-/// The newest commit mark of each group that has a new one.
+/// The newest unwritten commit mark of each group.
 type Committed = Vec<(GroupId, Bytes)>;
 
-/// The buffer is flushed at this size: larger writes are not faster.
+/// Flush size of the buffer: larger writes are not faster.
 const BUFFER_BYTES: usize = 4 << 20;
-/// Segments are left alone up to this number: purges usually free them without any copying.
+/// Nothing is copied with fewer segments than this: purges usually free them.
 const SEGMENTS_BEFORE_REWRITE: usize = 3;
-/// Copied in one round at most, so that acknowledgements wait a few milliseconds and not for a whole segment.
+/// Most bytes copied in one round, so that acknowledgements wait a few milliseconds and not for a whole segment.
 const REWRITE_BYTES_PER_ROUND: usize = 1 << 20;
-/// Idle time after a round before a record marks it as durable: under load the next round does.
+/// Idle time after a round before an empty record marks it as durable: under load the next round does.
 const MARK_AFTER: Duration = Duration::from_millis(5);
 /// The exit status for a disk that cannot be trusted.
 const EXIT_DISK: i32 = 74;
 
 enum Work {
     Round(Vec<Request>, Committed),
-    /// Nothing has followed for a while.
+    /// No request has followed for a while.
     Quiet,
     End,
 }
@@ -58,15 +58,15 @@ pub(super) struct Writer {
     file: Arc<SegmentFile>,
     /// Offset of the next record.
     at: u32,
-    /// Where the current round began: all before it is durable.
+    /// Where the current round began: everything before it is durable.
     round: u32,
-    /// What is not written yet: the bytes before `at`.
+    /// The unwritten bytes before `at`.
     buffer: Vec<u8>,
-    /// Whether something on disk says that the last round is durable.
+    /// Whether a record on disk marks the last round as durable.
     is_marked: bool,
-    /// What is to be copied out of the oldest segment, which is this one.
+    /// Entries to copy out of the oldest segment, this one.
     rewriting: Option<(u64, VecDeque<(GroupId, u64)>)>,
-    /// Held as long as the writer exists: no other process uses the directory.
+    /// Held as long as the writer exists, so that no other process uses the directory.
     _directory_lock: nix::fcntl::Flock<std::fs::File>,
 }
 
@@ -90,7 +90,7 @@ impl Writer {
     }
 
     pub fn run(mut self) {
-        // The last run may have been cut off while it wrote the state at the head of the segment.
+        // The last run may have been interrupted while it wrote the state at the head of the segment.
         let mut is_open = self.put_state_of_groups().is_ok();
         loop {
             match self.wait_for_work() {
@@ -302,7 +302,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Waits on a full disk; after any other write error the disk cannot be trusted any more.
+    /// Waits on a full disk; after any other write error the disk can no longer be trusted.
     fn until_there_is_space<T>(&self, step: &str, work: impl Fn() -> io::Result<T>) -> Result<T, Closed> {
         let pool = &self.shared.pool;
         let mut has_waited = false;
@@ -342,8 +342,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Copies some of what is still needed out of the oldest segment, if it pins much more than that. Readers go
-    /// on using the old places until the copies can be read.
+    /// Copies live entries out of the oldest segment, if it pins much more than their size. Readers use the old positions
+    /// until the copies are readable.
     fn rewrite_some(&mut self) -> Result<Vec<Move>, Closed> {
         let mut moves = Vec::new();
         let Some(oldest) = self.segment_to_rewrite() else { return Ok(moves) };
@@ -378,7 +378,7 @@ impl Writer {
         }
     }
 
-    /// The oldest segment, when less than half of the whole log is needed by anybody: then each byte copied
+    /// The oldest segment, if less than half of the whole log is live: then each copied byte
     /// frees at least one more.
     fn segment_to_rewrite(&self) -> Option<u64> {
         let locations = self.shared.locations.lock();
@@ -397,7 +397,7 @@ impl Writer {
         of_group.collect()
     }
 
-    /// Takes segments off the old end that hold no live entry. Called after a sync, so that the copies and the
+    /// Retires the oldest segments without live entries. Called after a sync, so that the copies and the
     /// state at the head of their successors are durable.
     fn retire_segments(&mut self) {
         loop {
@@ -420,7 +420,7 @@ pub(super) fn new_salt() -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().0
 }
 
-/// Reads an entry from its place and checks that it is the one.
+/// Reads an entry from its position and verifies it.
 pub(super) fn read_entry(
     file: &SegmentFile,
     group: GroupId,

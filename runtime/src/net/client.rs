@@ -22,28 +22,28 @@ use super::stream;
 use super::target::Target;
 use super::tls::{Alpn, Tls, TlsError};
 
-/// Connect, handshake and Hello together.
+/// Timeout of connect, handshake and Hello together.
 pub const CONNECT_MAX: Duration = Duration::from_secs(3);
-/// Requests under way on one connection; far above what the bounds of the callers add up to.
+/// Requests in flight on one connection; far above the sum of the callers' bounds.
 pub const PENDING_MAX: usize = 65_536;
-/// How often silence and deadlines are looked at: deadlines are kept to this exactness.
+/// Interval of checks for silence and deadlines, which is the precision of deadlines.
 const TICK: Duration = Duration::from_millis(250);
 /// Ticks without a frame after which a Ping is sent.
 const QUIET_TICKS_BEFORE_PING: u32 = 2;
-/// Ticks without a frame after which the peer is taken for dead: 1.75 s.
+/// Ticks without a frame after which the peer counts as dead: 1.75 s.
 const SILENCE_TICKS_MAX: u32 = 7;
 
 /// The half of an id that is a slot's number.
 const SLOT_MASK: u64 = 0xffff_ffff;
 
-/// Takes the answer of one request. Runs on the task that reads the connection, so it must not block.
+/// Receives the reply to one request. Runs on the task that reads the connection, so it must not block.
 pub trait Receive: Send {
     fn receive(self: Box<Self>, answer: Result<Frame, NetError>);
 }
 
 impl Receive for oneshot::Sender<Result<Frame, NetError>> {
     fn receive(self: Box<Self>, answer: Result<Frame, NetError>) {
-        // The caller may have given up.
+        // The caller may have timed out.
         let _ = (*self).send(answer);
     }
 }
@@ -54,7 +54,7 @@ struct Waiting {
     deadline: Instant,
 }
 
-/// Requests under way: a slot each, the slot's number in the low half of the id, its use count in the high half.
+/// Requests in flight, one slot each: the slot's number is the low half of the id, its use count the high half.
 #[derive(Default)]
 struct Pending {
     slots: Vec<(u32, Option<Waiting>)>,
@@ -63,7 +63,7 @@ struct Pending {
 }
 
 impl Pending {
-    /// An id whose place is still empty.
+    /// Allocates an id; its slot is still empty.
     fn reserve(&mut self) -> u64 {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push((0, None));
@@ -147,7 +147,7 @@ impl Client {
         }
     }
 
-    /// Sends a request and gives its answer to `receiver`, also when it fails at once.
+    /// Sends a request and passes the reply to `receiver`, also when it fails at once.
     pub fn submit<R: Receive + 'static>(
         &self,
         kind: Kind,
@@ -159,7 +159,7 @@ impl Client {
         self.submit_held(kind, group, deadline, receiver, |_, out| body(out));
     }
 
-    /// As `submit`, for a receiver that holds what is to be encoded.
+    /// Like `submit`, for a receiver that holds the body to encode.
     pub fn submit_held<R: Receive + 'static>(
         &self,
         kind: Kind,
@@ -171,11 +171,11 @@ impl Client {
         let mut pending = self.shared.pending();
         if pending.is_over || pending.len() >= PENDING_MAX {
             let why =
-                if pending.is_over { "the connection has ended" } else { "too many requests under way" };
+                if pending.is_over { "the connection has ended" } else { "too many requests in flight" };
             drop(pending);
             return receiver.receive(Err(NetError::not_sent(why)));
         }
-        // The lock is held until the receiver is in its place, so that no answer comes before it.
+        // The lock is held until the receiver is in its slot, so that no reply can arrive before.
         let id = pending.reserve();
         match self.shared.sender.send_with(kind, id, group, |out| body(&receiver, out)) {
             Ok(()) => pending.fill(id, Waiting { receiver, since: Instant::now(), deadline }),
@@ -187,7 +187,7 @@ impl Client {
         }
     }
 
-    /// Sends a request and waits for its answer, at most until about `timeout` has passed.
+    /// Sends a request and waits for its reply, for about `timeout`.
     pub async fn request(
         &self,
         kind: Kind,
@@ -201,7 +201,7 @@ impl Client {
         answered.await.unwrap_or_else(|_| Err(NetError::Lost("the connection has ended".into())))
     }
 
-    /// Sends a frame that has no answer.
+    /// Sends a frame without a reply.
     pub fn notify(&self, kind: Kind, group: GroupId, body: &[u8]) -> Result<(), NetError> {
         self.shared.sender.send(kind, 0, group, body)
     }
@@ -228,7 +228,7 @@ impl Client {
         self.shared.peer
     }
 
-    /// What the server said in its Hello.
+    /// The server's Hello.
     pub fn hello(&self) -> &Hello {
         &self.shared.hello
     }
@@ -245,11 +245,11 @@ async fn connect(tls: &Tls, alpn: Alpn, target: &Target, hello: &Hello) -> Resul
     let greeted = exchange_hello(&mut frames, &sender, hello, peer).await;
     if let Some(wanted) = target.node.filter(|wanted| *wanted != peer.node) {
         sender.close("another node was expected");
-        // A node at the address of another is a member of the cluster too, and may know that this one was removed:
-        // after a long absence no other node may be left to say so.
+        // Another member may have taken over the address. It may know that this node was removed, and after a long absence
+        // no other node may be left to report it.
         return Err(match greeted {
             Err(NetError::Refused(Refusal::Removed)) => NetError::Refused(Refusal::Removed),
-            _ => at(format!("node {} answers there, node {wanted} was expected", peer.node)),
+            _ => at(format!("node {} answered, expected node {wanted}", peer.node)),
         });
     }
     let theirs = greeted.map_err(|error| match error {
@@ -288,12 +288,12 @@ async fn exchange_hello(
                 refusal.unwrap_or_else(|_| Refusal::Other("without a valid reason".into())),
             ))
         }
-        other => Err(NetError::not_sent(format_args!("answered Hello with {other:?}"))),
+        other => Err(NetError::not_sent(format_args!("unexpected reply to Hello: {other:?}"))),
     }
 }
 
 fn accepted(body: &Bytes, peer: Identity) -> Result<Hello, NetError> {
-    let hello = Hello::decode(body).map_err(|_| NetError::not_sent("its Hello cannot be read"))?;
+    let hello = Hello::decode(body).map_err(|_| NetError::not_sent("invalid Hello"))?;
     if hello.node != peer.node || hello.cluster != peer.cluster {
         return Err(NetError::not_sent(TlsError::OtherInHello(hello.node)));
     }
@@ -347,7 +347,7 @@ fn expire_overdue(shared: &Shared) {
     }
 }
 
-/// Counts ticks in which nothing was received.
+/// Counts ticks without a received frame.
 #[derive(Default)]
 struct IdleWatch {
     seen_count: u64,
@@ -363,7 +363,7 @@ impl IdleWatch {
             let silent_ms = (TICK * SILENCE_TICKS_MAX).as_millis();
             sender.close(&format!("nothing received from the peer for {silent_ms} ms"));
         } else if self.ticks == QUIET_TICKS_BEFORE_PING {
-            // A failed send shows at the next read.
+            // A failed send is noticed at the next read.
             let _ = sender.send(Kind::Ping, 0, GroupId::META, &[]);
         }
     }

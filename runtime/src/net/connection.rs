@@ -1,9 +1,9 @@
-//! One connection that carries frames both ways. Whatever is queued while the last write was under way goes out
-//! in one write; whatever one read brought is handed over as one batch. Pings are answered here and are never
-//! seen by a caller.
+//! One connection that carries frames both ways. Frames queued during a write go out together in the next one;
+//! frames received in one read are delivered as one batch. Pings are answered here and never reach a
+//! caller.
 //!
 //! *Invariant:* frames leave in the order of `send`, and arrive in that order.
-//! *Invariant:* the receiver of a large frame sends signs of life while it arrives, so that a slow link is not taken for a dead peer.
+//! *Invariant:* the receiver of a large frame sends keep-alives while it arrives, so that a slow link is not taken for a dead peer.
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -34,16 +34,16 @@ use super::tls::{Alpn, explain};
 pub const QUEUE_SOFT_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// Above this many queued bytes `send` refuses. Two of the largest frames fit.
 pub const QUEUE_MAX_BYTES: usize = 2 * FRAME_MAX_BYTES;
-/// Above this many queued bytes there is no room for large answers. The rest up to `QUEUE_MAX_BYTES` is for small ones, which are
-/// of other requests than those that filled the queue.
+/// Above this many queued bytes there is no room for large replies. The rest up to `QUEUE_MAX_BYTES` is reserved for small ones,
+/// which belong to other requests than those that filled the queue.
 const QUEUE_LARGE_MAX_BYTES: usize = QUEUE_MAX_BYTES / 2;
-/// Set aside when the room for reads is used up; frames share it, without copying.
+/// Allocated when the read buffer is used up; frames share it without copying.
 const READ_BYTES: usize = 64 * 1024;
-/// Least room for one read.
+/// Minimum space for one read.
 const READ_MIN_BYTES: usize = 8 * 1024;
-/// Interval of the signs of life while a large frame arrives: well below the silence limit.
+/// Interval of keep-alives while a large frame arrives: well below the silence limit.
 const SIGN_OF_LIFE_INTERVAL: Duration = Duration::from_millis(500);
-/// Largest buffer kept for the next write.
+/// Largest buffer reused for the next write.
 const SPARE_MAX_BYTES: usize = 1024 * 1024;
 
 /// A connection whose peer is authenticated and has sent its Hello.
@@ -57,21 +57,21 @@ pub struct Connection {
 
 struct Queue {
     buffer: BytesMut,
-    /// Bytes that the writer has taken and not yet written.
+    /// Bytes that the writer has taken and not written yet.
     writing_bytes: usize,
-    /// Why nothing more is accepted; set once.
+    /// Why the connection is closed; set once.
     closed: Option<Arc<str>>,
 }
 
 struct Shared {
     queue: Mutex<Queue>,
-    /// The writer sleeps here.
+    /// Wakes the writer.
     work: Notify,
-    /// Senders that wait for room sleep here.
+    /// Wakes senders that wait for room.
     room: Notify,
     /// Held by a sender of more than one batch of replies; one at a time.
     bulk: Arc<tokio::sync::Mutex<()>>,
-    /// The reader, to be woken when the connection is closed from this side.
+    /// Wakes the reader when this side closes the connection.
     reader: AtomicWaker,
     received_count: AtomicU64,
 }
@@ -168,7 +168,7 @@ impl Sender {
         self.shared.queue().closed.clone()
     }
 
-    /// Non-empty reads so far, as a sign of life.
+    /// Non-empty reads so far, to detect a silent peer.
     pub fn received_count(&self) -> u64 {
         self.shared.received_count.load(Ordering::Relaxed)
     }
@@ -203,7 +203,7 @@ pub struct FrameReader {
     buffer: BytesMut,
     decoder: FrameDecoder,
     sender: Sender,
-    /// When the last sign of life was sent for a large frame.
+    /// When the last keep-alive was sent for a large frame.
     told_at: Instant,
 }
 
@@ -248,7 +248,7 @@ impl FrameReader {
         }
     }
 
-    /// After Hello: from now on large frames are accepted.
+    /// After Hello: accepts large frames from now on.
     pub(crate) fn allow_large_frames(&mut self) {
         self.decoder.set_max(FRAME_MAX_BYTES);
     }
@@ -267,7 +267,7 @@ impl FrameReader {
     }
 
     async fn read_more(&mut self) -> Result<(), NetError> {
-        // The decoder has made room for what is missing of a large frame.
+        // The decoder has reserved space for the rest of a large frame.
         if self.buffer.capacity() - self.buffer.len() < READ_MIN_BYTES {
             self.buffer.reserve(READ_BYTES);
         }
@@ -296,7 +296,7 @@ impl FrameReader {
     }
 }
 
-/// What can go wrong before Hello has been accepted: the version matters there, because it can be answered.
+/// Errors before Hello is accepted. A version mismatch is one of its own, because it is answered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HelloError {
     #[error(transparent)]
@@ -344,7 +344,7 @@ async fn write_all_queued(mut write: WriteHalf<Stream>, shared: Arc<Shared>) {
     }
 }
 
-/// Takes everything queued; true when the connection has been closed and this was the last of it.
+/// Takes everything queued; true if the connection is closed and nothing remains.
 fn take_queued(shared: &Shared, taken: &mut BytesMut) -> bool {
     if taken.capacity() > SPARE_MAX_BYTES {
         *taken = BytesMut::new();

@@ -15,18 +15,18 @@ use tokio::sync::oneshot;
 
 use super::stream;
 
-/// Handshakes under way at once.
+/// Concurrent handshakes.
 pub(super) const HANDSHAKES_MAX: usize = 256;
 /// Of these, reserved for member sources: some dozen servers may reconnect at the same time.
 pub(super) const HANDSHAKES_RESERVED: usize = 64;
-/// Handshakes under way at once from one source. A good one takes milliseconds.
+/// Concurrent handshakes from one source. A valid one takes milliseconds.
 pub(super) const HANDSHAKES_PER_SOURCE_MAX: usize = 32;
 /// Most member sources remembered; far more than members can have.
 const MEMBER_SOURCES_MAX: usize = 4096;
-/// A name that takes longer is looked up again later.
+/// Timeout of a name lookup, which is retried later.
 const RESOLVE_MAX: Duration = Duration::from_secs(5);
 
-/// Where members come from: learned from their certificates as they connect, and from their names in the ring map.
+/// Source addresses of members: learned from their certificates as they connect, and from their names in the ring map.
 #[derive(Clone, Default)]
 pub struct MemberSources(Arc<RwLock<HashSet<IpAddr>>>);
 
@@ -56,14 +56,14 @@ pub(super) struct Handshakes(Arc<Mutex<UnderWay>>);
 #[derive(Default)]
 struct UnderWay {
     next: u64,
-    /// In the order in which they began.
+    /// In starting order.
     all: BTreeMap<u64, Begun>,
 }
 
 struct Begun {
     source: IpAddr,
     is_member: bool,
-    /// Dropped to end it.
+    /// Dropping it evicts the handshake.
     _place: oneshot::Sender<()>,
 }
 
@@ -106,7 +106,7 @@ impl UnderWay {
         self.all.iter().find(|(_, begun)| is_meant(begun)).map(|(number, _)| *number)
     }
 
-    /// The source that most come from; of several, the one that began first.
+    /// The source with the most handshakes; among equals, the one that started first.
     fn most_crowded(&self, is_meant: impl Fn(&Begun) -> bool) -> Option<IpAddr> {
         let mut counts: HashMap<IpAddr, (usize, u64)> = HashMap::new();
         for (number, begun) in self.all.iter().filter(|(_, begun)| is_meant(begun)) {
@@ -117,7 +117,7 @@ impl UnderWay {
     }
 }
 
-/// One place; given back when dropped.
+/// One slot, released on drop.
 pub(super) struct HandshakePlace {
     number: u64,
     lost: oneshot::Receiver<()>,

@@ -1,5 +1,5 @@
-//! Who a certificate says its holder is, and who vouches for that. What a chain of certificates proves is read here, after the
-//! handshake has found that it leads to a CA that this node trusts.
+//! The identity in a certificate and who vouches for it. Reads a chain of certificates after the handshake has verified that it
+//! leads to a CA that this node trusts.
 //!
 //! *Invariant:* a chain is a leaf alone, or a leaf and one issuer; an issuer vouches for the server that it belongs to and for
 //! slaves, never for another server.
@@ -27,7 +27,7 @@ impl fmt::Display for NodeRole {
     }
 }
 
-/// Who a certificate says its holder is: `dkc://<cluster id>/<server|slave>/<node uuid>`.
+/// The identity in a certificate: `dkc://<cluster id>/<server|slave>/<node uuid>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Identity {
     pub cluster: ClusterId,
@@ -57,25 +57,25 @@ impl FromStr for Identity {
 pub enum IdentityError {
     #[error("'{uri}' is not dkc://<cluster id>/<server|slave>/<node uuid>")]
     BadUri { uri: String },
-    #[error("the certificate carries no dkc:// URI")]
+    #[error("the certificate has no dkc:// URI")]
     NoUri,
-    #[error("the certificate is for a namespace that cannot exist: {0}")]
+    #[error("the certificate names an invalid namespace: {0}")]
     BadNamespace(dkc_core::ids::BadWord),
-    #[error("a chain of {0} certificates; a leaf and its issuer are allowed")]
+    #[error("a chain of {0} certificates; at most a leaf and its issuer are allowed")]
     LongChain(usize),
-    #[error("the second certificate of the chain is no issuer of cluster {0}")]
+    #[error("the second certificate of the chain is not an issuer of cluster {0}")]
     NoIssuer(ClusterId),
     #[error("the certificate of server {node} is signed by the issuer of server {issuer}")]
     IssuerOfAnother { node: NodeUuid, issuer: NodeUuid },
 }
 
-/// What the peer's certificate proves.
+/// The verified contents of the peer's certificate.
 #[derive(Debug, Clone)]
 pub struct Peer {
     pub identity: Identity,
     /// The server whose issuer signed it; `None` for the cluster's CA itself.
     pub issuer: Option<NodeUuid>,
-    /// Those that a slave may use. `None` for servers, and for slaves whose certificate an earlier release made.
+    /// The namespaces of a slave. `None` for servers, and for slaves whose certificate an earlier release issued.
     pub namespaces: Option<Arc<[Namespace]>>,
     /// Of the leaf.
     pub validity: Validity,
@@ -109,7 +109,7 @@ impl Peer {
         })
     }
 
-    /// Whoever says who they are where nothing is proved.
+    /// A claimed identity, in a simulation.
     #[cfg(any(test, feature = "simulation"))]
     pub fn unproved(identity: Identity) -> Peer {
         let validity = Validity { from_s: 0, until_s: i64::MAX };
@@ -136,7 +136,7 @@ fn issuer_of(issuer: &CertificateDer<'_>, leaf: Identity) -> Result<NodeUuid, Id
     Ok(node)
 }
 
-/// The `dkc://` URI of a certificate. More than one is as bad as none.
+/// The `dkc://` URI of a certificate. More than one is an error, like none.
 fn holder_uri<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a str> {
     let mut uris = uris(certificate).filter(|uri| uri.starts_with("dkc://"));
     match (uris.next(), uris.next()) {

@@ -19,16 +19,16 @@ use super::stream::{self, Incoming, Socket};
 use super::tls::{Alpn, Tls, TlsError};
 use super::{NetError, refusal_words};
 
-/// TLS handshake and Hello together.
+/// Timeout of TLS handshake and Hello together.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
-/// A connection on which nothing came for this long is closed: clients send a Ping when they are idle.
+/// Idle timeout of a connection: idle clients send pings.
 const IDLE_MAX: Duration = Duration::from_secs(20);
 /// The pause after `accept` failed (out of file descriptors, say), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Admits or refuses a peer whose certificate is valid and whose Hello agrees with it.
 pub trait Admit: Send + Sync + 'static {
-    /// Our own Hello to answer with, or why not.
+    /// Our own Hello as the reply, or the refusal.
     fn admit(&self, peer: &Peer, alpn: Alpn, hello: &Hello) -> Result<Hello, Refusal>;
 }
 
@@ -63,7 +63,7 @@ impl Listener {
         self.members.clone()
     }
 
-    /// Most connections at once; another number counts for those that come after it was set.
+    /// Limit of concurrent connections; a change applies to new ones.
     pub fn connections_max(&self) -> Arc<AtomicU32> {
         self.places.connections_max()
     }
@@ -94,7 +94,7 @@ impl Listener {
                 let outcome = tokio::select! {
                     biased;
                     outcome = tokio::time::timeout(HANDSHAKE_MAX, handshake.run(stream, address, &*admit)) => outcome,
-                    // Not logged: there may be thousands.
+                    // Not logged: there can be thousands.
                     () = place.lost() => return,
                 };
                 drop(place);
@@ -107,7 +107,7 @@ impl Listener {
     }
 }
 
-/// Serves, and closes the connection once nothing has come for `IDLE_MAX`.
+/// Serves, and closes the connection once nothing has arrived for `IDLE_MAX`.
 async fn serve_until_idle<S, F>(connection: Connection, serve: S)
 where
     S: Fn(Connection) -> F,
@@ -191,9 +191,9 @@ async fn read_hello(frames: &mut FrameReader) -> Result<Hello, Refusal> {
         Err(error) => return Err(Refusal::Other(error.to_string())),
     };
     if frame.kind != Kind::Hello {
-        return Err(Refusal::Other(format!("the first frame was {:?}, not Hello", frame.kind)));
+        return Err(Refusal::Other(format!("expected Hello, received {:?}", frame.kind)));
     }
-    Hello::decode(&frame.body).map_err(|_| Refusal::Other("its Hello cannot be read".into()))
+    Hello::decode(&frame.body).map_err(|_| Refusal::Other("invalid Hello".into()))
 }
 
 fn refusal_of(error: &TlsError) -> Refusal {

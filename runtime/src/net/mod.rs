@@ -1,9 +1,8 @@
-//! Connections between nodes: TLS 1.3 with a certificate on both sides, frames, many requests at once. The Raft
-//! glue, the server role and the slave role all build on this; nothing here interprets a body, except for the
-//! Hello of each side.
+//! Connections between nodes: TLS 1.3 with a certificate on both sides, frames, multiplexed requests. Used by the Raft
+//! glue, the server role and the slave role; it interprets no body except Hello.
 //!
 //! *Invariant:* no frame reaches a caller before the peer's certificate, cluster and ALPN have been checked.
-//! *Invariant:* a slave's certificate never opens anything but `dkc-slave/1`.
+//! *Invariant:* a slave's certificate opens `dkc-slave/1` only.
 
 pub mod client;
 pub mod connection;
@@ -19,7 +18,7 @@ mod stream;
 pub(crate) mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
-// Over real TCP and TLS.
+// They use real TCP and TLS.
 mod target;
 #[cfg(all(test, not(feature = "simulation")))]
 mod tests;
@@ -38,19 +37,19 @@ pub use peers::{Link, LinkState, Peers};
 pub use target::Target;
 pub use tls::{Alpn, Tls, TlsError};
 
-/// Why a request got no reply, or a connection is not open. Cloned to every request it concerns.
+/// Why a request got no reply, or a connection is not open. Cloned for every affected request.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NetError {
-    /// The request never left this process: it was certainly not carried out.
+    /// The request never left this process, so it was certainly not carried out.
     #[error("{0}")]
     NotSent(Arc<str>),
-    /// The connection ended while the answer was awaited: the request may have been carried out.
+    /// The connection ended before the reply: the request may have been carried out.
     #[error("connection lost: {0}")]
     Lost(Arc<str>),
-    /// No answer in time: the request may have been carried out.
-    #[error("no answer within {after_ms} ms")]
+    /// No reply in time: the request may have been carried out.
+    #[error("no reply within {after_ms} ms")]
     NoAnswer { after_ms: u64 },
-    /// The peer said Refused in answer to our Hello.
+    /// The peer refused our Hello.
     #[error("refused by the peer: {}", refusal_words(.0))]
     Refused(Refusal),
 }
@@ -65,12 +64,12 @@ impl NetError {
     }
 }
 
-/// A refusal as a person reads it.
+/// A refusal in words.
 pub fn refusal_words(refusal: &Refusal) -> String {
     match refusal {
-        Refusal::ForeignCluster => "that node belongs to another cluster".into(),
+        Refusal::ForeignCluster => "the node belongs to another cluster".into(),
         Refusal::Removed => "this node was removed from the cluster".into(),
-        Refusal::UnknownNode => "this node is not known in the cluster".into(),
+        Refusal::UnknownNode => "the cluster does not know this node".into(),
         Refusal::WireVersion { ours } => format!("it supports only wire version {ours}"),
         Refusal::Full { connections_max } => {
             format!("its connection limit is reached (connections_max = {connections_max})")

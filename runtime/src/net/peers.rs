@@ -1,6 +1,6 @@
-//! Connections to many servers, opened when first wanted and opened again, with a growing pause, when lost. At
-//! most one connection attempt for each server is under way, and none begins inside the pause: a dead peer costs
-//! nothing however often it is asked for.
+//! Connections to many servers, opened on first use and reopened with exponential backoff when lost. At
+//! most one attempt per server is in progress, and none starts during the backoff: a dead peer costs
+//! nothing however often it is requested.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use super::client::Client;
 use super::target::Target;
 use super::tls::{Alpn, Tls};
 
-/// The pause after the first failure; it doubles up to the longest.
+/// Backoff after the first failure; it doubles up to the maximum.
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
-/// A server that came back is found again within about this time.
+/// The maximum: a server that returned is reconnected within about this time.
 const BACKOFF_MAX: Duration = Duration::from_millis(1000);
 
 /// The content of Hello; requested for each connection, because the ring version grows.
@@ -41,7 +41,7 @@ impl Peers {
         Peers { shared: Arc::new(Shared { tls, alpn, hello }), links: Mutex::default() }
     }
 
-    /// The link to a server. Nothing is opened before it is asked for a client.
+    /// The link to a server. It connects on first use.
     pub fn link(&self, target: &Target) -> Arc<Link> {
         let mut links = self.links.lock();
         if let Some(link) = links.get(target) {
@@ -69,7 +69,7 @@ impl Peers {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkState {
     pub is_connected: bool,
-    /// What went wrong last, when it is not connected.
+    /// The last error, if it is not connected.
     pub error: Option<String>,
     /// The server refused this node because the cluster has removed it.
     pub is_removed: bool,
@@ -77,7 +77,7 @@ pub struct LinkState {
 
 enum State {
     Idle,
-    /// Receivers see a change when the attempt has ended.
+    /// Notifies receivers when the attempt has ended.
     Connecting(watch::Receiver<()>),
     Connected(Client, Instant),
 }
@@ -90,7 +90,7 @@ struct Inner {
     is_closed: bool,
 }
 
-/// One server, with or without a connection at the moment.
+/// One server, connected or not.
 pub struct Link {
     shared: Arc<Shared>,
     target: Target,
@@ -123,7 +123,7 @@ impl Link {
         Err(NetError::not_sent(format_args!("connecting to {}", self.target.address)))
     }
 
-    /// The connection; waits for an attempt that is under way or begins one. Fails at once inside the pause.
+    /// The connection; waits for an attempt in progress or starts one. Fails at once during the backoff.
     pub async fn client(self: &Arc<Self>) -> Result<Client, NetError> {
         let mut ended = {
             let mut inner = self.lock();
@@ -141,7 +141,7 @@ impl Link {
             _ => Err(inner
                 .error
                 .clone()
-                .unwrap_or_else(|| NetError::not_sent("the attempt to connect was given up"))),
+                .unwrap_or_else(|| NetError::not_sent("the connection attempt was abandoned"))),
         }
     }
 
@@ -149,7 +149,7 @@ impl Link {
         matches!(self.lock().state, State::Connecting(_))
     }
 
-    /// The server is known to be there: the next attempt begins at once, whatever has failed before.
+    /// The server is known to be up: the next attempt starts at once, without backoff.
     pub fn end_pause(&self) {
         let mut inner = self.lock();
         inner.failures = 0;
@@ -195,7 +195,7 @@ impl Link {
     fn begin(self: &Arc<Self>, inner: &mut Inner) -> Result<watch::Receiver<()>, NetError> {
         let now = Instant::now();
         if inner.is_closed {
-            return Err(NetError::not_sent("that server is not a member any more"));
+            return Err(NetError::not_sent("the server is no longer a member"));
         }
         if let (Some(not_before), Some(error)) = (inner.not_before, &inner.error)
             && now < not_before
@@ -226,7 +226,7 @@ impl Link {
         match result {
             Ok(client) => {
                 tracing::info!(server = %self.target.address, protocol = self.shared.alpn.as_str(), "connected");
-                // A server that accepts and closes at once must not be asked in a tight loop either.
+                // A server that accepts and closes at once must not cause a tight loop either.
                 inner.not_before = Some(Instant::now() + BACKOFF_MIN);
                 inner.state = State::Connected(client, Instant::now());
                 inner.failures = 0;

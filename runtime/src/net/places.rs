@@ -1,4 +1,4 @@
-//! Connection slots for authenticated peers. A node gets as many connections as it needs and some more; slaves leave slots to
+//! Connection slots for authenticated peers. Each node has a limit; slaves leave slots to
 //! servers, and one host leaves slots to others.
 //!
 //! *Invariant:* however many connections slaves open, a member gets a slot; a node that opens too many evicts its own oldest.
@@ -15,7 +15,7 @@ use super::connection::Sender;
 use super::identity::{Identity, NodeRole};
 use super::tls::Alpn;
 
-/// Connections of one node for one purpose. It needs one; some that have died may not be noticed yet.
+/// Connections per node and purpose. It needs one; dead ones may not be detected yet.
 pub(super) const CONNECTIONS_PER_IDENTITY_MAX: usize = 8;
 /// Of `connections_max` a quarter, at most this many, is kept for servers.
 pub(super) const CONNECTIONS_RESERVED_MAX: u32 = 256;
@@ -54,12 +54,12 @@ impl Places {
         self.0.connections_max.clone()
     }
 
-    /// Of so many, what slaves may have together.
+    /// The share of all slots that slaves may use together.
     fn slaves_max(all: u32) -> u32 {
         all - (all / 4).min(CONNECTIONS_RESERVED_MAX)
     }
 
-    /// A place for an admitted connection, or why there is none.
+    /// A slot for an admitted connection, or why there is none.
     pub fn take(
         &self,
         peer: Identity,
@@ -82,7 +82,7 @@ impl Places {
             }
             if of_source >= slaves_max.div_ceil(2) {
                 return Err(Refusal::Other(format!(
-                    "{source} has {of_source} connections, as many as one host may"
+                    "{source} has {of_source} connections, the limit per host"
                 )));
             }
             taken.slaves += 1;
@@ -105,7 +105,7 @@ impl Places {
     }
 }
 
-/// One place; given back when dropped.
+/// One slot, released on drop.
 pub(super) struct ConnectionPlace {
     number: u64,
     peer: Identity,

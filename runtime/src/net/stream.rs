@@ -1,5 +1,5 @@
 //! From an address to an authenticated stream: TCP, then TLS with a certificate on both sides.
-//! This is all that a simulation replaces of a connection; frames, Hello and time limits are the same there.
+//! A simulation replaces only this part of a connection; frames, Hello and timeouts are the same there.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,7 +16,7 @@ pub(crate) type Stream = TlsStream<TcpStream>;
 /// A stream before the handshake.
 pub(super) type Incoming = TcpStream;
 
-/// Connects and shakes hands: the stream, who answered and from where, or why not.
+/// Connects and performs the handshake: the stream and the peer's identity and address, or the error.
 pub(super) async fn open(
     tls: &Tls,
     alpn: Alpn,
@@ -31,7 +31,7 @@ pub(super) async fn open(
     Ok((stream.into(), peer, address))
 }
 
-/// What listens at an address.
+/// A listening socket.
 pub(super) struct Socket(TcpListener);
 
 impl Socket {
@@ -54,7 +54,7 @@ pub(super) async fn resolve(address: &NodeAddress) -> Vec<IpAddr> {
     found.map(|addresses| addresses.map(|address| address.ip()).collect()).unwrap_or_default()
 }
 
-/// The accepting side's handshake: the stream, and who came for what or why they may not.
+/// The accepting side's handshake: the stream with the peer's identity and purpose, or the refusal.
 pub(super) async fn shake_hands(
     tls: &Tls,
     stream: Incoming,

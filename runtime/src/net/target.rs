@@ -1,4 +1,4 @@
-//! Whom a connection is for.
+//! The target of a connection.
 
 use dkc_core::ids::{NodeAddress, NodeUuid};
 

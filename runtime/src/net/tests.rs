@@ -76,9 +76,9 @@ async fn only_the_right_certificate_opens_a_connection() {
     check(ours.tls(NodeRole::Server), Alpn::Peer, "welcome").await;
     check(ours.tls(NodeRole::Server), Alpn::Snapshot, "welcome").await;
     check(ours.tls(NodeRole::Slave), Alpn::Slave, "welcome").await;
-    check(ours.tls(NodeRole::Slave), Alpn::Peer, "a slave; on dkc-peer/1 only a server may").await;
-    check(ours.tls(NodeRole::Slave), Alpn::Snapshot, "a slave; on dkc-snapshot/1 only a server may").await;
-    check(ours.tls(NodeRole::Server), Alpn::Slave, "a server; on dkc-slave/1 only a slave may").await;
+    check(ours.tls(NodeRole::Slave), Alpn::Peer, "a slave; dkc-peer/1 is for a server only").await;
+    check(ours.tls(NodeRole::Slave), Alpn::Snapshot, "a slave; dkc-snapshot/1 is for a server only").await;
+    check(ours.tls(NodeRole::Server), Alpn::Slave, "a server; dkc-slave/1 is for a slave only").await;
     check(foreign_ca.tls(NodeRole::Server), Alpn::Peer, "not signed by a CA that this node trusts").await;
     check(foreign_cluster.tls(NodeRole::Server), Alpn::Peer, "not signed by a CA that this node trusts")
         .await;
@@ -86,11 +86,11 @@ async fn only_the_right_certificate_opens_a_connection() {
     // The CA of our cluster, asked to sign for another cluster: the chain is good, the name is not.
     let identity = Identity { cluster: foreign_cluster.cluster, ..ours.identity(NodeRole::Server) };
     let signed_here = Tls::load(&ours.node(identity), identity).unwrap();
-    check(signed_here, Alpn::Peer, "the peer is of cluster").await;
+    check(signed_here, Alpn::Peer, "the peer belongs to cluster").await;
 
     // A server that trusts another CA than the one that signed us: we trust it, it does not trust us.
     foreign_cluster.ca_pem = format!("{}{}", foreign_cluster.ca_pem, ours.ca_pem);
-    check(foreign_cluster.tls(NodeRole::Server), Alpn::Peer, "of cluster").await;
+    check(foreign_cluster.tls(NodeRole::Server), Alpn::Peer, "to cluster").await;
 }
 
 #[tokio::test]
@@ -123,10 +123,10 @@ async fn an_issuer_vouches_for_its_own_server_and_for_slaves_only() {
     check(server, std::slice::from_ref(&other_issuer), &words).await;
     check(server, &[own_issuer.clone(), own_issuer.clone()], "a chain of 3 certificates").await;
     check(slave, &[other_issuer.clone(), own_issuer.clone()], "a chain of 3 certificates").await;
-    check(slave, &[server.to_string()], "is no issuer of cluster").await;
-    check(slave, &["https://example.net/".into()], "is no issuer of cluster").await;
+    check(slave, &[server.to_string()], "is not an issuer of cluster").await;
+    check(slave, &["https://example.net/".into()], "is not an issuer of cluster").await;
     let foreign = issuer(dkc_core::ids::ClusterId(uuid::Uuid::new_v4()), server.node);
-    check(slave, &[foreign], "is no issuer of cluster").await;
+    check(slave, &[foreign], "is not an issuer of cluster").await;
 
     // The same chain from another CA.
     let stranger = Authority::of(authority.cluster);
@@ -253,7 +253,7 @@ async fn whoever_answers_in_another_nodes_place_is_not_used_but_may_say_that_thi
         opened.err().expect("another node answers there")
     };
     assert!(matches!(check(Some(Refusal::Removed)).await, NetError::Refused(Refusal::Removed)));
-    let words = format!("node {} answers there, node {wanted} was expected", there.identity().node);
+    let words = format!("node {} answered, expected node {wanted}", there.identity().node);
     for refusal in [None, Some(Refusal::UnknownNode)] {
         let got = check(refusal).await.to_string();
         assert!(got.ends_with(&words), "{got}");
@@ -296,7 +296,7 @@ async fn slaves_leave_room_for_servers_and_who_opens_too_many_ends_its_own() {
         clients.push(open(&other, Alpn::Slave, address).await.unwrap());
     }
     let refused = open(&other, Alpn::Slave, address).await.err().map(|error| error.to_string());
-    assert!(refused.as_ref().is_some_and(|why| why.contains("as many as one host may")), "{refused:?}");
+    assert!(refused.as_ref().is_some_and(|why| why.contains("the limit per host")), "{refused:?}");
     assert_eq!(outcome(&authority.tls(NodeRole::Server), Alpn::Peer, address).await, "welcome");
 }
 
@@ -433,10 +433,10 @@ async fn frames_before_hello_are_small_and_are_hello() {
     };
     check(&[0, 1, 0, 0, 1, 1], "at most 4096").await;
     check(&[0, 0, 0, 12, 9, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "supports only wire version 1").await;
-    check(&[0, 0, 0, 12, 1, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "was Request, not Hello").await;
+    check(&[0, 0, 0, 12, 1, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "expected Hello, received Request").await;
     check(&[0, 0, 0, 12, 1, 99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "kind 99 is unknown").await;
     check(&[0, 0, 0, 3, 1], "shorter than a frame's header").await;
-    check(&[0, 0, 0, 12, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "Hello cannot be read").await;
+    check(&[0, 0, 0, 12, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], "invalid Hello").await;
 }
 
 #[tokio::test]
@@ -479,5 +479,5 @@ async fn another_node_behind_the_address_is_not_accepted() {
     let wanted = authority.identity(NodeRole::Server).node;
     let wrong = Target { node: Some(wanted), ..target(address) };
     let error = Client::connect(&tls, Alpn::Slave, &wrong, &hello_of(tls.identity())).await.err().unwrap();
-    assert!(error.to_string().contains(&format!("node {wanted} was expected")), "{error}");
+    assert!(error.to_string().contains(&format!("expected node {wanted}")), "{error}");
 }

@@ -1,6 +1,6 @@
-//! Who is on the peer of a connection. Certificates are read from the node's directory, and read again whenever
-//! somebody asks for it (`certificates`); every handshake uses the newest. Absent on purpose: plaintext, TLS 1.2, session resumption (a
-//! resumed session would outlive a removed trust anchor), common names.
+//! Authentication of peers. Certificates are read from the node's directory and reloaded on request (`certificates`);
+//! every handshake uses the newest. Unsupported on purpose: plaintext, TLS 1.2, common names, and session resumption, because a
+//! resumed session would outlive a removed trust anchor.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::identity::{Identity, IdentityError, NodeRole, Peer};
 use crate::clock;
 
-/// One in use, one that is replacing it.
+/// The one in use and its successor during a rotation.
 pub const TRUST_ANCHORS_MAX: usize = 2;
 
-/// What a connection is for. Told in the handshake, so that it is checked before any frame.
+/// The purpose of a connection. Negotiated in the handshake (ALPN), so that it is checked before any frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Alpn {
     Peer,
@@ -54,7 +54,7 @@ impl Alpn {
 pub enum TlsError {
     #[error("cannot read {path}: {source}", path = .path.display())]
     File { path: PathBuf, source: std::io::Error },
-    #[error("{path} is not what it should be: {why}", path = .path.display())]
+    #[error("{path} is invalid: {why}", path = .path.display())]
     Content { path: PathBuf, why: String },
     #[error("the certificate in {path} is for {found}, this node is {wanted}", path = .path.display())]
     NotOurs { path: PathBuf, found: Identity, wanted: Identity },
@@ -62,9 +62,9 @@ pub enum TlsError {
     Identity(#[from] IdentityError),
     #[error("Hello names another node than the certificate: {0}")]
     OtherInHello(dkc_core::ids::NodeUuid),
-    #[error("the peer is of cluster {found}, this node is of cluster {wanted}")]
+    #[error("the peer belongs to cluster {found}, this node to cluster {wanted}")]
     ForeignCluster { found: ClusterId, wanted: ClusterId },
-    #[error("the peer is a {found}; on {} only a {wanted} may", .alpn.as_str())]
+    #[error("the peer is a {found}; {} is for a {wanted} only", .alpn.as_str())]
     WrongRole { alpn: Alpn, found: NodeRole, wanted: NodeRole },
     #[error("no common protocol: the peer named none of dkc's (ALPN)")]
     NoProtocol,
@@ -84,11 +84,11 @@ struct Files {
     key: Option<Vec<u8>>,
 }
 
-/// The files and what was made of them.
+/// The files, parsed.
 struct Loaded {
     files: Files,
     roots: Arc<RootCertStore>,
-    /// What this node's own certificate proves to others.
+    /// The contents of this node's own certificate.
     own: Peer,
     server: Arc<ServerConfig>,
     /// In the order of `Alpn::ALL`.
@@ -114,7 +114,7 @@ impl Tls {
         }))
     }
 
-    /// For a test: what a program would do that does not check its own chain.
+    /// For tests: a program that does not check its own chain.
     #[cfg(test)]
     pub(super) fn load_unchecked(directory: &Path, identity: Identity) -> Result<Arc<Tls>, TlsError> {
         let files = read_files(directory)?;
@@ -126,7 +126,7 @@ impl Tls {
         }))
     }
 
-    /// For a simulation: says who it is and encrypts nothing.
+    /// For a simulation: claims an identity and encrypts nothing.
     #[cfg(feature = "simulation")]
     pub fn without_certificates(identity: Identity) -> Arc<Tls> {
         Arc::new(Tls { directory: PathBuf::new(), identity, loaded: RwLock::default() })
@@ -136,7 +136,7 @@ impl Tls {
         self.identity
     }
 
-    /// Reads the files again; true when they had changed and are in use from now on. Open connections are kept.
+    /// Reloads the files; true if they have changed. Open connections are kept.
     pub fn reload_if_changed(&self) -> Result<bool, TlsError> {
         let files = read_files(&self.directory)?;
         if files == self.current().files {
@@ -147,13 +147,13 @@ impl Tls {
         Ok(true)
     }
 
-    /// What this node's own certificate proves to others; `None` where nothing is encrypted.
+    /// The contents of this node's own certificate; `None` without encryption.
     pub fn own(&self) -> Option<Peer> {
         let loaded = self.loaded.read();
         loaded.as_ref().map(|loaded| loaded.own.clone())
     }
 
-    /// Whether others who trust what this node trusts would accept this chain for this node, now.
+    /// Whether peers with the same trust anchors would accept this chain for this node now.
     pub fn check_own(&self, chain: &[CertificateDer<'_>]) -> Result<Peer, TlsError> {
         let own = Peer::of_chain(chain)?;
         let path = self.directory.join(layout::TLS_CERT);
@@ -178,14 +178,14 @@ impl Tls {
         TlsConnector::from(self.current().clients[alpn as usize].clone())
     }
 
-    /// After the handshake on the accepting side: who came, and for what.
+    /// After the handshake on the accepting side: the peer's identity and purpose.
     pub(crate) fn check_accepted(&self, tls: &rustls::ServerConnection) -> Result<(Peer, Alpn), TlsError> {
         let alpn = tls.alpn_protocol().and_then(Alpn::from_bytes).ok_or(TlsError::NoProtocol)?;
         let peer = self.check_peer(tls.peer_certificates(), alpn, alpn.role())?;
         Ok((peer, alpn))
     }
 
-    /// After the handshake on the opening side: who answered. Only servers accept connections.
+    /// After the handshake on the opening side: the peer's identity. Only servers accept connections.
     pub(crate) fn check_opened(
         &self,
         tls: &rustls::ClientConnection,
@@ -208,7 +208,7 @@ impl Tls {
         Ok(peer)
     }
 
-    /// Whether somebody whose certificate is good may have a connection of this kind.
+    /// Whether a peer with a valid certificate may open a connection of this kind.
     pub(super) fn check_identity(
         &self,
         identity: Identity,
@@ -247,13 +247,13 @@ fn load(directory: &Path, identity: Identity, files: Files) -> Result<Loaded, Tl
     }
     let validity = own.validity;
     let loaded = make(directory, own, files)?;
-    // Whether it has ended does not matter: a server renews it once it runs.
+    // An expired certificate is accepted here: a server renews it once it runs.
     let leads = verify(&loaded.roots, &chain, validity.from_s.max(0));
     leads.map_err(|error| content(format!("no CA in {} vouches for it ({error})", layout::TLS_CA)))?;
     Ok(loaded)
 }
 
-/// Whether a chain leads to one of these CAs, at that time.
+/// Whether the chain leads to one of these CAs, at that time.
 fn verify(roots: &Arc<RootCertStore>, chain: &[CertificateDer<'_>], at_s: i64) -> Result<(), rustls::Error> {
     let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(roots.clone(), provider())
         .build()
@@ -295,7 +295,7 @@ fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// All certificates of a text in PEM; at least one.
+/// All certificates of a PEM text; at least one.
 pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match all {
@@ -309,7 +309,7 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// What a certificate's time is compared with.
+/// The time that certificates are checked against.
 #[derive(Debug)]
 struct CertificateClock;
 impl rustls::time_provider::TimeProvider for CertificateClock {
@@ -319,7 +319,7 @@ impl rustls::time_provider::TimeProvider for CertificateClock {
     }
 }
 
-/// What every node's certificate answers to.
+/// The DNS name in every node's certificate.
 pub(super) fn server_name() -> rustls::pki_types::ServerName<'static> {
     SERVER_NAME.try_into().expect("the name is a valid DNS name")
 }
@@ -355,8 +355,8 @@ fn client_config(
     Ok(config)
 }
 
-/// A failed handshake, or a failed first read after it (TLS 1.3 tells the opening side of a refusal only then),
-/// in words that say which side is not content with what.
+/// Describes a failed handshake, or a failed first read after it (TLS 1.3 reports a refusal to the opening side only
+/// then): which side refused, and why.
 pub(crate) fn explain(error: &std::io::Error) -> String {
     use rustls::{AlertDescription as Alert, CertificateError as Bad, Error};
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) else {
@@ -379,9 +379,9 @@ pub(crate) fn explain(error: &std::io::Error) -> String {
             "the peer says that this node's certificate has expired".into()
         }
         Error::NoCertificatesPresented | Error::AlertReceived(Alert::CertificateRequired) => {
-            "a certificate is required and none was shown".into()
+            "a certificate is required and none was presented".into()
         }
-        Error::InvalidMessage(_) => format!("what came is not TLS 1.3 ({tls})"),
+        Error::InvalidMessage(_) => format!("not a TLS 1.3 connection ({tls})"),
         other => other.to_string(),
     }
 }

@@ -1,5 +1,5 @@
-//! Our own bytes for what openraft keeps and sends: votes, log ids, memberships, entries and the Raft messages.
-//! The library's serde layout is never written anywhere, because it changes between its releases. All numbers are
+//! Our own encoding of openraft's data: votes, log ids, memberships, entries and the Raft messages.
+//! The library's serde layout is never written, because it changes between its releases. All numbers are
 //! big endian; every stored or sent body begins with a version byte; golden-bytes tests pin each layout.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,20 +22,20 @@ const VERSION: u8 = 1;
 const MEMBERS_MAX: usize = 1024;
 /// The smallest entry in an append request: index, length, version, kind, term.
 const ENTRY_MIN_BYTES: usize = 8 + 4 + 1 + 1 + 8;
-/// A membership in transition has two configurations; a little room.
+/// A membership in transition has two configurations; the rest is reserve.
 const CONFIGURATIONS_MAX: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {
     #[error("{what}: the bytes end too early")]
     Short { what: &'static str },
-    #[error("{what}: version {found} is not understood, this program knows {VERSION}")]
+    #[error("{what}: version {found} is not supported, this program supports {VERSION}")]
     Version { what: &'static str, found: u8 },
-    #[error("{what}: {found} is not a known kind")]
+    #[error("{what}: unknown kind {found}")]
     Kind { what: &'static str, found: u8 },
-    #[error("{what}: {count} is more than the {max} that can be")]
+    #[error("{what}: {count} exceeds the maximum of {max}")]
     Count { what: &'static str, count: usize, max: usize },
-    #[error("{what}: {left} bytes too many")]
+    #[error("{what}: {left} trailing bytes")]
     Left { what: &'static str, left: usize },
     #[error("membership: {0}")]
     Membership(String),
@@ -271,7 +271,7 @@ pub fn decode_append(bytes: Bytes) -> Decoded<AppendEntriesRequest<Types>> {
     let prev_log_id = reader.log_id()?;
     let leader_commit = reader.log_id()?;
     let count = reader.u32()? as usize;
-    // A damaged count cannot reserve more than the frame's size.
+    // A damaged count cannot allocate more than the frame's size.
     let mut entries = Vec::with_capacity(count.min(reader.bytes.remaining() / ENTRY_MIN_BYTES + 1));
     for _ in 0..count {
         let (index, length) = (reader.u64()?, reader.u32()? as usize);

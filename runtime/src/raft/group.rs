@@ -1,5 +1,5 @@
-//! One Raft group on this node: its machine, its Raft task, its queue of writes. Opened when the ring map (or the
-//! membership of the meta group) says that this node holds a replica, closed when it does not or when the node stops.
+//! One Raft group on this node: its state machine, its Raft task, its queue of writes. Open while the ring map (or the
+//! membership of the meta group) assigns a replica to this node and the node runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,7 +41,7 @@ const PURGE_ENTRIES: u64 = if cfg!(feature = "simulation") { 30 } else { 20_000 
 /// A follower that is behind by less catches up from the log, so that a short absence needs no snapshot.
 const KEEP_ENTRIES: u64 = if cfg!(feature = "simulation") { 10 } else { 2_000 };
 
-/// What all groups of a node share.
+/// Shared by all groups of a node.
 #[derive(Clone)]
 pub struct GroupContext {
     pub node: NodeId,
@@ -68,7 +68,7 @@ pub struct Group {
 
 #[derive(Debug, thiserror::Error)]
 pub enum GroupError {
-    #[error("group {group}: the consensus library does not start: {why}")]
+    #[error("group {group}: cannot start the consensus library: {why}")]
     Start { group: GroupId, why: String },
     #[error("group {group}: cannot be initialised: {why}")]
     Initialise { group: GroupId, why: String },
@@ -100,10 +100,10 @@ fn settings(
         election_timeout_max: parameters.election_timeout_max_ms,
         enable_pre_vote: Some(true),
         enable_elect: may_elect,
-        // The default resumes leadership after a restart without an election and was seen to serve stale reads.
+        // The default resumes leadership after a restart without an election, which served stale reads in a test.
         enable_leader_restore: Some(mutant::is_active(Mutant::LeaderRestore)),
         max_payload_entries: APPEND_ENTRIES_MAX,
-        // Purging follows what the state store has made durable, so only we may decide on it.
+        // Purging depends on what the state store has made durable, so the library must not decide on it.
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: u64::MAX,
         ..openraft::Config::default()
@@ -174,7 +174,7 @@ impl Group {
         })
     }
 
-    /// Stops taking part. What is queued is answered with `Unknown`.
+    /// Stops the group. Queued writes are answered with `Unknown`.
     pub async fn close(&self) {
         for task in &self.tasks {
             task.abort();
@@ -184,7 +184,7 @@ impl Group {
         }
     }
 
-    /// Queues a write for the next entry; a full queue is answered at once.
+    /// Queues a write for the next entry; a full queue refuses it at once.
     pub fn write(&self, write: QueuedWrite) {
         if let Err(error) = self.writes.try_send(write) {
             let (mpsc::error::TrySendError::Full(write) | mpsc::error::TrySendError::Closed(write)) = error;
@@ -208,7 +208,7 @@ impl Group {
         self.metrics.borrow_watched().membership_config.voter_ids().map(NodeId).collect()
     }
 
-    /// Initialises the group with these voters, unless it is already. Only ever called with the voters of
+    /// Initialises the group with these voters, unless it is initialised. Called only with the voters of
     /// the first epoch, on one node.
     pub async fn initialise(&self, voters: &[NodeId]) -> Result<(), GroupError> {
         let members: BTreeMap<u64, EmptyNode> = voters.iter().map(|node| (node.0, EmptyNode {})).collect();
@@ -266,8 +266,8 @@ impl Group {
         changed.map(|_| ()).map_err(|error| GroupError::Members { group: self.id, why: error.to_string() })
     }
 
-    /// Whether this node may vote for a candidate whose log ends there: not if it lacks what this node once
-    /// acknowledged, as long as its own log lacks it too.
+    /// Whether this node may vote for a candidate with this log end: not if the candidate lacks entries that this node once
+    /// acknowledged, as long as its own log lacks them too.
     pub fn may_vote_for(&self, candidate_last: Option<LogId>) -> bool {
         let Some(floor) = self.floor else { return true };
         candidate_last >= Some(floor) || self.metrics.borrow_watched().last_applied >= Some(floor)
@@ -283,12 +283,12 @@ impl Group {
         let proposal = Proposal(Bytes::from(command.encode()));
         match propose(&self.raft, proposal, Instant::now() + timeout).await? {
             Applied::Meta(reply) => Ok(reply),
-            other => panic!("a meta command came to {other:?}"),
+            other => panic!("unexpected outcome of a meta command: {other:?}"),
         }
     }
 
-    /// Releases the log up to what the state store has made durable (`persisted`, the index applied before its
-    /// last persist), when the log has grown enough to be worth it, or is pressed for space.
+    /// Purges the log up to the index that the state store has made durable (`persisted`, applied before its
+    /// last persist), if the log has grown enough or is short of space.
     pub async fn purge(&self, persisted: LogId, is_pressed: bool) {
         let (purged, snapshot) = {
             let metrics = self.metrics.borrow_watched();
@@ -300,14 +300,14 @@ impl Group {
         }
         let upto = persisted.index - keep;
         if snapshot < upto {
-            // Only names the point; purging happens at the next round.
+            // Sets the index only; the next round purges.
             let _ = self.raft.trigger().snapshot().await;
         } else {
             let _ = self.raft.trigger().purge_log(upto).await;
         }
     }
 
-    /// Voters whose log is as long as ours by their last replies. Only the leader knows.
+    /// Voters whose logs match ours, by their last replies. Known to the leader only.
     pub fn caught_up(&self, lag_max: u64) -> BTreeSet<NodeId> {
         let metrics = self.metrics.borrow_watched();
         let last = metrics.last_log_index.unwrap_or(0);
@@ -316,7 +316,7 @@ impl Group {
         replication.filter(|(_, matched)| is_near(matched)).map(|(id, _)| NodeId(*id)).collect()
     }
 
-    /// A follower is there again: the pause after failed attempts ends.
+    /// A follower has returned: ends the backoff after failed attempts.
     pub async fn replicate_at_once(&self, to: NodeId) {
         // It fails only when the group has stopped.
         let _ = self.raft.trigger().reset_backoff([to.0]).await;
@@ -339,7 +339,7 @@ async fn restore_vote(log: &GroupLog, promised: Vote) -> Result<(), std::io::Err
     LogStore(log.clone()).save_vote(&promised).await
 }
 
-/// Lets the group campaign once it holds what this node once acknowledged.
+/// Lets the group campaign once its log reaches the vote floor.
 async fn elect_from(floor: LogId, raft: Raft, mut metrics: MetricsReceiver) {
     loop {
         if metrics.borrow_and_update().last_applied >= Some(floor) {
@@ -351,9 +351,9 @@ async fn elect_from(floor: LogId, raft: Raft, mut metrics: MetricsReceiver) {
     }
 }
 
-/// A group whose Raft task has ended by itself can neither be trusted nor repaired in place: the process ends, and
-/// the next start reads what is on disk. The task's last word is in its metrics; those of the server role, which
-/// change seldom, end with the task, so that this one does not wake up with every entry.
+/// A group whose Raft task has ended by itself can neither be trusted nor repaired in place: the process exits, and
+/// the next start recovers from disk. The task's error is in its metrics. This watches the metrics of the server role, which
+/// rarely change and end with the task, so that it does not wake up with every entry.
 async fn end_with_raft(group: GroupId, raft: Raft) {
     let mut role = raft.server_metrics();
     while role.changed().await.is_ok() {}

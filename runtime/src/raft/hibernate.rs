@@ -14,11 +14,11 @@ use parking_lot::Mutex;
 
 use super::machine::Raft;
 
-/// The process whose beats keep a replica hibernating.
+/// The process whose beats keep the replica hibernating.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keeper {
     pub leader: NodeId,
-    /// Drawn at random by each process: a restarted leader leads nothing.
+    /// A random number per process: a restarted leader leads nothing.
     pub run: u64,
 }
 
@@ -28,7 +28,7 @@ pub struct Hibernation {
     node: NodeId,
     /// The group was used since `take_idle`.
     is_used: AtomicBool,
-    /// What `keeper` says, for a look without the lock.
+    /// Whether `keeper` is set, readable without the lock.
     is_awake: AtomicBool,
     /// `None` while the timers run.
     keeper: Mutex<Option<Keeper>>,
@@ -87,7 +87,7 @@ impl Hibernation {
         true
     }
 
-    /// Whose beats keep this replica at rest, if it is.
+    /// The process whose beats keep this replica hibernating, if it is.
     pub fn keeper(&self) -> Option<Keeper> {
         if self.is_awake.load(Ordering::SeqCst) {
             return None;

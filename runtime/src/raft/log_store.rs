@@ -1,5 +1,5 @@
-//! openraft's log on our shared log: entries, votes and positions in our own bytes. A sync belongs to the shared
-//! log; this file only translates and waits.
+//! openraft's log on our shared log: entries, votes and positions in our own encoding. The shared log
+//! syncs; this file only translates and waits.
 
 use std::fmt::Debug;
 use std::io;
@@ -21,11 +21,11 @@ fn damaged(error: CodecError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-/// Runs what hands a callback to the log, and waits for it.
+/// Submits a request with a callback to the log, and waits for the callback.
 async fn durable(hand_over: impl FnOnce(crate::log::Done)) -> io::Result<()> {
     let (sender, receiver) = oneshot::channel();
     hand_over(Box::new(move |result| drop(sender.send(result))));
-    receiver.await.unwrap_or_else(|_| Err(io::Error::other("the log ended before it was durable")))
+    receiver.await.unwrap_or_else(|_| Err(io::Error::other("the log was closed before it was durable")))
 }
 
 impl LogStore {

@@ -44,7 +44,7 @@ struct State {
 /// The consensus library's handle of a group.
 pub type Raft = openraft::Raft<Types, StateMachine>;
 
-/// What a tablet must know beside its rows, the same on every replica. The meta group needs nothing of it.
+/// A tablet's state besides its rows, the same on every replica. Unused by the meta group.
 #[derive(Debug, Clone)]
 pub struct TabletBounds {
     pub value_max_bytes: usize,
@@ -57,7 +57,7 @@ pub struct Machine {
     store: TabletStore,
     bounds: TabletBounds,
     state: RwLock<State>,
-    /// Of the meta group: notified after every change.
+    /// For the meta group: notified after every change.
     meta: watch::Sender<Arc<MetaState>>,
 }
 
@@ -72,7 +72,7 @@ pub enum MachineError {
 }
 
 impl Machine {
-    /// Takes up the state that the store holds.
+    /// Loads the state from the store.
     pub fn open(group: GroupId, store: TabletStore, bounds: TabletBounds) -> Result<Machine, MachineError> {
         let state = load(group, &store, &bounds)?;
         let meta = match &state.kind {
@@ -105,7 +105,7 @@ impl Machine {
         }
     }
 
-    /// Answers from one applied state and returns its log id; the caller checks whether the answers may be used. Answers at
+    /// Reads from one applied state and returns its log id; the caller checks whether the replies may be used. Answers at
     /// least one read, and stops once the values of the replies exceed `bytes_max`.
     pub fn read<'a>(
         &self,
@@ -113,7 +113,7 @@ impl Machine {
         bytes_max: usize,
     ) -> (Vec<Reply>, Option<LogId>) {
         let state = self.read_state();
-        let Kind::Tablet(tablet) = &state.kind else { panic!("group {} has no records to read", self.group) };
+        let Kind::Tablet(tablet) = &state.kind else { panic!("group {} is not a tablet", self.group) };
         let (mut replies, mut bytes) = (Vec::new(), 0);
         for read in reads {
             let reply = tablet.read(&self.store, read).unwrap_or_else(|error| crate::fatal::disk(&error));
@@ -186,7 +186,7 @@ impl Machine {
         Ok(())
     }
 
-    /// The applied index, and one number over all that belongs to it.
+    /// The applied index, and a checksum of the state at it.
     #[cfg(feature = "simulation")]
     pub fn fingerprint(&self) -> (u64, u64) {
         let state = self.read_state();
@@ -203,8 +203,8 @@ impl Machine {
         (state.applied.map_or(0, |applied| applied.index), hash)
     }
 
-    /// Replaces everything with a snapshot, and only returns once that is durable: the log before it
-    /// may be purged right away.
+    /// Replaces everything with a snapshot and returns once it is durable: the log before it
+    /// may be purged at once.
     fn install(&self, meta: &SnapshotMeta, data: SnapshotData) -> Result<(), MachineError> {
         let mut state = self.write_state();
         let applied = codec::encode_log_id(meta.last_log_id.as_ref());
@@ -228,12 +228,12 @@ impl Machine {
         Ok((meta, SnapshotData::outgoing(self.store.snapshot()?, bytes)))
     }
 
-    /// Begins to receive a snapshot beside the present state.
+    /// Starts receiving a snapshot next to the current state.
     pub fn begin_install(&self) -> Result<Install, StorageError> {
         self.store.begin_install()
     }
 
-    /// The applied position that survives a power cut: up to here the log may be purged.
+    /// The applied position that survives a power cut; the log may be purged up to it.
     pub fn persisted(&self) -> Result<Option<LogId>, MachineError> {
         let group = self.group;
         let decode =

@@ -1,25 +1,25 @@
-//! When the next entry of a tablet begins. An entry costs a round of its own on every replica, so it is worth waiting
-//! for more writes to share it, as long as more are certain to arrive soon: while an entry is under way, and for
-//! a moment after it, when those who were answered come back with their next write.
+//! Decides when a tablet's next entry is proposed. Each entry costs a round on every replica, so it pays to wait
+//! for more writes to share it while more are certain to arrive soon: while an entry is in flight, and for
+//! a moment after it, when clients that were answered send their next write.
 //!
-//! *Invariant:* a write that waits while nothing is under way waits at most `HOLD`.
+//! *Invariant:* while no entry is in flight, a write waits at most `HOLD`.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Entries under way at once: one on the disks, one that follows it closely.
+/// Entries in flight: one on the disks, one close behind it.
 const ENTRIES_MAX: usize = 2;
-/// From so many writes on, a round costs less than what is in it: no reason to wait.
+/// With this many writes the cost of a round is amortised: no reason to wait.
 const ENOUGH: usize = 64;
-/// For fewer writes nothing is held back: then the processors have time, and waiting would only be waiting.
+/// With fewer writes than this nothing is held back: the processors are idle, and waiting would only add latency.
 const WORTH_HOLDING: usize = 8;
-/// How long those who were just answered are waited for: the least that a timer can be set to.
+/// How long to wait for clients that were just answered: the shortest possible timer.
 const HOLD: Duration = Duration::from_millis(1);
 
 pub struct Pace {
     under_way: usize,
-    /// Writes that wait or are likely to come back at once.
+    /// Writes that wait or are likely to follow at once.
     expected: usize,
     hold_until: Instant,
 }
@@ -29,7 +29,7 @@ impl Pace {
         Pace { under_way: 0, expected: 0, hold_until: now }
     }
 
-    /// Whether an entry may begin with the writes that are waiting.
+    /// Whether to propose an entry with the waiting writes.
     pub fn may_begin(&self, waiting: usize, now: Instant) -> bool {
         match self.under_way {
             _ if waiting == 0 => false,
@@ -38,12 +38,12 @@ impl Pace {
         }
     }
 
-    /// Whether an entry without writes may begin.
+    /// Whether to propose an entry without writes.
     pub fn has_room(&self) -> bool {
         self.under_way < ENTRIES_MAX
     }
 
-    /// When to look again if nothing happens until then.
+    /// When to check again if nothing happens until then.
     pub fn look_again_at(&self, waiting: usize) -> Option<Instant> {
         (waiting > 0 && self.under_way == 0).then_some(self.hold_until)
     }
@@ -52,7 +52,7 @@ impl Pace {
         self.under_way += 1;
     }
 
-    /// An entry has been answered to so many.
+    /// An entry with this many writes has been answered.
     pub fn ended(&mut self, answered: usize, waiting: usize, now: Instant) {
         self.under_way -= 1;
         self.expected = answered + waiting;

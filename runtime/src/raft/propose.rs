@@ -1,7 +1,7 @@
 //! The writing side of one tablet: a bounded queue, and one task that turns the writes it finds there into one log
 //! entry. The next one accumulates while the disks sync (see `pace`); that is where the throughput comes from.
 //!
-//! *Invariant:* every queued write is answered exactly once, and only with what is certain:
+//! *Invariant:* every queued write is answered exactly once, and with a definite result only if that is certain:
 //! `Unknown` whenever the entry may have been appended.
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use super::ring_version::RingVersionSource;
 use super::types::{Applied, Proposal, Types};
 use crate::clock::now_ms;
 
-/// Writes in one entry; more would make one reader wait for all of them.
+/// Writes per entry; with more a reader would wait for all of them.
 const BATCH_ITEMS_MAX: usize = 4096;
 /// Pause before a proposal is retried that a new leader could not accept yet.
 const LEASE_PAUSE: Duration = Duration::from_millis(10);
@@ -39,21 +39,21 @@ const TICK_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotProposed {
     NotLeader(Option<NodeId>),
-    /// It may be carried out, now or later. Every meta command can be sent again.
+    /// It may be applied, now or later. Every meta command can be retried.
     Unknown,
 }
 
-/// A write that waits to become part of an entry.
+/// A queued write.
 pub struct QueuedWrite {
     pub item: Item,
-    /// Of the tablet, in the ring map by which the write was admitted.
+    /// The tablet's epoch in the ring map under which the write was admitted.
     pub epoch: u32,
     /// The caller's deadline.
     pub until: Instant,
     pub respond: Respond,
 }
 
-/// What the proposing task of a tablet works with.
+/// The state of a tablet's proposing task.
 pub struct Proposer {
     pub raft: Raft,
     pub machine: Arc<Machine>,
@@ -112,7 +112,7 @@ impl Proposer {
             Ok(Applied::Batch(outcomes)) if outcomes.len() == count => {
                 outcomes.into_iter().map(|outcome| self.answer(outcome)).collect()
             }
-            Ok(other) => panic!("a batch of {count} writes came to {other:?}"),
+            Ok(other) => panic!("unexpected outcome of a batch of {count} writes: {other:?}"),
             Err(NotProposed::Unknown) => vec![Answer::Unknown; count],
             Err(NotProposed::NotLeader(leader)) => {
                 vec![Answer::NotLeader { leader, ring_version: self.ring_version.get() }; count]
@@ -158,8 +158,8 @@ fn not_written(error: &RaftError<Types, ClientWriteError<Types>>) -> Option<&For
     }
 }
 
-/// All queued writes admitted under the same epoch, up to the bounds of one entry. What does not fit
-/// is left; expired requests are not started.
+/// All queued writes admitted under the same epoch, up to the bounds of one entry. The others
+/// stay queued; expired requests are dropped.
 fn next_batch(waiting: &mut Vec<QueuedWrite>) -> (Batch, Taken) {
     let now = Instant::now();
     let count = fitting(waiting);
@@ -176,7 +176,7 @@ fn next_batch(waiting: &mut Vec<QueuedWrite>) -> (Batch, Taken) {
     (batch, taken)
 }
 
-/// How many of the first go into one entry, at least one.
+/// The number of writes that fit into one entry, at least one.
 fn fitting(waiting: &[QueuedWrite]) -> usize {
     let (mut count, mut bytes) = (0, 0);
     for write in waiting.iter().take(BATCH_ITEMS_MAX) {
@@ -195,7 +195,7 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-/// At least what a write adds to an entry.
+/// Upper bound of the bytes that a write adds to an entry.
 fn size_bytes(write: &Write) -> usize {
     ITEM_REST_MAX_BYTES + write.payload_bytes()
 }

@@ -26,8 +26,8 @@ use super::types::{LogId, Types};
 /// Pause before a check is repeated that a new leader could not pass yet.
 const AGAIN_PAUSE: Duration = Duration::from_millis(5);
 
-/// Values that are in memory at once for reads that arrived together; the rest of these waits until what was answered has been
-/// sent, so that a peer that asks for more than its connection carries costs no more.
+/// Bytes of values in memory for reads that arrived together; further reads wait until these replies have been
+/// sent, so that a peer that requests more than its connection carries costs no more memory.
 const REPLIES_AT_ONCE_MAX_BYTES: usize = 2 * 1024 * 1024;
 
 /// A read and where its reply goes.
@@ -41,9 +41,9 @@ pub struct QueuedRead {
 
 /// Why a read cannot be answered.
 enum NotReadable {
-    /// Another node leads, or none that is known.
+    /// Another node leads, or the leader is unknown.
     NotLeader(Option<NodeId>),
-    /// This node leads, or will in a moment: try again.
+    /// This node leads, or is about to: retry.
     NotYet,
 }
 
@@ -90,12 +90,12 @@ impl Group {
             Some(LogId { leader_id, .. }) if leader_id.term == leading_term => {
                 Ok(replies.into_iter().zip(reads).map(|(reply, read)| bounded(reply, read)).collect())
             }
-            // Elected a moment ago: the first entry of the term has not been applied.
+            // Just elected: the first entry of the term has not been applied.
             _ => Err(NotReadable::NotYet),
         }
     }
 
-    /// A cheap check, so that a node that does not lead reads nothing in vain.
+    /// A cheap check, so that a node that does not lead reads nothing.
     fn check_is_leader(&self) -> Result<(), NotReadable> {
         match self.leader() {
             Some(leader) if leader == self.node => Ok(()),

@@ -1,5 +1,5 @@
-//! The receiving side of Raft's messages: from a frame of another server to the group it is for, and back.
-//! Messages of one connection are handed to each group in the order in which they arrived.
+//! The receiving side of Raft's messages: passes a frame of another server to its group, and returns the reply.
+//! Messages of one connection are passed to each group in the order in which they arrived.
 
 use bytes::Bytes;
 use dkc_core::wire::Kind;
@@ -25,7 +25,7 @@ pub enum ReceiveError {
     Stopped(String),
 }
 
-/// What this node accepts at the moment.
+/// What this node accepts now.
 #[derive(Debug, Clone, Copy)]
 pub struct Accepts {
     pub data: bool,
@@ -50,7 +50,7 @@ pub async fn answer(group: &Group, kind: Kind, body: Bytes, accepts: Accepts) ->
         Kind::RaftAppend => append(group, body, accepts).await,
         Kind::RaftVote => vote(group, body, has_rested).await,
         Kind::RaftTransfer => transfer(group, body, accepts).await,
-        other => Err(ReceiveError::Stopped(format!("{other:?} is not a message for a group"))),
+        other => Err(ReceiveError::Stopped(format!("not a message for a group: {other:?}"))),
     }
 }
 
@@ -60,7 +60,7 @@ pub async fn answer(group: &Group, kind: Kind, body: Bytes, accepts: Accepts) ->
 async fn append(group: &Group, body: Bytes, accepts: Accepts) -> Result<Bytes, ReceiveError> {
     let mut request = codec::decode_append(body)?;
     if !accepts.data {
-        // A new leader begins with entries that we may have long since, to find out how far we are.
+        // To find our log end, a new leader starts with entries that we may already have.
         let last_index = group.progress().last_index;
         let is_data =
             |entry: &Entry| entry.log_id.index > last_index && !matches!(entry.payload, EntryPayload::Blank);
@@ -73,8 +73,8 @@ async fn append(group: &Group, body: Bytes, accepts: Accepts) -> Result<Bytes, R
     Ok(codec::encode_append_answer(&answer))
 }
 
-/// A candidate in a hibernating group has just started, or has lost the leader. The leader gets the request too: if it is up,
-/// its heartbeat is already on its way and no election is needed; if not, this node campaigns on its own.
+/// A candidate in a hibernating group has just started, or has lost the leader. The leader receives the request too: if it is up,
+/// its heartbeat is already in flight and no election is needed; if not, this node campaigns on its own.
 async fn vote(group: &Group, body: Bytes, has_rested: bool) -> Result<Bytes, ReceiveError> {
     let (request, is_pre_vote) = codec::decode_vote_request(body)?;
     if is_pre_vote && has_rested {
@@ -90,7 +90,7 @@ async fn vote(group: &Group, body: Bytes, has_rested: bool) -> Result<Bytes, Rec
     Ok(codec::encode_vote_answer(&answer.map_err(stopped)?))
 }
 
-/// A node that is about to stop, or short of disk space, takes no leadership: it would only have to pass it on.
+/// A node that is about to stop, or short of disk space, accepts no leadership: it would only have to transfer it again.
 async fn transfer(group: &Group, body: Bytes, accepts: Accepts) -> Result<Bytes, ReceiveError> {
     let request = codec::decode_transfer(body)?;
     let answer = if !accepts.leadership {

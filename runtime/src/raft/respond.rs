@@ -1,4 +1,4 @@
-//! Where the answer to one key-value request goes: back over the connection it came on, or to a task of this
+//! The destination of a reply to a key-value request: the connection that the request arrived on, or a task of this
 //! process.
 //!
 //! *Invariant:* small replies always fit: when a connection is behind, a large one is replaced by "unknown", and the
@@ -65,8 +65,8 @@ impl Respond {
     }
 }
 
-/// A request that is dropped without an answer (its group was closed, say) is answered as one
-/// with an unknown outcome.
+/// A request that is dropped without a reply (because its group was closed, for example) is answered with an
+/// unknown outcome.
 impl Drop for Respond {
     fn drop(&mut self) {
         if self.0.is_some() {

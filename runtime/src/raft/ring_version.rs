@@ -1,11 +1,11 @@
-//! The version of the ring map that this node knows, where answers that redirect a client need it.
+//! The version of this node's ring map, for replies that redirect a client.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dkc_core::ids::RingVersion;
 
-/// The version of the ring map that this node knows, for answers that send a client elsewhere.
+/// The version of this node's ring map, for replies that redirect a client.
 #[derive(Clone, Default)]
 pub struct RingVersionSource(Arc<AtomicU64>);
 

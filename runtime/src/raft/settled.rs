@@ -1,12 +1,12 @@
-//! Whether a group has nothing left to do, which is when it may hibernate: asked of its leader, and of a follower by its
-//! leader.
+//! Whether a group has nothing left to do and may hibernate: checked on its leader, and on each follower on the leader's
+//! request.
 
 use super::group::Group;
 use super::hibernate::Keeper;
 use super::types::LogId;
 
 impl Group {
-    /// The end of the log, in a term that this node leads, when everything is applied here and every member has it.
+    /// The end of the log in a term that this node leads, if everything is applied here and replicated to every member.
     pub fn settled(&self) -> Option<(u64, LogId)> {
         let progress = self.progress();
         let members = self.membership();
@@ -19,7 +19,7 @@ impl Group {
         self.machine.applied().filter(|_| is_settled).map(|last| (progress.term, last))
     }
 
-    /// A leader asks this follower to rest. It does if it follows that leader and lacks nothing.
+    /// A leader asks this follower to hibernate. It does if it follows that leader and lacks nothing.
     pub fn rest_under(&self, keeper: Keeper, term: u64, last: LogId) -> bool {
         let progress = self.progress();
         let is_follower = progress.leader == Some(keeper.leader) && keeper.leader != self.node;

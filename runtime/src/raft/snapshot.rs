@@ -1,7 +1,7 @@
-//! Snapshots on their way: the sender streams the rows of a state as it was at one moment, in chunks, a few of them
-//! under way at once; the receiver writes each chunk into a new keyspace as it comes, which becomes the state when
-//! all is there. Neither side ever holds more than a few chunks in memory, and nothing that is applied meanwhile
-//! waits.
+//! Streaming snapshots: the sender streams the rows of one applied state in chunks, a few of them
+//! in flight; the receiver writes each chunk into a new keyspace, which becomes the state once complete.
+//! Neither side holds more than a few chunks in memory, and applying continues
+//! meanwhile.
 //!
 //! ```text
 //! each request   u8 step | 0 head: vote, log id, membership (`codec`) | 1 chunk: rows | 2 end: u64 chunks
@@ -31,11 +31,11 @@ use crate::storage::{Install, StorageError, TabletSnapshot};
 
 /// Bytes of one chunk, unless a single row is larger.
 const CHUNK_BYTES: usize = if cfg!(feature = "simulation") { 1024 } else { 1024 * 1024 };
-/// Chunks under way at once: hides the round trip, bounds the memory of both sides.
+/// Chunks in flight: hides the round trip, bounds the memory of both sides.
 const CHUNKS_IN_FLIGHT: usize = 4;
-/// A chunk waits for the receiver's disk.
+/// Timeout of a chunk, which waits for the receiver's disk.
 const CHUNK_MAX: Duration = Duration::from_secs(30);
-/// Installing waits for a whole tablet to be written and synced.
+/// Timeout of installing, which waits for a whole tablet to be written and synced.
 const INSTALL_MAX: Duration = Duration::from_secs(600);
 
 pub(super) mod step {
@@ -49,13 +49,13 @@ pub(super) mod answer {
     pub const FAILED: u8 = 2;
 }
 
-/// What openraft passes around as "the snapshot".
+/// openraft's snapshot type.
 pub struct SnapshotData(Data);
 
 enum Data {
     /// Only names a point in the log.
     None,
-    /// And about how many bytes its rows have.
+    /// With the approximate size of its rows.
     Outgoing(TabletSnapshot, u64),
     Incoming(Box<Install>),
 }
@@ -68,19 +68,19 @@ impl SnapshotData {
         SnapshotData(Data::Outgoing(state, bytes))
     }
 
-    /// What was received, not yet the state of its group.
+    /// A received snapshot that is not installed yet.
     pub fn incoming(install: Box<Install>) -> SnapshotData {
         SnapshotData(Data::Incoming(install))
     }
 
-    /// Makes what was received the state of its group. Blocks until that is durable.
+    /// Installs a received snapshot as the state of its group. Blocks until that is durable.
     pub fn install(self, applied: Bytes, membership: Bytes) -> Result<(), StorageError> {
         let Data::Incoming(install) = self.0 else { panic!("only a received snapshot can be installed") };
         install.finish(applied, Some(membership))
     }
 }
 
-/// The next chunk behind the row `after` as a request's body, and the next position. `None` when there are no rows.
+/// The next chunk after the row `after` as a request's body, and the next position. `None` without further rows.
 fn chunk_after(
     state: &TabletSnapshot,
     after: Option<&[u8]>,
@@ -102,7 +102,7 @@ fn chunk_after(
     Ok(Some((body.freeze(), chunk.next)))
 }
 
-/// The rows of a chunk; `None` when it ends inside one.
+/// The rows of a chunk; `None` if it ends inside one.
 pub(super) fn rows_of(mut chunk: Bytes) -> Option<Vec<(Bytes, Bytes)>> {
     let mut rows = Vec::new();
     while !chunk.is_empty() {
@@ -116,7 +116,7 @@ fn take_part(chunk: &mut Bytes) -> Option<Bytes> {
     (chunk.len() >= count).then(|| chunk.split_to(count))
 }
 
-/// Streams a snapshot and returns what the receiver says once it is installed.
+/// Streams a snapshot and returns the receiver's final reply.
 pub async fn send(
     client: &Client,
     group: GroupId,
@@ -139,7 +139,7 @@ pub async fn send(
     end.extend_from_slice(&chunks.to_be_bytes());
     match ask(client, group, end.into(), INSTALL_MAX).await? {
         Some(vote) => Ok(SnapshotResponse::new(vote)),
-        None => Err(broken("the receiver did not say that it installed the snapshot")),
+        None => Err(broken("the receiver did not confirm the snapshot")),
     }
 }
 
@@ -192,7 +192,7 @@ async fn ask(
         Ok(answer::GO_ON) => Ok(None),
         Ok(answer::VOTE) => codec::decode_vote(body).map(Some).map_err(|error| broken(&error.to_string())),
         Ok(answer::FAILED) => Err(broken(&String::from_utf8_lossy(&body))),
-        _ => Err(broken("the receiver's answer is not understood")),
+        _ => Err(broken("invalid reply from the receiver")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The receiving side of snapshots: one connection, on which another server sends those of the groups that it leads.
+//! The receiving side of snapshots: one connection on which another server sends snapshots of the groups that it leads.
 //!
 //! *Invariant (D6):* a snapshot is installed whole or not at all; a broken stream leaves the old state.
 
@@ -25,12 +25,12 @@ struct Incoming {
     chunks: u64,
 }
 
-/// Unfinished snapshots of one connection, by group: the peer leads several groups and sends their snapshots side
-/// by side. Bounded by the groups that are open here.
+/// Unfinished snapshots of one connection, by group: the peer may lead several groups and send their snapshots
+/// concurrently. Bounded by the groups that are open here.
 type Unfinished = BTreeMap<GroupId, Incoming>;
 
-/// Serves one snapshot connection until it ends. Of each group one snapshot at a time comes on it; a new head drops an
-/// unfinished one of the same group.
+/// Serves one snapshot connection until it ends. It carries one snapshot per group at a time; a new head discards an
+/// unfinished snapshot of the same group.
 pub async fn receive(mut connection: Connection, group_of: impl Fn(GroupId) -> Option<Arc<Group>>) {
     let mut unfinished = Unfinished::new();
     while let Ok(batch) = connection.frames.next_batch().await {
@@ -59,12 +59,12 @@ async fn take_step(
 ) -> Result<Option<Vote>, String> {
     let (id, mut body) = (frame.group, frame.body);
     if frame.kind != Kind::RaftSnapshot {
-        return Err(format!("{:?} does not belong on a snapshot connection", frame.kind));
+        return Err(format!("unexpected frame on a snapshot connection: {:?}", frame.kind));
     }
     match body.try_get_u8() {
         Ok(step::HEAD) => {
             unfinished.remove(&id);
-            let group = group_of(id).ok_or("that group is not open here")?;
+            let group = group_of(id).ok_or("the group is not open here")?;
             let (vote, meta) = codec::decode_snapshot_head(body).map_err(|error| error.to_string())?;
             let install = group.machine.begin_install().map_err(|error| error.to_string())?;
             tracing::info!(group = %id, upto = ?meta.last_log_id, "receiving snapshot");
@@ -79,7 +79,7 @@ async fn take_step(
         Ok(step::END) => {
             install(unfinished.remove(&id).ok_or("an end without a head")?, body).await.map(Some)
         }
-        _ => Err("a step that is not known".into()),
+        _ => Err("unknown step".into()),
     }
 }
 

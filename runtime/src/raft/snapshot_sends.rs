@@ -17,7 +17,7 @@ pub struct SnapshotSends(Arc<Inner>);
 
 struct Inner {
     bytes_per_s: AtomicU64,
-    /// The allowance is used up until then.
+    /// The budget is used up until then.
     free_at: Mutex<Instant>,
     under_way: Mutex<BTreeMap<(GroupId, NodeId), Progress>>,
 }
@@ -50,7 +50,7 @@ impl SnapshotSends {
         SnapshotSend { sending: self.clone(), key: (group, to) }
     }
 
-    /// When so many bytes may go, if all that was allowed before goes in its time.
+    /// When the next chunk of this size may be sent, after all chunks scheduled before.
     fn allow(&self, bytes: usize, now: Instant) -> Instant {
         let bytes_per_s = self.0.bytes_per_s.load(Ordering::Relaxed);
         let mut free_at = self.0.free_at.lock();
@@ -83,7 +83,7 @@ pub struct SnapshotSend {
 }
 
 impl SnapshotSend {
-    /// Waits until a chunk may go, and counts it.
+    /// Waits until a chunk may be sent, and counts it.
     pub async fn chunk(&self, bytes: usize) {
         tokio::time::sleep_until(self.sending.allow(bytes, Instant::now())).await;
         if let Some(progress) = self.sending.0.under_way.lock().get_mut(&self.key) {

@@ -1,10 +1,10 @@
-//! Raft's transport to other nodes: one multiplexed connection for all groups of a pair of nodes, and one of its own for
+//! Raft's transport to other nodes: one multiplexed connection for all groups of a pair of nodes, and a separate one for
 //! snapshots, so that bulk data never delays a heartbeat.
 //!
-//! Two pitfalls that this file avoids. openraft takes its pause after a failure when the stream of requests is
-//! polled, so the first request is taken BEFORE connecting; otherwise a dead peer costs a whole core. And it gives
-//! an append the heartbeat interval as its time limit, which a slow disk or a large batch can exceed every time, so
-//! appends have a limit of their own.
+//! Two pitfalls are avoided here. openraft pauses after a failure only when the stream of requests is
+//! polled, so the first request is taken BEFORE connecting; otherwise a dead peer costs a whole core. And its timeout
+//! of an append is the heartbeat interval, which a slow disk or a large batch can always exceed, so
+//! appends have their own timeout.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,14 +31,14 @@ use super::snapshot_sends::SnapshotSends;
 use super::types::{LogId, Types, Vote};
 use crate::net::{Client, Link, NetError, Peers, Target};
 
-/// Appends under way to one follower of one group: openraft's own bound for its receiving side.
+/// Appends in flight to one follower of one group: openraft's own bound for its receiving side.
 const APPENDS_IN_FLIGHT_MAX: usize = 64;
-/// An append waits for the follower's disk; silence of the connection is noticed earlier by the connection itself.
+/// Timeout of an append, which waits for the follower's disk; the connection itself detects a silent peer earlier.
 const APPEND_MAX: Duration = Duration::from_secs(5);
-/// A link as slow as this still carries the largest entry: an append's timeout grows with its bytes.
+/// Slowest link that still carries the largest entry: an append's timeout grows with its size.
 const APPEND_BYTES_PER_S_MIN: usize = 2 * 1024 * 1024;
-/// Votes and transfers are small and answered after one sync of a small record; shorter than an election would
-/// fail on a slow disk, longer would hold one up.
+/// Timeout of votes and transfers, which are answered after one sync of a small record. Much shorter fails on a
+/// slow disk, longer delays an election.
 const VOTE_MAX: Duration = Duration::from_secs(2);
 
 /// The addresses of the nodes, and the connections to them.
@@ -55,7 +55,7 @@ impl Transport {
         Transport { messages, snapshots, targets: RwLock::default(), sending }
     }
 
-    /// From now on exactly these nodes can be reached; connections to others end.
+    /// Sets the reachable nodes; closes connections to all others.
     pub fn set_targets(&self, targets: BTreeMap<NodeId, Target>) {
         let is_wanted = |target: &Target| targets.values().any(|t| t == target);
         self.messages.retain(is_wanted);
@@ -86,7 +86,7 @@ impl Transport {
         self.snapshots.link(&self.target(node).ok_or_else(unknown)?).client().await
     }
 
-    /// One message and its answer's body.
+    /// Sends one message and returns the reply's body.
     pub async fn ask(
         &self,
         node: NodeId,
@@ -122,7 +122,7 @@ pub struct Network {
 
 type Rpc<T> = Result<T, RPCError<Types>>;
 
-/// What was certainly never sent makes openraft pause before the next try; a lost answer is retried sooner.
+/// After a message that was certainly not sent openraft pauses before the next attempt; a lost reply is retried sooner.
 fn rpc_error(error: NetError) -> RPCError<Types> {
     if error.is_never_sent() {
         RPCError::Unreachable(Unreachable::new(&error))

@@ -1,4 +1,4 @@
-//! The types that openraft is set up with. Disk and wire never see them: `codec` translates to layouts of our own.
+//! The type configuration of openraft. These types never reach disk or wire: `codec` translates them to our own layouts.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use dkc_core::meta::MetaReply;
 use dkc_core::tablet::Outcome;
 use openraft::type_config::alias;
 
-/// What one log entry proposes: an encoded `tablet::Batch` in a tablet's group, an encoded meta command in the
+/// The payload of a log entry: an encoded `tablet::Batch` in a tablet's group, an encoded meta command in the
 /// meta group. Kept encoded, because most copies of an entry are only forwarded or stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proposal(pub Bytes);

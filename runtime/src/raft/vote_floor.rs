@@ -1,7 +1,6 @@
-//! What a node that gives up its replica of a tablet must not forget: whom it voted for, and how far its log went.
-//! Entries were acknowledged on the strength of that log. Should the node hold a replica of the same tablet again
-//! later, it begins with an empty log; until that log is as long as the old one was, the node votes only for those
-//! with at least what it once had, and does not campaign itself.
+//! The vote and log end that a node keeps when it drops its replica of a tablet: entries were acknowledged because of that log.
+//! If the node gets a replica of the same tablet again, it starts with an empty log. Until that log is as long as the old one
+//! was, the node votes only for candidates with at least the old log end, and does not campaign.
 //!
 //! *Invariant (D4):* a log that lost its tail does not help to elect a leader without that tail.
 
@@ -11,13 +10,13 @@ use super::codec::{self, CodecError};
 use super::types::{LogId, Vote};
 use crate::log::GroupLog;
 
-/// Bytes of an encoded vote, which come first.
+/// Bytes of the encoded vote at the beginning.
 const VOTE_LENGTH_BYTES: usize = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VoteFloor {
     pub vote: Option<Vote>,
-    /// The last entry of the log that was given up.
+    /// The last entry of the dropped log.
     pub last: Option<LogId>,
 }
 
@@ -60,7 +59,7 @@ impl VoteFloor {
     }
 }
 
-/// The vote that was given later. Votes that cannot be compared are of one term; then the first one holds.
+/// The later vote. Incomparable votes are of the same term; then the first one holds.
 pub fn later(one: Option<Vote>, other: Option<Vote>) -> Option<Vote> {
     match (one, other) {
         (Some(one), Some(other)) => Some(if other > one { other } else { one }),
@@ -74,7 +73,7 @@ pub enum VoteFloorError {
     Codec(#[from] CodecError),
     #[error("the log cannot be read: {0}")]
     Read(#[from] std::io::Error),
-    #[error("what was promised when a tablet was left ends too early")]
+    #[error("the stored vote floor is truncated")]
     Short,
 }
 

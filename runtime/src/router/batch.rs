@@ -1,8 +1,8 @@
-//! The replies of commands that were begun together. The last one wakes the waiter, so that sixteen pipelined
+//! The replies of commands that were started together. The last one wakes the waiter, so that sixteen pipelined
 //! commands cost one wake-up.
 //!
-//! *Invariant:* a record that was not admitted is dropped at once, so that admission bounds the memory of replies that
-//! are not consumed yet.
+//! *Invariant:* a record that is not admitted is dropped at once, so that admission bounds the memory of unconsumed
+//! replies.
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 use super::RouteError;
 
-/// Decides whether the value of a record that has come may be kept until it is asked for. Called from the task that
+/// Decides whether the value of a received record may be kept until it is consumed. Called on the task that
 /// reads the connection, so it must not wait.
 pub trait Admit: Send + Sync {
     fn admit(&self, bytes: usize) -> bool;

@@ -1,12 +1,12 @@
-//! Sends a command to the leader of its tablet and returns the reply, while leaders move, servers die and the ring
+//! Sends a command to the leader of its tablet and returns the reply, while leadership moves, servers fail and the ring
 //! changes. Used by slaves and by a server's control socket.
 //!
 //! *Invariant:* a write is applied at most once: every attempt carries the same session and sequence, and
 //! a retry is marked as one if an earlier attempt may have arrived.
-//! *Invariant:* `RouteError::Unreachable` and `Refused` mean that it did not happen and never will; everything
-//! else that is not a reply is `Unknown`.
+//! *Invariant:* `RouteError::Unreachable` and `Refused` mean that the command was not applied and never will be; every
+//! other error is `Unknown`.
 //!
-//! The ring map here is a hint: safety rests on the leader's check and on the epoch check when the write is applied.
+//! The ring map here is a hint: safety depends on the leader's check and on the epoch check when the write is applied.
 
 mod batch;
 mod operation;
@@ -46,14 +46,14 @@ pub enum RouteError {
     /// Not carried out, and never will be.
     #[error("{0}")]
     Refused(String),
-    /// Not carried out: no server took it within the deadline.
+    /// Not carried out: no server accepted it within the deadline.
     #[error("no server carried it out within {after_ms} ms: {why}")]
     Unreachable { after_ms: u64, why: String },
     /// It may or may not have been carried out.
     #[error("outcome unknown after {after_ms} ms: {why}")]
     Unknown { after_ms: u64, why: String },
-    /// It was carried out; the value of its record, so large, was not admitted, or not even sent.
-    #[error("no room for an answer of {bytes} bytes")]
+    /// It was carried out; the record's value of this size was not admitted, or not even sent.
+    #[error("no room for a reply of {bytes} bytes")]
     NoRoom { bytes: usize },
 }
 
@@ -63,12 +63,12 @@ impl RouteError {
     }
 }
 
-/// A command, and the tablet it is for when it names no key.
+/// A command, and its tablet if it names no key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
     pub command: Command,
     pub tablet: Option<TabletId>,
-    /// A read of a value larger than `REPLY_BOUNDED_MAX_BYTES` ends with `NoRoom`, and the value stays where it is.
+    /// A read of a value larger than `REPLY_BOUNDED_MAX_BYTES` ends with `NoRoom`, and the value is not sent.
     pub reply_is_bounded: bool,
 }
 impl From<Command> for Call {
@@ -94,12 +94,12 @@ pub struct RouterOptions {
     /// The last known ring map.
     pub ring: Option<RingMap>,
     pub deadline: Duration,
-    /// Ask the servers for newer ring maps and connect to all of them before they are needed. A server does
-    /// not: it is told by `set_ring`, and routes little.
+    /// Watch the servers for newer ring maps and connect to all of them in advance. A server does
+    /// not: `set_ring` gives it the map, and it routes little.
     pub is_following: bool,
 }
 
-/// What all parts of the router share.
+/// Shared by all parts of the router.
 pub(crate) struct Shared {
     peers: Peers,
     cluster: dkc_core::ids::ClusterId,
@@ -156,7 +156,7 @@ impl Router {
             ring: tokio::sync::watch::Sender::new(None),
             ring_version,
             ring_wanted: tokio::sync::Notify::new(),
-            ring_error: Mutex::new("not asked yet".into()),
+            ring_error: Mutex::new("no server asked yet".into()),
             retries: Retries::default(),
             operations: AtomicU64::new(0),
             is_following: options.is_following,
@@ -182,8 +182,8 @@ impl Router {
         only(self.execute_all(vec![Call::on(tablet, command)]).await)
     }
 
-    /// Carries out commands side by side: all of them are on their way when this returns, those to one server in
-    /// one write, and the future wakes once, when every reply is there. In the order of the calls.
+    /// Carries out commands concurrently: all of them are sent when this returns, those to the same server in
+    /// one write, and the future wakes once, when all replies have arrived. The results are in the order of the calls.
     pub fn execute_all(
         &self,
         calls: Vec<Call>,
@@ -191,7 +191,7 @@ impl Router {
         self.execute_admitted(calls, None)
     }
 
-    /// Likewise; a record is kept only if `admit` admits its value.
+    /// The same; a record is kept only if `admit` admits its value.
     pub fn execute_admitted(
         &self,
         calls: Vec<Call>,
@@ -206,7 +206,7 @@ impl Router {
         batch::all_done(batch)
     }
 
-    /// Carries out a command on every tablet, in tablet order. Waits for a ring map if none is known yet.
+    /// Carries out a command on every tablet, in tablet order. Waits for a ring map if there is none yet.
     pub async fn execute_everywhere(
         &self,
         command: Command,
@@ -216,7 +216,7 @@ impl Router {
         Ok(self.execute_all(calls.collect()).await)
     }
 
-    /// The tablets there are. Waits for a ring map if none is known yet.
+    /// All tablets. Waits for a ring map if there is none yet.
     pub async fn tablets(&self) -> Result<Vec<TabletId>, RouteError> {
         let mut ring = self.shared.ring.subscribe();
         let deadline = self.shared.deadline();
@@ -233,22 +233,22 @@ impl Router {
         }
     }
 
-    /// For operations that begin from now on.
+    /// Applies to later operations.
     pub fn set_deadline(&self, deadline: Duration) {
         self.shared.deadline_ms.store(deadline.as_millis() as u64, Ordering::Relaxed);
     }
 
-    /// Takes a ring map if it is newer than the one known; true if it was.
+    /// Adopts a ring map if it is newer; true if it was.
     pub fn set_ring(&self, ring: RingMap) -> bool {
         self.shared.set_ring(ring)
     }
 
-    /// The ring map, now and whenever it changes.
+    /// The ring map and its changes.
     pub fn ring(&self) -> tokio::sync::watch::Receiver<Option<Arc<RingMap>>> {
         self.shared.ring.subscribe()
     }
 
-    /// Commands taken so far.
+    /// Commands so far.
     pub fn operations(&self) -> u64 {
         self.shared.operations.load(Ordering::Relaxed)
     }
@@ -335,10 +335,10 @@ impl Shared {
 
     fn no_ring(&self) -> String {
         let last_error = self.ring_error.lock();
-        format!("the ring map is not known yet ({last_error})")
+        format!("no ring map yet ({last_error})")
     }
 
-    /// A server answered from a ring of this version.
+    /// A server reported this ring version.
     fn notice_ring(&self, version: RingVersion) {
         if version.0 > self.ring_version.load(Ordering::Relaxed) {
             self.ring_wanted.notify_one();

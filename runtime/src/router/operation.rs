@@ -1,5 +1,5 @@
-//! One command in flight. The same box travels from the first sending through every retry to its reply; no task
-//! belongs to it.
+//! One command in flight. The same box is passed from the first attempt through every retry to its reply, without a
+//! task of its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,21 +15,21 @@ use super::session::{Session, TabletState};
 use super::{Call, RouteError, Shared};
 use crate::net::{NetError, Receive};
 
-/// The pause before the second retry; it doubles up to the longest.
+/// Backoff before the second retry; it doubles up to the maximum.
 const BACKOFF_MIN: Duration = Duration::from_millis(2);
-/// An election takes some hundred milliseconds; asking every 40 ms finds its end soon and costs little.
+/// The maximum. An election takes some hundred milliseconds; a retry every 40 ms notices its end soon and costs little.
 const BACKOFF_MAX: Duration = Duration::from_millis(40);
-/// Redirects followed at once; later ones with pauses, in case two servers name each other.
+/// Redirects followed at once; later ones with backoff, in case two servers name each other.
 const REDIRECTIONS_AT_ONCE_MAX: u32 = 2;
 
-/// A leader that is stepping down says "unknown" for a moment, and a retry finds out. A tablet that has
-/// forgotten the session reports that on every attempt.
+/// Retries of "unknown". A leader that is stepping down returns it for a moment, and a retry resolves it; a tablet that has
+/// forgotten the session returns it on every attempt.
 const UNKNOWN_ANSWERS_MAX: u32 = 10;
-/// The first attempt waits this long for its answer, every further one twice as long: a leader that is partitioned from
-/// the other servers still answers pings but cannot commit anything, while another replica already leads. Longer
-/// than an election takes; a cluster that is only slow is not asked faster than it works.
+/// Timeout of the first attempt, doubled for every further one: a leader that is partitioned from
+/// the other servers still answers pings but commits nothing, while another replica already leads. Longer
+/// than an election; a cluster that is only slow is not flooded with retries.
 const ATTEMPT_MIN: Duration = Duration::from_secs(1);
-/// Attempts that may find the connection still being made (30 ms in all) before another replica is asked.
+/// Attempts that may find the connection not open yet (30 ms in all) before another replica is tried.
 const CONNECTING_FAILURES_MAX: u32 = 4;
 
 pub(super) struct Operation {
@@ -37,27 +37,27 @@ pub(super) struct Operation {
     request: Request,
     /// For commands without a key.
     tablet: Option<TabletId>,
-    /// Set by the first sending; writes keep it, because their sequence belongs to its session.
+    /// Set by the first attempt; writes keep it, because their sequence belongs to its session.
     state: Option<Arc<TabletState>>,
-    /// Of a write that was sent.
+    /// For a write that was sent.
     session: Option<Arc<Session>>,
-    /// The node it was sent to last.
+    /// The node of the last attempt.
     node: NodeId,
     began: Instant,
     deadline: Instant,
     failures: u32,
     redirections: u32,
     unknown_answers: u32,
-    /// Attempts without an answer in time.
+    /// Attempts that timed out.
     timeouts: u32,
-    /// An attempt got no definite answer, so the write may have been applied.
+    /// An attempt got no definite reply, so the write may have been applied.
     is_ambiguous: bool,
     last_error: LastError,
     batch: Arc<Batch>,
     index: usize,
 }
 
-/// What went wrong last. Formatted only when it is reported: most errors disappear with the next attempt.
+/// The last error. Formatted only when it is reported: most errors disappear with the next attempt.
 enum LastError {
     None,
     NoRing,
@@ -77,7 +77,7 @@ enum Next {
 }
 
 impl Operation {
-    /// Sends a call for the first time.
+    /// Makes the first attempt.
     pub fn begin(shared: &Arc<Shared>, call: Call, began: Instant, batch: Arc<Batch>, index: usize) {
         let deadline = began + shared.deadline();
         let request = Request {
@@ -156,7 +156,7 @@ impl Operation {
         }
     }
 
-    /// Deadline of this attempt, which the request carries: the server starts nothing later.
+    /// The deadline of this attempt. The request carries it: the server starts nothing after it.
     fn attempt_until(&mut self) -> Instant {
         let now = if self.state.is_none() { self.began } else { Instant::now() };
         let until = self.deadline.min(now + ATTEMPT_MIN.saturating_mul(1 << self.timeouts.min(10)));
@@ -164,7 +164,7 @@ impl Operation {
         until
     }
 
-    /// Fills in what depends on the route. False when a write's session belongs to another tablet by now.
+    /// Sets the fields that depend on the route. False if a write's session belongs to another tablet by now.
     fn prepare(&mut self, state: &Arc<TabletState>, epoch: u32, version: RingVersion) -> bool {
         self.request.epoch = epoch;
         self.request.ring_version = version;
@@ -194,7 +194,7 @@ impl Operation {
         true
     }
 
-    /// Decides what an answer means for this command.
+    /// Handles a reply: finishes the command or retries it.
     fn judge(&mut self, answer: Result<Frame, NetError>) -> Next {
         let node = self.node;
         let answer = match answer {
@@ -261,7 +261,7 @@ impl Operation {
         }
     }
 
-    /// Schedules the next attempt, or gives up when the deadline comes first.
+    /// Schedules the next attempt, or gives up if the deadline comes first.
     fn later(mut self: Box<Self>) {
         let pause = BACKOFF_MIN.saturating_mul(1 << self.failures.min(10)).min(BACKOFF_MAX);
         self.failures += 1;
@@ -307,12 +307,12 @@ impl Operation {
         match &self.last_error {
             LastError::None => "not tried".into(),
             LastError::NoRing => self.shared.no_ring(),
-            LastError::NotAMember(node) => format!("node {node} should lead and is not in the ring"),
+            LastError::NotAMember(node) => format!("the presumed leader, node {node}, is not in the ring"),
             LastError::Net(node, error) => format!("{}: {error}", name(node)),
-            LastError::NoLeader(node) => format!("{} knows of no leader", name(node)),
+            LastError::NoLeader(node) => format!("{} knows no leader", name(node)),
             LastError::NotHere(node) => format!("{} does not hold the tablet", name(node)),
             LastError::Busy(node) => format!("{} is busy", name(node)),
-            LastError::Unknown(node) => format!("{} cannot tell whether it was carried out", name(node)),
+            LastError::Unknown(node) => format!("{} does not know the outcome", name(node)),
             LastError::BadAnswer(node, why) => format!("{} sent an invalid reply: {why}", name(node)),
         }
     }

@@ -1,4 +1,4 @@
-//! Operations that wait for their next attempt, in the order in which they are due; one task for all of them.
+//! Operations that wait for their next attempt, ordered by due time; one task for all of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::operation::Operation;
 
-/// Bounded by the operations under way, which those who ask bound.
+/// Bounded by the operations in flight, which callers bound.
 #[derive(Default)]
 pub(super) struct Retries {
     waiting: Mutex<Waiting>,
@@ -19,7 +19,7 @@ pub(super) struct Retries {
 
 #[derive(Default)]
 struct Waiting {
-    /// The number keeps apart what is due at the same time, in the order in which it came.
+    /// The number orders operations that are due at the same time.
     by_due: BTreeMap<(Instant, u64), Box<Operation>>,
     count: u64,
 }

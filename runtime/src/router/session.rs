@@ -1,5 +1,5 @@
-//! What the router remembers of one tablet from one ring map to the next: its session, so that retries apply
-//! once, and who leads it.
+//! The router's state of one tablet, kept across ring maps: its session, so that retries apply
+//! once, and its leader.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use dkc_core::ids::{NodeId, TabletId};
 use dkc_core::tablet::REPLIES_PER_SESSION_MAX;
 use parking_lot::{Mutex, MutexGuard};
 
-/// Half of what a tablet remembers, so that it never forgets an answer that may still be asked for.
+/// Half of what a tablet remembers, so that it never forgets a reply that may still be needed.
 const WINDOW_MAX: usize = REPLIES_PER_SESSION_MAX / 2;
 
 pub(super) struct TabletState {
@@ -25,13 +25,13 @@ pub(super) struct Session {
     sequences: Mutex<Sequences>,
 }
 
-/// Sequences count from 1. `base` is the lowest that is not answered; `is_answered[i]` is about `base + i`.
+/// Sequences count from 1. `base` is the lowest unanswered one; `is_answered[i]` belongs to `base + i`.
 struct Sequences {
     base: u64,
     is_answered: VecDeque<bool>,
 }
 
-/// The place of one write in its session.
+/// A write's session and sequence.
 pub(super) struct Ticket {
     pub session: Arc<Session>,
     pub sequence: u64,
@@ -48,7 +48,7 @@ impl Session {
         self.sequences.lock()
     }
 
-    /// The application has its answer (perhaps "unknown"): this sequence is never sent again.
+    /// The application has its reply (perhaps "unknown"): this sequence is never sent again.
     pub fn finish(&self, sequence: u64) {
         let mut sequences = self.sequences();
         let place = (sequence - sequences.base) as usize;
@@ -69,8 +69,8 @@ impl TabletState {
         TabletState { tablet, session: Mutex::new(Session::new()), leader: AtomicU64::new(leader.0) }
     }
 
-    /// A sequence for a new write. One slow write holds its session's window open; when the window is as wide as the
-    /// tablet remembers, a new session begins and the old one ends with its last answer.
+    /// A sequence for a new write. One slow write keeps its session's window open; once the window is as wide as the
+    /// tablet remembers, a new session begins and the old one ends with its last reply.
     pub fn begin(&self) -> Ticket {
         let mut session = self.session.lock();
         if session.sequences().is_answered.len() >= WINDOW_MAX {
@@ -93,7 +93,7 @@ impl TabletState {
         self.leader.store(leader.0, Ordering::Relaxed);
     }
 
-    /// `failed` did not serve: presume the next of `voters`, unless another operation has learnt of a leader since.
+    /// `failed` did not serve: presumes the next of `voters`, unless another operation has learnt the leader since.
     pub fn leader_failed(&self, failed: NodeId, voters: &[NodeId]) {
         let at = voters.iter().position(|voter| *voter == failed).map_or(0, |at| at + 1);
         if let Some(next) = voters.get(at % voters.len().max(1)) {
@@ -151,7 +151,7 @@ mod tests {
         check(9, 9, 7);
         // Another leader has become known in the meantime.
         check(8, 7, 8);
-        // The leader is not a voter any more.
+        // The leader is no longer a voter.
         check(3, 3, 7);
     }
 }

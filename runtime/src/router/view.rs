@@ -1,4 +1,4 @@
-//! One ring map made ready for routing: links and tablet states looked up once instead of for each request.
+//! One ring map prepared for routing: links and tablet states are looked up once instead of per request.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use dkc_core::ring::{Node, RingMap, TabletPlace, slot_of};
 use super::session::TabletState;
 use crate::net::{Link, Peers, Target};
 
-/// The states of all tablets that were ever seen.
+/// The states of all tablets ever seen.
 pub(super) type Tablets = HashMap<TabletId, Arc<TabletState>>;
 
 pub(super) struct View {
     pub ring: Arc<RingMap>,
     /// In the order of `ring.tablets`.
     states: Vec<Arc<TabletState>>,
-    /// A handful: searched from the front.
+    /// A handful, so searched linearly.
     links: Vec<(NodeId, Arc<Link>)>,
 }
 
-/// Where a command goes.
+/// The route of a command.
 pub(super) struct Route<'a> {
     pub place: &'a TabletPlace,
     pub state: &'a Arc<TabletState>,
@@ -39,9 +39,9 @@ impl View {
         View { ring, states, links }
     }
 
-    /// Begins to connect to every server.
+    /// Starts connecting to every server.
     pub fn connect(&self) {
-        // Whether it succeeds shows when the link is used.
+        // Errors are noticed when the link is used.
         self.links.iter().for_each(|(_, link)| drop(link.current()));
     }
 
@@ -65,7 +65,7 @@ impl View {
     }
 }
 
-/// A leader that is no replica any more is forgotten.
+/// Forgets a leader that is no longer a replica.
 fn state_of(place: &TabletPlace, tablets: &mut Tablets) -> Arc<TabletState> {
     let fresh = || Arc::new(TabletState::new(place.tablet, place.preferred_leader));
     let state = tablets.entry(place.tablet).or_insert_with(fresh).clone();

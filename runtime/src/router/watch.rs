@@ -1,7 +1,7 @@
 //! Follows the servers: connections to all of them, and the ring map.
 //!
-//! Follows the ring: one server at a time is asked for a map newer than ours, and answers when there is one. Any
-//! server will do; the next one is asked when it fails.
+//! The ring map is watched at one server at a time, which replies once it has a newer map than ours. Any
+//! server will do; if it fails, the next one is used.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,14 +14,14 @@ use tokio::time::Instant;
 use super::Shared;
 use crate::net::{NetError, Target};
 
-/// How long a server may hold a ring watch. A dead one is noticed by its silence much earlier.
+/// Timeout of a ring watch. A dead server is detected much earlier by its silence.
 const WATCH_MAX: Duration = Duration::from_secs(60);
-/// The pause after a server that failed, or that answered at once without news.
+/// Pause after a server that failed, or that replied at once without a newer map.
 const PAUSE: Duration = Duration::from_millis(200);
-/// When another server has mentioned a newer ring, the server that is being asked has this long to deliver it.
+/// When another server has mentioned a newer ring, the watched server has this long to deliver it.
 const NEWER_RING_MAX: Duration = Duration::from_millis(300);
 
-/// Interval of reconnecting lost connections: a server that has come back is connected before it leads again.
+/// Interval of reconnecting lost connections: a server that has returned is connected before it leads again.
 const CONNECT_LOOK: Duration = Duration::from_millis(250);
 
 /// Keeps a connection to every server, so that no request waits for one.
@@ -54,7 +54,7 @@ fn set_ring_error(shared: &Shared, why: &str) {
     *shared.ring_error.lock() = why.to_owned();
 }
 
-/// Watches one server for as long as it answers. Ends when it lacks a version that is known to exist.
+/// Watches one server for as long as it replies. Ends if it lacks a version that is known to exist.
 async fn follow_one(shared: &Shared, target: &Target) -> Result<(), NetError> {
     let link = shared.peers.link(target);
     let client = link.client().await?;

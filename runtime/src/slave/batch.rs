@@ -1,4 +1,4 @@
-//! Pipelined requests of one application that are carried out together, and whose answers go out in order. Knows which
+//! Pipelined requests of one application that are executed together and answered in order. It knows which
 //! keys are read and written and how much, and nothing of the protocol.
 //!
 //! *Invariant:* two requests of a batch that name the same key both only read it, so that an application that pipelines
@@ -11,9 +11,9 @@ use dkc_core::kv::{Command, Key, Read, Write};
 use super::protocol::{Commands, Outcome, Part, Protocol, Request, Touched};
 use crate::router::Call;
 
-/// Requests, and commands, of a batch; a longer pipeline is carried out in several.
+/// Most requests, and commands, of a batch; a longer pipeline is executed in several.
 pub(super) const BATCH_MAX: usize = 128;
-/// The values that all writes of a batch may carry together.
+/// Most bytes of values in all writes of a batch.
 const WRITES_MAX_BYTES: usize = 8 * 1024 * 1024;
 
 pub(super) struct PipelineBatch<P: Protocol> {
@@ -29,13 +29,13 @@ pub(super) struct PipelineBatch<P: Protocol> {
 /// A request of which all or some commands are in the batch.
 pub(super) struct Pending<A> {
     pub answer: A,
-    /// The places of its commands.
+    /// The positions of its commands.
     pub places: Range<usize>,
     pub is_last: bool,
 }
 
 impl<P: Protocol> PipelineBatch<P> {
-    /// Of at most so many commands, one or more.
+    /// A batch of at most this many commands, one or more.
     pub fn new(calls_max: usize) -> PipelineBatch<P> {
         PipelineBatch {
             calls: Vec::new(),
@@ -53,7 +53,7 @@ impl<P: Protocol> PipelineBatch<P> {
             || self.written_bytes >= WRITES_MAX_BYTES
     }
 
-    /// Takes a request, or as many of its commands as there is room for. What is returned has to wait until this batch
+    /// Adds a request, or as many of its commands as there is room for. Returns the rest, which has to wait until this batch
     /// is answered.
     pub fn offer(&mut self, mut request: Request<P>) -> Option<Request<P>> {
         if self.is_full() || !self.has_room_for(&request.commands) {
@@ -84,7 +84,7 @@ impl<P: Protocol> PipelineBatch<P> {
         self.calls.push(Call { reply_is_bounded, ..Call::from(command) });
     }
 
-    /// No command concerns a key that is in use, and all of them fit, unless they could not even fit by themselves.
+    /// Whether no command uses a key of the batch in conflict, and all of them fit or would not even fit into an empty batch.
     fn has_room_for(&self, commands: &Commands<P::Many>) -> bool {
         match commands {
             Commands::None => true,
@@ -119,13 +119,13 @@ impl<P: Protocol> PipelineBatch<P> {
         &self.answers
     }
 
-    /// The key whose record can be read once more for the command there.
+    /// The key whose record can be read again for the command at this position.
     pub fn record_key(&self, place: usize) -> Option<&Key> {
         let touched = &self.touched[place];
         touched.key.as_ref().filter(|_| touched.is_record)
     }
 
-    /// What is known of the commands of a request at these of its places.
+    /// The outcomes of a request's commands at these positions.
     pub fn part<'a>(
         &'a self,
         pending: &Pending<P::Answer>,

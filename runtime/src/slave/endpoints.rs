@@ -18,7 +18,7 @@ use super::statistics::{Counters, Traffic, counts};
 use super::timeouts::Timeouts;
 use crate::router::Router;
 
-/// What all pairs of a slave share.
+/// Shared by all pairs of a slave.
 pub(super) struct Shared {
     pub router: Router,
     pub traffic: Arc<Traffic>,
@@ -36,7 +36,7 @@ pub(super) struct Endpoint {
     pub statistics: Arc<dyn Counts>,
 }
 
-/// The present counts of a protocol, whichever it is.
+/// The current counters of any protocol.
 pub(crate) trait Counts: Send + Sync {
     fn counts(&self) -> Vec<(&'static str, u64)>;
 }

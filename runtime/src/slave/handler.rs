@@ -1,4 +1,4 @@
-//! What a slave answers on its control socket.
+//! Answers requests on a slave's control socket.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,7 +18,7 @@ impl Handler for Slave {
             match request {
                 ControlRequest::Status => ControlReply::Status(Box::new(self.status())),
                 ControlRequest::Ring => ControlReply::Ring(self.ring().map(|ring| (*ring).clone())),
-                // A slave leads nothing; that it stops answering new applications comes with the signal.
+                // A slave leads nothing; it stops accepting applications at the signal.
                 ControlRequest::PrepareStop => ControlReply::Ok,
                 ControlRequest::Reload => self.reload().await,
                 ControlRequest::ReloadCertificates => reloaded(self.certificates.reload()),
@@ -29,11 +29,9 @@ impl Handler for Slave {
                 | ControlRequest::BeginOperation { .. }
                 | ControlRequest::EndOperation { .. }
                 | ControlRequest::RevokeSlave { .. }
-                | ControlRequest::Change { .. } => {
-                    refusal("a slave decides nothing about members; ask a server")
-                }
+                | ControlRequest::Change { .. } => refusal("a slave does not change members; ask a server"),
                 ControlRequest::Data { .. } => {
-                    refusal("a slave's control socket carries no data; ask a server")
+                    refusal("a slave's control socket serves no data; ask a server")
                 }
             }
         })
@@ -97,7 +95,7 @@ impl Slave {
         }
     }
 
-    /// For people: one line for the slave and one for each server.
+    /// For operators: one line for the slave and one for each server.
     fn self_status(&self) -> String {
         let status = self.slave_status();
         let version = self.ring().map_or("not known yet".to_owned(), |ring| ring.version.to_string());

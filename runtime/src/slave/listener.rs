@@ -1,4 +1,4 @@
-//! Where applications connect: a port on loopback or a Unix socket.
+//! The listener for applications: a port on loopback or a Unix socket.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -70,7 +70,7 @@ impl<P: Protocol> Listener<P> {
             }
         }
         if let Socket::Unix(_, path) = &self.socket {
-            // Gone already is as good.
+            // It may have been removed already.
             let _ = std::fs::remove_file(path);
         }
         drop(self.socket);

@@ -1,4 +1,4 @@
-//! The memory that all connections of a slave may use together, and each connection's share of it.
+//! The memory budget of all connections of a slave, and each connection's share of it.
 //!
 //! Three quarters are shared by all. The last quarter is reserved for connections that hold little, so that a new
 //! connection or a small request is served while others hold as much as they can.
@@ -16,16 +16,16 @@ use crate::router::Admit;
 
 /// The unit of reservations.
 const UNIT_BYTES: usize = 1024;
-/// Taken for every connection: its task, the buffer for one read, and `FREE_BYTES`.
+/// Reserved for every connection: its task, the buffer for one read, and `FREE_BYTES`.
 const CONNECTION_UNITS: usize = 16;
-/// What a connection may use without asking.
+/// Bytes that a connection may use without reserving them.
 const FREE_BYTES: usize = 8 * 1024;
-/// Values up to this, numbers among them, are covered by what every connection has.
+/// Values up to this size, such as numbers, are covered by every connection's base reservation.
 const UNCOUNTED_MAX_BYTES: usize = 64;
 /// A connection that uses no more than this may use the reserve.
 const SMALL_MAX_BYTES: usize = 64 * 1024;
-/// Large values that servers may be sending at once to all connections together. All answers of a server share one
-/// connection: this is what a small one may have to wait behind.
+/// Bytes of large values in flight from servers to all connections together. All replies of a server share one
+/// connection: a small one may have to wait behind this much.
 const LARGE_IN_FLIGHT_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Of one slave.
@@ -66,7 +66,7 @@ impl Memory {
         })
     }
 
-    /// A connection waits for memory.
+    /// Whether a connection waits for memory.
     pub fn is_short(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }
@@ -76,21 +76,21 @@ impl Memory {
         (self.common.available_permits() + self.reserve.available_permits()) * UNIT_BYTES
     }
 
-    /// `None` when there is no room for another connection.
+    /// `None` if there is no memory for another connection.
     pub fn connection(self: &Arc<Memory>) -> Option<Arc<Share>> {
         let mut held = Held::default();
         self.take(&mut held, CONNECTION_UNITS, true)
             .then(|| Arc::new(Share { memory: self.clone(), held: Mutex::new(held) }))
     }
 
-    /// Waits for its turn to have values of so many bytes sent by servers; what is small has no need to. `None` when the
-    /// turn does not come in time.
+    /// Waits for a turn to request values of this size from servers; small ones need none. `None` on
+    /// timeout.
     pub async fn turn(&self, bytes: usize, timeout: Duration) -> Option<Turn<'_>> {
         let waiting = tokio::time::timeout(timeout, self.in_flight.acquire_many(turn_units(bytes)));
         Some(Turn { _permits: waiting.await.ok()?.ok()? })
     }
 
-    /// Likewise, if it is its turn now.
+    /// The same without waiting.
     pub fn try_turn(&self, bytes: usize) -> Option<Turn<'_>> {
         Some(Turn { _permits: self.in_flight.try_acquire_many(turn_units(bytes)).ok()? })
     }
@@ -113,7 +113,7 @@ impl Memory {
     }
 }
 
-/// Servers send large values to a connection until it is dropped.
+/// A turn to receive large values, which ends on drop.
 pub(crate) struct Turn<'a> {
     _permits: SemaphorePermit<'a>,
 }
@@ -121,13 +121,13 @@ pub(crate) struct Turn<'a> {
 fn turn_units(bytes: usize) -> u32 {
     match bytes {
         ..=SMALL_MAX_BYTES => 0,
-        // What is larger than all has its turn alone.
+        // A value larger than the limit gets a turn alone.
         _ => (bytes.min(LARGE_IN_FLIGHT_MAX_BYTES) / UNIT_BYTES) as u32,
     }
 }
 
 impl Held {
-    /// Units that are missing when so many bytes are used.
+    /// Units missing if this many bytes are used.
     fn missing_units(&self, used_bytes: usize) -> usize {
         units_of(used_bytes).saturating_sub(self.common_units + self.reserve_units)
     }
@@ -146,7 +146,7 @@ impl Share {
         self.held().used_bytes
     }
 
-    /// Reserves so many more bytes, if they are free now.
+    /// Reserves this many more bytes, if they are free now.
     pub fn try_take(&self, bytes: usize) -> bool {
         let mut held = self.held();
         let used_bytes = held.used_bytes.saturating_add(bytes);
@@ -159,7 +159,7 @@ impl Share {
         has_room
     }
 
-    /// Likewise, waiting for memory. False if there is none in time, or could never be.
+    /// The same, waiting for memory. False on timeout, or if it can never be free.
     pub async fn take(&self, bytes: usize, timeout: Duration) -> bool {
         if self.try_take(bytes) {
             return true;
@@ -183,13 +183,13 @@ impl Share {
         true
     }
 
-    /// So many bytes stay in use; the rest of the reservation is released.
+    /// Releases all but this many bytes of the reservation.
     pub fn settle(&self, used_bytes: usize) {
         let mut held = self.held();
         held.used_bytes = used_bytes;
         let surplus = (held.common_units + held.reserve_units).saturating_sub(units_of(used_bytes));
         if surplus > 0 {
-            // The reserve first: it is there for others.
+            // The reserve first: others need it.
             let from_reserve = surplus.min(held.reserve_units);
             held.reserve_units -= from_reserve;
             held.common_units -= surplus - from_reserve;
@@ -197,7 +197,7 @@ impl Share {
             self.memory.common.add_permits(surplus - from_reserve);
             debug_assert!(
                 self.memory.common.available_permits() <= self.memory.common_units,
-                "more room went back than there is"
+                "more memory released than reserved"
             );
         }
     }

@@ -1,8 +1,8 @@
-//! The slave role: runs beside applications, speaks their protocol and routes their requests to the servers of the
+//! The slave role: runs next to applications, speaks their protocol and routes their requests to the servers of the
 //! ring. It holds no data; the ring map that it saves on disk lets it start when the configured servers are gone.
 //!
-//! *Invariant:* an application learns of a failure either as a definite error (nothing happened) or as
-//! `outcome unknown`, never as an answer that is not true.
+//! *Invariant:* a failure is reported to the application as a definite error (nothing happened) or as
+//! `outcome unknown`, never as a wrong reply.
 
 mod batch;
 mod connection;
@@ -40,14 +40,14 @@ use saved_ring::SavedRing;
 use statistics::{Traffic, counts, metrics};
 use timeouts::{Limits, Timeouts};
 
-/// How long operations in flight may take when the slave stops.
+/// Timeout of operations in flight when the slave stops.
 const STOP_MAX: Duration = Duration::from_secs(5);
-/// How often it is checked whether they are done.
+/// Interval of checks whether they are done.
 const STOP_INTERVAL: Duration = Duration::from_millis(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum SlaveError {
-    #[error("node.yaml is that of a server, not of a slave")]
+    #[error("node.yaml is for a server, not a slave")]
     NotASlave,
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -57,10 +57,10 @@ pub enum SlaveError {
     Control(#[from] ControlError),
 }
 
-/// What the parts of a slave share.
+/// Shared by the parts of a slave.
 pub(crate) struct Slave {
     pub directory: PathBuf,
-    /// As it was when the slave started; all but the dynamic parameters is so still.
+    /// The configuration at start; all but the dynamic parameters still apply.
     pub config: NodeConfig,
     pub in_use: InUse,
     pub role: SlaveRole,
@@ -70,14 +70,14 @@ pub(crate) struct Slave {
     pub memory: Arc<Memory>,
     pub timeouts: Arc<Timeouts>,
     pub connections_max: Arc<AtomicU32>,
-    /// The counts of each pair's protocol.
+    /// The counters of each pair's protocol.
     pub statistics: Vec<Arc<dyn endpoints::Counts>>,
     pub started: Instant,
 }
 
 impl Slave {
-    /// Those that are in service and stay, by the ring map; the configured ones until there is one. A leaving server signs nothing:
-    /// what a removed server has signed is refused.
+    /// The servers that may sign: in the ring map, those in service that are not leaving; until there is a map, the configured ones.
+    /// Certificates signed by a leaving server would be refused once it is removed.
     fn servers(&self) -> Vec<Target> {
         match &*self.router.ring().borrow() {
             Some(ring) => {
@@ -109,8 +109,8 @@ impl Slave {
     }
 }
 
-/// Runs a slave until `stop` says true. `started` is called once, when every listener is open. The caller has made
-/// sure that the directory is this node's and no other process uses it.
+/// Runs a slave until `stop` is true. `started` is called once, when every listener is open. The caller guarantees
+/// that the directory is this node's and no other process uses it.
 pub async fn run(
     directory: &Path,
     config: NodeConfig,
@@ -179,7 +179,7 @@ pub async fn run(
     // An error means that the sender is gone: stop.
     let _ = stop.wait_for(|stop| *stop).await;
     drain(&slave.traffic).await;
-    // A stopped node must not look like a crashed one. The file may be gone already.
+    // A stopped node must not look like a crashed one. The file may not exist.
     let _ = std::fs::remove_file(socket);
     tracing::info!("stopped");
     Ok(())

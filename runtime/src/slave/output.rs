@@ -1,5 +1,5 @@
-//! What is to be sent to an application. Small pieces are gathered in one buffer; a large value is sent from where it
-//! lies, so that it is in memory once.
+//! The output to an application. Small pieces are collected in one buffer; a large value is sent without copying it, so that
+//! it is in memory once.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -9,7 +9,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 /// Values from this size on are not copied.
 const SHARED_MIN_BYTES: usize = 16 * 1024;
-/// A buffer that grew beyond this is given back once it is empty.
+/// A larger buffer is released once it is empty.
 const KEEP_MAX_BYTES: usize = 16 * 1024;
 
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl Buf for Pieces {
 }
 
 impl Output {
-    /// For what is small.
+    /// The buffer for small pieces.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
     }

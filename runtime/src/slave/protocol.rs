@@ -1,8 +1,8 @@
-//! What an application protocol is to the rest of a slave. A protocol turns bytes into requests and outcomes into bytes,
-//! and keeps what it has to remember of one connection. Reading, writing, routing, and what may be carried out side by
-//! side are decided here for all of them.
+//! The interface between an application protocol and the rest of a slave. A protocol parses bytes into requests, writes outcomes
+//! as bytes, and keeps per-connection state. Reading, writing, routing, and what may run concurrently are common to all
+//! protocols.
 //!
-//! Adding a protocol: a folder beside this file with an implementation of `Protocol`, and its line in `endpoints`.
+//! To add a protocol: a folder next to this file with an implementation of `Protocol`, and its line in `endpoints`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,67 +17,67 @@ use super::statistics::{Counters, Traffic};
 use super::timeouts::Timeouts;
 use crate::router::{RouteError, Router};
 
-/// What became of one command.
+/// The outcome of one command.
 pub(crate) type Outcome = Result<Reply, RouteError>;
 
-/// One connection's side of a protocol.
+/// A protocol's state of one connection.
 pub(crate) trait Protocol: Sized + Send + Sync + 'static {
-    /// What is counted for `stats` and metrics, for all connections of a pair.
+    /// Counters for `stats` and metrics, over all connections of a pair.
     type Statistics: Counters;
-    /// The commands of a request that has many.
+    /// The commands of a request with several.
     type Many: Iterator<Item = Command> + Clone + Send + Sync;
-    /// What has to be known of a request to answer it: its form, and its flags (quiet, opaque, ...). Cloned for a
+    /// The part of a request needed to answer it: its form, and its flags (quiet, opaque, ...). Cloned for a
     /// request whose commands do not fit into one batch.
     type Answer: Clone + Send + Sync;
-    /// A request that is carried out by itself, after everything before it and before everything behind it.
+    /// A request that runs alone, after everything before it and before everything after it.
     type Alone: Send;
 
-    /// The answer to a connection above the limit.
+    /// The reply to a connection above the limit.
     const TOO_MANY_CONNECTIONS: &'static [u8];
 
     /// The state of a new connection.
     fn new(service: Arc<Service<Self>>) -> Self;
 
-    /// Takes the next request out of what has been read.
+    /// Parses the next request of the input.
     fn parse(&mut self, input: &mut BytesMut) -> Parsed<Self>;
 
-    /// Appends the answer to a request, or to a part of it. Called in the order of the requests.
+    /// Appends the reply to a request, or to a part of it. Called in request order.
     fn answer(&mut self, answer: &Self::Answer, part: Part<'_>, output: &mut Output) -> Flow;
 
-    /// Carries out a request by itself and appends its answer. May wait for as long as the protocol allows.
+    /// Executes a request alone and appends its reply. May wait for as long as the protocol allows.
     fn alone(&mut self, request: Self::Alone, output: &mut Output) -> impl Future<Output = ()> + Send;
 
-    /// There is no memory for the rest of the request at the beginning of the input: refuses it, and swallows what
-    /// comes of it. `Stop` ends the connection.
+    /// There is no memory for the rest of the request at the beginning of the input: refuses it, and discards its
+    /// remaining bytes. `Stop` ends the connection.
     fn refuse_unfinished(&mut self, input: &mut BytesMut, output: &mut Output) -> Flow;
 
-    /// The request waits for what other applications do. It ends when the client closes the connection.
+    /// Whether the request waits for other applications. It then ends when the client closes the connection.
     fn waits_for_others(_request: &Self::Alone) -> bool {
         false
     }
 }
 
-/// What a protocol found at the beginning of the input.
+/// The result of parsing the beginning of the input.
 pub(crate) enum Parsed<P: Protocol> {
-    /// No whole request yet; at least so many bytes are missing.
+    /// No complete request yet; at least this many bytes are missing.
     NeedMore {
         bytes_min: usize,
     },
     Request(Request<P>),
     Alone(P::Alone),
-    /// Close the connection once everything before is answered.
+    /// Close the connection once everything before it is answered.
     Close,
 }
 
-/// A request whose commands may be carried out beside those of others.
+/// A request whose commands may run concurrently with those of others.
 pub(crate) struct Request<P: Protocol> {
     pub commands: Commands<P::Many>,
     pub answer: P::Answer,
 }
 
-/// What a request has carried out. All of it may happen side by side.
+/// The commands of a request. All of them may run concurrently.
 pub(crate) enum Commands<M> {
-    /// Nothing: its answer is known.
+    /// None: the reply is known.
     None,
     One(Command),
     Many(M),
@@ -107,12 +107,12 @@ impl<M: Iterator<Item = Command>> Iterator for Commands<M> {
     }
 }
 
-/// The key of a command, and what the command does to it.
+/// The key of a command, and its effect on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Touched {
     pub key: Option<Key>,
     pub is_write: bool,
-    /// Its answer is the record, which can be read once more.
+    /// Its reply is the record, which can be read again.
     pub is_record: bool,
 }
 
@@ -131,15 +131,15 @@ pub(crate) struct Part<'a> {
     pub is_last: bool,
 }
 
-/// Whether what is left of a request is still to be carried out.
+/// Whether the rest of a request is still to be executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flow {
     GoOn,
-    /// The answer is finished: an error, say.
+    /// The reply is complete, for example an error.
     Stop,
 }
 
-/// What the connections of one pair share.
+/// Shared by the connections of one pair.
 pub(crate) struct Service<P: Protocol> {
     pub router: Router,
     pub namespace: Namespace,
@@ -148,6 +148,6 @@ pub(crate) struct Service<P: Protocol> {
     pub memory: Arc<Memory>,
     pub timeouts: Arc<Timeouts>,
     pub statistics: Arc<P::Statistics>,
-    /// From which `uptime` counts.
+    /// The start of `uptime`.
     pub started: Instant,
 }

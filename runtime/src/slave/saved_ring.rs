@@ -1,5 +1,5 @@
-//! The last ring map and its servers, saved from one start to the next. Written whenever they change (auto
-//! configuration), so that a slave starts even when every server in its configuration has been replaced.
+//! The last ring map and its servers, saved across restarts. Written whenever they change (auto
+//! configuration), so that a slave starts even if every server in its configuration has been replaced.
 //!
 //! *Invariant:* these files are optional: when they are missing or damaged, the configuration is enough.
 
@@ -18,9 +18,9 @@ use crate::durable_file;
 
 /// In the data directory: the last ring map, as it came over the wire.
 const RING_FILE: &str = "ring";
-/// In the data directory: the servers of that map, for people too.
+/// In the data directory: the servers of that map, readable for operators too.
 const SERVERS_FILE: &str = "servers.yaml";
-/// Neither is a secret.
+/// The mode of both files, which contain no secrets.
 const FILE_MODE: u32 = 0o644;
 
 /// The content of `servers.yaml`.
@@ -67,7 +67,7 @@ fn read<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Optio
 /// Saves every new ring map, for as long as it is polled.
 pub(super) async fn keep(slave: Arc<Slave>) {
     let mut ring = slave.router.ring();
-    // What was loaded at the start need not be written again.
+    // The map loaded at the start is not written again.
     let mut written = ring.borrow_and_update().as_ref().map(|ring| ring.version);
     loop {
         let newest = ring.borrow_and_update().clone();

@@ -31,7 +31,7 @@ macro_rules! counters {
 pub(crate) use counters;
 
 counters!(
-    /// Of all connections, whatever they speak. `errors` are commands that ended with a definite error,
+    /// Over all connections of any protocol. `errors` are commands that ended with a definite error,
     /// `outcomes_unknown` those with an unknown outcome.
     TrafficCounters:
     total_connections,
@@ -114,7 +114,7 @@ pub(crate) fn metrics(gauges: &[(&'static str, u64)], counters: &[(&'static str,
     text
 }
 
-/// The present counts.
+/// The current counters.
 pub(crate) fn counts(counters: &impl Counters) -> Vec<(&'static str, u64)> {
     let load = |(name, counter): (&'static str, &AtomicU64)| (name, counter.load(Ordering::Relaxed));
     counters.counters().into_iter().map(load).collect()

@@ -1,5 +1,5 @@
-//! Closes client connections that are idle for too long, do not finish a request, or do not read their answers. One
-//! task checks all connections once a second; a connection only stores what it waits for, so that a request needs no
+//! Closes client connections that are idle for too long, do not finish a request, or do not read their replies. One
+//! task checks all connections once a second; a connection only records what it waits for, so that a request needs no
 //! timer.
 
 use std::sync::Arc;
@@ -21,22 +21,22 @@ const SHORT_MAX_LOOKS: u32 = 3;
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waiting {
-    /// Not for its application.
+    /// For something other than its application.
     Nothing = 0,
     /// For a request to begin.
     Request = 1,
     /// For the rest of a request.
     Rest = 2,
-    /// For its answers to be taken.
+    /// For its replies to be read.
     Taking = 3,
 }
 
-/// How long each may take.
+/// The timeouts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// For a request to begin.
     pub idle: Duration,
-    /// For the rest of a request, and for answers to be taken.
+    /// For the rest of a request, and for replies to be read.
     pub stall: Duration,
 }
 

@@ -60,10 +60,10 @@ fn a_port_in_use_a_second_daemon_and_foreign_certificates_are_refused() {
 #[test]
 fn ctl_says_when_nobody_answers_and_when_the_answer_is_an_error() {
     let mut lab = Lab::new(1, 1, |_| {});
-    check(&lab.servers[0], &["ctl", "VERSION"], 1, "does the node run?");
+    check(&lab.servers[0], &["ctl", "VERSION"], 1, "is the node running?");
     lab.servers[0].start();
     lab.servers[0].wait_until_it_answers();
     check(&lab.servers[0], &["ctl", "VERSION"], 0, "Version");
     check(&lab.servers[0], &["ctl", "DANCE"], 1, "Unknown command(DANCE)");
-    check(&lab.servers[0], &["ctl", "{\"do\":\"dance\"}"], 1, "the request is not understood");
+    check(&lab.servers[0], &["ctl", "{\"do\":\"dance\"}"], 1, "invalid request");
 }

@@ -1,14 +1,14 @@
-//! `bench`: many clients load a slave's memcached listener; throughput and latencies are printed. The load runs beside a slave, as
-//! applications do: on this machine, on the slave's host, or beside a slave that exists for this run only.
+//! `bench`: many clients load a slave's memcached listener; prints throughput and latencies. The load runs on a slave's host, as
+//! applications do: this machine, another host, or a slave that is started for this run only.
 
 mod own_slave;
 mod place;
 
 use std::time::Duration;
 
-use dkc_core::ids::ClusterName;
 use serde::Serialize;
 
+use crate::arguments::OfCluster;
 use crate::bench::{self, Figures, Load, Protocol, Ran};
 use crate::error::{CommandError, codes};
 use crate::session::Session;
@@ -22,18 +22,16 @@ use place::{Place, run_on_host};
 /// a fixed number of requests in flight. The longest silence is the longest time without any reply: the outage that
 /// applications see during a failover.
 ///
-/// The load runs beside one of the cluster's slaves: on this machine if there is one, otherwise on the slave's host, over SSH. A
-/// cluster without slaves, or --own-slave, gets a slave on this machine for the time of the run; it needs the cluster's authority
-/// key here and a way to the servers' ports.
+/// The load runs where one of the cluster's slaves runs: on this machine if there is one, otherwise on the slave's host, over
+/// SSH. For a cluster without slaves, or with --own-slave, a temporary slave is started on this machine; it needs the cluster's
+/// authority key and network access to the servers.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "EXAMPLES\n  bench -n c0\n  bench -n c0 --clients 64 --pipeline 16 --reads 90 --seconds 10\n  bench -n c0 --own-slave\n  bench --address 127.0.0.1:11211\n  bench --address redis://127.0.0.1:6379      a peer, with the same loader"
 )]
 pub struct Args {
-    /// Cluster, through one of its slaves (default: the one chosen with use, or the only one)
-    #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"],
-        add = crate::complete::clusters())]
-    pub name: Option<ClusterName>,
+    #[command(flatten)]
+    pub of: OfCluster,
     /// Use this memcached listener instead; prefix redis:// for a RESP server
     #[arg(short = 'a', long, value_name = "ADDRESS:PORT")]
     pub address: Option<String>,
@@ -85,7 +83,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
             Place::Here { target, protocol }
         }
         None => {
-            let name = session.cluster_name(args.name.as_ref())?;
+            let name = session.cluster_name(args.of.name.as_ref())?;
             place::of(&session.inventory()?, &name, args.own_slave)?
         }
     };

@@ -1,5 +1,5 @@
-//! A slave on this machine that exists for one run of `bench`: made like any other, in a private directory, with a certificate whose
-//! key ends with it. Nothing of it is written into the inventory.
+//! A temporary slave on this machine for one run of `bench`: installed like any other, in a private directory, with a certificate
+//! whose key is deleted afterwards. It is never written into the inventory.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -29,11 +29,11 @@ use crate::world::{Host, local::LocalHost};
 const READY_MAX: Duration = Duration::from_secs(10);
 const READY_LOOK: Duration = Duration::from_millis(50);
 const ASK_MAX: Duration = Duration::from_secs(2);
-/// An orderly end; after that it is killed.
+/// Time for a graceful stop; then it is killed.
 const END_MAX: Duration = Duration::from_secs(5);
 
 pub(super) struct OwnSlave {
-    /// Where it listens.
+    /// Its listen address.
     pub listen: String,
     dir: Directory,
     process: Child,
@@ -43,15 +43,14 @@ pub(super) struct OwnSlave {
 struct Directory(PathBuf);
 impl Drop for Directory {
     fn drop(&mut self) {
-        // It holds nothing that anybody needs.
+        // It holds nothing worth keeping.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
 impl OwnSlave {
     pub async fn start(session: &Session, name: &ClusterName) -> Result<OwnSlave, CommandError> {
-        let what =
-            || failed(format!("bench of {name} through a slave of its own")).now("no request was sent");
+        let what = || failed(format!("bench of {name} through a temporary slave")).now("no request was sent");
         let inventory = session.inventory()?;
         let uuid = NodeUuid(uuid::Uuid::new_v4());
         let cluster_id = inventory.clusters.get(name).map(|cluster| cluster.id).expect("it was looked up");
@@ -80,11 +79,11 @@ impl OwnSlave {
                 "check that this machine reaches the servers' ports, or register a slave beside them",
             ));
         }
-        session.ui.say(&format!("a slave for this run connects from here to the servers of {name}"));
+        session.ui.say(&format!("started a temporary slave of {name} on this machine"));
         Ok(slave)
     }
 
-    /// Every server that can be reached is connected; one at least. Otherwise why not.
+    /// Waits until every reachable server is connected, at least one. Otherwise returns the reasons.
     async fn wait_until_ready(&mut self) -> Result<(), Vec<String>> {
         let until = Instant::now() + READY_MAX;
         let mut why = vec!["it did not start".to_owned()];
@@ -105,7 +104,7 @@ impl OwnSlave {
         if servers.iter().any(|server| server.is_connected) { Ok(()) } else { Err(why) }
     }
 
-    /// What is in the way to each server that is not connected; `None` while the slave does not answer.
+    /// The error of each server that is not connected; `None` while the slave does not answer.
     async fn unconnected(&self) -> Option<Vec<String>> {
         let servers = self.servers().await;
         let error =
@@ -129,10 +128,10 @@ impl OwnSlave {
         }
     }
 
-    /// Ends the process, and removes its directory.
+    /// Stops the process and removes its directory.
     pub async fn end(mut self) {
         if let Some(pid) = self.process.id() {
-            // It may have ended by itself in this moment.
+            // It may have exited at this moment.
             let _ = kill(Pid::from_raw(pid as i32), Signal::SIGTERM);
         }
         if tokio::time::timeout(END_MAX, self.process.wait()).await.is_err() {
@@ -145,12 +144,12 @@ fn here() -> HostAddress {
     "127.0.0.1".parse().expect("an address")
 }
 
-/// Free at this moment; somebody else may take it, and then the slave does not start.
+/// Free at this moment; if another process takes it, the slave does not start.
 fn free_address() -> io::Result<String> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.to_string())
 }
 
-/// What a registered slave of the cluster would have.
+/// The configuration that a registered slave of the cluster would have.
 fn config_text(inventory: &Inventory, name: &ClusterName, uuid: NodeUuid, listen: &str) -> Option<String> {
     let mut inventory = inventory.clone();
     let id = SlaveId(inventory.slaves.keys().map(|id| id.0).max().map_or(0, |last| last.saturating_add(1)));
@@ -175,7 +174,7 @@ fn make_directory(files: &[(&str, String)]) -> io::Result<Directory> {
     Ok(dir)
 }
 
-/// This very program as the daemon. It ends with this process when that ends in order.
+/// This program as the daemon. It is stopped when this process exits cleanly.
 async fn run(dir: &Path, uuid: NodeUuid) -> io::Result<Child> {
     let dkcd = |words: &[&str]| -> io::Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);

@@ -1,4 +1,4 @@
-//! Where a load runs: beside one of the cluster's slaves if there is one, on whichever host it is.
+//! Decides where a load runs: on the host of one of the cluster's slaves, if there is one.
 
 use std::time::Duration;
 
@@ -13,21 +13,21 @@ use crate::session::Session;
 use crate::world::{Input, Script, WorldError};
 use crate::{observe, operation};
 
-/// What a load takes beside its duration: connecting, and the last answers.
+/// Time that a load takes in addition to its duration: connecting, and the last replies.
 const LOAD_EXTRA: Duration = Duration::from_secs(60);
-/// Writing every key once takes as long as it takes, up to this.
+/// Limit of writing every key once.
 const FILL_LIMIT: Duration = Duration::from_secs(24 * 3600);
-/// `dkcd` of an earlier release does not know the word.
+/// `dkcd` of an earlier release does not know the command.
 const STATUS_USAGE: i32 = 2;
 const RUN: &str = r#"exec "$1" "$2" "$3""#;
 
 pub(super) enum Place {
-    /// This machine reaches the listener.
+    /// On this machine, which reaches the listener.
     Here {
         target: String,
         protocol: Protocol,
     },
-    /// The first of these hosts that answers.
+    /// On the first of these hosts that answers.
     Hosts(Vec<SlaveOnHost>),
     OwnSlave(ClusterName),
 }
@@ -89,14 +89,14 @@ pub(super) async fn run_on_host(
         operation::pin_learned(session)?;
         match opened {
             Ok((host, root)) => {
-                session.ui.say(&format!("bench runs beside slave {} on {}", slave.id, slave.host));
+                session.ui.say(&format!("bench runs next to slave {} on {}", slave.id, slave.host));
                 return run_beside(&host, &root, args, slave).await;
             }
             Err(error) => silent.push(format!("{}: {error}", slave.host)),
         }
     }
     let name = &slaves[0].cluster;
-    let error = failed(format!("bench of {name}: no host of its slaves answers"));
+    let error = failed(format!("bench of {name}: no host with a slave answers"));
     Err(silent
         .into_iter()
         .fold(error, |error, cause| error.cause(cause))
@@ -118,12 +118,12 @@ async fn run_beside(
     let load = serde_json::to_string(&load).map_err(|error| CommandError::bug(error.to_string()))?;
     let arguments = [program.as_str(), elsewhere::WORD, load.as_str()];
     let script = Script { what: "the load", text: RUN, arguments: &arguments, input: Input::Nothing, limit };
-    let what = || failed(format!("bench beside slave {} on {}", slave.id, slave.host));
+    let what = || failed(format!("bench next to slave {} on {}", slave.id, slave.host));
     let output = match host.must(script).await {
         Ok(output) => output,
         Err(WorldError::Failed { status: STATUS_USAGE, .. }) => {
             return Err(what()
-                .cause("the program there is of an earlier release and does not know bench")
+                .cause("the program installed there is an earlier release without bench")
                 .now("no request was sent")
                 .next(format!("deploy, or bench -n {} --own-slave", slave.cluster)));
         }
@@ -134,6 +134,6 @@ async fn run_beside(
         }
     };
     let ran = serde_json::from_str(output.text().trim())
-        .map_err(|error| what().cause(format!("its result cannot be read: {error}")))?;
+        .map_err(|error| what().cause(format!("invalid result: {error}")))?;
     Ok((format!("slave {} on {}", slave.id, slave.host), ran))
 }

@@ -30,7 +30,7 @@ pub struct PlaygroundDir {
     dir: PathBuf,
     /// Held while a shell is in it.
     lock: Option<Flock<File>>,
-    /// Remove it when this value goes.
+    /// Remove it when this value is dropped.
     is_ours_to_remove: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `playground`: a complete cluster on this machine, made by the same plans and steps as a real one and removed on quit.
+//! `playground`: a complete cluster on this machine, created by the same plans and steps as a real one and removed on quit.
 
 mod directory;
 
@@ -60,7 +60,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     }
 }
 
-/// Makes it, hands it over, removes it. Dropping the place removes it on any early return.
+/// Creates it, opens its prompt, removes it. Dropping the directory removes it on any early return.
 async fn up(session: &mut Session, args: &Args) -> Result<(), CommandError> {
     if session.is_playground {
         return Err(CommandError::new(&codes::REFUSED, "already inside a playground").now("nothing changed"));
@@ -122,7 +122,7 @@ async fn make(inner: &mut Session, place: &PlaygroundDir, args: &Args) -> Result
 }
 
 fn cluster_name() -> ClusterName {
-    CLUSTER.parse().expect("a constant that is a name")
+    CLUSTER.parse().expect("the constant is a valid name")
 }
 
 /// The inventory of a playground: one local host, one cluster, its slaves with a pair each.
@@ -132,7 +132,7 @@ fn inventory(
     servers: &[u16],
     slaves: &[u16],
 ) -> Result<Inventory, CommandError> {
-    let host: HostAddress = HOST.parse().expect("a constant that is an address");
+    let host: HostAddress = HOST.parse().expect("the constant is a valid address");
     let data_dir = Some(place.data_dir().display().to_string());
     let hosts =
         RegisterHosts { hosts: vec![host.clone()], local: true, data_dir, ..RegisterHosts::default() };

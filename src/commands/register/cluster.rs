@@ -1,18 +1,18 @@
 //! `register cluster`.
 
-use dkc_core::ids::{ClusterName, NodeAddress};
+use dkc_core::ids::NodeAddress;
 use dkc_inventory::edit::{self, RegisterCluster};
 use uuid::Uuid;
 
 use super::parse_parameters;
+use crate::arguments::NewCluster;
 use crate::error::CommandError;
 use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Cluster name
-    #[arg(short = 'n', long, value_name = "NAME")]
-    pub name: ClusterName,
+    #[command(flatten)]
+    pub of: NewCluster,
     /// Servers (default port: 8020)
     #[arg(required = true, value_name = "HOST:PORT", add = crate::complete::hosts())]
     pub servers: Vec<NodeAddress>,
@@ -30,7 +30,7 @@ pub struct Args {
 
 pub fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let request = RegisterCluster {
-        name: args.name,
+        name: args.of.name,
         servers: args.servers,
         replicas: args.replicas,
         tablets: args.tablets,

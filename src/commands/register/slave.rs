@@ -1,17 +1,18 @@
 //! `register slave`.
 
-use dkc_core::ids::{ClusterName, HostAddress, SlaveId};
+use dkc_core::ids::{HostAddress, SlaveId};
 use dkc_inventory::edit::{self, RegisterSlave};
 use uuid::Uuid;
 
+use crate::arguments::{CLUSTER, OfCluster};
 use crate::error::CommandError;
 use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
+#[command(mut_arg(CLUSTER, |arg| arg.help("The cluster it connects to (default: the one chosen with use, or the only one)")))]
 pub struct Args {
-    /// The cluster it connects to (default: the one chosen with use, or the only one)
-    #[arg(short = 'n', long, value_name = "NAME", aliases = ["name", "css"], add = crate::complete::clusters())]
-    pub cluster: Option<ClusterName>,
+    #[command(flatten)]
+    pub of: OfCluster,
     /// Slave id (default: the smallest free one)
     #[arg(long, value_name = "ID")]
     pub id: Option<SlaveId>,
@@ -21,7 +22,7 @@ pub struct Args {
 }
 
 pub fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
-    let cluster = session.cluster_name(args.cluster.as_ref())?;
+    let cluster = session.cluster_name(args.of.name.as_ref())?;
     let request = RegisterSlave { cluster, id: args.id, host: args.host };
     session.edit(|inventory| edit::register_slave(inventory, &request, &mut Uuid::new_v4))
 }

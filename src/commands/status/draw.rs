@@ -56,12 +56,12 @@ pub fn slave_row(slave: &SlaveReport) -> Vec<String> {
     row
 }
 
-/// What is, then what is to come, then what was: a node that is well now may have ended often before.
+/// The current state, then what is pending, then the past: a healthy node may have crashed often before.
 fn what(why: &Option<String>, notice: &Option<String>, restarts: u64) -> String {
     let times = match restarts {
         0 => None,
-        1 => Some("started again once".to_owned()),
-        count => Some(format!("started again {count} times")),
+        1 => Some("restarted once".to_owned()),
+        count => Some(format!("restarted {count} times")),
     };
     why.iter().chain(notice).chain(&times).cloned().collect::<Vec<_>>().join("; ")
 }
@@ -118,7 +118,7 @@ pub fn node_words((name, view): (&NodeName, &NodeView)) -> String {
     format!("{name} {}", state_of(view))
 }
 
-/// What a host has answered, in a line.
+/// A host's reply, in one line.
 pub fn view_words(view: &HostView) -> String {
     match view {
         HostView::Facts(facts) if facts.nodes.is_empty() => "answered".into(),

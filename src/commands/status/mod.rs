@@ -21,7 +21,7 @@ use crate::selector::Selected;
 use crate::session::Session;
 use crate::ui::{Format, Listing};
 
-/// Whom the ring has DOWN is not waited for longer than this: a host that is up logs us in within it.
+/// Longest wait for a host whose servers are DOWN in the ring: a host that is up accepts the login within it.
 const DOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Show the state of clusters, slaves and hosts
@@ -102,8 +102,8 @@ pub async fn verdict(session: &mut Session, name: &ClusterName) -> Result<String
     Ok(format!("{name}: {}, {servers}; {}", report.status, report.words()))
 }
 
-/// Who is DOWN anyhow is not worth waiting for, unless the operator says how long. Who keeps a node is of use here, not who
-/// could: sudo is not tried at every look.
+/// Gives up early on hosts that are DOWN in the ring, unless the operator set a timeout. Does not ask which service manager could
+/// run a node, so that a refresh does not try sudo.
 fn scope(session: &Session, hosts: BTreeSet<HostAddress>) -> Scope {
     let down_limit = Some(session.settings.timeout.unwrap_or(DOWN_TIMEOUT));
     Scope { down_limit, wants_manager: false, ..Scope::of(hosts, session.timeout()) }

@@ -1,5 +1,5 @@
-//! Steps about certificates: an authority next to the inventory, and what a node has in `tls/`. *Invariant:* each file of a node
-//! is replaced as a whole, and whatever a daemon finds that reads in between fits together.
+//! Steps for certificates: an authority next to the inventory, and the files of a node in `tls/`. *Invariant:* each file of a node
+//! is replaced as a whole, and a daemon that reads them at any moment finds a consistent set.
 
 use dkc_core::config::layout;
 use dkc_core::control::ControlRequest;
@@ -16,14 +16,14 @@ const PUBLIC_MODE: u32 = 0o644;
 const PRIVATE_MODE: u32 = 0o600;
 
 impl HostStep<'_> {
-    /// On this machine. What was founded since the plan was made keeps the authority that it trusts.
+    /// On this machine. A cluster founded since the plan was made keeps the authority that it trusts.
     pub(super) fn make_authority(&self, name: &ClusterName) -> Result<(), StepError> {
         let cluster = self.inventory.clusters.get(name).ok_or(StepError::UnknownNode)?;
         Authority::make(self.authority_dir, name, cluster.id, cluster.founded)?;
         Ok(())
     }
 
-    /// On this machine. Each step that was done before changes nothing.
+    /// On this machine. Idempotent.
     pub(super) fn rotate_authority(&self, name: &ClusterName, step: AuthorityStep) -> Result<(), StepError> {
         let id = self.cluster_id(name)?;
         Ok(match step {
@@ -57,7 +57,7 @@ impl HostStep<'_> {
         self.write_in(dir, layout::TLS_CERT, &files.node_pem, PRIVATE_MODE).await
     }
 
-    /// A daemon that has ended meanwhile reads its files when it starts.
+    /// A daemon that has exited meanwhile reads its files when it starts.
     pub(super) async fn reload_certificates(&self, dir: &str) -> Result<(), StepError> {
         let Ok(mut control) = self.host.control(dir).await else { return Ok(()) };
         match control.ask(&ControlRequest::ReloadCertificates, ANSWER_LIMIT).await {

@@ -1,6 +1,6 @@
 //! Steps on the cluster as a whole, sent to any server that answers. *Invariants:* requests are idempotent, so a request whose
-//! endpoint fails is retried at the next one; refusals of the ring are reported verbatim. Absent: any decision about
-//! which members join or leave.
+//! endpoint fails is retried at the next one; refusals of the ring are reported verbatim. It never decides which members join
+//! or leave.
 
 use std::time::Duration;
 

@@ -77,8 +77,8 @@ mkdir -p "$1"
 mkdir -p "$1/bin" "$1/receipts"
 sync"#;
 
-/// $1 directory, $2 uuid, $3 operation. Made beside and renamed: the directory appears with its marker or not at all.
-/// A marker that a power cut left empty is ours; nobody else makes a file of that name.
+/// $1 directory, $2 uuid, $3 operation. Created under another name and renamed: the directory appears with its marker or not at
+/// all. An empty marker is ours too: a power cut left it, and no other program creates a file of that name.
 const MAKE_NODE: &str = r#"set -eu
 umask 077
 if [ -e "$1" ]; then
@@ -117,7 +117,7 @@ const REMOVE_NODE: &str = r#"set -eu
 [ -e "$1" ] || exit 0
 [ "$(head -n 1 "$1/.dkc-node" 2>/dev/null)" = "$2" ] || { echo "it has a different marker" >&2; exit 69; }
 rm -rf "$1/data" "$1/run" "$1/log" "$1/tls"
-# The marker goes last, also for a power cut: what is left without it nobody could remove.
+# The marker goes last, also for a power cut: files left without it could never be removed.
 sync
 rm -rf "$1"
 sync"#;
@@ -349,7 +349,7 @@ impl HostStep<'_> {
         accepted(control.ask(&ControlRequest::Found, FOUND_LIMIT).await?)
     }
 
-    /// A daemon that has ended meanwhile reads the file when it starts.
+    /// A daemon that has exited meanwhile reads the file when it starts.
     async fn reload(&self, dir: &str) -> Result<(), StepError> {
         let Ok(mut control) = self.host.control(dir).await else { return Ok(()) };
         match control.ask(&ControlRequest::Reload, ANSWER_LIMIT).await {

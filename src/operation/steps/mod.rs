@@ -1,6 +1,6 @@
-//! Carries out a plan: phases are barriers, hosts work side by side, steps of one host in order. *Invariants:* the
+//! Carries out a plan: phases are barriers, hosts run concurrently, steps of one host in order. *Invariants:* the
 //! journal is on disk before the first step and after every step; after the first failure no host begins another
-//! step; every step may be done again. Absent: any decision about which steps there are.
+//! step; every step is idempotent. It never decides which steps there are.
 
 mod certificates;
 mod cluster;

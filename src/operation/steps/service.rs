@@ -1,6 +1,6 @@
-//! What keeps a node running: systemd (of the system or of the user) or dkcd's own supervision, behind the same five
-//! words. *Invariant:* a node that was started comes back after a reboot where systemd or cron is there, one that was
-//! stopped does not.
+//! Service managers: systemd (of the system or of the user) or dkcd's own supervisor, behind the same five
+//! operations. *Invariant:* a node that was started returns after a reboot if the host has systemd or cron; a
+//! stopped one does not.
 
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ if [ "$manager" = system ]; then as_root rm -f "$file"; else rm -f "$file"; fi
 manage daemon-reload"#
 );
 
-/// $1 directory, $2 unit: `running`, or why not. Looks at whichever keeps this node, without being told.
+/// $1 directory, $2 unit: `running`, or why not. Finds this node's service manager itself.
 const STATE: &str = concat!(
     include_str!("../../world/alive.sh"),
     r#"XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; export XDG_RUNTIME_DIR

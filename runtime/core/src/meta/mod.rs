@@ -47,7 +47,7 @@ pub struct MetaState {
     /// what a node acknowledged for an old replica must not count for a new one.
     leaving: Vec<Leaving>,
     operation: Option<Operation>,
-    /// Merging and completing follow by themselves after SERVICEIN and SERVICEOUT.
+    /// Merging and completing follow automatically after SERVICEIN and SERVICEOUT.
     is_automerge: bool,
     /// SUSPENDMERGE: automerge waits, cluster-wide, also for nodes that join later.
     is_merge_suspended: bool,

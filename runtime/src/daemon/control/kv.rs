@@ -13,7 +13,7 @@ const KEYS_MAX: u32 = 10_000;
 /// Most keys scanned for one reply when few have the wanted prefix: bounds the request.
 const SCANS_MAX: u32 = 64;
 
-/// An answer that is not a reply of the tablet.
+/// An error reply.
 enum Failed {
     Bad(String),
     Route(RouteError),
@@ -80,7 +80,7 @@ impl ServerControl {
             let read = Read::Scan { namespace: namespace.clone(), after, limit: limit - found.len() as u32 };
             let Reply::Keys { keys, next } = self.router.execute_on(tablet, Command::Read(read)).await?
             else {
-                return Err(Failed::Bad("the tablet answered a scan with something else".into()));
+                return Err(Failed::Bad("unexpected reply to a scan".into()));
             };
             found.extend(keys.into_iter().filter(|key| key.starts_with(prefix)));
             at = match next {
@@ -96,7 +96,7 @@ impl ServerControl {
     }
 }
 
-/// Before it is routed: a key without bytes, or with too many, has no tablet.
+/// Checked before routing: an empty or oversized key has no tablet.
 fn check_key(command: &Command) -> Result<(), Failed> {
     let bytes = command.key().map_or(0, |key| key.bytes.len());
     match bytes {
@@ -124,7 +124,7 @@ impl Cursor {
             Some(Cursor { tablet: tablet.parse().ok()?, after: hex::decode(after).ok()? })
         };
         let shown = || text.chars().take(80).collect::<String>();
-        parse().ok_or_else(|| Failed::Bad(format!("'{}' is not a cursor that was given out", shown())))
+        parse().ok_or_else(|| Failed::Bad(format!("invalid cursor '{}'", shown())))
     }
 }
 

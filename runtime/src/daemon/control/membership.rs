@@ -1,5 +1,5 @@
-//! Membership as it is asked for: the CHMPX words and the structured requests of the control socket become commands
-//! of the meta group, from any server. Nothing is decided here; a refusal of the meta group is passed on unchanged.
+//! Membership requests: CHMPX words and structured requests of the control socket become commands
+//! of the meta group, from any server. The meta group decides; its refusals are returned unchanged.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::control::refusal;
 use crate::daemon::meta_group::MetaGroup;
 use crate::raft::NotProposed;
 
-/// How long a change is tried while the meta group has no leader: longer than an election.
+/// How long a change is retried while the meta group has no leader: longer than an election.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Poll interval while a leaving node still votes.
 const VOTE_LOOK: Duration = Duration::from_millis(50);
@@ -42,17 +42,17 @@ impl MetaGroup {
             && !self.votes_no_more(node).await
         {
             return refusal(format!(
-                "node {node} still votes in the meta group, because no other member could take its place; are \
-                 enough members up?"
+                "node {node} still votes in the meta group, because no other member could replace it; are \
+                enough members up?"
             ));
         }
         self.propose_change(MetaCommand::Change { operation, change }).await
     }
 
-    /// Waits until a node that has left the ring has no vote in the meta group any more.
+    /// Waits until a node that has left the ring no longer has a vote in the meta group.
     async fn votes_no_more(&self, node: NodeId) -> bool {
         let until = Instant::now() + CHANGE_TIMEOUT;
-        // Who is in service is refused by the meta group itself.
+        // The meta group itself refuses members in service.
         while self.state().node(node).is_some_and(|node| node.in_ring == InRing::ServiceOut)
             && self.group().membership().voters.contains(&node)
         {
@@ -70,17 +70,17 @@ impl MetaGroup {
             Ok(MetaReply::Registered { node_id }) => ControlReply::Registered { node_id },
             Ok(MetaReply::Refused(why)) => refusal(why.to_string()),
             Err(NotProposed::NotLeader(_)) => refusal(format!(
-                "the meta group has had no leader for {} s, so nothing was changed; do most of its voters run?",
+                "the meta group has had no leader for {} s, so nothing was changed; are most of its voters up?",
                 CHANGE_TIMEOUT.as_secs()
             )),
             Err(NotProposed::Unknown) => ControlReply::Error {
-                message: "it is not known whether the change was carried out; ask `ring allstatus`".into(),
+                message: "unknown whether the change was applied; see `ring allstatus`".into(),
                 is_outcome_unknown: true,
             },
         }
     }
 
-    /// A CHMPX word that changes members, with CHMPX's words for an answer.
+    /// A CHMPX word that changes members, answered in CHMPX's format.
     pub async fn carry_out(&self, word: &ControlWord) -> ControlReply {
         let change = match self.change_of(word) {
             Ok(Some(change)) => change,
@@ -113,7 +113,7 @@ impl MetaGroup {
             ControlWord::AbortMerge => MemberChange::AbortMerge,
             ControlWord::SuspendMerge => MemberChange::SuspendMerge,
             ControlWord::NoSuspendMerge => MemberChange::NoSuspendMerge,
-            // Every state is pushed as soon as it changes; there is nothing to hurry.
+            // Every state is pushed as soon as it changes; nothing to do.
             ControlWord::UpdateStatus => return Ok(None),
             ControlWord::Version | ControlWord::SelfStatus | ControlWord::AllStatus | ControlWord::Dump => {
                 return Ok(None);

@@ -73,7 +73,7 @@ impl ServerControl {
     }
 }
 
-/// Hands every new ring map to the router.
+/// Passes every new ring map to the router.
 pub async fn feed_router(server: Arc<Server>, router: Router) {
     let mut ring = server.ring().subscribe();
     loop {

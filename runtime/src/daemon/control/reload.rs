@@ -1,5 +1,5 @@
-//! A running server takes over parameters that can change at any time. What only looks at them (automerge, merges,
-//! persisting) asks `LocalNode::parameters` each time; the others keep their own copies, which are given here.
+//! Applies dynamic parameters to a running server. Code that reads them at each use (automerge, merges,
+//! persisting) asks `LocalNode::parameters`; code with a copy of its own gets the new value here.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Who is admitted at the node port: slaves of the cluster, and servers that the ring map or the configuration knows, but none that was
-//! removed or revoked.
+//! Admission at the node port: slaves of the cluster, and servers in the ring map or the configuration, unless removed or
+//! revoked.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ impl Admission {
         Admission { local, ring, meta }
     }
 
-    /// Why a certificate that is good is of no use any more.
+    /// Why a valid certificate is refused all the same.
     pub fn taken_back(&self, peer: &Peer) -> Option<Refusal> {
         let meta = self.meta.state();
         if meta.removed(peer.identity.node).is_some() {
@@ -33,8 +33,10 @@ impl Admission {
             return Some(Refusal::Other(words));
         }
         let issuer = meta.removed(peer.issuer?)?;
-        let words =
-            format!("its certificate was signed by No.{}, which was removed; deploy it", issuer.number);
+        let words = format!(
+            "its certificate was signed by server No.{}, which was removed; deploy it",
+            issuer.number
+        );
         Some(Refusal::Other(words))
     }
 
@@ -58,7 +60,7 @@ impl Admit for Admission {
             (NodeRole::Server, None) => false,
         };
         let is_configured = self.local.config().servers.iter().any(|server| server.node_uuid == peer.node);
-        // Members that joined while this node was away are admitted: they may be the leaders that it must learn of them from.
+        // Members that joined while this node was down are admitted: it may learn of them only from these very members, as leaders.
         let may_be_new = peer.role == NodeRole::Server && hello.ring_version > self.ring.version();
         if is_known || is_configured || may_be_new { Ok(self.hello()) } else { Err(Refusal::UnknownNode) }
     }

@@ -1,4 +1,4 @@
-//! How many connections the node port has and may have; the listener goes by the same numbers.
+//! The number of connections at the node port and its limit, shared with the listener.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,12 +15,12 @@ impl PortConnections {
         PortConnections { count: listener.connections(), max: listener.connections_max() }
     }
 
-    /// The open ones.
+    /// Open connections.
     pub fn count(&self) -> u32 {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Counts for those that come from now on.
+    /// Applies to new connections.
     pub fn set_max(&self, max: u32) {
         self.max.store(max, Ordering::Relaxed);
     }

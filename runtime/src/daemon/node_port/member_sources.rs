@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::daemon::local_node::LocalNode;
 use crate::net::MemberSources;
 
-/// How often names are looked up again: a host may come back with another address.
+/// Interval of name lookups: a host may return with another address.
 const LOOK_AGAIN_INTERVAL: Duration = Duration::from_secs(60);
 
 pub async fn learn_member_sources(
@@ -27,7 +27,7 @@ pub async fn learn_member_sources(
             addresses.extend(ring.nodes.iter().map(|node| node.address.clone()));
         }
         futures::future::join_all(addresses.iter().map(|address| sources.learn_name(address))).await;
-        // Either way it is time to look again.
+        // Either way, look up again.
         let _ = tokio::time::timeout(LOOK_AGAIN_INTERVAL, ring.changed()).await;
     }
 }

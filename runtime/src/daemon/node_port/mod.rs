@@ -1,7 +1,7 @@
-//! What a connection at the node port is served with. One task for each connection: it reads what came, hands it on
-//! and sends answers as they become ready.
+//! Serves the connections at the node port. One task per connection reads frames, passes them on
+//! and sends replies as they become ready.
 //!
-//! *Invariant:* messages for one Raft group are given to it in the order in which they came on the connection.
+//! *Invariant:* messages for a Raft group are passed to it in the order in which they arrived on the connection.
 
 mod admission;
 mod connections;
@@ -33,14 +33,14 @@ pub use member_sources::learn_member_sources;
 use requests::Reads;
 pub use requests::Requests;
 
-/// Pieces of work under way on one connection before no more is read from it.
+/// Requests in progress on one connection; above this, reading pauses.
 const WORK_MAX: usize = 8192;
-/// A ring watch is answered after this long even without a change, so that none lasts forever.
+/// A ring watch is answered after this time even without a change, which bounds every watch.
 const RING_WATCH_MAX: Duration = Duration::from_secs(25);
 
 type Work = BoxFuture<'static, ()>;
 
-/// What every connection is served with. It has no state of its own.
+/// The services behind every connection. It has no state of its own.
 pub struct NodePort {
     pub requests: Arc<Requests>,
     pub admission: Arc<Admission>,
@@ -83,7 +83,7 @@ pub async fn serve(port: Arc<NodePort>, mut connection: Connection) {
     }
 }
 
-/// Another server has opened a connection: it is up, and what this node leads is replicated to it at once.
+/// Another server has connected, so it is up: replication to it continues at once.
 async fn has_come_back(port: Arc<NodePort>, node: NodeId) {
     if port.peer_control.has_come_back(node).await {
         let led = port.replicas.all().into_iter().filter(|group| group.is_leader());
@@ -121,14 +121,14 @@ fn take_batch(
     }
 }
 
-/// Polls the work once before anything that came later is looked at: what it puts into a queue keeps its place. Without a
-/// budget: when that of the task is used up, a queue with room answers "not yet", and what came later would pass.
+/// Polls the work once before later frames are handled, so that queue order is frame order. Runs outside the cooperative
+/// budget: once that is used up, a queue with room returns "pending", and a later frame would pass an earlier one.
 fn begin(work: &mut FuturesUnordered<Work>, future: impl Future<Output = ()> + Send + 'static) {
     let mut future: Work = Box::pin(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     let first = pin!(tokio::task::unconstrained(future.as_mut())).poll(&mut context);
     if first.is_pending() {
-        // FuturesUnordered polls what is pushed once more, with a waker that wakes this task.
+        // FuturesUnordered polls it again, with a waker that wakes this task.
         work.push(future);
     }
 }
@@ -149,12 +149,12 @@ fn certify(port: &NodePort, frame: Frame, connection: &Connection) {
 }
 
 async fn raft(port: Arc<NodePort>, frame: Frame, sender: Sender) {
-    // A group that is not open here gets no answer, as if the node were down for it.
+    // A group that is not open here sends no reply, as if this node were down.
     let Some(group) = port.replicas.get(frame.group) else { return };
     let accepts = receive::Accepts { data: !port.disk.is_short(), leadership: port.leadership.is_willing() };
     match receive::answer(&group, frame.kind, frame.body, accepts).await {
         Ok(body) => send(&sender, Kind::PeerAnswer, frame.id, frame.group, &body),
-        // Logged once when it began; the sender notices by its own timeout.
+        // Logged once when it started; the sender notices by its own timeout.
         Err(receive::ReceiveError::ShortOfSpace | receive::ReceiveError::Hibernated) => {}
         Err(error) => {
             tracing::warn!(group = %frame.group, kind = ?frame.kind, %error, "request failed")
@@ -171,7 +171,7 @@ async fn ring_watch(port: Arc<NodePort>, frame: Frame, sender: Sender) {
     let is_newer = |ring: &Option<Arc<_>>| {
         ring.as_ref().is_some_and(|ring: &Arc<dkc_core::ring::RingMap>| ring.version > newer_than)
     };
-    // Whether it became newer or the time is up: the answer is what is known now.
+    // Whether it changed or the time is up: reply with the current state.
     let _ = tokio::time::timeout(RING_WATCH_MAX, ring.wait_for(is_newer)).await;
     let known = ring.borrow().clone();
     match known {

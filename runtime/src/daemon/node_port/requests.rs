@@ -1,6 +1,6 @@
-//! Key-value requests at the node port: each is checked against the ring map, given to its tablet and answered on
-//! the connection it came on. Reads that came in one network read are answered together, so that the check of
-//! leadership is paid once for all of them.
+//! Key-value requests at the node port: each is checked against the ring map, passed to its tablet and answered on
+//! the connection it arrived on. Reads that arrived in one network read are answered together, so that they share one
+//! leadership check.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::daemon::replicas::Replicas;
 use crate::net::Connection;
 use crate::raft::{Group, QueuedRead, QueuedWrite, Respond};
 
-/// The longest that a request may wait here, whatever its sender says.
+/// Longest timeout of a request, whatever its sender asks for.
 const TIMEOUT_MAX: Duration = Duration::from_secs(30);
 
 /// Reads of one network read, by group.
@@ -99,7 +99,7 @@ impl Requests {
         }
     }
 
-    /// The group that will carry the request out, or the answer why none here does.
+    /// The group that executes the request, or the reply if none here can.
     fn check(&self, id: GroupId, request: &Request) -> Result<Arc<Group>, Answer> {
         let ring = self.ring.map();
         let ring_version = self.ring.version();
@@ -109,7 +109,7 @@ impl Requests {
         if place.epoch != request.epoch && !mutant::is_active(Mutant::EpochUnchecked) {
             return Err(not_here);
         }
-        // Here, before anything is queued: what is over a limit costs no log write, and an entry always fits into an append.
+        // Limits are checked before queueing: an oversized request costs no log write, and an entry always fits into an append.
         request
             .command
             .check_limits(self.local.parameters().value_max_bytes as usize)

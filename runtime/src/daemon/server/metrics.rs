@@ -35,7 +35,13 @@ impl Server {
         let connections = u64::from(self.connections.count());
         text.sample("dkc_connections", "gauge", "Connections at the node port.", "", connections);
         text.sample("dkc_memory_bytes", "gauge", "Resident memory.", "", resident_bytes());
-        text.sample("dkc_uptime_seconds", "counter", "Since the start.", "", self.local.uptime().as_secs());
+        text.sample(
+            "dkc_uptime_seconds",
+            "counter",
+            "Accepted since the start.",
+            "",
+            self.local.uptime().as_secs(),
+        );
         text.sample(
             "dkc_ring_version",
             "gauge",
@@ -52,12 +58,18 @@ impl Server {
             "",
             usage.live_bytes,
         );
-        text.sample("dkc_log_syncs_total", "counter", "Rounds of write and fdatasync.", "", usage.rounds);
+        text.sample(
+            "dkc_log_syncs_total",
+            "counter",
+            "Writes of the log, each with one fdatasync.",
+            "",
+            usage.rounds,
+        );
         text.sample("dkc_log_entries_total", "counter", "Entries appended.", "", usage.entries);
         text.sample(
             "dkc_log_trouble",
             "gauge",
-            "1 while nothing is acknowledged.",
+            "1 while the log cannot write and nothing is acknowledged.",
             "",
             self.disk.trouble().is_some().into(),
         );

@@ -1,5 +1,5 @@
-//! The server role of a node, put together: each part owns its state and knows only the parts that it needs; here they are made and
-//! their loops begun. Everything acts on what the meta group says; nothing here decides where data belongs.
+//! The server role of a node: creates its parts and starts their loops. Each part owns its state and knows only the parts that it
+//! needs. All of them follow the meta group; nothing here decides where data belongs.
 
 mod metrics;
 mod status;
@@ -35,10 +35,10 @@ use crate::raft::{GroupContext, Transport};
 use crate::storage::StorageError;
 use crate::task::of_this_node;
 
-/// Waiting for the Raft tasks of all groups to end when the node stops.
+/// Timeout for the Raft tasks of all groups to end when the node stops.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
 
-/// What a server is made of once its disk, its certificates and its port are open.
+/// The inputs of a server: its open disk, certificates and port.
 pub struct Parts {
     pub directory: PathBuf,
     pub config: NodeConfig,
@@ -46,7 +46,7 @@ pub struct Parts {
     pub tls: Arc<Tls>,
     pub listener: Listener,
     pub disk: Disk,
-    /// True once the node ends.
+    /// True once the node is stopping.
     pub stopped: watch::Receiver<bool>,
 }
 
@@ -67,12 +67,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the groups and begins, in `tasks`, everything that a server does by itself.
+    /// Opens the groups and starts the server's loops in `tasks`.
     pub async fn start(parts: Parts, tasks: &mut JoinSet<()>) -> Result<Arc<Server>, ReplicaError> {
         let (server, listener) = Server::open(parts).await?;
         let server = Arc::new(server);
         let follower = server.meta_follower();
-        // What is known from before the start is open before anybody can ask for it.
+        // Groups on disk are open before the first request can arrive.
         follower.adopt_ring_map(&server.meta.state()).await;
         server.serve(listener, tasks);
         tasks.spawn(of_this_node(follower.run()));
@@ -179,7 +179,7 @@ impl Server {
         tasks.spawn(of_this_node(watch_disk(self.disk.clone(), self.leadership.clone())));
     }
 
-    /// A clean shutdown, once the loops have ended: groups closed, everything durable.
+    /// Shuts down cleanly after the loops have ended: closes the groups and makes everything durable.
     pub async fn close(&self) -> Result<(), StorageError> {
         let groups = self.replicas.all();
         let closing = futures::future::join_all(groups.iter().map(|group| group.close()));
@@ -232,7 +232,7 @@ impl Server {
     }
 }
 
-/// The connections to other servers; until there is a ring map they are the configured ones.
+/// Connections to other servers: to the configured ones until there is a ring map.
 fn open_transport(local: &Arc<LocalNode>, ring: &Arc<KnownRing>, tls: Arc<Tls>) -> Arc<Transport> {
     let (speaker, known) = (local.clone(), ring.clone());
     let hello = Arc::new(move || speaker.hello(known.version()));

@@ -1,4 +1,4 @@
-//! What this node says of itself and of what it sees, without asking anybody.
+//! This node's status report: its own state and its view of the cluster, without asking other nodes.
 
 use dkc_core::control::{MemberView, NodeStatus, RoleStatus, ServerStatus, TabletStatus};
 use dkc_core::ids::{NodeId, TabletId};
@@ -66,7 +66,7 @@ impl Server {
         ring.nodes.iter().map(view).collect()
     }
 
-    /// Known for the tablets that are held here; of others the preferred leader is the best guess.
+    /// The leader of a tablet held here; for others the preferred leader is the best guess.
     fn leader_of(&self, ring: &RingMap, tablet: TabletId) -> Option<NodeId> {
         match self.replicas.get(tablet.group()) {
             Some(group) => group.leader(),
@@ -88,7 +88,7 @@ impl Server {
         ring.tablets.iter().map(|place| place.tablet).filter(is_leaderless).collect()
     }
 
-    /// The failures that the group with the least room, tablet or meta group, would survive from here on.
+    /// The number of failures that the weakest group, tablet or meta group, still tolerates.
     fn tolerates(&self, ring: &RingMap) -> u32 {
         let room = |voters: &Vec<NodeId>| {
             let up = voters.iter().filter(|node| self.liveness.is_up(**node)).count();

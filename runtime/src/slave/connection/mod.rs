@@ -1,5 +1,5 @@
-//! One connection of an application: everything that one read brought is parsed, sent on its way together, and
-//! answered in order with one write. One task for each connection, none for a command.
+//! One connection of an application: everything received in one read is parsed, sent together, and
+//! answered in order with one write. One task per connection, none per command.
 
 mod scarce;
 mod window;
@@ -21,15 +21,15 @@ use crate::router::{Admit, Call};
 use scarce::{Taken, is_missing};
 use window::Window;
 
-/// Room for one read of small requests; an idle connection keeps no more.
+/// Buffer for one read of small requests; an idle connection keeps no more.
 const READ_BYTES: usize = 4 * 1024;
-/// Most that is allocated at once for an incoming value, so that its length alone costs no memory.
+/// Most bytes allocated at once for an incoming value, so that an announced length alone costs no memory.
 const READ_AHEAD_MAX_BYTES: usize = 256 * 1024;
-/// A buffer that grew beyond this is given back once it is empty.
+/// A larger buffer is released once it is empty.
 const BUFFER_KEEP_BYTES: usize = 16 * 1024;
-/// How long a connection waits for memory before it answers that there is none.
+/// How long a connection waits for memory before it replies that there is none.
 const ROOM_TIMEOUT: Duration = Duration::from_secs(5);
-/// What is read is in memory twice while it is carried out: here and in the queue to the server.
+/// Input is in memory twice while it is executed: here and in the queue to the server.
 const COPIES: usize = 2;
 
 /// Serves one application until it closes, quits, or breaks the protocol.
@@ -56,7 +56,7 @@ pub(super) async fn serve<P: Protocol, S: AsyncRead + AsyncWrite + Unpin>(
     connection.stream.shutdown().await
 }
 
-/// Waits until the client disconnects. A bounded amount of what it sends meanwhile is kept.
+/// Waits until the client disconnects. Keeps a bounded amount of input meanwhile.
 async fn closed<S: AsyncRead + Unpin>(stream: &mut S, input: &mut BytesMut) {
     while input.len() < READ_BYTES {
         input.reserve(1);
@@ -75,28 +75,28 @@ pub(super) struct Connection<'a, P: Protocol, S> {
     pub protocol: P,
     input: BytesMut,
     pub output: Output,
-    /// A request that was parsed and has to wait for the batch before it, or what is left of one.
+    /// A parsed request, or the rest of one, that waits for the batch before it.
     held: Option<Request<P>>,
     window: Window,
 }
 
-/// What is to be done after a batch.
+/// The next action after a batch.
 enum Next<P: Protocol> {
-    /// The input holds no further whole request; so many bytes are missing at least.
+    /// The input has no further complete request; at least this many bytes are missing.
     Read(usize),
-    /// There is more to do at once.
+    /// Continue at once.
     GoOn,
     Alone(P::Alone),
     Close,
 }
 
 impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
-    /// Carries out what is in the input, or reads more. False at the end.
+    /// Executes the input, or reads more. False at the end.
     async fn step(&mut self) -> io::Result<bool> {
         let mut batch = PipelineBatch::new(self.window.calls_max());
         let next = self.fill(&mut batch);
         self.carry_out(batch).await?;
-        // Also before a request that runs alone: it may wait for long.
+        // Also before a request that runs alone: it may wait for a long time.
         self.write().await?;
         match next {
             Next::Read(bytes_min) => self.read(bytes_min).await,
@@ -120,7 +120,7 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
         }
     }
 
-    /// Puts requests into a batch until something keeps the next one out.
+    /// Adds requests to a batch until the next one does not fit.
     fn fill(&mut self, batch: &mut PipelineBatch<P>) -> Next<P> {
         loop {
             if batch.is_full() {
@@ -165,7 +165,7 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
         Ok(())
     }
 
-    /// Values are asked for unbounded only if there is room now for what they are expected to be.
+    /// Values are requested without a size bound only if memory is free now for their expected size.
     async fn execute(&self, mut calls: Vec<Call>) -> Vec<Outcome> {
         let (router, share) = (&self.service.router, &self.share);
         if let Some(bytes) = self.window.expected_bytes(&calls)
@@ -192,7 +192,7 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
         flow
     }
 
-    /// Reads until there may be a further whole request. False at the end of the stream.
+    /// Reads until there may be a further complete request. False at the end of the stream.
     async fn read(&mut self, bytes_min: usize) -> io::Result<bool> {
         if self.input.is_empty() && self.input.capacity() > BUFFER_KEEP_BYTES {
             self.input = BytesMut::new();
@@ -216,7 +216,7 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
         Ok(count > 0)
     }
 
-    /// Reserves memory for an input of so many bytes.
+    /// Reserves memory for an input of this many bytes.
     async fn has_room_for(&self, bytes: usize) -> bool {
         if bytes <= READ_BYTES {
             return true;
@@ -226,7 +226,7 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
         self.share.take((bytes * COPIES).saturating_sub(before), ROOM_TIMEOUT).await
     }
 
-    /// Sends what has been answered. Nothing of it is held afterwards.
+    /// Sends the replies and releases them.
     pub async fn write(&mut self) -> io::Result<()> {
         if !self.output.is_empty() {
             self.note(Waiting::Taking);

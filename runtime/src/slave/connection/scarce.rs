@@ -1,6 +1,6 @@
-//! Answering a batch when some values of its reads are not there: too large to be sent unasked, or more than there is memory
-//! for. What came behind the first of them is let go, and the values are read again in their order, as many at a time as may
-//! be in flight, when there is room for them and what was before has been sent.
+//! Answers a batch with missing values: ones too large to be sent unrequested, or without memory for them. Everything
+//! received after the first of them is released, and the values are read again in order, as many at a time as may be in
+//! flight, once there is memory for them and the replies before have been sent.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -17,7 +17,7 @@ use crate::slave::batch::PipelineBatch;
 use crate::slave::memory::Share;
 use crate::slave::protocol::{Flow, Outcome, Protocol};
 
-/// Attempts for a value that is larger each time it is read.
+/// Attempts for a value that has grown each time it is read.
 const READS_MAX: usize = 3;
 
 /// Memory reserved for values before they are requested.
@@ -83,7 +83,7 @@ fn let_go(outcome: &mut Outcome) {
     }
 }
 
-/// Until the value at `place` has arrived, or was abandoned.
+/// Waits until the value at `place` has arrived or was abandoned.
 async fn read_again<P: Protocol, S>(
     connection: &Connection<'_, P, S>,
     batch: &PipelineBatch<P>,
@@ -100,8 +100,8 @@ async fn read_again<P: Protocol, S>(
     }
 }
 
-/// Reads the missing values from `place` on that may be in flight together. What a get and touch has touched is touched: its
-/// record is read like any other. `Break` when it is not worth another attempt.
+/// Reads the missing values from `place` on that may be in flight together. A get-and-touch has touched its record already, which
+/// is then read like any other. `Break` if another attempt is pointless.
 async fn read_from<P: Protocol, S>(
     connection: &Connection<'_, P, S>,
     batch: &PipelineBatch<P>,
@@ -126,7 +126,7 @@ async fn read_from<P: Protocol, S>(
     ControlFlow::Continue(())
 }
 
-/// Missing values from `place` on, and what they take: as many as may be in flight together, one at least. None when the one at
+/// Missing values from `place` on and their size: as many as may be in flight together, at least one. None if the one at
 /// `place` cannot be read again.
 fn group<P: Protocol>(batch: &PipelineBatch<P>, outcomes: &[Outcome], place: usize) -> (Vec<usize>, usize) {
     let (mut places, mut sum_bytes) = (Vec::new(), 0);

@@ -1,6 +1,6 @@
-//! How much of one connection is with the servers at once: fewer commands when their answers are large.
+//! The number of commands of one connection in flight: fewer if their replies are large.
 //!
-//! *Invariant:* what servers send for one connection before it has taken room for it is bounded by `IN_FLIGHT_MAX_BYTES`,
+//! *Invariant:* the bytes that servers send for one connection before it has reserved memory are bounded by `IN_FLIGHT_MAX_BYTES`:
 //! for a large value only the size is returned.
 
 use dkc_core::wire::REPLY_BOUNDED_MAX_BYTES;
@@ -14,37 +14,37 @@ pub(super) const IN_FLIGHT_MAX_BYTES: usize = 1024 * 1024;
 
 /// Of one connection.
 pub(super) struct Window {
-    /// How large values were lately.
+    /// The size of recent values.
     value_bytes: usize,
 }
 
 impl Default for Window {
-    /// Nothing is known yet: values may be as large as servers send unasked.
+    /// Initially values may be as large as servers send unrequested.
     fn default() -> Window {
         Window { value_bytes: REPLY_BOUNDED_MAX_BYTES }
     }
 }
 
 impl Window {
-    /// Commands of the next batch.
+    /// The number of commands in the next batch.
     pub fn calls_max(&self) -> usize {
         (IN_FLIGHT_MAX_BYTES / self.value_bytes.max(1)).clamp(1, BATCH_MAX)
     }
 
-    /// A large value is noticed at once, and forgotten with the batches that bring none.
+    /// A large value counts at once, and is forgotten over later batches without one.
     pub fn learn(&mut self, outcomes: &[Outcome]) {
         let largest = outcomes.iter().map(value_bytes).max().unwrap_or(0);
         self.value_bytes = largest.max(self.value_bytes / 2);
     }
 
-    /// What the values of these calls take if they are as large as those before; `None` when those were small.
+    /// The expected size of these calls' values; `None` if recent values were small.
     pub fn expected_bytes(&self, calls: &[Call]) -> Option<usize> {
         let reads = calls.iter().filter(|call| call.reply_is_bounded).count();
         (self.value_bytes > REPLY_BOUNDED_MAX_BYTES && reads > 0).then(|| reads * self.value_bytes)
     }
 }
 
-/// How large the value of an outcome is, whether or not it is here.
+/// The size of an outcome's value, received or not.
 pub(super) fn value_bytes(outcome: &Outcome) -> usize {
     match outcome {
         Ok(reply) => reply.value_bytes(),

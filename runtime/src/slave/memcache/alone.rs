@@ -1,4 +1,4 @@
-//! What is carried out by itself: `flush_all` and `stats`.
+//! Requests that run alone: `flush_all` and `stats`.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::slave::output::Output;
 use crate::slave::protocol::Service;
 use crate::slave::statistics::{Counters, add, counts};
 
-/// How long `stats` waits for the cluster.
+/// Timeout of `stats` for the cluster's part.
 const COUNT_MAX: Duration = Duration::from_secs(1);
 
 pub(super) async fn carry_out(service: &Service<Memcache>, request: Alone, output: &mut Output) {
@@ -34,7 +34,7 @@ pub(super) async fn carry_out(service: &Service<Memcache>, request: Alone, outpu
 async fn flush_all(service: &Service<Memcache>, when: Expiry) -> Result<(), RouteError> {
     let _in_flight = service.traffic.batch();
     add(&service.statistics.cmd_flush, 1);
-    // A time of day becomes a delay here, once for all tablets, whose clocks begin to count when it reaches them.
+    // A time of day is converted to a delay once for all tablets, whose clocks count from its arrival.
     let after_ms = match when {
         Expiry::After(ms) => ms,
         Expiry::At(ms) => ms.saturating_sub(clock::now_ms()),
@@ -45,7 +45,7 @@ async fn flush_all(service: &Service<Memcache>, when: Expiry) -> Result<(), Rout
     outcomes.into_iter().try_for_each(|outcome| outcome.map(drop)).map_err(partly_done)
 }
 
-/// Some tablets may be flushed when one failed, so that a definite error would not be the truth.
+/// If one tablet failed, others may be flushed, so a definite error would be wrong.
 fn partly_done(error: RouteError) -> RouteError {
     match error {
         RouteError::Unreachable { after_ms, why } => RouteError::Unknown { after_ms, why },
@@ -68,7 +68,7 @@ async fn stats(service: &Service<Memcache>, word: &[u8], output: &mut Output) {
             write_stat(out, "cas_enabled", &"yes");
             write_stat(out, "flush_enabled", &"yes");
         }
-        // What they are about is not here: data lies on the servers.
+        // They describe data, which is on the servers.
         b"items" | b"slabs" | b"sizes" | b"conns" => {}
         _ => return output.put(ERROR),
     }

@@ -1,4 +1,4 @@
-//! Outcomes as memcached's answers.
+//! Writes outcomes as memcached's replies.
 
 use dkc_core::kv::Reply;
 use dkc_core::memcache::{
@@ -14,7 +14,7 @@ use crate::slave::output::Output;
 use crate::slave::protocol::{Flow, Outcome, Part, Service};
 use crate::slave::statistics::Traffic;
 
-/// memcached's words when it has no buffer for an answer.
+/// memcached's reply when it has no buffer for a value.
 const OUT_OF_MEMORY: &[u8] = b"SERVER_ERROR out of memory writing get response\r\n";
 
 pub(super) fn answer(
@@ -56,7 +56,7 @@ fn answer_write(
     }
 }
 
-/// Errors are told to the quiet too.
+/// Quiet requests get errors too.
 fn answer_meta(
     service: &Service<Memcache>,
     meta: &Meta,

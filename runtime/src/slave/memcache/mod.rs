@@ -1,5 +1,5 @@
-//! memcached's text protocol on a pair: requests as `dkc_core::memcache` reads them become commands, and outcomes become
-//! memcached's words.
+//! memcached's text protocol on a pair: maps requests parsed by `dkc_core::memcache` to commands, and outcomes to
+//! memcached's replies.
 
 mod alone;
 mod answer;
@@ -15,8 +15,8 @@ use super::output::Output;
 use super::protocol::{Commands, Flow, Parsed, Part, Protocol, Request, Service};
 use statistics::{Statistics, WriteKind};
 
-/// What `version` says: the release of memcached whose protocol is spoken, because clients decide by its digits what
-/// they may ask, and then our own.
+/// The reply to `version`: the compatible release of memcached, because clients check its digits for supported
+/// commands, then our own.
 pub(super) const VERSION: &str = concat!("1.6.18-dkcd.", env!("CARGO_PKG_VERSION"));
 
 /// One connection.
@@ -35,13 +35,13 @@ pub(super) enum Answer {
     Meta { meta: Meta, kind: Option<WriteKind> },
 }
 
-/// What is carried out by itself.
+/// Requests that run alone.
 pub(super) enum Alone {
     FlushAll { when: Expiry, noreply: bool },
     Stats { word: Bytes },
 }
 
-/// The commands of a get: one for each key, made when its turn comes.
+/// The commands of a get: one per key, created lazily.
 #[derive(Debug, Clone)]
 pub(super) struct Gets {
     keys: Keys,

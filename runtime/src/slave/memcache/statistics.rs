@@ -1,4 +1,4 @@
-//! What is counted of memcached's commands, under memcached's names.
+//! Counters of memcached's commands, under memcached's names.
 
 use std::sync::atomic::AtomicU64;
 
@@ -61,7 +61,7 @@ impl Statistics {
     }
 }
 
-/// Under which counters a write falls.
+/// The counters of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WriteKind {
     Store,

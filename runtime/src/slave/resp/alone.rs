@@ -1,4 +1,4 @@
-//! What is carried out by itself: commands on several keys of one slot, on all tablets, and on the connection.
+//! Requests that run alone: commands on several keys of one slot, on all tablets, and on the connection.
 
 use bytes::Bytes;
 use dkc_core::kv::operation::{Act, KeyAct};
@@ -81,7 +81,7 @@ impl Resp {
         Ok(Value::OKAY)
     }
 
-    /// Remembers the versions of keys, for a transaction that wants them unchanged.
+    /// `WATCH`: remembers the versions of keys for the next transaction.
     async fn watch(&mut self, keys: Vec<Bytes>, output: &mut Output) {
         let before = self.transaction.watched.first().map(|(key, _)| key);
         if !self.is_in_one_slot(before.into_iter().chain(&keys)) {

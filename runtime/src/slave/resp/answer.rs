@@ -1,4 +1,4 @@
-//! Outcomes in Redis's words.
+//! Writes outcomes as Redis's replies.
 
 use dkc_core::kv::{Record, Reply, Value};
 use dkc_core::resp::{Gather, gathered, write_bulk_head, write_error, write_value};
@@ -9,7 +9,7 @@ use crate::router::RouteError;
 use crate::slave::output::Output;
 use crate::slave::protocol::{Flow, Outcome, Part};
 
-/// Values from this size on go out from where they lie.
+/// Values from this size on are sent without copying.
 const SHARED_MIN_BYTES: usize = 1024;
 
 impl Resp {
@@ -31,14 +31,14 @@ impl Resp {
         Flow::GoOn
     }
 
-    /// Keeps what has come until all of it is there.
+    /// Collects partial results until all have arrived.
     fn gather(&mut self, gather: Gather, part: Part<'_>, output: &mut Output) -> Flow {
         for outcome in part.outcomes.iter_mut() {
             match value_of(take(outcome)) {
                 Ok(value) => self.gathered.push(value),
                 Err(error) => {
                     self.gathered.clear();
-                    // Some of the writes may have been carried out, so the outcome of all is unknown.
+                    // Some of the writes may have been applied, so the outcome of the whole command is unknown.
                     let is_write = part.touched.iter().any(|touched| touched.is_write);
                     self.fail(&if is_write { partly_done(error) } else { error }, output);
                     return Flow::Stop;
@@ -84,12 +84,12 @@ impl Resp {
     }
 }
 
-/// Takes the outcome; called once.
+/// Removes the outcome; called once.
 fn take(outcome: &mut Outcome) -> Outcome {
     std::mem::replace(outcome, Ok(Reply::NotFound))
 }
 
-/// A definite error of one key is none for all of them.
+/// A definite error of one key is not definite for the whole command.
 pub(super) fn partly_done(error: RouteError) -> RouteError {
     match error {
         RouteError::Unreachable { after_ms, why } => RouteError::Unknown { after_ms, why },
@@ -108,6 +108,6 @@ pub(super) fn value_of(outcome: Outcome) -> Result<Value, RouteError> {
         Reply::Deleted => Value::Integer(1),
         Reply::WrongType => Value::Fault(Fault::WrongType),
         Reply::TooLarge => Value::Fault(Fault::TooLarge),
-        other => return Err(RouteError::Refused(format!("the tablet answered with {other:?}"))),
+        other => return Err(RouteError::Refused(format!("unexpected reply: {other:?}"))),
     })
 }

@@ -1,5 +1,5 @@
-//! Pops that wait for an element. The slave polls until there is one, and takes it with one log entry when
-//! there is. Who came first is not served first.
+//! Blocking pops. The slave polls until there is an element, and then pops it with one log entry. Waiting clients are not
+//! served in order of arrival.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{CROSS_SLOT, Resp, as_command};
 use crate::slave::output::Output;
 
-/// The pause before the second poll; it doubles up to the longest.
+/// Pause before the second poll; it doubles up to the maximum.
 const PAUSE_MIN: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(32);
 
@@ -38,10 +38,10 @@ impl Resp {
         }
     }
 
-    /// Only where there is something is it worth a log entry: the pop itself, or else one more look.
+    /// The pop itself if there is an element; otherwise a read, which costs no log entry.
     async fn next_step(&self, operation: &Operation) -> dkc_core::kv::Command {
         let mut others: Vec<_> = operation.keys().skip(1).cloned().collect();
-        // The target of a move is no source.
+        // The destination of a move is not a source.
         if matches!(operation.act, Act::List(dkc_core::kv::operation::ListAct::Move { .. })) {
             others.clear();
         }

@@ -1,4 +1,4 @@
-//! Commands about the connection and the server: what clients ask before they work, and what people ask.
+//! Commands about the connection and the server, sent by clients when they connect and by operators.
 
 use bytes::Bytes;
 use dkc_core::kv::Value;
@@ -9,7 +9,7 @@ use crate::clock;
 use crate::slave::output::Output;
 use crate::slave::statistics::counts;
 
-/// Numbers that `SELECT` takes, as in Redis.
+/// The number of databases for `SELECT`, as in Redis.
 const DATABASES: u32 = 16;
 
 fn text(text: impl Into<String>) -> Value {
@@ -90,7 +90,7 @@ impl Resp {
         ]))
     }
 
-    /// Number 0 is the namespace of the pair; the others are beside it and hold its name.
+    /// Database 0 is the namespace of the pair; the names of the others are derived from it.
     fn select(&mut self, number: &Bytes) -> Result<Value, String> {
         let number = std::str::from_utf8(number).ok().and_then(|number| number.parse::<i64>().ok());
         let number = number.ok_or("ERR value is not an integer or out of range")?;

@@ -1,8 +1,8 @@
-//! RESP2 and RESP3 on a pair: commands as `dkc_core::resp` understands them become operations, and what comes of them becomes
-//! Redis's words.
+//! RESP2 and RESP3 on a pair: maps commands parsed by `dkc_core::resp` to operations, and their outcomes to
+//! Redis's replies.
 //!
-//! *Invariant:* a command on keys of one slot is one log entry. Which commands may go to several slots says
-//! `dkc_core::resp`.
+//! *Invariant:* a command on keys of one slot is one log entry. `dkc_core::resp` defines which commands may span
+//! several slots.
 
 mod alone;
 mod answer;
@@ -27,7 +27,7 @@ use crate::chance;
 use statistics::Statistics;
 use transaction::Transaction;
 
-/// The release of Redis that is reported, because clients choose their commands by it.
+/// The reported release of Redis, by which clients choose their commands.
 pub(super) const REDIS_VERSION: &str = "7.0.15";
 
 const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
@@ -39,7 +39,7 @@ pub(super) struct Resp {
     parser: Parser,
     version: Version,
     namespace: Namespace,
-    /// Which one was selected.
+    /// The selected database.
     database: u32,
     name: Bytes,
     number: u64,
@@ -61,7 +61,7 @@ pub(super) enum Answer {
     Gathered(Gather),
 }
 
-/// What is carried out by itself.
+/// Requests that run alone.
 pub(super) enum Alone {
     Operation(Operation),
     Blocking(Blocking),
@@ -238,7 +238,7 @@ impl Resp {
             });
         }
         if self.is_in_one_slot(operation.keys()) {
-            // Its keys are more than a batch knows of one command.
+            // It has more keys than a command of a batch can have.
             return Parsed::Alone(Alone::Operation(operation));
         }
         let Some((operations, gather)) = operation.split() else { return self.refused(CROSS_SLOT) };
@@ -251,7 +251,7 @@ impl Resp {
     }
 }
 
-/// What is asked most goes in the words that every protocol has.
+/// The most frequent commands use the operations common to all protocols.
 fn command(namespace: &Namespace, operation: Operation) -> Command {
     let Operation { key, act } = operation;
     let whole = |key: Bytes| Key { namespace: namespace.clone(), bytes: key };

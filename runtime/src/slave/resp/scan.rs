@@ -11,13 +11,13 @@ use dkc_core::ring::{SLOTS, SlotId, slot_of};
 use super::{Resp, as_command};
 use crate::router::RouteError;
 
-/// Replies of tablets that one step reads.
+/// Tablet replies per step.
 const LOOKS_MAX: usize = 64;
 /// Keys per reply while searching for the position where a scan continues.
 const SEEK_KEYS: u32 = 1000;
-/// Most keys that one step returns.
+/// Most keys returned by one step.
 const COUNT_MAX: u32 = 10_000;
-/// `KEYS` is for small namespaces: with more keys it is refused, and `SCAN` is the answer.
+/// Limit of `KEYS`, which is for small namespaces; `SCAN` has none.
 const KEYS_MAX: usize = 100_000;
 
 impl Resp {
@@ -62,7 +62,7 @@ impl Resp {
         Ok(Value::texts(found))
     }
 
-    /// One of the first keys behind a slot that is drawn by chance.
+    /// One of the first keys after a random slot.
     pub(super) async fn random_key(&self) -> Result<Value, RouteError> {
         let slot = (crate::chance::unique_u64() % u64::from(SLOTS)) as u32;
         for mut at in [Some(Cursor { slot, hash: 0 }), Some(Cursor::of(0))] {
@@ -136,7 +136,7 @@ impl Resp {
         let ring = self.service.router.ring().borrow().clone();
         let place = ring.as_ref().map(|ring| ring.place_of_slot(SlotId(slot as u16)));
         let found = place.map(|place| (place.tablet, u32::from(place.last_slot.0)));
-        found.ok_or_else(|| RouteError::Refused("the ring map is not known".into()))
+        found.ok_or_else(|| RouteError::Refused("no ring map yet".into()))
     }
 
     async fn ask(

@@ -1,4 +1,4 @@
-//! What is counted of Redis's commands, under the names of `INFO`.
+//! Counters of Redis's commands, under the names of `INFO`.
 
 use std::sync::atomic::Ordering;
 

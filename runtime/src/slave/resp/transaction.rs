@@ -1,7 +1,7 @@
 //! `MULTI`, `EXEC`, `DISCARD` and `WATCH`: commands are queued here and go to their tablet as one log entry. All keys of a
 //! transaction, watched ones too, lie in one slot.
 //!
-//! *Invariant:* nothing of a transaction is carried out before `EXEC`, and then all of it or nothing.
+//! *Invariant:* nothing of a transaction is applied before `EXEC`, and then all of it or nothing.
 
 use bytes::Bytes;
 use dkc_core::kv::operation::OPERATIONS_MAX;
@@ -12,7 +12,7 @@ use super::{Alone, CROSS_SLOT, Resp, known};
 use crate::slave::output::Output;
 use crate::slave::protocol::Parsed;
 
-/// Bytes that one transaction may queue, about.
+/// Bytes that one transaction may queue, approximately.
 const QUEUE_MAX_BYTES: usize = 1024 * 1024;
 
 #[derive(Debug, Default)]
@@ -100,7 +100,7 @@ impl Resp {
             return resp::write_error(output.buffer(), why);
         }
         let operations: Vec<Operation> = transaction.queue.iter().filter_map(Queued::operation).collect();
-        // Without commands the watched keys still have to be checked.
+        // A transaction without commands still checks the watched keys.
         let key = operations.first().map(|operation| &operation.key);
         let key = key.or_else(|| transaction.watched.first().map(|(key, _)| key)).cloned();
         let Some(key) = key else {
@@ -132,7 +132,7 @@ impl Queued {
     }
 }
 
-/// What was known and what has come, in the order of the commands.
+/// Known and received replies, in command order.
 fn answers(queue: Vec<Queued>, values: Vec<Value>) -> Value {
     let mut values = values.into_iter();
     let each = queue.into_iter().map(|queued| match queued {
