@@ -1,4 +1,4 @@
-//! The grammar of `dkc`: the parser for the OS shell (`Program`) and the one for a line of the prompt or of a batch
+//! The grammar of `dkc`: the parser for the OS shell (`CommandLine`) and the one for a line of the prompt or of a batch
 //! (`Line`), both around the one `enum Command`.
 //!
 //! *Invariant:* every verb here is implemented. The words and help of a verb are in its own file
@@ -18,7 +18,7 @@ use crate::ui::Format;
 /// there and stops at the first failure.
 #[derive(Debug, Parser)]
 #[command(name = "dkc", version, subcommand_required = false, disable_help_subcommand = true)]
-pub struct Program {
+pub struct CommandLine {
     /// Inventory directory (default: dkc in your configuration directory)
     #[arg(long, value_name = "PATH", env = "DKC_INVENTORY", hide_env_values = true, global = true, help_heading = EVERYWHERE)]
     pub inventory: Option<PathBuf>,
@@ -108,7 +108,7 @@ pub enum Command {
 
 /// The parser for the OS shell's command line, with the sections that every help page has.
 pub fn program() -> clap::Command {
-    help::with_sections(Program::command())
+    help::with_sections(CommandLine::command())
 }
 
 /// The parser for one line.
@@ -123,9 +123,9 @@ pub fn parse_line(words: &[String]) -> Result<Line, clap::Error> {
 }
 
 /// Parses the program's arguments; the first is its name.
-pub fn parse_program(arguments: Vec<std::ffi::OsString>) -> Result<Program, clap::Error> {
+pub fn parse_program(arguments: Vec<std::ffi::OsString>) -> Result<CommandLine, clap::Error> {
     let mut matches = program().try_get_matches_from(arguments)?;
-    Program::from_arg_matches_mut(&mut matches)
+    CommandLine::from_arg_matches_mut(&mut matches)
 }
 
 /// The output format in words that may otherwise not parse, so that their error is printed in it, too.

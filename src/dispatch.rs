@@ -7,7 +7,7 @@ use crate::session::Session;
 
 /// What a command touches. It decides auditing and the effect of Ctrl-C.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum Effect {
     /// Reads only: not audited, Ctrl-C ends it at once.
     Read,
     /// Changes the inventory on this machine.
@@ -19,7 +19,7 @@ pub enum Kind {
 }
 
 impl Command {
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> Effect {
         match self {
             Command::Register(_)
             | Command::Unregister(_)
@@ -27,10 +27,10 @@ impl Command {
             | Command::Undo(_)
             | Command::Trust(trust::Args::Update { .. })
             | Command::Plan(plan::Args::Discard { .. })
-            | Command::Lock(lock::Args::Break) => Kind::Local,
-            Command::Ring(args) if args.is_changing() => Kind::Remote,
-            Command::Tls(args) if args.is_changing() => Kind::Remote,
-            Command::Data(args) if args.is_changing() => Kind::Remote,
+            | Command::Lock(lock::Args::Break) => Effect::Local,
+            Command::Ring(args) if args.is_changing() => Effect::Remote,
+            Command::Tls(args) if args.is_changing() => Effect::Remote,
+            Command::Data(args) if args.is_changing() => Effect::Remote,
             Command::Deploy(_)
             | Command::Start(_)
             | Command::Stop(_)
@@ -41,9 +41,9 @@ impl Command {
             | Command::Replace(_)
             | Command::Plan(plan::Args::Apply { .. })
             | Command::Exec(_)
-            | Command::Resume(_) => Kind::Remote,
-            Command::Playground(_) => Kind::Nested,
-            _ => Kind::Read,
+            | Command::Resume(_) => Effect::Remote,
+            Command::Playground(_) => Effect::Nested,
+            _ => Effect::Read,
         }
     }
 }

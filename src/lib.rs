@@ -28,7 +28,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::process::ExitCode;
 
-use cli::Program;
+use cli::CommandLine;
 use error::{CommandError, Exit};
 use interrupt::Interrupt;
 use session::Session;
@@ -84,7 +84,7 @@ fn run(arguments: Vec<OsString>) -> Exit {
     }
 }
 
-fn start(program: Program, line: String, ui: Ui, interrupt: Interrupt) -> Result<Exit, CommandError> {
+fn start(program: CommandLine, line: String, ui: Ui, interrupt: Interrupt) -> Result<Exit, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -128,7 +128,7 @@ enum Mode {
 }
 
 impl Mode {
-    fn of(program: &Program) -> Result<Mode, CommandError> {
+    fn of(program: &CommandLine) -> Result<Mode, CommandError> {
         if let Some(commands) = &program.commands {
             return Ok(Mode::Batch(batch::Source::Words(commands.clone())));
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::cli::Command;
-use crate::dispatch::{Kind, dispatch};
+use crate::dispatch::{Effect, dispatch};
 use crate::error::{CommandError, Exit, codes};
 use crate::interrupt::Interrupt;
 
@@ -45,7 +45,7 @@ pub async fn run_command(session: &mut Session, command: Command, line: String) 
     session.interrupt.reset();
     session.line = line.clone();
     let kind = command.kind();
-    let is_recorded = kind != Kind::Read && !session.settings.dry_run;
+    let is_recorded = kind != Effect::Read && !session.settings.dry_run;
     let before = if is_recorded { generation(session) } else { Generation::NONE };
     let result = interruptible(session, kind, command).await;
     if let Err(error) = &result {
@@ -58,23 +58,23 @@ pub async fn run_command(session: &mut Session, command: Command, line: String) 
 }
 
 /// Runs the command until it ends or Ctrl-C ends it: at once if it only reads, otherwise at the second press.
-async fn interruptible(session: &mut Session, kind: Kind, command: Command) -> Result<(), CommandError> {
+async fn interruptible(session: &mut Session, kind: Effect, command: Command) -> Result<(), CommandError> {
     // The command stops at its own safe points.
-    if kind == Kind::Nested {
+    if kind == Effect::Nested {
         return dispatch(session, command).await;
     }
     let interrupt = session.interrupt.clone();
-    let presses = if kind == Kind::Read { 1 } else { 2 };
+    let presses = if kind == Effect::Read { 1 } else { 2 };
     // A local change writes its file in one step, so it is not interrupted.
     let give_up = async {
         interrupt.pressed(presses).await;
-        if kind != Kind::Read {
+        if kind != Effect::Read {
             tokio::time::sleep(LAST_WORDS).await;
         }
     };
     let ui = session.ui.clone();
     let notice = async {
-        if kind == Kind::Remote {
+        if kind == Effect::Remote {
             interrupt.pressed(1).await;
             ui.say("Ctrl-C: stopping at the next safe point; press again to stop waiting");
         }
@@ -88,12 +88,12 @@ async fn interruptible(session: &mut Session, kind: Kind, command: Command) -> R
     }
 }
 
-fn interrupted(kind: Kind) -> CommandError {
+fn interrupted(kind: Effect) -> CommandError {
     let error = CommandError::new(&codes::INTERRUPTED, "interrupted");
     match kind {
-        Kind::Read => error.now("nothing changed"),
-        Kind::Local | Kind::Nested => error,
-        Kind::Remote => error
+        Effect::Read => error.now("nothing changed"),
+        Effect::Local | Effect::Nested => error,
+        Effect::Remote => error
             .now("steps that were running on hosts may still complete there")
             .next("status, then resume     (or run the command again)"),
     }

@@ -16,7 +16,6 @@ pub mod names;
 pub mod observed;
 pub mod plan;
 pub mod problem;
-mod protocol;
 pub mod render;
 pub mod ring_facts;
 pub mod show;

@@ -45,9 +45,9 @@ pub struct Reshape {
     pub weak_tablets: usize,
 }
 
-/// Progress of a merge.
+/// MergeProgress of a merge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Progress {
+pub struct MergeProgress {
     /// Their voters have changed, or are ready to.
     pub tablets_done: usize,
     /// Tablets that move at all.
@@ -184,11 +184,11 @@ impl<'a> RingFacts<'a> {
         reshape
     }
 
-    /// Progress of the running merge, if any.
-    pub fn progress(&self) -> Option<Progress> {
+    /// MergeProgress of the running merge, if any.
+    pub fn progress(&self) -> Option<MergeProgress> {
         let merge = self.view.merge.as_ref()?;
         let transfers: Vec<_> = self.statuses.iter().flat_map(|status| &status.transfers).collect();
-        let mut progress = Progress {
+        let mut progress = MergeProgress {
             tablets_done: 0,
             tablets: merge.moves.len(),
             bytes_done: 0,
@@ -222,7 +222,7 @@ impl<'a> RingFacts<'a> {
     }
 }
 
-impl Progress {
+impl MergeProgress {
     /// `merging 2 of 6 tablets, 3.0 of 12.0 MB, 1.5 MB/s, 6 s left; tablet 3 to No.4: 45 %`
     pub fn words(&self) -> String {
         let verb = if self.is_completing { "completing" } else { "merging" };

@@ -19,7 +19,7 @@ pub enum Seen {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Answer {
+pub struct ReplyKind {
     pub length: usize,
     pub seen: Seen,
     /// Hits of a read; its other keys were misses.
@@ -69,14 +69,14 @@ fn push(out: &mut Vec<u8>, parts: &[&str]) {
 }
 
 /// The first complete reply in `bytes`; `None` = incomplete.
-pub fn next_answer(protocol: Protocol, bytes: &[u8]) -> Option<Answer> {
+pub fn next_answer(protocol: Protocol, bytes: &[u8]) -> Option<ReplyKind> {
     match protocol {
         Protocol::Memcache => next_of_memcache(bytes),
         Protocol::Redis => next_of_redis(bytes),
     }
 }
 
-fn next_of_memcache(bytes: &[u8]) -> Option<Answer> {
+fn next_of_memcache(bytes: &[u8]) -> Option<ReplyKind> {
     let (mut at, mut values) = (0, 0);
     loop {
         let length = at + line(bytes.get(at..)?)?;
@@ -92,18 +92,18 @@ fn next_of_memcache(bytes: &[u8]) -> Option<Answer> {
             b"STORED" => (Seen::Answered, false),
             _ => (Seen::Error, false),
         };
-        return Some(Answer { length, seen, is_read, values });
+        return Some(ReplyKind { length, seen, is_read, values });
     }
 }
 
-fn next_of_redis(bytes: &[u8]) -> Option<Answer> {
+fn next_of_redis(bytes: &[u8]) -> Option<ReplyKind> {
     let length = line(bytes)?;
     let first = &bytes[..length - 2];
     match first.first()? {
-        b'+' => Some(Answer { length, seen: Seen::Answered, is_read: false, values: 0 }),
+        b'+' => Some(ReplyKind { length, seen: Seen::Answered, is_read: false, values: 0 }),
         b'$' => {
             let (length, values) = bulk(bytes)?;
-            Some(Answer { length, seen: Seen::Answered, is_read: true, values })
+            Some(ReplyKind { length, seen: Seen::Answered, is_read: true, values })
         }
         b'*' => {
             let (mut length, mut values) = (length, 0);
@@ -112,9 +112,9 @@ fn next_of_redis(bytes: &[u8]) -> Option<Answer> {
                 length += bytes;
                 values += value;
             }
-            Some(Answer { length, seen: Seen::Answered, is_read: true, values })
+            Some(ReplyKind { length, seen: Seen::Answered, is_read: true, values })
         }
-        _ => Some(Answer { length, seen: Seen::Error, is_read: false, values: 0 }),
+        _ => Some(ReplyKind { length, seen: Seen::Error, is_read: false, values: 0 }),
     }
 }
 

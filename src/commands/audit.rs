@@ -2,7 +2,7 @@
 
 use crate::error::CommandError;
 use crate::session::Session;
-use crate::store::audit::Entry;
+use crate::store::audit::AuditEntry;
 use crate::ui::{Format, Listing};
 
 /// Show the audit log and verify that it is intact
@@ -30,7 +30,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     Ok(())
 }
 
-fn listing(entries: &[Entry]) -> Listing {
+fn listing(entries: &[AuditEntry]) -> Listing {
     let mut listing = Listing::new(&["time", "who", "from", "result", "generation", "command"]);
     for entry in entries {
         let generation = match (entry.generation_before, entry.generation_after) {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{deploy, status};
 use crate::error::CommandError;
 use crate::observe::Scope;
-use crate::operation::{self, Record};
+use crate::operation::{self, InventoryChanges};
 use crate::session::Session;
 use crate::store::holder;
 
@@ -108,7 +108,7 @@ pub async fn carry_out(
 ) -> Result<(), CommandError> {
     let Prepared { plan, inventory, is_new, .. } = prepared;
     let is_done_for_real = !plan.is_empty() && !session.settings.dry_run;
-    let record = Record { first: is_new.then_some(inventory), ..Record::of_plan(&plan) };
+    let record = InventoryChanges { first: is_new.then_some(inventory), ..InventoryChanges::of_plan(&plan) };
     operation::carry_out(session, plan, record).await?;
     if is_done_for_real {
         let verdict = status::verdict(session, cluster).await?;

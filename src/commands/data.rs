@@ -202,10 +202,7 @@ impl Server {
 /// The cluster is stopped if every host was reached and none runs a daemon; otherwise the causes are listed by server.
 fn no_server(cluster: &ClusterName, failures: Vec<String>, is_stopped: bool) -> CommandError {
     if is_stopped {
-        let what = format!(
-            "{cluster} is not running: no daemon answers on the hosts of its {} servers",
-            failures.len()
-        );
+        let what = format!("{cluster} is not running: no daemon answers on any of its hosts");
         let next = format!("start cluster -n {cluster}     (details: status cluster -n {cluster})");
         return CommandError::new(&codes::NO_SERVER, what).now("nothing changed").next(next);
     }

@@ -9,7 +9,7 @@ use dkc_inventory::plan::{self, AuthorityView, DeployRequest, Program, Selection
 use crate::arguments::{CLUSTER, OnlyCluster};
 use crate::authority;
 use crate::error::{CommandError, codes};
-use crate::operation::{self, Record};
+use crate::operation::{self, InventoryChanges};
 use crate::selector::Selected;
 use crate::session::Session;
 use crate::world::program;
@@ -64,7 +64,7 @@ pub async fn run_selection(
     };
     let plan = plan::deploy(&inventory, &observed, &request).map_err(operation::refused("deploy"))?;
     let deployed = request.selection.nodes(&inventory).map_err(operation::refused("deploy"))?;
-    operation::carry_out(session, plan, Record { deployed, ..Record::default() }).await
+    operation::carry_out(session, plan, InventoryChanges { deployed, ..InventoryChanges::default() }).await
 }
 
 fn selection(inventory: &Inventory, args: &Args) -> Result<Selection, CommandError> {

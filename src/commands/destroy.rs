@@ -6,7 +6,7 @@ use dkc_inventory::plan::{self, DestroyRequest, DestroyTarget};
 
 use crate::arguments::NamedCluster;
 use crate::error::CommandError;
-use crate::operation::{self, Record};
+use crate::operation::{self, InventoryChanges};
 use crate::session::Session;
 
 /// Remove a cluster and all its data, or a slave, from the hosts
@@ -55,5 +55,5 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     let request = DestroyRequest { operation: operation::begin(session), target, with_roots };
     let plan = plan::destroy(&inventory, &observed, &request).map_err(operation::refused("destroy"))?;
     let forgotten = request.target.nodes(&inventory).map_err(operation::refused("destroy"))?;
-    operation::carry_out(session, plan, Record { forgotten, ..Record::default() }).await
+    operation::carry_out(session, plan, InventoryChanges { forgotten, ..InventoryChanges::default() }).await
 }

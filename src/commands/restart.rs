@@ -4,7 +4,7 @@ use dkc_inventory::plan::{self, RestartRequest, Target};
 
 use crate::arguments::{ClusterTarget, SlaveTarget};
 use crate::error::CommandError;
-use crate::operation::{self, Record};
+use crate::operation::{self, InventoryChanges};
 use crate::session::Session;
 
 /// Restart a cluster or slaves
@@ -46,5 +46,5 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     let (inventory, observed) = operation::observe(session, hosts).await?;
     let request = RestartRequest { operation: operation::begin(session), target, rolling, allow_no_quorum };
     let plan = plan::restart(&inventory, &observed, &request).map_err(operation::refused("restart"))?;
-    operation::carry_out(session, plan, Record::default()).await
+    operation::carry_out(session, plan, InventoryChanges::default()).await
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::arguments::OfCluster;
 use crate::error::{CommandError, Exit, codes};
 use crate::observe;
-use crate::operation::{self, Record};
+use crate::operation::{self, InventoryChanges};
 use crate::session::Session;
 use crate::store::holder;
 use crate::ui::{Format, Listing};
@@ -152,7 +152,7 @@ async fn change(session: &mut Session, word: RingWord, args: Args) -> Result<(),
         take_over: args.take_over,
     };
     let plan = plan::ring(&inventory, &observed, &request).map_err(operation::refused("ring"))?;
-    operation::carry_out(session, plan, Record::default()).await
+    operation::carry_out(session, plan, InventoryChanges::default()).await
 }
 
 async fn ask_all(session: &mut Session, args: Args) -> Result<(), CommandError> {

@@ -4,7 +4,7 @@ use dkc_inventory::plan::{self, Plan, StartRequest, Target};
 
 use crate::arguments::{ClusterTarget, SlaveTarget};
 use crate::error::CommandError;
-use crate::operation::{self, Record};
+use crate::operation::{self, InventoryChanges};
 use crate::session::Session;
 
 /// Start a cluster or slaves, and wait until they serve
@@ -36,7 +36,7 @@ pub async fn run_target(session: &mut Session, target: Target) -> Result<(), Com
     let (inventory, observed) = operation::observe(session, hosts).await?;
     let request = StartRequest { operation: operation::begin(session), target };
     let plan = plan::start(&inventory, &observed, &request).map_err(operation::refused("start"))?;
-    let record = Record { founded: founded(&request.target, &plan), ..Record::default() };
+    let record = InventoryChanges { founded: founded(&request.target, &plan), ..InventoryChanges::default() };
     operation::carry_out(session, plan, record).await
 }
 

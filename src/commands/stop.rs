@@ -4,7 +4,7 @@ use dkc_inventory::plan::{self, StopRequest, Target};
 
 use crate::arguments::{ClusterTarget, SlaveTarget};
 use crate::error::CommandError;
-use crate::operation::{self, Record};
+use crate::operation::{self, InventoryChanges};
 use crate::session::Session;
 
 /// Stop a cluster or slaves gracefully
@@ -45,5 +45,5 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     let operation = operation::begin(session);
     let request = StopRequest { operation, target, allow_silent, allow_no_quorum };
     let plan = plan::stop(&inventory, &observed, &request).map_err(operation::refused("stop"))?;
-    operation::carry_out(session, plan, Record::default()).await
+    operation::carry_out(session, plan, InventoryChanges::default()).await
 }

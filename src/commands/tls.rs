@@ -9,7 +9,7 @@ use super::deploy;
 use crate::arguments::OfCluster;
 use crate::authority;
 use crate::error::{CommandError, Exit, codes};
-use crate::operation::{self, Record};
+use crate::operation::{self, InventoryChanges};
 use crate::session::Session;
 use crate::store::holder;
 use crate::ui::{Format, Listing};
@@ -109,7 +109,7 @@ async fn rotate(session: &mut Session, of: &OfCluster, ca: bool) -> Result<(), C
         ca,
     };
     let plan = plan::rotate(&inventory, &observed, &request).map_err(operation::refused("tls rotate"))?;
-    operation::carry_out(session, plan, Record::default()).await
+    operation::carry_out(session, plan, InventoryChanges::default()).await
 }
 
 async fn revoke(session: &mut Session, of: &OfCluster, slave: SlaveId) -> Result<(), CommandError> {
@@ -119,5 +119,5 @@ async fn revoke(session: &mut Session, of: &OfCluster, slave: SlaveId) -> Result
     let (inventory, observed) = operation::observe(session, hosts).await?;
     let request = RevokeRequest { operation: operation::begin(session), cluster, slave, holder: holder() };
     let plan = plan::revoke(&inventory, &observed, &request).map_err(operation::refused("tls revoke"))?;
-    operation::carry_out(session, plan, Record::default()).await
+    operation::carry_out(session, plan, InventoryChanges::default()).await
 }

@@ -73,18 +73,18 @@ fn push(listing: &mut Listing, name: &str, is_jump_host: bool, host_key: &[Strin
 }
 
 /// A host whose key may be pinned, and how it is reached.
-struct Entry {
+struct PinnedHost {
     address: HostAddress,
     host: Host,
     is_jump_host: bool,
 }
 
-fn entry(inventory: &Inventory, name: &str) -> Result<Entry, CommandError> {
+fn entry(inventory: &Inventory, name: &str) -> Result<PinnedHost, CommandError> {
     let address: Option<HostAddress> = name.parse().ok();
     if let Some((address, host)) =
         address.and_then(|address| Some((address.clone(), inventory.hosts.get(&address)?.clone())))
     {
-        return Ok(Entry { address, host, is_jump_host: false });
+        return Ok(PinnedHost { address, host, is_jump_host: false });
     }
     let unknown = || {
         CommandError::new(&codes::UNKNOWN_HOST, format!("host {name} is not registered"))
@@ -96,12 +96,12 @@ fn entry(inventory: &Inventory, name: &str) -> Result<Entry, CommandError> {
         None => (name, DEFAULT_SSH_PORT),
     };
     let host_key = Host { port, host_key: pins, ..Host::with_defaults() };
-    Ok(Entry { address: host.parse().map_err(|_| unknown())?, host: host_key, is_jump_host: true })
+    Ok(PinnedHost { address: host.parse().map_err(|_| unknown())?, host: host_key, is_jump_host: true })
 }
 
 /// Shows the pinned and the presented key; pins the presented one only if it was named or confirmed.
 async fn update(session: &mut Session, name: String, wanted: Option<String>) -> Result<(), CommandError> {
-    let Entry { address, host, is_jump_host } = entry(&session.inventory()?, &name)?;
+    let PinnedHost { address, host, is_jump_host } = entry(&session.inventory()?, &name)?;
     let shown = match session.world.shown_key(&address, &host).await {
         Ok(KeyVerdict::Trusted) => {
             session.ui.say(&format!("{address}: the pinned key is current; nothing changed"));

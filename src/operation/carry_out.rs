@@ -8,14 +8,18 @@ use dkc_inventory::plan::Plan;
 use super::confirm::{confirm, show_dry};
 use super::journal::Journal;
 use super::observe::ring_version_now;
-use super::record::{Record, save};
+use super::record::{InventoryChanges, save};
 use super::report::{journal_error, judge};
 use super::steps::{Execution, Report};
 use crate::error::{CommandError, Exit};
 use crate::session::Session;
 
 /// Shows the plan, asks, carries it out, records the result.
-pub async fn carry_out(session: &mut Session, plan: Plan, record: Record) -> Result<(), CommandError> {
+pub async fn carry_out(
+    session: &mut Session,
+    plan: Plan,
+    record: InventoryChanges,
+) -> Result<(), CommandError> {
     if session.settings.dry_run {
         show_dry(session, &plan);
         let changes = !plan.is_empty() || !plan.leaves.is_empty();
@@ -76,7 +80,7 @@ pub async fn resume(session: &mut Session, operation: &str) -> Result<(), Comman
     plan.check_resumable(inventory.generation).map_err(super::refused(&refused))?;
     let report = execute(session, &inventory, &plan, journal, done).await;
     judge(&plan, &report)?;
-    save(&locked, &Record::of_plan(&plan).apply(&inventory))
+    save(&locked, &InventoryChanges::of_plan(&plan).apply(&inventory))
 }
 
 async fn execute(

@@ -16,7 +16,7 @@ use dkc_inventory::plan::{Operation, Refused};
 pub use carry_out::{carry_out, resume};
 pub use journal::Recorded;
 pub use observe::{observe, observe_planned, observe_scope, pin_learned};
-pub use record::Record;
+pub use record::InventoryChanges;
 pub use steps::log;
 
 use crate::error::{CommandError, codes};

@@ -10,7 +10,7 @@ use crate::store::Locked;
 
 /// The changes to write into the inventory after a plan has been carried out.
 #[derive(Debug, Clone, Default)]
-pub struct Record {
+pub struct InventoryChanges {
     pub deployed: Vec<NodeName>,
     pub forgotten: Vec<NodeName>,
     pub founded: Vec<ClusterName>,
@@ -21,10 +21,10 @@ pub struct Record {
     pub first: Option<Inventory>,
 }
 
-impl Record {
+impl InventoryChanges {
     /// Derived from the plan's steps, for a resumed operation.
-    pub fn of_plan(plan: &Plan) -> Record {
-        let mut record = Record { left: plan.leaves.clone(), ..Record::default() };
+    pub fn of_plan(plan: &Plan) -> InventoryChanges {
+        let mut record = InventoryChanges { left: plan.leaves.clone(), ..InventoryChanges::default() };
         for step in &plan.steps {
             let Some(node) = &step.node else { continue };
             match step.action.on_host() {

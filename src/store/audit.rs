@@ -20,7 +20,7 @@ const CHAIN_BEGIN: &str = "begin";
 
 /// The record of one command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct AuditEntry {
     pub time: String,
     pub who: String,
     pub from: String,
@@ -46,7 +46,7 @@ impl Store {
         files::make_private_dir(&self.dir)?;
         let _only_one = AppendLock::take(self)?;
         let head = files::read(&self.head_file())?;
-        let entry = Entry {
+        let entry = AuditEntry {
             time: state::now_text(),
             who: state::user_name(),
             from: std::env::var("SSH_CLIENT")
@@ -67,12 +67,12 @@ impl Store {
     }
 
     /// Every entry, oldest first, after verifying the chain.
-    pub fn audit(&self) -> Result<Vec<Entry>, CommandError> {
+    pub fn audit(&self) -> Result<Vec<AuditEntry>, CommandError> {
         let text = files::read(&self.audit_file())?.unwrap_or_default();
         let mut before = CHAIN_BEGIN.to_owned();
         let mut entries = Vec::new();
         for (index, line) in text.lines().enumerate() {
-            let entry: Entry =
+            let entry: AuditEntry =
                 serde_json::from_str(line).map_err(|e| self.broken(index, format!("not an entry: {e}")))?;
             if entry.before != before {
                 return Err(self.broken(index, "does not match the hash of the line before it".into()));

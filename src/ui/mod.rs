@@ -6,9 +6,9 @@
 
 mod ask;
 mod escape;
+mod host_replies;
 mod listing;
 mod progress;
-mod waiting;
 
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
@@ -17,9 +17,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use ask::Answer;
 pub use escape::in_one_line;
+pub use host_replies::HostReplies;
 pub use listing::{Format, Listing};
 pub use progress::Progress;
-pub use waiting::Waiting;
 
 use crate::error::CommandError;
 use crate::interrupt::Interrupt;

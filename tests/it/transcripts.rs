@@ -120,3 +120,36 @@ fn what_a_person_types_gives_what_the_transcripts_say() {
         play(&path, &Stage::empty());
     }
 }
+
+/// A verb with a plan of its own has a file of its own at every station.
+#[test]
+fn a_verb_with_a_plan_has_its_command_its_transcript_and_its_manual_page() {
+    // Parts that plans share, and not verbs.
+    const SHARED: &[&str] = &[
+        "action",
+        "authority",
+        "change_members",
+        "diff",
+        "header",
+        "mod",
+        "refusal",
+        "scope",
+        "standing",
+        "steps",
+        "text",
+    ];
+    let mut verbs: Vec<String> = std::fs::read_dir("inventory/src/plan")
+        .expect("the folder of plans")
+        .filter_map(|entry| entry.expect("an entry").path().file_stem()?.to_str().map(str::to_owned))
+        .filter(|stem| !SHARED.contains(&stem.as_str()))
+        .collect();
+    verbs.sort();
+    assert!(verbs.len() > 5, "{verbs:?}");
+    for verb in verbs {
+        let command = [format!("src/commands/{verb}.rs"), format!("src/commands/{verb}/mod.rs")];
+        assert!(command.iter().any(|path| Path::new(path).exists()), "{verb} has no command");
+        for path in [format!("tests/transcripts/{verb}.dkc"), format!("man/dkc-{verb}.1")] {
+            assert!(Path::new(&path).exists(), "{path} is missing");
+        }
+    }
+}

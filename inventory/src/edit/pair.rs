@@ -6,7 +6,6 @@ use dkc_core::ids::{Namespace, SlaveId};
 use super::unknown::unknown_slave;
 use super::{EditError, Edited, check_listen};
 use crate::model::{Inventory, Slave};
-use crate::protocol::{default_listen, protocol_word};
 
 /// `register pair --id N [--listen ADDRESS:PORT] [--protocol memcache|redis] [--namespace NS]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +49,7 @@ pub fn register_pair(inventory: &Inventory, request: &RegisterPair) -> Result<Ed
     let slave = slave(inventory, request.id)?;
     let protocol = request.protocol.unwrap_or(Protocol::Memcache);
     let pair = Pair {
-        listen: request.listen.clone().unwrap_or_else(|| default_listen(protocol).into()),
+        listen: request.listen.clone().unwrap_or_else(|| protocol.default_listen().into()),
         protocol,
         namespace: request.namespace.clone().unwrap_or_default(),
     };
@@ -85,7 +84,7 @@ fn same_or_different(
     }
     let mut differences = Vec::new();
     if present.protocol != wanted.protocol {
-        differences.push(format!("current protocol: {}", protocol_word(present.protocol)));
+        differences.push(format!("current protocol: {}", present.protocol.name()));
     }
     if present.namespace != wanted.namespace {
         differences.push(format!("current namespace: {}", present.namespace));

@@ -9,7 +9,6 @@ use super::{Shown, field};
 use crate::document::Document;
 use crate::edit::{EditError, unknown_cluster, unknown_slave};
 use crate::model::{Inventory, Slave, this_machine};
-use crate::protocol::protocol_word;
 
 /// All given fields must match.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,13 +71,13 @@ pub fn show_pairs(inventory: &Inventory, filter: &PairFilter) -> Result<Shown, E
         let fields = vec![
             field("id", id.0),
             field("listen", Document::Quoted(pair.listen.clone())),
-            field("protocol", protocol_word(pair.protocol)),
+            field("protocol", pair.protocol.name()),
             field("name space", pair.namespace.to_string()),
         ];
         let row = vec![
             id.to_string(),
             pair.listen.clone(),
-            protocol_word(pair.protocol).into(),
+            pair.protocol.name().into(),
             pair.namespace.to_string(),
         ];
         shown.push(fields, row);
@@ -150,11 +149,11 @@ fn pair_document(pair: &Pair) -> Document {
     Document::Flow(vec![
         Document::Quoted(place),
         port.into(),
-        protocol_word(pair.protocol).into(),
+        pair.protocol.name().into(),
         Document::Text(pair.namespace.to_string()),
     ])
 }
 
 fn pair_word(pair: &Pair) -> String {
-    format!("{} {} {}", pair.listen, protocol_word(pair.protocol), pair.namespace)
+    format!("{} {} {}", pair.listen, pair.protocol.name(), pair.namespace)
 }

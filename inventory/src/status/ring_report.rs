@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::model::Inventory;
 use crate::observed::Observed;
-use crate::ring_facts::{Progress, RingFacts};
+use crate::ring_facts::{MergeProgress, RingFacts};
 
 /// The best informed server's view of the ring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,9 +20,9 @@ pub struct RingReport {
     pub tablets: usize,
     /// Tablets with too few running replicas.
     pub tablets_below_replicas: usize,
-    /// Progress of the running merge, if any.
+    /// MergeProgress of the running merge, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub merge: Option<Progress>,
+    pub merge: Option<MergeProgress>,
     /// SUSPENDMERGE is in effect.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_merge_suspended: bool,
@@ -81,7 +81,7 @@ impl RingReport {
     /// Details besides the state, a few words each.
     pub fn words(&self) -> Vec<String> {
         let mut words = Vec::new();
-        words.extend(self.merge.as_ref().map(Progress::words));
+        words.extend(self.merge.as_ref().map(MergeProgress::words));
         words.extend(self.operation.as_ref().map(|running| format!("{}: {}", running.holder, running.what)));
         if self.is_merge_suspended {
             words.push("merges are suspended".into());

@@ -37,7 +37,7 @@ pub enum BadHeader {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Kind {
+pub enum RecordKind {
     /// An entry; truncates earlier ones from its index on.
     Entry = 1,
     /// A copy of a live entry from a segment about to be dropped; truncates nothing.
@@ -58,9 +58,9 @@ pub enum Kind {
     Seal = 10,
 }
 
-impl Kind {
-    fn from_byte(byte: u8) -> Option<Kind> {
-        use Kind::*;
+impl RecordKind {
+    fn from_byte(byte: u8) -> Option<RecordKind> {
+        use RecordKind::*;
         [Entry, Rewritten, Vote, Committed, Truncate, Purge, Drop, First, Mark, Seal]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
@@ -68,8 +68,8 @@ impl Kind {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Record<'a> {
-    pub kind: Kind,
+pub struct LogRecord<'a> {
+    pub kind: RecordKind,
     pub group: u16,
     pub index: u64,
     pub round: u32,
@@ -116,7 +116,7 @@ pub fn decode_header(page: &[u8]) -> Result<SegmentHeader, BadHeader> {
 }
 
 /// Appends the record to `buffer`; `offset` is its position in the segment.
-pub fn encode(buffer: &mut Vec<u8>, segment: &SegmentHeader, offset: u32, record: &Record<'_>) {
+pub fn encode(buffer: &mut Vec<u8>, segment: &SegmentHeader, offset: u32, record: &LogRecord<'_>) {
     let start = buffer.len();
     buffer.extend_from_slice(&[0; 4]);
     buffer.extend_from_slice(&(record.payload.len() as u32).to_le_bytes());
@@ -133,17 +133,17 @@ pub fn encode(buffer: &mut Vec<u8>, segment: &SegmentHeader, offset: u32, record
 }
 
 /// The record that begins at `bytes[0]`, at `offset` of the segment; `None` if there is none.
-pub fn decode<'a>(bytes: &'a [u8], segment: &SegmentHeader, offset: u32) -> Option<Record<'a>> {
+pub fn decode<'a>(bytes: &'a [u8], segment: &SegmentHeader, offset: u32) -> Option<LogRecord<'a>> {
     let header = bytes.get(..RECORD_HEADER_BYTES)?;
     if u32_at(header, 8) != segment.generation as u32 {
         return None;
     }
     let whole = bytes.get(..RECORD_HEADER_BYTES.checked_add(u32_at(header, 4) as usize)?)?;
-    let kind = Kind::from_byte(header[26])?;
+    let kind = RecordKind::from_byte(header[26])?;
     if checksum(segment, offset, &whole[4..]) != u32_at(header, 0) {
         return None;
     }
-    Some(Record {
+    Some(LogRecord {
         kind,
         group: u16::from_le_bytes([header[24], header[25]]),
         index: u64_at(header, 16),
@@ -167,11 +167,11 @@ pub enum Ending {
 pub fn scan<E>(
     bytes: &[u8],
     segment: &SegmentHeader,
-    mut visit: impl FnMut(u32, Record<'_>) -> Result<(), E>,
+    mut visit: impl FnMut(u32, LogRecord<'_>) -> Result<(), E>,
 ) -> Result<Ending, E> {
     let mut at = HEADER_BYTES;
     while let Some(record) = bytes.get(at..).and_then(|rest| decode(rest, segment, at as u32)) {
-        if record.kind == Kind::Seal {
+        if record.kind == RecordKind::Seal {
             return Ok(Ending::Sealed);
         }
         visit(at as u32, record)?;
@@ -223,12 +223,12 @@ mod tests {
     const SEGMENT: SegmentHeader =
         SegmentHeader { generation: 7, salt: 0x1122_3344_5566_7788, segment_bytes: 8192 };
 
-    fn record(index: u64, round: u32, payload: &[u8]) -> Record<'_> {
-        Record { kind: Kind::Entry, group: 3, index, round, payload }
+    fn record(index: u64, round: u32, payload: &[u8]) -> LogRecord<'_> {
+        LogRecord { kind: RecordKind::Entry, group: 3, index, round, payload }
     }
 
     /// A segment with these records, and where each begins.
-    fn segment_of(records: &[Record<'_>]) -> (Vec<u8>, Vec<u32>) {
+    fn segment_of(records: &[LogRecord<'_>]) -> (Vec<u8>, Vec<u32>) {
         let mut bytes = encode_header(&SEGMENT).to_vec();
         let mut places = Vec::new();
         for record in records {

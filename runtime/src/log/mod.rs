@@ -83,11 +83,11 @@ struct Queue {
 struct Request {
     group: GroupId,
     tail: Arc<Mutex<Tail>>,
-    operation: Operation,
+    operation: Submission,
     done: Done,
 }
 
-enum Operation {
+enum Submission {
     Append { entries: Vec<(u64, Bytes)>, truncations: u64 },
     Vote(Bytes),
     Truncate(u64),
@@ -194,7 +194,7 @@ impl GroupLog {
         match accepted {
             Ok(()) => {
                 let truncations = tail.truncations;
-                self.enqueue(Operation::Append { entries, truncations }, done);
+                self.enqueue(Submission::Append { entries, truncations }, done);
             }
             Err(why) => {
                 drop(tail);
@@ -209,7 +209,7 @@ impl GroupLog {
     pub fn save_vote(&self, vote: Bytes, done: Done) {
         let mut tail = self.tail.lock();
         tail.vote = Some(vote.clone());
-        self.enqueue(Operation::Vote(vote), done);
+        self.enqueue(Submission::Vote(vote), done);
     }
 
     /// Kept in memory, written with the next round, never synced on its own.
@@ -223,14 +223,14 @@ impl GroupLog {
     pub fn truncate_from(&self, index: u64, done: Done) {
         let mut tail = self.tail.lock();
         tail.truncate_from(index);
-        self.enqueue(Operation::Truncate(index), done);
+        self.enqueue(Submission::Truncate(index), done);
     }
 
     /// Removes the entries up to `index`, which may be after the last one: then the log continues after it.
     pub fn purge_to(&self, index: u64, marker: Bytes, done: Done) {
         let mut tail = self.tail.lock();
         tail.purge_to(index, marker.clone());
-        self.enqueue(Operation::Purge(index, marker), done);
+        self.enqueue(Submission::Purge(index, marker), done);
     }
 
     /// Drops the group: its replica has moved away. The handle may be reused for a new incarnation of it.
@@ -238,7 +238,7 @@ impl GroupLog {
         let mut tail = self.tail.lock();
         tail.forget();
         self.open.shared.queue.lock().committed.remove(&self.group);
-        self.enqueue(Operation::Drop, done);
+        self.enqueue(Submission::Drop, done);
     }
 
     /// The entries of the range that exist.
@@ -269,7 +269,7 @@ impl GroupLog {
     }
 
     /// The caller holds the lock of `tail`, so that the queue has a group's requests in the order of its state.
-    fn enqueue(&self, operation: Operation, done: Done) {
+    fn enqueue(&self, operation: Submission, done: Done) {
         let mut queue = self.open.shared.queue.lock();
         if queue.is_closing {
             drop(queue);
@@ -281,10 +281,10 @@ impl GroupLog {
     }
 }
 
-impl Operation {
+impl Submission {
     fn bytes(&self) -> usize {
         match self {
-            Operation::Append { entries, .. } => {
+            Submission::Append { entries, .. } => {
                 entries.iter().map(|(_, payload)| format::record_bytes(payload.len())).sum()
             }
             _ => format::RECORD_HEADER_BYTES,

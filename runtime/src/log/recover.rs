@@ -12,7 +12,7 @@ use dkc_core::ids::GroupId;
 use nix::fcntl::{Flock, FlockArg};
 use parking_lot::{Condvar, Mutex};
 
-use super::format::{self, Ending, HEADER_BYTES, Kind, Record, SegmentHeader};
+use super::format::{self, Ending, HEADER_BYTES, LogRecord, RecordKind, SegmentHeader};
 use super::group::{RecordIndex, RecordPosition, Tail};
 use super::segment::{SegmentFile, SegmentPool, corrupt};
 use super::writer::{Writer, new_salt};
@@ -37,29 +37,29 @@ struct Replay {
 }
 
 impl Replay {
-    fn replay_record(&mut self, record: &Record<'_>, position: RecordPosition) {
+    fn replay_record(&mut self, record: &LogRecord<'_>, position: RecordPosition) {
         let payload = || Bytes::copy_from_slice(record.payload);
         match record.kind {
-            Kind::Entry => {
+            RecordKind::Entry => {
                 self.entries.split_off(&record.index);
                 self.first = Some(self.first.map_or(record.index, |first| first.min(record.index)));
                 self.entries.insert(record.index, position);
             }
-            Kind::Rewritten => drop(self.entries.insert(record.index, position)),
-            Kind::Vote => self.vote = Some(payload()),
-            Kind::Committed => self.committed = Some(payload()),
-            Kind::Truncate => {
+            RecordKind::Rewritten => drop(self.entries.insert(record.index, position)),
+            RecordKind::Vote => self.vote = Some(payload()),
+            RecordKind::Committed => self.committed = Some(payload()),
+            RecordKind::Truncate => {
                 self.entries.split_off(&record.index);
                 self.first = self.first.filter(|first| *first < record.index);
             }
-            Kind::Purge => {
+            RecordKind::Purge => {
                 self.entries = self.entries.split_off(&record.index.saturating_add(1));
                 self.first = self.first.map(|first| first.max(record.index.saturating_add(1)));
                 self.purged = Some((record.index, payload()));
             }
-            Kind::First => self.first = Some(record.index),
-            Kind::Drop => *self = Replay::default(),
-            Kind::Mark | Kind::Seal => {}
+            RecordKind::First => self.first = Some(record.index),
+            RecordKind::Drop => *self = Replay::default(),
+            RecordKind::Mark | RecordKind::Seal => {}
         }
     }
 

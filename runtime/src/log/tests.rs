@@ -320,7 +320,7 @@ fn three_rounds(directory: &Path) -> (PathBuf, Vec<u8>, Vec<Range<usize>>) {
     let header = format::decode_header(&content).unwrap();
     let mut places = Vec::new();
     let ending = format::scan(&content, &header, |offset, record| {
-        if record.kind == format::Kind::Entry {
+        if record.kind == format::RecordKind::Entry {
             places.push(offset as usize..offset as usize + RECORD_HEADER_BYTES + record.payload.len());
         }
         Ok::<(), ()>(())
@@ -381,7 +381,7 @@ fn what_a_torn_round_left_behind_does_not_come_back_later() {
     let header = format::decode_header(&content).unwrap();
     let (mut places, mut end) = (Vec::new(), HEADER_BYTES);
     let _ = format::scan(&content, &header, |offset, record| {
-        if record.kind == format::Kind::Entry {
+        if record.kind == format::RecordKind::Entry {
             places.push(offset as usize);
             end = offset as usize + format::record_bytes(record.payload.len());
         }

@@ -16,10 +16,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
 
-use super::format::{self, HEADER_BYTES, Kind, Record, SEAL_BYTES, SegmentHeader, record_bytes};
+use super::format::{self, HEADER_BYTES, LogRecord, RecordKind, SEAL_BYTES, SegmentHeader, record_bytes};
 use super::group::RecordPosition;
 use super::segment::{SegmentFile, is_disk_full};
-use super::{Done, LiveSegment, Operation, Request, Shared, closed};
+use super::{Done, LiveSegment, Request, Shared, Submission, closed};
 
 /// The newest unwritten commit mark of each group.
 type Committed = Vec<(GroupId, Bytes)>;
@@ -137,7 +137,7 @@ impl Writer {
         let mut dones: Vec<Done> = Vec::with_capacity(requests.len());
         for Request { group, tail, operation, done } in requests {
             dones.push(done);
-            if let Operation::Append { entries, truncations } = &operation
+            if let Submission::Append { entries, truncations } = &operation
                 && let Some((index, _)) = entries.last()
             {
                 written.push((tail, *truncations, *index));
@@ -161,7 +161,7 @@ impl Writer {
 
     fn finish_round(&mut self, committed: Committed) -> Result<(), Closed> {
         for (group, position) in committed {
-            self.put(Kind::Committed, group, 0, &position)?;
+            self.put(RecordKind::Committed, group, 0, &position)?;
             self.shared.locations.lock().indexes.entry(group).or_default().committed = Some(position);
         }
         let moves = self.rewrite_some()?;
@@ -174,37 +174,37 @@ impl Writer {
         Ok(())
     }
 
-    fn put_request(&mut self, group: GroupId, operation: Operation) -> Result<(), Closed> {
+    fn put_request(&mut self, group: GroupId, operation: Submission) -> Result<(), Closed> {
         match operation {
-            Operation::Append { entries, .. } => {
+            Submission::Append { entries, .. } => {
                 self.shared.entries.fetch_add(entries.len() as u64, Ordering::Relaxed);
                 for (index, payload) in entries {
-                    let position = self.put(Kind::Entry, group, index, &payload)?;
+                    let position = self.put(RecordKind::Entry, group, index, &payload)?;
                     let mut locations = self.shared.locations.lock();
                     locations.indexes.entry(group).or_default().push(index, position);
                     locations.add_live(position);
                 }
             }
-            Operation::Vote(vote) => {
-                self.put(Kind::Vote, group, 0, &vote)?;
+            Submission::Vote(vote) => {
+                self.put(RecordKind::Vote, group, 0, &vote)?;
                 self.shared.locations.lock().indexes.entry(group).or_default().vote = Some(vote);
             }
-            Operation::Truncate(index) => {
-                self.put(Kind::Truncate, group, index, &[])?;
+            Submission::Truncate(index) => {
+                self.put(RecordKind::Truncate, group, index, &[])?;
                 let mut locations = self.shared.locations.lock();
                 let gone = locations.indexes.entry(group).or_default().truncate_from(index);
                 locations.remove_live(gone);
             }
-            Operation::Purge(index, marker) => {
-                self.put(Kind::Purge, group, index, &marker)?;
+            Submission::Purge(index, marker) => {
+                self.put(RecordKind::Purge, group, index, &marker)?;
                 let mut locations = self.shared.locations.lock();
                 let group_index = locations.indexes.entry(group).or_default();
                 let gone = group_index.purge_to(index);
                 group_index.purged = Some((index, marker));
                 locations.remove_live(gone);
             }
-            Operation::Drop => {
-                self.put(Kind::Drop, group, 0, &[])?;
+            Submission::Drop => {
+                self.put(RecordKind::Drop, group, 0, &[])?;
                 let mut locations = self.shared.locations.lock();
                 let gone = locations.indexes.remove(&group);
                 locations.remove_live(
@@ -218,7 +218,7 @@ impl Writer {
     /// Adds a record to the buffer, in the next segment if it does not fit into this one.
     fn put(
         &mut self,
-        kind: Kind,
+        kind: RecordKind,
         group: GroupId,
         index: u64,
         payload: &[u8],
@@ -234,21 +234,21 @@ impl Writer {
         Ok(position)
     }
 
-    fn put_here(&mut self, kind: Kind, group: GroupId, index: u64, payload: &[u8]) -> RecordPosition {
+    fn put_here(&mut self, kind: RecordKind, group: GroupId, index: u64, payload: &[u8]) -> RecordPosition {
         let header = &self.file.header;
         let position = RecordPosition {
             generation: header.generation,
             offset: self.at,
             payload_length: payload.len() as u32,
         };
-        let record = Record { kind, group: group.0, index, round: self.round, payload };
+        let record = LogRecord { kind, group: group.0, index, round: self.round, payload };
         format::encode(&mut self.buffer, header, self.at, &record);
         self.at += record_bytes(payload.len()) as u32;
         position
     }
 
     fn begin_next_segment(&mut self, bytes_wanted: usize) -> Result<(), Closed> {
-        self.put_here(Kind::Seal, GroupId::META, 0, &[]);
+        self.put_here(RecordKind::Seal, GroupId::META, 0, &[]);
         self.write_buffer()?;
         self.sync();
         let least = HEADER_BYTES + self.state_of_groups_bytes() + bytes_wanted + SEAL_BYTES;
@@ -281,13 +281,14 @@ impl Writer {
     fn put_state_of_groups(&mut self) -> Result<(), Closed> {
         let mut records = Vec::new();
         for (group, group_index) in &self.shared.locations.lock().indexes {
-            records.extend(group_index.vote.clone().map(|vote| (Kind::Vote, *group, 0, vote)));
-            records
-                .extend(group_index.committed.clone().map(|position| (Kind::Committed, *group, 0, position)));
+            records.extend(group_index.vote.clone().map(|vote| (RecordKind::Vote, *group, 0, vote)));
             records.extend(
-                group_index.purged.clone().map(|(index, marker)| (Kind::Purge, *group, index, marker)),
+                group_index.committed.clone().map(|position| (RecordKind::Committed, *group, 0, position)),
             );
-            records.extend(group_index.first().map(|index| (Kind::First, *group, index, Bytes::new())));
+            records.extend(
+                group_index.purged.clone().map(|(index, marker)| (RecordKind::Purge, *group, index, marker)),
+            );
+            records.extend(group_index.first().map(|index| (RecordKind::First, *group, index, Bytes::new())));
         }
         for (kind, group, index, payload) in records {
             self.put(kind, group, index, &payload)?;
@@ -336,7 +337,7 @@ impl Writer {
     fn mark(&mut self) -> Result<(), Closed> {
         self.is_marked = true;
         if u64::from(self.at) + 2 * SEAL_BYTES as u64 <= self.file.header.segment_bytes {
-            self.put_here(Kind::Mark, GroupId::META, 0, &[]);
+            self.put_here(RecordKind::Mark, GroupId::META, 0, &[]);
             self.write_buffer()?;
         }
         Ok(())
@@ -362,7 +363,7 @@ impl Writer {
             };
             let payload = read_entry(&file, group, index, position)
                 .unwrap_or_else(|error| stop_process("read a live entry of", &file.path, &error));
-            let to = self.put(Kind::Rewritten, group, index, &payload)?;
+            let to = self.put(RecordKind::Rewritten, group, index, &payload)?;
             moves.push(Move { group, index, from: position, to });
             bytes += payload.len();
         }
@@ -430,7 +431,7 @@ pub(super) fn read_entry(
     let bytes = file.read_at(position.offset, record_bytes(position.payload_length as usize))?;
     let record = format::decode(&bytes, &file.header, position.offset);
     let is_the_one = record.is_some_and(|r| {
-        matches!(r.kind, Kind::Entry | Kind::Rewritten) && (r.group, r.index) == (group.0, index)
+        matches!(r.kind, RecordKind::Entry | RecordKind::Rewritten) && (r.group, r.index) == (group.0, index)
     });
     if !is_the_one {
         let (path, offset) = (file.path.display(), position.offset);

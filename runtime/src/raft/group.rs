@@ -367,7 +367,7 @@ async fn end_with_raft(group: GroupId, raft: Raft) {
 
 /// A group's progress, for status and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
+pub struct GroupProgress {
     pub term: u64,
     pub leader: Option<NodeId>,
     pub is_leader: bool,
@@ -377,10 +377,10 @@ pub struct Progress {
 }
 
 impl Group {
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> GroupProgress {
         let metrics = self.metrics.borrow_watched();
         let index = |id: &Option<LogId>| id.map_or(0, |id| id.index);
-        Progress {
+        GroupProgress {
             term: metrics.current_term,
             leader: metrics.current_leader.map(NodeId),
             is_leader: metrics.current_leader == Some(self.node.0),

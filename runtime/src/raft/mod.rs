@@ -21,7 +21,7 @@ pub mod transport;
 pub mod types;
 pub mod vote_floor;
 
-pub use group::{Group, GroupContext, GroupError, Members, Progress};
+pub use group::{Group, GroupContext, GroupError, GroupProgress, Members};
 pub use machine::{Machine, TabletBounds};
 pub use propose::{NotProposed, QueuedWrite};
 pub use read::QueuedRead;

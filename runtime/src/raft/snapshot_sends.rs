@@ -19,11 +19,11 @@ struct Inner {
     bytes_per_s: AtomicU64,
     /// The budget is used up until then.
     free_at: Mutex<Instant>,
-    under_way: Mutex<BTreeMap<(GroupId, NodeId), Progress>>,
+    under_way: Mutex<BTreeMap<(GroupId, NodeId), SendProgress>>,
 }
 
 #[derive(Clone, Copy)]
-struct Progress {
+struct SendProgress {
     began: Instant,
     bytes_sent: u64,
     bytes_total: u64,
@@ -45,7 +45,7 @@ impl SnapshotSends {
 
     /// Counts a snapshot as in progress until the guard is dropped.
     pub fn begin(&self, group: GroupId, to: NodeId, bytes_total: u64) -> SnapshotSend {
-        let progress = Progress { began: Instant::now(), bytes_sent: 0, bytes_total };
+        let progress = SendProgress { began: Instant::now(), bytes_sent: 0, bytes_total };
         self.0.under_way.lock().insert((group, to), progress);
         SnapshotSend { sending: self.clone(), key: (group, to) }
     }
@@ -62,7 +62,7 @@ impl SnapshotSends {
     /// Replicas being sent, for status.
     pub fn transfers(&self) -> Vec<Transfer> {
         let under_way = self.0.under_way.lock();
-        let transfer = |(&(group, to), progress): (&(GroupId, NodeId), &Progress)| {
+        let transfer = |(&(group, to), progress): (&(GroupId, NodeId), &SendProgress)| {
             let elapsed_ms = progress.began.elapsed().as_millis().max(1) as u64;
             Some(Transfer {
                 tablet: group.tablet()?,

@@ -17,23 +17,23 @@ use super::RouteError;
 
 /// Decides whether the value of a received record may be kept until it is consumed. Called on the task that
 /// reads the connection, so it must not wait.
-pub trait Admit: Send + Sync {
+pub trait AdmitValue: Send + Sync {
     fn admit(&self, bytes: usize) -> bool;
 }
 
 type Outcome = Result<Reply, RouteError>;
 
-pub(super) struct Batch {
+pub(super) struct ReplyBatch {
     outcomes: Mutex<Vec<Option<Outcome>>>,
     remaining: AtomicUsize,
     waker: AtomicWaker,
-    admit: Option<Arc<dyn Admit>>,
+    admit: Option<Arc<dyn AdmitValue>>,
 }
 
-impl Batch {
-    pub fn new(size: usize, admit: Option<Arc<dyn Admit>>) -> Arc<Batch> {
+impl ReplyBatch {
+    pub fn new(size: usize, admit: Option<Arc<dyn AdmitValue>>) -> Arc<ReplyBatch> {
         let outcomes = Mutex::new((0..size).map(|_| None).collect());
-        Arc::new(Batch { outcomes, remaining: AtomicUsize::new(size), waker: AtomicWaker::new(), admit })
+        Arc::new(ReplyBatch { outcomes, remaining: AtomicUsize::new(size), waker: AtomicWaker::new(), admit })
     }
 
     pub fn complete(&self, index: usize, mut outcome: Outcome) {
@@ -50,7 +50,7 @@ impl Batch {
     }
 }
 
-pub(super) fn all_done(batch: Arc<Batch>) -> impl Future<Output = Vec<Outcome>> {
+pub(super) fn all_done(batch: Arc<ReplyBatch>) -> impl Future<Output = Vec<Outcome>> {
     poll_fn(move |context| {
         batch.waker.register(context.waker());
         if batch.remaining.load(Ordering::Acquire) > 0 {

@@ -9,7 +9,7 @@
 //! The ring map here is a hint: safety depends on the leader's check and on the epoch check when the write is applied.
 
 mod batch;
-mod operation;
+mod in_flight;
 mod retry;
 mod session;
 #[cfg(test)]
@@ -34,9 +34,9 @@ use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 
 use crate::net::{Alpn, Peers, Target, Tls};
-pub use batch::Admit;
-use batch::Batch;
-use operation::Operation;
+pub use batch::AdmitValue;
+use batch::ReplyBatch;
+use in_flight::InFlight;
 use retry::Retries;
 use view::{Tablets, View};
 
@@ -195,13 +195,13 @@ impl Router {
     pub fn execute_admitted(
         &self,
         calls: Vec<Call>,
-        admit: Option<Arc<dyn Admit>>,
+        admit: Option<Arc<dyn AdmitValue>>,
     ) -> impl Future<Output = Vec<Result<Reply, RouteError>>> + use<> {
-        let batch = Batch::new(calls.len(), admit);
+        let batch = ReplyBatch::new(calls.len(), admit);
         self.shared.operations.fetch_add(calls.len() as u64, Ordering::Relaxed);
         let began = Instant::now();
         for (index, call) in calls.into_iter().enumerate() {
-            Operation::begin(&self.shared, call, began, batch.clone(), index);
+            InFlight::begin(&self.shared, call, began, batch.clone(), index);
         }
         batch::all_done(batch)
     }

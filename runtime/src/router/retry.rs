@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::operation::Operation;
+use super::in_flight::InFlight;
 
 /// Bounded by the operations in flight, which callers bound.
 #[derive(Default)]
@@ -20,12 +20,12 @@ pub(super) struct Retries {
 #[derive(Default)]
 struct Waiting {
     /// The number orders operations that are due at the same time.
-    by_due: BTreeMap<(Instant, u64), Box<Operation>>,
+    by_due: BTreeMap<(Instant, u64), Box<InFlight>>,
     count: u64,
 }
 
 impl Retries {
-    pub fn put(&self, due: Instant, operation: Box<Operation>) {
+    pub fn put(&self, due: Instant, operation: Box<InFlight>) {
         let is_next = {
             let mut waiting = self.waiting.lock();
             waiting.count += 1;
@@ -39,7 +39,7 @@ impl Retries {
     }
 
     #[expect(clippy::vec_box, reason = "the boxes travel on; their content is large and need not be moved")]
-    fn take_due(&self, now: Instant) -> Vec<Box<Operation>> {
+    fn take_due(&self, now: Instant) -> Vec<Box<InFlight>> {
         let mut waiting = self.waiting.lock();
         let later = waiting.by_due.split_off(&(now, u64::MAX));
         std::mem::replace(&mut waiting.by_due, later).into_values().collect()

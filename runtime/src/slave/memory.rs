@@ -12,7 +12,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::router::Admit;
+use crate::router::AdmitValue;
 
 /// The unit of reservations.
 const UNIT_BYTES: usize = 1024;
@@ -203,7 +203,7 @@ impl Share {
     }
 }
 
-impl Admit for Share {
+impl AdmitValue for Share {
     fn admit(&self, bytes: usize) -> bool {
         bytes <= UNCOUNTED_MAX_BYTES || self.try_take(bytes)
     }

@@ -2,7 +2,8 @@
 //! as bytes, and keeps per-connection state. Reading, writing, routing, and what may run concurrently are common to all
 //! protocols.
 //!
-//! To add a protocol: a folder next to this file with an implementation of `Protocol`, and its line in `endpoints`.
+//! To add a protocol: a folder next to this file with an implementation of `Protocol`, its line in `endpoints`, and its row (name,
+//! default address) in `dkc_core::config`.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -20,7 +20,7 @@ const SHORT_MAX_LOOKS: u32 = 3;
 
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waiting {
+pub(crate) enum WaitsFor {
     /// For something other than its application.
     Nothing = 0,
     /// For a request to begin.
@@ -54,8 +54,8 @@ impl Limits {
         let stall = looks_of(self.stall);
         let stall = if is_short { stall.min(SHORT_MAX_LOOKS) } else { stall };
         match waiting {
-            waiting if waiting == Waiting::Request as u8 => looks > looks_of(self.idle),
-            waiting if waiting == Waiting::Nothing as u8 => false,
+            waiting if waiting == WaitsFor::Request as u8 => looks > looks_of(self.idle),
+            waiting if waiting == WaitsFor::Nothing as u8 => false,
             _ => looks > stall,
         }
     }
@@ -98,7 +98,7 @@ impl Timeouts {
     }
 
     /// The connection begins to wait; if it waited for the same thing already, that timer keeps running.
-    pub fn note(&self, noted: &Noted, waiting: Waiting) {
+    pub fn note(&self, noted: &Noted, waiting: WaitsFor) {
         if noted.get().0 != waiting as u8 {
             let since = u64::from(self.looks.load(Ordering::Relaxed));
             noted.0.store((waiting as u64) << 32 | since, Ordering::Relaxed);
@@ -141,7 +141,7 @@ impl Timeouts {
 mod tests {
     use super::*;
 
-    fn check(waiting: Waiting, seconds: u32, is_short: bool, want: bool) {
+    fn check(waiting: WaitsFor, seconds: u32, is_short: bool, want: bool) {
         let limits = Limits { idle: Duration::from_secs(100), stall: Duration::from_secs(10) };
         assert_eq!(
             limits.is_over(waiting as u8, seconds, is_short),
@@ -152,10 +152,10 @@ mod tests {
 
     #[test]
     fn who_waits_too_long_is_closed_sooner_when_memory_is_short() {
-        check(Waiting::Nothing, 1000, true, false);
-        check(Waiting::Request, 100, true, false);
-        check(Waiting::Request, 102, false, true);
-        for waiting in [Waiting::Rest, Waiting::Taking] {
+        check(WaitsFor::Nothing, 1000, true, false);
+        check(WaitsFor::Request, 100, true, false);
+        check(WaitsFor::Request, 102, false, true);
+        for waiting in [WaitsFor::Rest, WaitsFor::Taking] {
             check(waiting, 10, false, false);
             check(waiting, 12, false, true);
             check(waiting, 3, true, false);
@@ -170,10 +170,10 @@ mod tests {
         let noted = Arc::new(Noted::default());
         let task = tokio::spawn(std::future::pending::<()>());
         timeouts.watch(noted.clone(), task.abort_handle());
-        timeouts.note(&noted, Waiting::Rest);
+        timeouts.note(&noted, WaitsFor::Rest);
         for _ in 0..11 {
             timeouts.look();
-            timeouts.note(&noted, Waiting::Rest);
+            timeouts.note(&noted, WaitsFor::Rest);
         }
         assert!(!task.is_finished());
         let limits = Limits { stall: Duration::from_secs(11), ..limits };

@@ -1,9 +1,10 @@
 //! `modify pair`.
 
+use dkc_core::config::Protocol;
 use dkc_core::ids::{Namespace, SlaveId};
 use dkc_inventory::edit::{self, ModifyPair};
 
-use crate::commands::register::Protocol;
+use crate::commands::register::protocol;
 use crate::error::CommandError;
 use crate::session::Session;
 
@@ -19,7 +20,7 @@ pub struct Args {
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub new_listen: Option<String>,
     /// Protocol for applications
-    #[arg(long, value_name = "PROTOCOL")]
+    #[arg(long, value_name = "PROTOCOL", value_parser = protocol())]
     pub protocol: Option<Protocol>,
     /// Namespace for applications
     #[arg(long, value_name = "NS")]
@@ -31,7 +32,7 @@ pub fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
         id: args.id,
         listen: args.listen,
         new_listen: args.new_listen,
-        protocol: args.protocol.map(Into::into),
+        protocol: args.protocol,
         namespace: args.namespace,
     };
     session.edit(|inventory| edit::modify_pair(inventory, &request))

@@ -8,7 +8,7 @@ mod pair;
 mod slave;
 
 pub use config::parse_parameters;
-pub use pair::Protocol;
+pub use pair::protocol;
 
 use crate::error::CommandError;
 use crate::session::Session;

@@ -1,5 +1,7 @@
 //! `register pair`.
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use dkc_core::config::Protocol;
 use dkc_core::ids::{Namespace, SlaveId};
 use dkc_inventory::edit::{self, RegisterPair};
 
@@ -15,38 +17,24 @@ pub struct Args {
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
     /// Protocol for applications (default: memcache)
-    #[arg(long, value_name = "PROTOCOL")]
+    #[arg(long, value_name = "PROTOCOL", value_parser = protocol())]
     pub protocol: Option<Protocol>,
     /// Namespace for applications (default: default)
     #[arg(long, value_name = "NS")]
     pub namespace: Option<Namespace>,
 }
 
-/// The protocols that slaves of this release speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Protocol {
-    /// The memcached text protocol
-    Memcache,
-    /// RESP2 and RESP3, as Redis clients speak them
-    #[value(alias = "resp")]
-    Redis,
-}
-
-impl From<Protocol> for dkc_core::config::Protocol {
-    fn from(protocol: Protocol) -> Self {
-        match protocol {
-            Protocol::Memcache => dkc_core::config::Protocol::Memcache,
-            Protocol::Redis => dkc_core::config::Protocol::Redis,
-        }
-    }
+/// Accepts the protocols that slaves of this release speak.
+pub fn protocol() -> impl TypedValueParser<Value = Protocol> {
+    let value = |protocol: &Protocol| {
+        PossibleValue::new(protocol.name()).alias(protocol.alias()).help(protocol.explanation())
+    };
+    PossibleValuesParser::new(Protocol::ALL.iter().map(value))
+        .map(|word| Protocol::named(&word).expect("only possible values get here"))
 }
 
 pub fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
-    let request = RegisterPair {
-        id: args.id,
-        listen: args.listen,
-        protocol: args.protocol.map(Into::into),
-        namespace: args.namespace,
-    };
+    let request =
+        RegisterPair { id: args.id, listen: args.listen, protocol: args.protocol, namespace: args.namespace };
     session.edit(|inventory| edit::register_pair(inventory, &request))
 }

@@ -8,6 +8,7 @@ use crate::ids::{ClusterId, ClusterName, MemberNo, Namespace, NodeAddress, NodeI
 mod change;
 mod parameters;
 mod parse;
+mod protocol;
 mod setting;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod tests;
 pub use change::ConfigChange;
 pub use parameters::{Change, LogFormat, PARAMETERS, Parameter, Parameters, Range, ReadPolicy, Switch};
 pub use parse::BadConfig;
+pub use protocol::Protocol;
 pub use setting::Setting;
 
 /// The version of the file's format.
@@ -93,26 +95,6 @@ pub struct Pair {
     pub protocol: Protocol,
     /// Where every key of this listener lives; applications cannot choose another.
     pub namespace: Namespace,
-}
-
-/// What applications speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// memcached's text protocol, with the meta commands.
-    Memcache,
-    /// RESP2 and RESP3.
-    #[serde(alias = "resp")]
-    Redis,
-}
-
-impl std::fmt::Display for Protocol {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Protocol::Memcache => "memcache",
-            Protocol::Redis => "redis",
-        })
-    }
 }
 
 /// A server as a node's configuration names it.

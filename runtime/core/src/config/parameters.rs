@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::setting::{Kind, Setting, choice};
+use super::setting::{Setting, ValueKind, choice};
 use crate::kv::{VALUE_MAX_BYTES_DEFAULT, VALUE_MAX_BYTES_LIMIT};
 
 /// An election may begin only after several heartbeats were missed, or one late packet replaces a leader.
@@ -117,7 +117,7 @@ macro_rules! parameters {
             explanation: $explanation,
             get: |parameters| parameters.$name.to_setting(),
             set: |parameters, setting| {
-                Kind::from_setting(setting).map(|value| parameters.$name = value).is_some()
+                ValueKind::from_setting(setting).map(|value| parameters.$name = value).is_some()
             },
         },)+];
     };

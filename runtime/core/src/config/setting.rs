@@ -82,13 +82,13 @@ impl<'de> Deserialize<'de> for Setting {
 }
 
 /// What the type of a parameter can do.
-pub(super) trait Kind: Sized {
+pub(super) trait ValueKind: Sized {
     /// `None` if it is none of this type.
     fn from_setting(setting: &Setting) -> Option<Self>;
     fn to_setting(&self) -> Setting;
 }
 
-impl Kind for u64 {
+impl ValueKind for u64 {
     fn from_setting(setting: &Setting) -> Option<u64> {
         match setting {
             Setting::Number(number) => Some(*number),
@@ -100,7 +100,7 @@ impl Kind for u64 {
     }
 }
 
-impl Kind for u32 {
+impl ValueKind for u32 {
     fn from_setting(setting: &Setting) -> Option<u32> {
         u64::from_setting(setting)?.try_into().ok()
     }
@@ -109,7 +109,7 @@ impl Kind for u32 {
     }
 }
 
-impl Kind for String {
+impl ValueKind for String {
     fn from_setting(setting: &Setting) -> Option<String> {
         match setting {
             Setting::Number(_) => None,
@@ -133,7 +133,7 @@ macro_rules! choice {
             pub const WORDS: &'static [&'static str] = &[$($word),+];
         }
 
-        impl $crate::config::setting::Kind for $name {
+        impl $crate::config::setting::ValueKind for $name {
             fn from_setting(setting: &$crate::config::Setting) -> Option<$name> {
                 let $crate::config::Setting::Text(text) = setting else { return None };
                 match text.as_str() { $($word => Some($name::$variant),)+ _ => None }

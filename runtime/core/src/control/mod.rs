@@ -8,7 +8,7 @@ use crate::ids::{
     TabletId,
 };
 use crate::kv::Reply;
-use crate::meta::{MemberChange, Merge, Operation, OperationId};
+use crate::meta::{MemberChange, MembershipOperation, Merge, OperationId};
 use crate::ring::{Node, RingMap};
 
 mod blob;
@@ -235,7 +235,7 @@ pub struct ServerStatus {
     pub merge: Option<Merge>,
     /// The membership operation that runs: who does what.
     #[serde(default)]
-    pub operation: Option<Operation>,
+    pub operation: Option<MembershipOperation>,
     /// Replicas that this node is sending.
     #[serde(default)]
     pub transfers: Vec<Transfer>,

@@ -1,7 +1,9 @@
 //! Which command goes where, and the two rules that precede them: the cluster is founded, and the
 //! operation that runs is the one that asks.
 
-use super::{Leaving, MemberChange, MetaCommand, MetaReply, MetaState, Operation, OperationId, Refused};
+use super::{
+    Leaving, MemberChange, MembershipOperation, MetaCommand, MetaReply, MetaState, OperationId, Refused,
+};
 use crate::ring::RingMap;
 
 pub(super) type Outcome = Result<MetaReply, Refused>;
@@ -84,7 +86,8 @@ impl MetaState {
             Some(running) if running.id != id => Err(held_by(running)),
             Some(_) => Ok(MetaReply::Done),
             None => {
-                self.operation = Some(Operation { id, holder: holder.to_owned(), what: what.to_owned() });
+                self.operation =
+                    Some(MembershipOperation { id, holder: holder.to_owned(), what: what.to_owned() });
                 Ok(MetaReply::Done)
             }
         }
@@ -115,6 +118,6 @@ impl MetaState {
     }
 }
 
-fn held_by(running: &Operation) -> Refused {
+fn held_by(running: &MembershipOperation) -> Refused {
     Refused::Held { id: running.id, holder: running.holder.clone(), what: running.what.clone() }
 }

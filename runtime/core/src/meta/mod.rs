@@ -46,7 +46,7 @@ pub struct MetaState {
     /// Replicas that were given up and that their nodes have not dropped yet. Until then none of them comes back:
     /// what a node acknowledged for an old replica must not count for a new one.
     leaving: Vec<Leaving>,
-    operation: Option<Operation>,
+    operation: Option<MembershipOperation>,
     /// Merging and completing follow automatically after SERVICEIN and SERVICEOUT.
     is_automerge: bool,
     /// SUSPENDMERGE: automerge waits, cluster-wide, also for nodes that join later.
@@ -111,7 +111,7 @@ pub struct RevokedSlave {
 
 /// The membership operation that runs: no other may change members until it has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Operation {
+pub struct MembershipOperation {
     /// Minted by the shell that began it.
     pub id: OperationId,
     /// Who began it, as in `ann@admin1`.
@@ -176,7 +176,7 @@ impl MetaState {
         self.is_automerge_held
     }
     /// Holds the lock of membership operations until `EndOperation`, also if its shell is gone.
-    pub fn operation(&self) -> Option<&Operation> {
+    pub fn operation(&self) -> Option<&MembershipOperation> {
         self.operation.as_ref()
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Leaving, Merge, MetaState, Operation, RemovedNode, RevokedSlave};
+use super::{Leaving, MembershipOperation, Merge, MetaState, RemovedNode, RevokedSlave};
 use crate::ids::{NodeId, NodeUuid};
 use crate::ring::RingMap;
 
@@ -19,7 +19,7 @@ pub struct MetaView {
     #[serde(default)]
     pub leaving: Vec<Leaving>,
     /// The membership operation that runs.
-    pub operation: Option<Operation>,
+    pub operation: Option<MembershipOperation>,
     /// As in `MetaState`.
     pub is_automerge: bool,
     /// As in `MetaState`.

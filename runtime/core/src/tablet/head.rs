@@ -31,27 +31,27 @@ pub const PREFIX_BYTES: usize = 1 + 2 + 8;
 pub const LIST_MIDDLE: u64 = 1 << 63;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum CollectionKind {
     List = 1,
     Hash = 2,
     Set = 3,
     SortedSet = 4,
 }
 
-impl Kind {
+impl CollectionKind {
     pub fn word(self) -> &'static str {
         match self {
-            Kind::List => "list",
-            Kind::Hash => "hash",
-            Kind::Set => "set",
-            Kind::SortedSet => "zset",
+            CollectionKind::List => "list",
+            CollectionKind::Hash => "hash",
+            CollectionKind::Set => "set",
+            CollectionKind::SortedSet => "zset",
         }
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
-    pub kind: Kind,
+    pub kind: CollectionKind,
     pub incarnation: u64,
     pub elements: u64,
     /// Keys and values of the rows `e`, without the prefix before the element.
@@ -79,10 +79,10 @@ impl Head {
     pub fn decode(bytes: &Bytes) -> Result<Head, BadBytes> {
         let mut reader = Reader::new(bytes, "head row");
         let kind = match reader.u8()? {
-            1 => Kind::List,
-            2 => Kind::Hash,
-            3 => Kind::Set,
-            4 => Kind::SortedSet,
+            1 => CollectionKind::List,
+            2 => CollectionKind::Hash,
+            3 => CollectionKind::Set,
+            4 => CollectionKind::SortedSet,
             _ => return Err(reader.bad("no such type")),
         };
         let head = Head {

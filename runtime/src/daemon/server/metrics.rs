@@ -82,7 +82,7 @@ impl Server {
         );
         let groups: Vec<_> =
             self.replicas.all().into_iter().map(|group| (group.id, group.progress())).collect();
-        let mut each = |name, kind, help, value: &dyn Fn(&crate::raft::Progress) -> u64| {
+        let mut each = |name, kind, help, value: &dyn Fn(&crate::raft::GroupProgress) -> u64| {
             for (id, progress) in &groups {
                 text.sample(name, kind, help, &format!("{{group=\"{id}\"}}"), value(progress));
             }

@@ -16,8 +16,8 @@ use super::memory::Share;
 use super::output::Output;
 use super::protocol::{Flow, Outcome, Parsed, Protocol, Request, Service};
 use super::statistics::add;
-use super::timeouts::{Noted, Waiting};
-use crate::router::{Admit, Call};
+use super::timeouts::{Noted, WaitsFor};
+use crate::router::{AdmitValue, Call};
 use scarce::{Taken, is_missing};
 use window::Window;
 
@@ -102,7 +102,7 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
             Next::Read(bytes_min) => self.read(bytes_min).await,
             Next::GoOn => Ok(true),
             Next::Alone(request) => {
-                self.note(Waiting::Nothing);
+                self.note(WaitsFor::Nothing);
                 if !P::waits_for_others(&request) {
                     self.protocol.alone(request, &mut self.output).await;
                     return self.write().await.map(|()| true);
@@ -146,7 +146,7 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
         if batch.answers().is_empty() {
             return Ok(());
         }
-        self.note(Waiting::Nothing);
+        self.note(WaitsFor::Nothing);
         let calls = batch.take_calls();
         let outcomes = if calls.is_empty() {
             Vec::new()
@@ -175,7 +175,7 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
             calls.iter_mut().for_each(|call| call.reply_is_bounded = false);
             return router.execute_admitted(calls, Some(Taken::new(share.clone(), bytes))).await;
         }
-        let admit: Arc<dyn Admit> = share.clone();
+        let admit: Arc<dyn AdmitValue> = share.clone();
         router.execute_admitted(calls, Some(admit)).await
     }
 
@@ -210,7 +210,7 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
             self.input.reserve(wanted);
         }
         let is_begun = !self.input.is_empty() || bytes_min > 1;
-        self.note(if is_begun { Waiting::Rest } else { Waiting::Request });
+        self.note(if is_begun { WaitsFor::Rest } else { WaitsFor::Request });
         let count = self.stream.read_buf(&mut self.input).await?;
         add(&self.service.traffic.counters.bytes_read, count as u64);
         Ok(count > 0)
@@ -221,7 +221,7 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
         if bytes <= READ_BYTES {
             return true;
         }
-        self.note(Waiting::Nothing);
+        self.note(WaitsFor::Nothing);
         let before = self.share.used_bytes();
         self.share.take((bytes * COPIES).saturating_sub(before), ROOM_TIMEOUT).await
     }
@@ -229,7 +229,7 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
     /// Sends the replies and releases them.
     pub async fn write(&mut self) -> io::Result<()> {
         if !self.output.is_empty() {
-            self.note(Waiting::Taking);
+            self.note(WaitsFor::Taking);
             let count = self.output.write_to(&mut self.stream).await?;
             add(&self.service.traffic.counters.bytes_written, count as u64);
         }
@@ -239,7 +239,7 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
         Ok(())
     }
 
-    fn note(&self, waiting: Waiting) {
+    fn note(&self, waiting: WaitsFor) {
         self.service.timeouts.note(&self.noted, waiting);
     }
 }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::window::{IN_FLIGHT_MAX_BYTES, value_bytes};
 use super::{Connection, ROOM_TIMEOUT};
-use crate::router::{Admit, Call, RouteError};
+use crate::router::{AdmitValue, Call, RouteError};
 use crate::slave::batch::PipelineBatch;
 use crate::slave::memory::Share;
 use crate::slave::protocol::{Flow, Outcome, Protocol};
@@ -32,7 +32,7 @@ impl Taken {
     }
 }
 
-impl Admit for Taken {
+impl AdmitValue for Taken {
     fn admit(&self, bytes: usize) -> bool {
         let take = |left: usize| left.checked_sub(bytes);
         self.left_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()

@@ -7,7 +7,7 @@ use super::{ELEMENTS_MAX, Ran, fault};
 use crate::kv::{Fault, KEY_MAX_BYTES, Key};
 use crate::tablet::Rows;
 use crate::tablet::apply::ApplyContext;
-use crate::tablet::head::{Head, Kind, LIST_MIDDLE, element_prefix, slot_of_row};
+use crate::tablet::head::{CollectionKind, Head, LIST_MIDDLE, element_prefix, slot_of_row};
 use crate::tablet::view::{KeyRow, View};
 
 /// The mark of the rows that hold elements.
@@ -41,7 +41,7 @@ impl Open {
 
 impl<R: Rows> View<'_, R> {
     /// What is there, if it is of this type.
-    pub fn open(&self, key: &Key, kind: Kind) -> Ran<Option<Open>, R> {
+    pub fn open(&self, key: &Key, kind: CollectionKind) -> Ran<Option<Open>, R> {
         let key_row = self.find_row(key)?;
         match (key_row.head(), key_row.live()) {
             (None, None) => Ok(None),
@@ -142,7 +142,7 @@ pub fn check_count<E>(elements: u64) -> Result<(), super::Stop<E>> {
 
 impl<R: Rows> ApplyContext<'_, R> {
     /// What is there if it is of this type, or a new one.
-    pub fn open_or_new(&mut self, key: &Key, kind: Kind) -> Ran<Open, R> {
+    pub fn open_or_new(&mut self, key: &Key, kind: CollectionKind) -> Ran<Open, R> {
         if let Some(open) = self.view().open(key, kind)? {
             return Ok(open);
         }
@@ -200,7 +200,7 @@ impl<R: Rows> ApplyContext<'_, R> {
     }
 
     /// Whatever is there goes, and a new one takes its place.
-    pub fn open_anew(&mut self, key: &Key, kind: Kind) -> Ran<Open, R> {
+    pub fn open_anew(&mut self, key: &Key, kind: CollectionKind) -> Ran<Open, R> {
         let key_row = self.find_row(key)?;
         self.remove(key_row);
         self.open_or_new(key, kind)

@@ -10,12 +10,12 @@ use crate::kv::operation::HashAct;
 use crate::kv::{Fault, Key, Value};
 use crate::tablet::Rows;
 use crate::tablet::apply::ApplyContext;
-use crate::tablet::head::Kind;
+use crate::tablet::head::CollectionKind;
 use crate::tablet::view::View;
 
 impl<R: Rows> View<'_, R> {
     pub(super) fn hash(&self, key: &Key, act: &HashAct) -> Ran<Value, R> {
-        let open = self.open(key, Kind::Hash)?;
+        let open = self.open(key, CollectionKind::Hash)?;
         Ok(match act {
             HashAct::Get { field } => Value::of(self.field(open.as_ref(), field)?),
             HashAct::GetMany { fields } => {
@@ -74,7 +74,7 @@ impl<R: Rows> ApplyContext<'_, R> {
                 for (field, value) in pairs {
                     self.check_element(field, value)?;
                 }
-                let mut open = self.open_or_new(key, Kind::Hash)?;
+                let mut open = self.open_or_new(key, CollectionKind::Hash)?;
                 let mut added = 0;
                 for (field, value) in pairs {
                     let old = self.put_element(&mut open, field, value.clone())?;
@@ -84,7 +84,7 @@ impl<R: Rows> ApplyContext<'_, R> {
                 Ok(if *says_okay { Value::OKAY } else { Value::count(added) })
             }
             HashAct::SetIfAbsent { field, value } => {
-                let open = self.view().open(key, Kind::Hash)?;
+                let open = self.view().open(key, CollectionKind::Hash)?;
                 if self.view().field(open.as_ref(), field)?.is_some() {
                     return Ok(Value::Integer(0));
                 }
@@ -92,7 +92,9 @@ impl<R: Rows> ApplyContext<'_, R> {
                 Ok(Value::Integer(1))
             }
             HashAct::Delete { fields } => {
-                let Some(mut open) = self.view().open(key, Kind::Hash)? else { return Ok(Value::Integer(0)) };
+                let Some(mut open) = self.view().open(key, CollectionKind::Hash)? else {
+                    return Ok(Value::Integer(0));
+                };
                 let removed = self.remove_all(&mut open, fields)?;
                 if removed > 0 {
                     self.close(open);
@@ -100,7 +102,7 @@ impl<R: Rows> ApplyContext<'_, R> {
                 Ok(Value::count(removed))
             }
             HashAct::Increment { field, by } => {
-                let open = self.view().open(key, Kind::Hash)?;
+                let open = self.view().open(key, CollectionKind::Hash)?;
                 let old = self.view().field(open.as_ref(), field)?;
                 let counted = match number::count(old.as_deref().unwrap_or(b"0"), Delta::Signed { by: *by }) {
                     Ok(counted) => counted,
@@ -112,7 +114,7 @@ impl<R: Rows> ApplyContext<'_, R> {
                 Ok(Value::Integer(number))
             }
             HashAct::IncrementFloat { field, by } => {
-                let open = self.view().open(key, Kind::Hash)?;
+                let open = self.view().open(key, CollectionKind::Hash)?;
                 let old = self.view().field(open.as_ref(), field)?;
                 let sum = match decimal::sum(old.as_deref().unwrap_or(b"0"), by) {
                     Ok(sum) => Bytes::from(sum),
@@ -128,7 +130,7 @@ impl<R: Rows> ApplyContext<'_, R> {
 
     fn set_field(&mut self, key: &Key, field: &Bytes, value: Bytes) -> Ran<(), R> {
         self.check_element(field, &value)?;
-        let mut open = self.open_or_new(key, Kind::Hash)?;
+        let mut open = self.open_or_new(key, CollectionKind::Hash)?;
         self.put_element(&mut open, field, value)?;
         self.close(open);
         Ok(())

@@ -8,7 +8,7 @@ use crate::kv::operation::{ExpireCondition, KeyAct};
 use crate::kv::{Expiry, Fault, Key, Value};
 use crate::tablet::Rows;
 use crate::tablet::apply::ApplyContext;
-use crate::tablet::head::Kind;
+use crate::tablet::head::CollectionKind;
 use crate::tablet::rows::encode_record;
 use crate::tablet::view::{KeyRow, View};
 
@@ -70,9 +70,9 @@ fn encoding(key_row: &KeyRow) -> Value {
         (None, Some(_)) => "raw",
         (Some(head), _) if head.elements <= LISTPACK_MAX_ELEMENTS => "listpack",
         (Some(head), _) => match head.kind {
-            Kind::List => "quicklist",
-            Kind::Hash | Kind::Set => "hashtable",
-            Kind::SortedSet => "skiplist",
+            CollectionKind::List => "quicklist",
+            CollectionKind::Hash | CollectionKind::Set => "hashtable",
+            CollectionKind::SortedSet => "skiplist",
         },
     };
     Value::Text(Bytes::from_static(word.as_bytes()))

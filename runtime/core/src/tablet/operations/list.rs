@@ -9,7 +9,7 @@ use crate::kv::operation::{End, ListAct, Span};
 use crate::kv::{Fault, Key, Value};
 use crate::tablet::Rows;
 use crate::tablet::apply::ApplyContext;
-use crate::tablet::head::Kind;
+use crate::tablet::head::CollectionKind;
 use crate::tablet::view::View;
 
 impl Open {
@@ -28,7 +28,7 @@ impl Open {
 
 impl<R: Rows> View<'_, R> {
     pub(super) fn list(&self, key: &Key, act: &ListAct) -> Ran<Value, R> {
-        let open = self.open(key, Kind::List)?;
+        let open = self.open(key, CollectionKind::List)?;
         Ok(match act {
             ListAct::Length => Value::Integer(open.map_or(0, |open| open.head.elements as i64)),
             ListAct::Index { index } => {
@@ -100,7 +100,8 @@ impl<R: Rows> ApplyContext<'_, R> {
                 self.move_element(key, &key_of(&key.namespace, to), *from_end, *to_end)
             }
             ListAct::PopFirst { others, end, count } => {
-                let Some((key, mut open)) = self.first_with_elements(key, others, Kind::List)? else {
+                let Some((key, mut open)) = self.first_with_elements(key, others, CollectionKind::List)?
+                else {
                     return Ok(Value::NilArray);
                 };
                 let elements = self.take_elements(&mut open, *end, *count)?;
@@ -108,7 +109,8 @@ impl<R: Rows> ApplyContext<'_, R> {
                 Ok(Value::Array(vec![Value::Text(key), Value::texts(elements)]))
             }
             ListAct::PopOne { others, end } => {
-                let Some((key, mut open)) = self.first_with_elements(key, others, Kind::List)? else {
+                let Some((key, mut open)) = self.first_with_elements(key, others, CollectionKind::List)?
+                else {
                     return Ok(Value::NilArray);
                 };
                 let mut elements = self.take_elements(&mut open, *end, 1)?;
@@ -124,7 +126,7 @@ impl<R: Rows> ApplyContext<'_, R> {
         &mut self,
         key: &Key,
         others: &[Bytes],
-        kind: Kind,
+        kind: CollectionKind,
     ) -> Ran<Option<(Bytes, Open)>, R> {
         for bytes in std::iter::once(&key.bytes).chain(others) {
             if let Some(open) = self.view().open(&key_of(&key.namespace, bytes), kind)? {
@@ -135,13 +137,13 @@ impl<R: Rows> ApplyContext<'_, R> {
     }
 
     fn push(&mut self, key: &Key, end: End, elements: &[Bytes], only_if_present: bool) -> Ran<Value, R> {
-        if only_if_present && self.view().open(key, Kind::List)?.is_none() {
+        if only_if_present && self.view().open(key, CollectionKind::List)?.is_none() {
             return Ok(Value::Integer(0));
         }
         for element in elements {
             self.check_element(&[], element)?;
         }
-        let mut open = self.open_or_new(key, Kind::List)?;
+        let mut open = self.open_or_new(key, CollectionKind::List)?;
         for element in elements {
             self.push_one(&mut open, end, element.clone())?;
         }
@@ -179,7 +181,7 @@ impl<R: Rows> ApplyContext<'_, R> {
     }
 
     fn pop(&mut self, key: &Key, end: End, count: Option<u64>) -> Ran<Value, R> {
-        let Some(mut open) = self.view().open(key, Kind::List)? else {
+        let Some(mut open) = self.view().open(key, CollectionKind::List)? else {
             return Ok(if count.is_some() { Value::NilArray } else { Value::Nil });
         };
         let mut elements = self.take_elements(&mut open, end, count.unwrap_or(1))?;
@@ -193,7 +195,9 @@ impl<R: Rows> ApplyContext<'_, R> {
     }
 
     fn set_element(&mut self, key: &Key, index: i64, element: &Bytes) -> Ran<Value, R> {
-        let Some(mut open) = self.view().open(key, Kind::List)? else { return fault(Fault::NoSuchKey) };
+        let Some(mut open) = self.view().open(key, CollectionKind::List)? else {
+            return fault(Fault::NoSuchKey);
+        };
         let Some(index) = open.index(index) else { return fault(Fault::IndexOutOfRange) };
         self.check_element(&[], element)?;
         let name = open.position(index);
@@ -203,7 +207,7 @@ impl<R: Rows> ApplyContext<'_, R> {
     }
 
     fn trim(&mut self, key: &Key, span: Span) -> Ran<Value, R> {
-        let Some(mut open) = self.view().open(key, Kind::List)? else { return Ok(Value::OKAY) };
+        let Some(mut open) = self.view().open(key, CollectionKind::List)? else { return Ok(Value::OKAY) };
         let Some(range) = span.of_elements(open.head.elements) else {
             self.remove(open.key_row);
             return Ok(Value::OKAY);
@@ -217,7 +221,7 @@ impl<R: Rows> ApplyContext<'_, R> {
     }
 
     fn remove_from_list(&mut self, key: &Key, count: i64, element: &Bytes) -> Ran<Value, R> {
-        let Some(open) = self.view().open(key, Kind::List)? else { return Ok(Value::Integer(0)) };
+        let Some(open) = self.view().open(key, CollectionKind::List)? else { return Ok(Value::Integer(0)) };
         let all = self.view().list_elements(&open, Span { start: 0, end: -1 })?;
         let limit = if count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
         let is_it = |index: &usize| all[*index] == element;
@@ -236,7 +240,7 @@ impl<R: Rows> ApplyContext<'_, R> {
     }
 
     fn insert(&mut self, key: &Key, is_before: bool, pivot: &Bytes, element: &Bytes) -> Ran<Value, R> {
-        let Some(open) = self.view().open(key, Kind::List)? else { return Ok(Value::Integer(0)) };
+        let Some(open) = self.view().open(key, CollectionKind::List)? else { return Ok(Value::Integer(0)) };
         self.check_element(&[], element)?;
         let all = self.view().list_elements(&open, Span { start: 0, end: -1 })?;
         let Some(at) = all.iter().position(|present| present == pivot) else { return Ok(Value::Integer(-1)) };
@@ -263,9 +267,9 @@ impl<R: Rows> ApplyContext<'_, R> {
     }
 
     fn move_element(&mut self, from: &Key, to: &Key, from_end: End, to_end: End) -> Ran<Value, R> {
-        let Some(mut source) = self.view().open(from, Kind::List)? else { return Ok(Value::Nil) };
+        let Some(mut source) = self.view().open(from, CollectionKind::List)? else { return Ok(Value::Nil) };
         // Looked at before anything is changed.
-        self.view().open(to, Kind::List)?;
+        self.view().open(to, CollectionKind::List)?;
         let Some(element) = self.take_elements(&mut source, from_end, 1)?.pop() else {
             return Ok(Value::Nil);
         };
@@ -275,7 +279,7 @@ impl<R: Rows> ApplyContext<'_, R> {
             return Ok(Value::Text(element));
         }
         self.close(source);
-        let mut target = self.open_or_new(to, Kind::List)?;
+        let mut target = self.open_or_new(to, CollectionKind::List)?;
         self.push_one(&mut target, to_end, element.clone())?;
         self.close(target);
         Ok(Value::Text(element))

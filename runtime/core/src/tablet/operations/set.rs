@@ -10,7 +10,7 @@ use crate::kv::operation::{Combination, SetAct};
 use crate::kv::{Key, Value};
 use crate::tablet::Rows;
 use crate::tablet::apply::ApplyContext;
-use crate::tablet::head::Kind;
+use crate::tablet::head::CollectionKind;
 use crate::tablet::view::View;
 
 impl<R: Rows> View<'_, R> {
@@ -30,7 +30,7 @@ impl<R: Rows> View<'_, R> {
             }
             _ => {}
         }
-        let open = self.open(key, Kind::Set)?;
+        let open = self.open(key, CollectionKind::Set)?;
         let contains = |member: &Bytes| -> Ran<Value, R> {
             let Some(open) = &open else { return Ok(Value::flag(false)) };
             Ok(Value::flag(self.element(open, member)?.is_some()))
@@ -70,7 +70,7 @@ impl<R: Rows> View<'_, R> {
     ) -> Ran<BTreeSet<Bytes>, R> {
         let mut opens = Vec::new();
         for key in keys {
-            opens.push(self.open(&key_of(&beside.namespace, key), Kind::Set)?);
+            opens.push(self.open(&key_of(&beside.namespace, key), CollectionKind::Set)?);
         }
         check_count(opens.iter().flatten().map(|open| open.head.elements).sum())?;
         let mut result: Option<BTreeSet<Bytes>> = None;
@@ -94,7 +94,7 @@ impl<R: Rows> ApplyContext<'_, R> {
                 for member in members {
                     self.check_element(member, &[])?;
                 }
-                let mut open = self.open_or_new(key, Kind::Set)?;
+                let mut open = self.open_or_new(key, CollectionKind::Set)?;
                 let before = open.head.elements;
                 for member in members {
                     self.put_element(&mut open, member, Bytes::new())?;
@@ -106,7 +106,9 @@ impl<R: Rows> ApplyContext<'_, R> {
                 Ok(Value::Integer(added as i64))
             }
             SetAct::Remove { members } => {
-                let Some(mut open) = self.view().open(key, Kind::Set)? else { return Ok(Value::Integer(0)) };
+                let Some(mut open) = self.view().open(key, CollectionKind::Set)? else {
+                    return Ok(Value::Integer(0));
+                };
                 let removed = self.remove_all(&mut open, members)?;
                 if removed > 0 {
                     self.close(open);
@@ -114,7 +116,7 @@ impl<R: Rows> ApplyContext<'_, R> {
                 Ok(Value::count(removed))
             }
             SetAct::Pop { count, seed } => {
-                let Some(mut open) = self.view().open(key, Kind::Set)? else {
+                let Some(mut open) = self.view().open(key, CollectionKind::Set)? else {
                     return Ok(if count.is_some() { Value::Set(Vec::new()) } else { Value::Nil });
                 };
                 let all = self.view().names(Some(&open))?;
@@ -131,7 +133,7 @@ impl<R: Rows> ApplyContext<'_, R> {
             SetAct::Move { to, member } => self.move_member(key, &key_of(&key.namespace, to), member),
             SetAct::CombineInto { combination, sources } => {
                 let members = self.view().combine(*combination, key, sources.iter())?;
-                let mut open = self.open_anew(key, Kind::Set)?;
+                let mut open = self.open_anew(key, CollectionKind::Set)?;
                 for member in &members {
                     self.put_element(&mut open, member, Bytes::new())?;
                 }
@@ -143,8 +145,10 @@ impl<R: Rows> ApplyContext<'_, R> {
     }
 
     fn move_member(&mut self, from: &Key, to: &Key, member: &Bytes) -> Ran<Value, R> {
-        let Some(mut source) = self.view().open(from, Kind::Set)? else { return Ok(Value::Integer(0)) };
-        self.view().open(to, Kind::Set)?;
+        let Some(mut source) = self.view().open(from, CollectionKind::Set)? else {
+            return Ok(Value::Integer(0));
+        };
+        self.view().open(to, CollectionKind::Set)?;
         if from == to {
             return Ok(Value::flag(self.view().element(&source, member)?.is_some()));
         }
@@ -152,7 +156,7 @@ impl<R: Rows> ApplyContext<'_, R> {
             return Ok(Value::Integer(0));
         }
         self.close(source);
-        let mut target = self.open_or_new(to, Kind::Set)?;
+        let mut target = self.open_or_new(to, CollectionKind::Set)?;
         self.put_element(&mut target, member, Bytes::new())?;
         self.close(target);
         Ok(Value::Integer(1))

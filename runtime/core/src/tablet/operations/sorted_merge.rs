@@ -10,7 +10,7 @@ use super::{Ran, Stop, fault, key_of};
 use crate::kv::operation::{Aggregate, Combination, Merge};
 use crate::kv::{Fault, Key, Value};
 use crate::tablet::Rows;
-use crate::tablet::head::Kind;
+use crate::tablet::head::CollectionKind;
 use crate::tablet::view::View;
 
 type Scores = BTreeMap<Bytes, f64>;
@@ -40,8 +40,8 @@ impl<R: Rows> View<'_, R> {
     }
 
     fn scores(&self, key: &Key) -> Ran<Scores, R> {
-        let open = match self.open(key, Kind::SortedSet) {
-            Err(Stop::Fault(_)) => match self.open(key, Kind::Set) {
+        let open = match self.open(key, CollectionKind::SortedSet) {
+            Err(Stop::Fault(_)) => match self.open(key, CollectionKind::Set) {
                 Err(Stop::Fault(_)) => return fault(Fault::WrongType),
                 open => open?,
             },
@@ -51,7 +51,7 @@ impl<R: Rows> View<'_, R> {
         check_count(open.head.elements)?;
         let mut scores = Scores::new();
         self.each(&open, ELEMENT, &[], &mut |member, score| {
-            let score = if open.head.kind == Kind::Set { 1.0 } else { score_of(score) };
+            let score = if open.head.kind == CollectionKind::Set { 1.0 } else { score_of(score) };
             scores.insert(Bytes::copy_from_slice(member), score);
             true
         })?;

@@ -9,7 +9,7 @@ use crate::kv::operation::{AddHow, Condition, SortedSetAct};
 use crate::kv::{Fault, Key, Score, Value};
 use crate::tablet::Rows;
 use crate::tablet::apply::ApplyContext;
-use crate::tablet::head::{Kind, ordered};
+use crate::tablet::head::{CollectionKind, ordered};
 use crate::tablet::view::View;
 
 /// The mark of the rows in the order of scores.
@@ -44,7 +44,7 @@ impl<R: Rows> View<'_, R> {
             }
             _ => {}
         }
-        let open = self.open(key, Kind::SortedSet)?;
+        let open = self.open(key, CollectionKind::SortedSet)?;
         let score = |member: &Bytes| -> Ran<Value, R> {
             let Some(open) = &open else { return Ok(Value::Nil) };
             let score = self.element(open, member)?;
@@ -112,7 +112,7 @@ impl<R: Rows> ApplyContext<'_, R> {
                 self.add(key, AddHow { increments: true, ..AddHow::default() }, &[(*by, member.clone())])
             }
             SortedSetAct::Remove { members } => {
-                let Some(mut open) = self.view().open(key, Kind::SortedSet)? else {
+                let Some(mut open) = self.view().open(key, CollectionKind::SortedSet)? else {
                     return Ok(Value::Integer(0));
                 };
                 let mut removed = 0;
@@ -125,7 +125,7 @@ impl<R: Rows> ApplyContext<'_, R> {
                 Ok(Value::count(removed))
             }
             SortedSetAct::RemoveRange { which } => {
-                let Some(mut open) = self.view().open(key, Kind::SortedSet)? else {
+                let Some(mut open) = self.view().open(key, CollectionKind::SortedSet)? else {
                     return Ok(Value::Integer(0));
                 };
                 let gone = self.view().which(&open, which)?;
@@ -138,7 +138,7 @@ impl<R: Rows> ApplyContext<'_, R> {
                 Ok(Value::count(gone.len()))
             }
             SortedSetAct::Pop { is_highest, count } => {
-                let Some(open) = self.view().open(key, Kind::SortedSet)? else {
+                let Some(open) = self.view().open(key, CollectionKind::SortedSet)? else {
                     return Ok(Value::Array(Vec::new()));
                 };
                 let taken = self.take_members(open, *is_highest, count.unwrap_or(1))?;
@@ -151,7 +151,8 @@ impl<R: Rows> ApplyContext<'_, R> {
                 Ok(answer(taken, true))
             }
             SortedSetAct::PopOne { others, is_highest } => {
-                let Some((key, open)) = self.first_with_elements(key, others, Kind::SortedSet)? else {
+                let Some((key, open)) = self.first_with_elements(key, others, CollectionKind::SortedSet)?
+                else {
                     return Ok(Value::NilArray);
                 };
                 let taken = self.take_members(open, *is_highest, 1)?;
@@ -161,7 +162,8 @@ impl<R: Rows> ApplyContext<'_, R> {
                 Ok(Value::Array(std::iter::once(Value::Text(key)).chain(pair).collect()))
             }
             SortedSetAct::PopFirst { others, is_highest, count } => {
-                let Some((key, open)) = self.first_with_elements(key, others, Kind::SortedSet)? else {
+                let Some((key, open)) = self.first_with_elements(key, others, CollectionKind::SortedSet)?
+                else {
                     return Ok(Value::NilArray);
                 };
                 let taken = self.take_members(open, *is_highest, *count)?;
@@ -171,7 +173,7 @@ impl<R: Rows> ApplyContext<'_, R> {
             }
             SortedSetAct::RangeInto { source, which, is_reverse, part } => {
                 let source = super::key_of(&key.namespace, source);
-                let elements = match self.view().open(&source, Kind::SortedSet)? {
+                let elements = match self.view().open(&source, CollectionKind::SortedSet)? {
                     Some(open) => self.view().range(&open, which, *is_reverse, *part)?,
                     None => Vec::new(),
                 };
@@ -186,7 +188,7 @@ impl<R: Rows> ApplyContext<'_, R> {
     }
 
     fn write_anew(&mut self, key: &Key, elements: Vec<(Bytes, f64)>) -> Ran<Value, R> {
-        let mut open = self.open_anew(key, Kind::SortedSet)?;
+        let mut open = self.open_anew(key, CollectionKind::SortedSet)?;
         for (member, score) in &elements {
             self.put_member(&mut open, member, *score)?;
         }
@@ -195,7 +197,7 @@ impl<R: Rows> ApplyContext<'_, R> {
     }
 
     fn add(&mut self, key: &Key, how: AddHow, elements: &[(Score, Bytes)]) -> Ran<Value, R> {
-        let present = self.view().open(key, Kind::SortedSet)?;
+        let present = self.view().open(key, CollectionKind::SortedSet)?;
         if how.condition == Some(Condition::Present) && present.is_none() {
             return Ok(if how.increments { Value::Nil } else { Value::Integer(0) });
         }
@@ -211,7 +213,7 @@ impl<R: Rows> ApplyContext<'_, R> {
                 return fault(Fault::ScoreNotANumber);
             }
         }
-        let mut open = self.open_or_new(key, Kind::SortedSet)?;
+        let mut open = self.open_or_new(key, CollectionKind::SortedSet)?;
         let (mut added, mut changed, mut last) = (0, 0, None);
         for (score, member) in elements {
             let old = self.view().element(&open, member)?.map(|score| score_of(&score));

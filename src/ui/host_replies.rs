@@ -19,7 +19,7 @@ const ROWS_KEPT_FREE: usize = 3;
 const NOTHING_YET: &str = "…";
 
 /// One line per queried host. Dropping it clears them.
-pub struct Waiting {
+pub struct HostReplies {
     lines: Arc<Lines>,
     drawing: Option<tokio::task::JoinHandle<()>>,
 }
@@ -33,7 +33,7 @@ struct Lines {
 
 impl Ui {
     /// Begins to wait for these hosts. Must be called inside a runtime.
-    pub fn waiting(&self, hosts: impl Iterator<Item = String>) -> Waiting {
+    pub fn waiting(&self, hosts: impl Iterator<Item = String>) -> HostReplies {
         let lines = Arc::new(Lines {
             ui: self.clone(),
             multi: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
@@ -46,11 +46,11 @@ impl Ui {
                 begin.draw();
             })
         });
-        Waiting { lines, drawing }
+        HostReplies { lines, drawing }
     }
 }
 
-impl Waiting {
+impl HostReplies {
     /// Records a host's reply.
     pub fn answered(&self, host: &str, words: &str) {
         let mut hosts = self.lines.hosts();
@@ -81,7 +81,7 @@ impl Lines {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for HostReplies {
     fn drop(&mut self) {
         self.drawing.iter().for_each(|drawing| drawing.abort());
         for (_, (_, line)) in self.lines.hosts().iter() {

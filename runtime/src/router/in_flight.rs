@@ -10,7 +10,7 @@ use dkc_core::mutant::{self, Mutant};
 use dkc_core::wire::{Answer, Frame, Kind, Request};
 use tokio::time::Instant;
 
-use super::batch::Batch;
+use super::batch::ReplyBatch;
 use super::session::{Session, TabletState};
 use super::{Call, RouteError, Shared};
 use crate::net::{NetError, Receive};
@@ -32,7 +32,7 @@ const ATTEMPT_MIN: Duration = Duration::from_secs(1);
 /// Attempts that may find the connection not open yet (30 ms in all) before another replica is tried.
 const CONNECTING_FAILURES_MAX: u32 = 4;
 
-pub(super) struct Operation {
+pub(super) struct InFlight {
     shared: Arc<Shared>,
     request: Request,
     /// For commands without a key.
@@ -53,7 +53,7 @@ pub(super) struct Operation {
     /// An attempt got no definite reply, so the write may have been applied.
     is_ambiguous: bool,
     last_error: LastError,
-    batch: Arc<Batch>,
+    batch: Arc<ReplyBatch>,
     index: usize,
 }
 
@@ -76,9 +76,9 @@ enum Next {
     Later,
 }
 
-impl Operation {
+impl InFlight {
     /// Makes the first attempt.
-    pub fn begin(shared: &Arc<Shared>, call: Call, began: Instant, batch: Arc<Batch>, index: usize) {
+    pub fn begin(shared: &Arc<Shared>, call: Call, began: Instant, batch: Arc<ReplyBatch>, index: usize) {
         let deadline = began + shared.deadline();
         let request = Request {
             ring_version: RingVersion(0),
@@ -91,7 +91,7 @@ impl Operation {
             timeout_ms: 0,
             command: call.command,
         };
-        let operation = Operation {
+        let operation = InFlight {
             shared: shared.clone(),
             request,
             tablet: call.tablet,
@@ -318,7 +318,7 @@ impl Operation {
     }
 }
 
-impl Receive for Operation {
+impl Receive for InFlight {
     fn receive(mut self: Box<Self>, answer: Result<Frame, NetError>) {
         match self.judge(answer) {
             Next::Done(outcome) => self.finish(outcome),
