@@ -160,21 +160,12 @@ pub async fn run(
         certificates,
         traffic,
         memory,
-        timeouts: timeouts.clone(),
+        timeouts,
         connections_max,
         statistics,
         started: started_at,
     });
-
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(slave.certificates.clone().keep(signer(slave.clone())));
-    tasks.spawn(saved_ring::keep(slave.clone()));
-    tasks.spawn(control::serve(control, slave.clone()));
-    tasks.spawn(timeouts.run());
-    for endpoint in endpoints {
-        tasks.spawn((endpoint.run)(stop.clone()));
-    }
-    tracing::info!(id = %slave.role.id, pairs = slave.role.pairs.len(), "serving");
+    let _tasks = serve(&slave, endpoints, control, stop.clone());
     started();
     // An error means that the sender is gone: stop.
     let _ = stop.wait_for(|stop| *stop).await;
@@ -183,6 +174,25 @@ pub async fn run(
     let _ = std::fs::remove_file(socket);
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Starts the slave's loops; they end when the result is dropped.
+fn serve(
+    slave: &Arc<Slave>,
+    endpoints: Vec<Endpoint>,
+    control: tokio::net::UnixListener,
+    stop: watch::Receiver<bool>,
+) -> tokio::task::JoinSet<()> {
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(slave.certificates.clone().keep(signer(slave.clone())));
+    tasks.spawn(saved_ring::keep(slave.clone()));
+    tasks.spawn(control::serve(control, slave.clone()));
+    tasks.spawn(slave.timeouts.clone().run());
+    for endpoint in endpoints {
+        tasks.spawn((endpoint.run)(stop.clone()));
+    }
+    tracing::info!(id = %slave.role.id, pairs = slave.role.pairs.len(), "serving");
+    tasks
 }
 
 /// Any server signs for a slave.

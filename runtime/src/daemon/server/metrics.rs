@@ -38,7 +38,7 @@ impl Server {
         text.sample(
             "dkc_uptime_seconds",
             "counter",
-            "Accepted since the start.",
+            "Time since the start.",
             "",
             self.local.uptime().as_secs(),
         );
@@ -80,6 +80,12 @@ impl Server {
             "",
             self.hibernator.resting() as u64,
         );
+        self.group_metrics(&mut text);
+        text.out
+    }
+
+    /// The Raft state of each group.
+    fn group_metrics(&self, text: &mut Text) {
         let groups: Vec<_> =
             self.replicas.all().into_iter().map(|group| (group.id, group.progress())).collect();
         let mut each = |name, kind, help, value: &dyn Fn(&crate::raft::GroupProgress) -> u64| {
@@ -95,6 +101,5 @@ impl Server {
         each("dkc_raft_last_index", "gauge", "Last entry in the log.", &|p| p.last_index);
         each("dkc_raft_applied_index", "gauge", "Last entry applied.", &|p| p.applied_index);
         each("dkc_raft_purged_index", "gauge", "Last entry purged.", &|p| p.purged_index);
-        text.out
     }
 }
