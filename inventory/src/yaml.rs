@@ -1,6 +1,8 @@
 //! The inventory file: from text to a checked inventory and back. Unknown fields, dangling names and invalid values are
-//! refused with file, line and column; nothing is repaired silently.
+//! refused with file, line and column; nothing is repaired silently. Parameters that the release before had and this one has
+//! not are left out.
 
+use dkc_core::config::Retired;
 use dkc_core::ids::{ClusterName, MemberNo, NodeAddress, SlaveId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,7 +56,11 @@ pub fn parse(text: &str, file_name: &str) -> Result<Inventory, YamlError> {
     // Parsed twice: only parsing into a plain value detects duplicate keys.
     let value: serde_yaml::Value = serde_yaml::from_str(text).map_err(|e| at.yaml_error(&e))?;
     check_version(&at, &value)?;
-    let inventory: Inventory = serde_yaml::from_str(text).map_err(|e| at.yaml_error(&e))?;
+    let mut inventory: Inventory = serde_yaml::from_str(text).map_err(|e| at.yaml_error(&e))?;
+    // They have no effect, and an upgrade of dkc alone must not make its inventory unreadable.
+    for cluster in inventory.clusters.values_mut() {
+        cluster.parameters.retain(|name, _| Retired::named(name).is_none());
+    }
     match find_fault(&inventory) {
         Some(fault) => Err(at.error(at.find(&fault.near), fault.message)),
         None => Ok(inventory),

@@ -51,7 +51,9 @@ pub enum ReloadError {
 }
 
 impl InUse {
-    pub fn new(directory: &Path, config: NodeConfig) -> InUse {
+    pub fn new(directory: &Path, mut config: NodeConfig) -> InUse {
+        // What has no effect needs no restart to go.
+        config.parameters.retired_cache_bytes = None;
         InUse(Arc::new(Inner {
             directory: directory.to_owned(),
             config: RwLock::new(Arc::new(config)),
@@ -71,7 +73,8 @@ impl InUse {
     /// Reads the file again. `apply` gives new values to the parts that keep their own copies; it cannot fail.
     pub fn reload(&self, apply: impl Fn(&Parameters)) -> Result<Vec<&'static str>, ReloadError> {
         let _alone = self.0.reloading.lock();
-        let wanted = read(&self.0.directory)?;
+        let mut wanted = read(&self.0.directory)?;
+        wanted.parameters.retired_cache_bytes = None;
         let change = self.config().change_to(&wanted);
         if !change.restart_needed.is_empty() {
             return Err(ReloadError::RestartNeeded(change.restart_needed));
@@ -137,6 +140,7 @@ parameters:
             }
         };
         check(CONFIG, Ok(&[]));
+        check(&format!("{CONFIG}  cache_bytes: 16777216\n"), Ok(&[]));
         let more = CONFIG.replace("merge_incoming_max: 2", "merge_incoming_max: 5");
         check(&more, Ok(&["merge_incoming_max"]));
         check(
@@ -150,6 +154,6 @@ parameters:
         std::fs::remove_file(folder.path().join(layout::CONFIG)).expect("it was there");
         assert!(in_use.reload(|_| panic!("nothing is applied")).is_err(), "no file");
         assert_eq!(in_use.config().parameters.merge_incoming_max, 5, "the last good one stays");
-        assert_eq!(*applied.lock(), [2, 5], "what is refused reaches nobody");
+        assert_eq!(*applied.lock(), [2, 2, 5], "what is refused reaches nobody");
     }
 }

@@ -31,10 +31,6 @@ pub mod router;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 pub mod slave;
-#[cfg(not(feature = "simulation"))]
-pub mod storage;
-#[cfg(feature = "simulation")]
-#[path = "simulation/storage.rs"]
 pub mod storage;
 pub mod supervise;
 pub mod task;

@@ -69,6 +69,20 @@ fn shape_is_checked_with_line_and_column() {
 }
 
 #[test]
+fn a_parameter_of_the_release_before_is_left_out_and_an_unknown_one_refused() {
+    let with = |parameter: &str| {
+        THREE_SERVERS.replacen(
+            "    replicas: 3\n",
+            &format!("    replicas: 3\n    parameters:\n      {parameter}\n"),
+            1,
+        )
+    };
+    assert_eq!(yaml::parse(&with("cache_bytes: 16777216"), "inv.yaml").unwrap(), three_servers());
+    let error = yaml::parse(&with("cached_bytes: 16777216"), "inv.yaml").unwrap_err();
+    assert!(error.message.contains("'cached_bytes' is not a parameter"), "{error}");
+}
+
+#[test]
 fn sense_is_checked_with_the_line_it_is_about() {
     check_changed(
         "  10.77.0.12:\n",

@@ -187,6 +187,7 @@ pub fn server_status(inventory: &Inventory, node: &NodeName, up: &[u32], leader:
         }),
         ring_version: RingVersion(7),
         memory_bytes: 1,
+        memory_max_bytes: 0,
         connections: 1,
         config_in_use: None,
         certificate: None,

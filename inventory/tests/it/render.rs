@@ -64,8 +64,8 @@ parameters:
   client_stall_timeout_ms: 60000
   tablet_queue_max: 16384
   log_segment_bytes: 67108864
-  cache_bytes: 16777216
-  persist_interval_ms: 5000
+  memory_bytes: 268435456
+  persist_interval_ms: 60000
   automerge: \"on\"
   merge_bytes_per_s: 33554432
   merge_incoming_max: 2

@@ -36,11 +36,23 @@ pub enum Mutant {
     EpochUnchecked,
     /// A dropped replica forgets its vote and its log end.
     DropWithoutVoteFloor,
+    /// A frozen generation is not read from memory while the engine does not have it.
+    FrozenNotRead,
+    /// What was removed is not among the rows of a frozen generation.
+    TombstoneLostAtFreezing,
+    /// A snapshot is installed over the rows of the state before.
+    InstallUnderOldIncarnation,
+    /// An ingestion brings the position of the moment when it is written, not of the one when its rows were frozen.
+    PositionNewerThanRows,
+    /// Incarnations that are in use count as ended.
+    LiveIncarnationsEnded,
+    /// A commit leaves a row that was looked up as it was.
+    CachedRowOutlivesCommit,
 }
 
 impl Mutant {
     /// For simulations that put back each of them.
-    pub const ALL: [Mutant; 16] = [
+    pub const ALL: [Mutant; 22] = [
         Mutant::AckBeforeFsync,
         Mutant::VoteNotPersisted,
         Mutant::AppliedOutsideBatch,
@@ -57,6 +69,12 @@ impl Mutant {
         Mutant::NodeIdReused,
         Mutant::EpochUnchecked,
         Mutant::DropWithoutVoteFloor,
+        Mutant::FrozenNotRead,
+        Mutant::TombstoneLostAtFreezing,
+        Mutant::InstallUnderOldIncarnation,
+        Mutant::PositionNewerThanRows,
+        Mutant::LiveIncarnationsEnded,
+        Mutant::CachedRowOutlivesCommit,
     ];
 }
 

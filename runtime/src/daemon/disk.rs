@@ -7,12 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use dkc_core::config::{NodeConfig, ServerRole, layout};
 
+use super::memory::MemorySplit;
 use crate::log::{LogError, LogOptions, LogUsage, SharedLog};
 use crate::storage::{Storage, StorageError, StorageOptions};
 
-/// Entries that stay in memory for each group: a follower that is a little behind reads nothing from disk.
-const GROUP_CACHE_BYTES: usize = 512 * 1024;
-/// Reserve for the state store to flush what it has accepted: its journals and one compaction.
+/// Reserve for the state store to ingest what it has accepted, and for one compaction.
 const RESERVE_BYTES: u64 = 128 * 1024 * 1024;
 /// Free space at which the node resumes: more than the lower limit, so that it does not flap.
 const ENOUGH_BYTES: u64 = RESERVE_BYTES + 64 * 1024 * 1024;
@@ -39,15 +38,16 @@ fn is_short(was_short: bool, free_bytes: u64) -> bool {
 
 impl Disk {
     pub async fn open(directory: &Path, config: &NodeConfig, role: &ServerRole) -> Result<Disk, DiskError> {
+        let split = MemorySplit::of(&config.parameters, role);
         let log_options = LogOptions {
             segment_bytes: config.parameters.log_segment_bytes,
-            group_cache_bytes: GROUP_CACHE_BYTES,
-            ..LogOptions::default()
+            group_cache_bytes: split.group_cache_bytes as usize,
+            queue_bytes_max: split.log_queue_bytes as usize,
         };
         let storage_options = StorageOptions {
-            cache_bytes: config.parameters.cache_bytes,
-            tablets: role.tablets,
-            ..StorageOptions::default()
+            cache_bytes: split.block_cache_bytes,
+            group_row_cache_bytes: split.group_row_cache_bytes,
+            overlay_bytes: split.overlay_bytes,
         };
         let (log_directory, state_directory) =
             (directory.join(layout::RAFT_LOG_DIR), directory.join(layout::STATE_DIR));
@@ -73,16 +73,14 @@ impl Disk {
         self.log.usage()
     }
 
-    /// Makes everything applied durable. Blocks.
-    pub fn persist(&self) -> Result<(), StorageError> {
-        self.store.persist()
-    }
-
-    /// Everything durable, and no entry is taken any more. Blocks.
-    pub fn close(&self) -> Result<(), StorageError> {
-        let persisted = self.store.persist();
-        self.log.clone().close();
-        persisted
+    /// Everything durable, and no entry is taken any more.
+    pub async fn close(&self) -> Result<(), StorageError> {
+        // The first may be what was frozen already.
+        let ingested = self.store.ingest().await.and(self.store.ingest().await);
+        let log = self.log.clone();
+        let closing = crate::task::spawn_blocking(move || log.close());
+        closing.await.unwrap_or_else(|error| panic!("closing the log ended without a result: {error}"));
+        ingested
     }
 
     pub fn free_bytes(&self) -> Result<u64, StorageError> {

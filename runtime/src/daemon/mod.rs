@@ -13,6 +13,7 @@ mod known_ring;
 mod leadership;
 mod liveness;
 mod local_node;
+mod memory;
 mod merge_driver;
 mod meta_group;
 mod meta_voters;

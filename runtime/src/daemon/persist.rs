@@ -1,5 +1,5 @@
-//! Makes the applied state durable periodically and then purges the log. Between two rounds only the log holds
-//! what was acknowledged, which is why nothing is purged that a round has not covered.
+//! Makes the applied state durable, when memory for it is full and periodically, and then purges the log. Between two
+//! ingestions only the log holds what was acknowledged, which is why nothing is purged that an ingestion has not covered.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,9 @@ const LOG_PRESSED_SEGMENTS: u64 = 2;
 /// How often a changed interval is noticed.
 const INTERVAL_LOOK: Duration = Duration::from_secs(5);
 
+/// Pause before a full disk is retried.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
 pub struct Persister {
     local: Arc<LocalNode>,
     disk: Arc<Disk>,
@@ -30,17 +33,19 @@ impl Persister {
 
     pub async fn run(self) {
         loop {
-            self.wait_to_persist().await;
-            let disk = self.disk.clone();
-            match crate::task::spawn_blocking(move || disk.persist()).await {
-                Ok(Ok(())) => self.purge().await,
+            // Either way something may be there to ingest.
+            tokio::select! {
+                () = self.wait_to_persist() => {}
+                () = self.disk.store().wait_until_full() => {}
+            }
+            match self.disk.store().ingest().await {
+                Ok(()) => self.purge().await,
                 // The log keeps what is not durable in the state store, and nothing is purged meanwhile.
-                Ok(Err(error)) if error.is_disk_full() => {
-                    tracing::debug!(%error, "persist failed: disk full")
+                Err(error) if error.is_disk_full() => {
+                    tracing::debug!(%error, "not ingested: disk full");
+                    tokio::time::sleep(RETRY_PAUSE).await;
                 }
-                Ok(Err(error)) => fatal::disk(&error),
-                // The runtime is being shut down.
-                Err(_) => return,
+                Err(error) => fatal::disk(&error),
             }
         }
     }

@@ -131,16 +131,22 @@ pub async fn run(directory: PathBuf, config: NodeConfig) -> Result<(), StartErro
     check_identity(&directory, config.node_uuid)?;
     check_not_removed(&directory)?;
     let (stop, stopped) = watch::channel(false);
+    let warnings = config.warnings();
+    // Only of a node that starts: a refusal is one clear line.
+    let ready = move || {
+        warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", layout::CONFIG));
+        notify::notify(notify::READY);
+    };
     crate::task::spawn(watch_signals(stop.clone()));
     crate::task::spawn(keep_watchdog());
     match config.role.clone() {
         Role::Server(role) => {
             fatal::set_node(format!("{}-{}", config.cluster, role.number), directory.clone());
-            run_server(directory, config, role, stopped).await
+            run_server(directory, config, role, ready, stopped).await
         }
         Role::Slave(_) => {
             fatal::set_node(format!("{}-slave", config.cluster), directory.clone());
-            Ok(crate::slave::run(&directory, config, || notify::notify(notify::READY), stopped).await?)
+            Ok(crate::slave::run(&directory, config, ready, stopped).await?)
         }
     }
 }
@@ -172,6 +178,7 @@ async fn run_server(
     directory: PathBuf,
     config: NodeConfig,
     role: ServerRole,
+    ready: impl FnOnce(),
     mut stopped: watch::Receiver<bool>,
 ) -> Result<(), StartError> {
     let identity = Identity { cluster: config.cluster_id, role: NodeRole::Server, node: config.node_uuid };
@@ -192,7 +199,7 @@ async fn run_server(
         Arc::new(super::control::ServerControl { server: server.clone(), router }),
     ));
     tracing::info!(node = %server.local().id(), address = %server.local().role().listen, release = env!("CARGO_PKG_VERSION"), "serving");
-    notify::notify(notify::READY);
+    ready();
 
     // An error only means that no stop can be requested any more.
     let _ = stopped.wait_for(|stop| *stop).await;

@@ -230,7 +230,7 @@ impl Machine {
 
     /// Starts receiving a snapshot next to the current state.
     pub fn begin_install(&self) -> Result<Install, StorageError> {
-        self.store.begin_install()
+        Install::begin(self.store.clone())
     }
 
     /// The applied position that survives a power cut; the log may be purged up to it.
@@ -238,7 +238,7 @@ impl Machine {
         let group = self.group;
         let decode =
             |bytes| codec::decode_log_id(bytes).map_err(|source| MachineError::Codec { group, source });
-        Ok(self.store.persisted_applied().map(decode).transpose()?.flatten())
+        Ok(self.store.durable_applied().map(decode).transpose()?.flatten())
     }
 
     fn snapshot_meta(&self) -> SnapshotMeta {
@@ -292,6 +292,7 @@ impl RaftStateMachine<Types> for StateMachine {
         S: Stream<Item = io::Result<EntryResponder<Types>>> + Unpin + Send,
     {
         while let Some((entry, responder)) = entries.try_next().await? {
+            self.0.store.room().await;
             let applied = self.0.apply(&entry).map_err(io_error)?;
             if let Some(responder) = responder {
                 responder.send(applied);

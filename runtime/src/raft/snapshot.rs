@@ -1,7 +1,6 @@
-//! Streaming snapshots: the sender streams the rows of one applied state in chunks, a few of them
-//! in flight; the receiver writes each chunk into a new keyspace, which becomes the state once complete.
-//! Neither side holds more than a few chunks in memory, and applying continues
-//! meanwhile.
+//! Streaming snapshots: the sender streams the rows of one applied state in chunks, a few of them in flight; the receiver
+//! ingests each chunk under a new incarnation, which becomes the state once complete. Neither side holds more than a few chunks
+//! in memory, and applying continues meanwhile.
 //!
 //! ```text
 //! each request   u8 step | 0 head: vote, log id, membership (`codec`) | 1 chunk: rows | 2 end: u64 chunks

@@ -66,7 +66,10 @@ async fn take_step(
             unfinished.remove(&id);
             let group = group_of(id).ok_or("the group is not open here")?;
             let (vote, meta) = codec::decode_snapshot_head(body).map_err(|error| error.to_string())?;
-            let install = group.machine.begin_install().map_err(|error| error.to_string())?;
+            let machine = group.machine.clone();
+            let beginning = crate::task::spawn_blocking(move || machine.begin_install());
+            let begun = beginning.await.map_err(|error| error.to_string())?;
+            let install = begun.map_err(|error| error.to_string())?;
             tracing::info!(group = %id, upto = ?meta.last_log_id, "receiving snapshot");
             unfinished.insert(id, Incoming { group, vote, meta, install: Box::new(install), chunks: 0 });
             Ok(None)

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use dkc_core::ids::GroupId;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::process::CrashKind;
 use super::world;
 
 /// The longest that a sync takes, in milliseconds: on most days, and now and then.
@@ -32,11 +31,10 @@ pub struct DiskState {
 }
 
 impl DiskState {
-    /// Entries or rows of a group, durable.
-    pub fn has_anything_of(&self, group: GroupId) -> bool {
+    /// Entries of a group, durable.
+    pub fn has_log_of(&self, group: GroupId) -> bool {
         let has_log = |image: &GroupImage| !image.entries.is_empty() || image.purged.is_some();
         self.log.synced.get(&group).is_some_and(has_log)
-            || self.state.synced.get(&group).is_some_and(|image| image.applied.is_some())
     }
 }
 
@@ -57,12 +55,9 @@ impl Disk {
         self.lock().slowness_ms = slowness_ms;
     }
 
-    pub(super) fn crash(&self, how: CrashKind) {
+    pub(super) fn crash(&self) {
         let mut disk = self.lock();
         disk.log.crash();
-        if how == CrashKind::PowerCut {
-            disk.state.lose_power();
-        }
     }
 }
 
@@ -161,67 +156,10 @@ impl LogDisk {
     }
 }
 
-pub type RowsImage = Arc<BTreeMap<Vec<u8>, Bytes>>;
-
-/// The state of one group.
-#[derive(Debug, Clone, Default)]
-pub struct StateImage {
-    /// Told apart from what the group had here in an earlier incarnation.
-    pub incarnation: u64,
-    pub rows: RowsImage,
-    pub applied: Option<Bytes>,
-    pub membership: Option<Bytes>,
-    pub commits: u64,
-}
-
-/// What one commit changes.
-#[derive(Debug, Clone)]
-pub struct Commit {
-    pub group: GroupId,
-    pub incarnation: u64,
-    pub changes: BTreeMap<Vec<u8>, Option<Bytes>>,
-    pub applied: Option<Bytes>,
-    pub membership: Option<Bytes>,
-}
-
-impl StateImage {
-    pub fn take(&mut self, commit: Commit) {
-        let rows = Arc::make_mut(&mut self.rows);
-        for (row, value) in commit.changes {
-            match value {
-                Some(value) => drop(rows.insert(row, value)),
-                None => drop(rows.remove(&row)),
-            }
-        }
-        self.applied = commit.applied.or(self.applied.take());
-        self.membership = commit.membership.or(self.membership.take());
-        self.commits += 1;
-    }
-}
-
+/// What lies in the state store's engine. All of it is durable: an ingestion is, once it has finished, and what was
+/// written of one that has not is nowhere.
 #[derive(Default)]
 pub struct StateDisk {
-    pub incarnations: u64,
-    pub synced: BTreeMap<GroupId, StateImage>,
-    /// What was promised when a group was left.
-    pub left: BTreeMap<GroupId, Bytes>,
-    /// Commits that only the page cache has, in order.
-    pub written: VecDeque<Commit>,
-}
-
-impl StateDisk {
-    pub fn sync(&mut self, count: usize) {
-        for commit in self.written.drain(..count.min(self.written.len())) {
-            if let Some(image) =
-                self.synced.get_mut(&commit.group).filter(|image| image.incarnation == commit.incarnation)
-            {
-                image.take(commit);
-            }
-        }
-    }
-
-    fn lose_power(&mut self) {
-        self.sync(surviving(self.written.len()));
-        self.written.clear();
-    }
+    pub rows: Arc<BTreeMap<Vec<u8>, Bytes>>,
+    pub catalog: Option<String>,
 }

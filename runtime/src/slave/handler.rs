@@ -66,6 +66,7 @@ impl Slave {
             role: RoleStatus::Slave(self.slave_status()),
             ring_version: self.ring().map_or(RingVersion(0), |ring| ring.version),
             memory_bytes: resident_bytes(),
+            memory_max_bytes: 0,
             connections: self.traffic.connections(),
             config_in_use: self.in_use.text(),
             certificate: self.certificates.status(),

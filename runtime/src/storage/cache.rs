@@ -1,14 +1,14 @@
-//! Rows of one tablet that were looked up lately, kept in memory: to read or to replace a row that is in use, the
-//! engine's tables need not be searched again. Two generations: what was not used while the younger one filled up
+//! Rows of one tablet that were looked up in the engine lately, kept in memory: to read a row that is in use, or to find what
+//! a write replaces, tables need not be searched again. Two generations: what was not used while the younger one filled up
 //! goes with the older one, so that no order of use is kept.
 //!
-//! *Invariant:* what is answered from here is what the engine would answer. A look-up puts in what it found only
-//! if nothing was committed meanwhile; a commit replaces each of its rows that is here.
-//! *Invariant:* only rows that were looked up are here; rows that are only ever written take no room.
+//! *Invariant:* what is answered from here is what the engine would answer. A look-up puts in what it found only if nothing was
+//! committed meanwhile. A commit takes its rows out: from then on the overlay answers for them, until the engine has them.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use dkc_core::mutant::{self, Mutant};
 use dkc_core::tablet::Changes;
 
 /// A larger row is not kept: finding it costs little beside copying it.
@@ -61,11 +61,14 @@ impl RowCache {
         }
     }
 
-    /// The engine has taken these.
-    pub fn committed(&mut self, changes: Changes) {
+    /// These rows change.
+    pub fn committed(&mut self, changes: &Changes) {
         self.changes += 1;
-        for (row, value) in changes {
-            self.replace(&row, value);
+        if mutant::is_active(Mutant::CachedRowOutlivesCommit) || self.is_empty() {
+            return;
+        }
+        for row in changes.keys() {
+            self.remove(row);
         }
     }
 
@@ -74,25 +77,20 @@ impl RowCache {
         *self = RowCache { changes: self.changes + 1, ..RowCache::new(2 * self.generation_bytes_max as u64) };
     }
 
-    fn replace(&mut self, row: &[u8], value: Option<Bytes>) {
-        let is_too_large = size_bytes(row, &value) > ROW_BYTES_MAX;
-        let present = match self.young.get_mut(row) {
-            Some(present) => present,
-            None => match self.old.get_mut(row) {
-                Some(present) => present,
-                None => return,
-            },
-        };
-        if is_too_large {
-            self.young.remove(row);
-            self.old.remove(row);
+    fn is_empty(&self) -> bool {
+        self.young.is_empty() && self.old.is_empty()
+    }
+
+    fn remove(&mut self, row: &[u8]) {
+        if let Some(value) = self.young.remove(row) {
+            self.young_bytes -= memory_bytes(row, &value);
         } else {
-            *present = value;
+            self.old.remove(row);
         }
     }
 
     fn put(&mut self, row: Box<[u8]>, value: Option<Bytes>) {
-        let bytes = size_bytes(&row, &value) + ROW_OVERHEAD_BYTES;
+        let bytes = memory_bytes(&row, &value);
         if self.young_bytes + bytes > self.generation_bytes_max {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
@@ -104,6 +102,10 @@ impl RowCache {
 
 fn size_bytes(row: &[u8], value: &Option<Bytes>) -> usize {
     row.len() + value.as_ref().map_or(0, Bytes::len)
+}
+
+fn memory_bytes(row: &[u8], value: &Option<Bytes>) -> usize {
+    size_bytes(row, value) + ROW_OVERHEAD_BYTES
 }
 
 #[cfg(test)]
@@ -128,18 +130,17 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_replaces_what_was_looked_up_and_puts_in_nothing_else() {
+    fn a_commit_takes_out_what_was_looked_up_and_puts_in_nothing() {
         let mut cache = RowCache::new(1 << 20);
         check(&mut cache, "a", None);
         look_up(&mut cache, "a", value("1"));
         look_up(&mut cache, "b", None);
         check(&mut cache, "a", Some(value("1")));
         check(&mut cache, "b", Some(None));
-        cache.committed(changes("a", None));
-        cache.committed(changes("b", value("2")));
-        cache.committed(changes("c", value("3")));
-        check(&mut cache, "a", Some(None));
-        check(&mut cache, "b", Some(value("2")));
+        cache.committed(&changes("a", None));
+        cache.committed(&changes("c", value("3")));
+        check(&mut cache, "a", None);
+        check(&mut cache, "b", Some(None));
         check(&mut cache, "c", None);
         cache.clear();
         check(&mut cache, "b", None);
@@ -149,7 +150,7 @@ mod tests {
     fn a_look_up_that_a_commit_overtook_is_not_put_in() {
         let mut cache = RowCache::new(1 << 20);
         let before = cache.changes();
-        cache.committed(changes("a", value("new")));
+        cache.committed(&changes("a", value("new")));
         cache.looked_up(before, b"a", &value("old"));
         check(&mut cache, "a", None);
         let before = cache.changes();
@@ -169,11 +170,14 @@ mod tests {
         }
         check(&mut cache, "11", None);
         check(&mut cache, "29", Some(value("x")));
-        // A commit reaches a row of the older generation too.
+        // A commit reaches a row of the older generation too, and what is taken out leaves room.
         let old = cache.old.keys().next().unwrap().clone();
         let old = std::str::from_utf8(&old).unwrap().to_owned();
-        cache.committed(changes(&old, value("y")));
-        check(&mut cache, &old, Some(value("y")));
+        cache.committed(&changes(&old, value("y")));
+        check(&mut cache, &old, None);
+        let all: Changes = (10..30).map(|number| (number.to_string().into_bytes(), None)).collect();
+        cache.committed(&all);
+        assert!(cache.is_empty() && cache.young_bytes == 0);
     }
 
     #[test]
@@ -183,7 +187,6 @@ mod tests {
         look_up(&mut cache, "a", large.clone());
         check(&mut cache, "a", None);
         look_up(&mut cache, "a", value("1"));
-        cache.committed(changes("a", large));
-        check(&mut cache, "a", None);
+        check(&mut cache, "a", Some(value("1")));
     }
 }

@@ -1,66 +1,87 @@
-//! The state of the groups of a node, kept by fjall: one keyspace for each tablet and one for the meta group.
+//! The state of the groups of a node. The Raft log is its journal: what is applied stands in memory (`overlay`), is frozen
+//! when it has grown to its bound or its age, and is ingested sorted into the engine (`ingest`). One keyspace holds the rows
+//! of all groups, each row behind the incarnation of the replica that it belongs to (`incarnation`).
 //!
-//! *Invariant (D5):* see `TabletStore::commit`: one batch, one applied position.
-//! *Invariant:* commits reach the disk with `persist` only; until then the Raft log holds them, so it is purged
-//! only up to `TabletStore::persisted_applied`.
-//! *Invariant (D3):* a directory opens only if every commit that was persisted is there.
+//! What holds whatever ends the process or the power, and where it is kept:
+//! - *D1* nothing acknowledged is lost: what is not ingested durably is in the Raft log, which is purged only up to
+//!   `TabletStore::durable_applied`, and that moves when `Ingestion::finish` has returned (`Ingesting::step`).
+//! - *D3* a directory opens only if every commit that was counted in the catalog is there (`open_stores`).
+//! - *D5* rows, applied position, sessions, clock and membership are frozen under one lock and are rows of one ingestion,
+//!   which is there whole or not at all (`Overlay::freeze`, `position_rows`, `Engine`).
+//! - *D6* an installed snapshot becomes the state by one line of the catalog (`TabletStore::switch_to`).
+//! - Recovery opens the tables and lets the log be replayed from the ingested position: at most two generations.
 //!
 //! What is absent: any meaning of the rows. `dkc_core::tablet` gives them theirs.
 
+mod budget;
 mod cache;
-mod catalog;
+pub mod catalog;
+#[cfg(not(feature = "simulation"))]
+mod database;
+#[cfg(not(feature = "simulation"))]
+mod disk;
+#[cfg(feature = "simulation")]
+#[path = "../simulation/engine.rs"]
+mod disk;
+pub mod engine;
 mod error;
+pub mod incarnation;
+mod ingest;
 mod install;
+#[cfg(all(test, not(feature = "simulation")))]
+mod model_tests;
+mod overlay;
+mod row;
+mod snapshot;
 mod tablet;
-#[cfg(test)]
+#[cfg(not(feature = "simulation"))]
+mod takeover;
+#[cfg(all(test, not(feature = "simulation")))]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use dkc_core::ids::{GroupId, TabletId};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use parking_lot::Mutex;
 
+use budget::Budget;
 use catalog::{Catalog, Entry};
+use engine::Engine;
+use incarnation::{Incarnation, Incarnations};
+use ingest::Generation;
+
+pub use budget::Usage;
+#[cfg(feature = "simulation")]
+pub use disk::has_position_of;
 pub use error::StorageError;
 pub use install::Install;
-pub use tablet::{Chunk, ROW_MAX_BYTES, SYSTEM_KIND, TabletSnapshot, TabletStore};
+pub use row::{ROW_MAX_BYTES, SYSTEM_KIND};
+pub use snapshot::{Chunk, TabletSnapshot};
+pub use tablet::TabletStore;
 
-const ENGINE_DIRECTORY: &str = "fjall";
-/// A memtable smaller than this is flushed so often that compaction takes over the disk; one larger makes
-/// recovery after a crash long (64 tablets with the engine's default of 64 MiB: 6 s, with 1 MiB: 1 s).
-const MEMTABLE_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=16 << 20;
-/// Sealed journals beyond this make the engine flush the tablets that still need the oldest one. The engine's
-/// least; it bounds what recovery reads.
-const JOURNAL_BYTES_MAX: u64 = 64 << 20;
-/// Flushing and compaction. One of them always stays free to flush.
-const WORKER_THREADS: usize = 2;
-/// Open table files: 12 tablets have a few dozen.
-const OPEN_FILES_MAX: usize = 256;
+/// So much may have to be applied again after a crash for each byte that a generation may take in memory: rows that are
+/// written repeatedly take room once, and are replayed each time.
+const REPLAY_PER_GENERATION: u64 = 2;
 
 #[derive(Debug, Clone)]
 pub struct StorageOptions {
+    /// Memory for blocks of tables.
     pub cache_bytes: u64,
-    /// Memory for rows that are not in table files yet, of all tablets together.
-    pub memtable_bytes: u64,
-    /// Memory for rows that were looked up lately, of all tablets together.
-    pub row_cache_bytes: u64,
-    /// How many tablets are expected on this node: they share the memory.
-    pub tablets: u16,
+    /// Memory for single rows of tables that were looked up, of each group.
+    pub group_row_cache_bytes: u64,
+    /// Memory for rows that are not ingested yet: two generations.
+    pub overlay_bytes: u64,
 }
+
+/// A simulation freezes after every few entries.
+const SIMULATED_GENERATION_BYTES: u64 = 6 << 10;
 
 impl Default for StorageOptions {
     fn default() -> Self {
-        StorageOptions {
-            cache_bytes: 16 << 20,
-            memtable_bytes: 32 << 20,
-            row_cache_bytes: 32 << 20,
-            tablets: 12,
-        }
+        StorageOptions { cache_bytes: 16 << 20, group_row_cache_bytes: 1 << 20, overlay_bytes: 64 << 20 }
     }
 }
 
@@ -69,49 +90,45 @@ impl Default for StorageOptions {
 pub struct Storage {
     shared: Arc<Shared>,
     stores: Arc<Mutex<BTreeMap<GroupId, TabletStore>>>,
+    /// What was frozen and is not ingested to its end.
+    generation: Arc<Mutex<Option<Arc<Generation>>>>,
 }
 
 struct Shared {
     directory: PathBuf,
-    database: Database,
+    engine: Arc<dyn Engine>,
     catalog: Mutex<Catalog>,
-    /// Of one tablet.
-    memtable_bytes: u64,
+    incarnations: Arc<Incarnations>,
+    budget: Budget,
     row_cache_bytes: u64,
+    /// Whoever holds it ingests.
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Storage {
-    /// Opens the state in `directory`, or makes an empty one there. Blocks while the engine recovers.
+    /// Opens the state in `directory`, or makes an empty one there. Blocks while the engine opens its tables.
     pub fn open(directory: &Path, options: StorageOptions) -> Result<Storage, StorageError> {
-        fs::create_dir_all(directory).map_err(StorageError::io("make", directory))?;
-        let engine_directory = directory.join(ENGINE_DIRECTORY);
-        let catalog = read_catalog(directory, &engine_directory)?;
-        let database = Database::builder(&engine_directory)
-            .cache_size(options.cache_bytes)
-            .worker_threads(WORKER_THREADS)
-            .max_cached_files(Some(OPEN_FILES_MAX))
-            .max_journaling_size(JOURNAL_BYTES_MAX)
-            .open()
-            .map_err(StorageError::engine("recover"))?;
-        let tablets = u64::from(options.tablets.max(1));
-        let memtable_bytes = options.memtable_bytes / tablets;
+        let catalog = Catalog::parse(&disk::prepare(directory, &options)?, directory)?;
+        let incarnations = Arc::new(Incarnations::default());
+        // Before the engine opens, because it may begin to compact at once.
+        let keep = |(group, entry): (&GroupId, &Entry)| (*group, incarnations.keep(entry.incarnation));
+        let kept: Vec<(GroupId, Arc<Incarnation>)> = catalog.groups.iter().map(keep).collect();
+        incarnations.end_gaps(catalog.incarnations);
+        let generation_bytes = match cfg!(feature = "simulation") {
+            true => SIMULATED_GENERATION_BYTES,
+            false => (options.overlay_bytes / 2).max(1),
+        };
         let shared = Arc::new(Shared {
             directory: directory.into(),
-            database,
+            engine: disk::open(directory, &options, incarnations.clone())?,
             catalog: Mutex::new(catalog),
-            memtable_bytes: memtable_bytes.clamp(*MEMTABLE_BYTES.start(), *MEMTABLE_BYTES.end()),
-            row_cache_bytes: options.row_cache_bytes / tablets,
+            incarnations,
+            budget: Budget::new(generation_bytes, generation_bytes * REPLAY_PER_GENERATION),
+            row_cache_bytes: options.group_row_cache_bytes,
+            turn: Arc::default(),
         });
-        shared.remove_unnamed_keyspaces()?;
-        let storage = Storage { stores: Arc::new(Mutex::new(open_stores(&shared)?)), shared };
-        match storage.persist() {
-            // What the catalog says stays true: it names the least that must be there.
-            Err(error) if error.is_disk_full() => {
-                tracing::warn!(%error, "state store opened on a full disk")
-            }
-            other => other?,
-        }
-        Ok(storage)
+        let stores = open_stores(&shared, kept)?;
+        Ok(Storage { stores: Arc::new(Mutex::new(stores)), generation: Arc::default(), shared })
     }
 
     /// The state of a tablet, made empty if this node has none.
@@ -130,9 +147,9 @@ impl Storage {
         if let Some(store) = stores.get(&group) {
             return Ok(store.clone());
         }
-        let (incarnation, keyspace) = self.shared.new_keyspace(group)?;
-        self.shared.name_in_catalog(group, incarnation, 0)?;
-        let store = TabletStore::open(Arc::clone(&self.shared), group, incarnation, keyspace)?;
+        let incarnation = self.shared.new_incarnation()?;
+        self.shared.name_in_catalog(group, incarnation.number(), 0)?;
+        let store = TabletStore::open(Arc::clone(&self.shared), group, incarnation)?;
         stores.insert(group, store.clone());
         Ok(store)
     }
@@ -147,8 +164,8 @@ impl Storage {
         self.shared.catalog.lock().vote_floors.get(&tablet.group()).cloned()
     }
 
-    /// Removes a tablet's state and keeps `vote_floor` in its place, durably and in one step. Handles that are still
-    /// held answer `Dropped`; snapshots live on.
+    /// Forgets a tablet's state and keeps `vote_floor` in its place, durably and in one step. Handles that are still
+    /// held answer `Dropped`; snapshots live on. No row is deleted: nobody reads them any more.
     pub fn drop_tablet(&self, tablet: TabletId, vote_floor: Bytes) -> Result<(), StorageError> {
         let mut stores = self.stores.lock();
         let Some(store) = stores.get(&tablet.group()) else { return Ok(()) };
@@ -156,73 +173,48 @@ impl Storage {
             catalog.groups.remove(&tablet.group());
             catalog.vote_floors.insert(tablet.group(), vote_floor);
         })?;
-        if let Some(keyspace) = store.take_keyspace() {
-            self.shared.remove_keyspace(keyspace);
-        }
+        store.end();
         stores.remove(&tablet.group());
         Ok(())
     }
 
-    /// Makes everything committed so far durable, without blocking commits. Blocks for an fsync or two.
-    pub fn persist(&self) -> Result<(), StorageError> {
-        let stores: Vec<TabletStore> = self.stores.lock().values().cloned().collect();
-        let before: Vec<_> = stores.iter().map(|store| store.position()).collect();
-        self.shared.database.persist(PersistMode::SyncAll).map_err(StorageError::engine("sync"))?;
-        self.shared.change_catalog(|catalog| {
-            for (store, (incarnation, position)) in stores.iter().zip(&before) {
-                // A group that was replaced or dropped meanwhile is none of ours.
-                if let Some(entry) =
-                    catalog.groups.get_mut(&store.group()).filter(|entry| entry.incarnation == *incarnation)
-                {
-                    entry.commits = entry.commits.max(position.commits);
-                }
-            }
-        })?;
-        for (store, (_, position)) in stores.iter().zip(before) {
-            store.persisted(position.commits, position.applied);
-        }
-        Ok(())
+    /// Returns when a generation is full and `ingest` has something to do.
+    pub async fn wait_until_full(&self) {
+        self.shared.budget.wait_until_full().await;
     }
 
-    /// Bytes that the disk still has for us. The engine takes no more writes once it has met a full disk, so
-    /// the daemon stops acknowledging well before.
+    /// The node stops: whoever waits for room goes on, because nobody will make any.
+    pub fn stop_waiting(&self) {
+        self.shared.budget.close();
+    }
+
+    pub fn usage(&self) -> Usage {
+        self.shared.budget.usage()
+    }
+
+    /// Bytes of the rows on disk.
+    pub fn disk_bytes(&self) -> u64 {
+        self.shared.engine.disk_bytes()
+    }
+
+    /// Bytes that the disk still has for us. The daemon stops acknowledging well before there are none.
     pub fn free_bytes(&self) -> Result<u64, StorageError> {
-        let directory = &self.shared.directory;
-        let disk = nix::sys::statvfs::statvfs(directory)
-            .map_err(|errno| StorageError::io("look at the disk of", directory)(errno.into()))?;
-        Ok(disk.blocks_available() as u64 * disk.fragment_size() as u64)
+        self.shared.engine.free_bytes()
     }
 }
 
-fn read_catalog(directory: &Path, engine_directory: &Path) -> Result<Catalog, StorageError> {
-    if let Some(catalog) = Catalog::read(directory)? {
-        return Ok(catalog);
-    }
-    if engine_directory.exists() {
-        let why = "there are rows but no catalog that says whose they are".to_owned();
-        return Err(StorageError::Damaged { path: directory.into(), why });
-    }
-    let catalog = Catalog::default();
-    catalog.write(directory)?;
-    Ok(catalog)
-}
-
-fn open_stores(shared: &Arc<Shared>) -> Result<BTreeMap<GroupId, TabletStore>, StorageError> {
+fn open_stores(
+    shared: &Arc<Shared>,
+    kept: Vec<(GroupId, Arc<Incarnation>)>,
+) -> Result<BTreeMap<GroupId, TabletStore>, StorageError> {
     let catalog = shared.catalog.lock().clone();
     let mut stores = BTreeMap::new();
-    for (group, Entry { incarnation, commits }) in catalog.groups {
-        let name = Catalog::keyspace_name(group, incarnation);
-        let is_there = shared.database.keyspace_exists(&name);
-        let damaged = |why: String| StorageError::Damaged { path: shared.directory.clone(), why };
-        if !is_there && commits > 0 {
-            return Err(damaged(format!("the rows of group {group} are missing")));
-        }
-        let keyspace = shared.open_keyspace(&name)?;
-        let store = TabletStore::open(Arc::clone(shared), group, incarnation, keyspace)?;
-        if store.commits() < commits {
-            let why =
-                format!("group {group} has {} commits, but {commits} were on disk before", store.commits());
-            return Err(damaged(why));
+    for (group, incarnation) in kept {
+        let store = TabletStore::open(Arc::clone(shared), group, incarnation)?;
+        let (found, counted) = (store.commits(), catalog.groups.get(&group).map_or(0, |entry| entry.commits));
+        if found < counted {
+            let why = format!("group {group} has {found} commits, but {counted} were on disk before");
+            return Err(shared.damaged(why));
         }
         stores.insert(group, store);
     }
@@ -230,19 +222,15 @@ fn open_stores(shared: &Arc<Shared>) -> Result<BTreeMap<GroupId, TabletStore>, S
 }
 
 impl Shared {
-    /// A keyspace that the catalog does not name yet.
-    fn new_keyspace(&self, group: GroupId) -> Result<(u64, Keyspace), StorageError> {
-        let incarnation = {
-            let mut catalog = self.catalog.lock();
+    /// A number that was never used, durably before anything is written under it: rows of an install that a crash
+    /// interrupted must not be taken for rows of the next one.
+    fn new_incarnation(&self) -> Result<Arc<Incarnation>, StorageError> {
+        let mut number = 0;
+        self.change_catalog(|catalog| {
             catalog.incarnations += 1;
-            catalog.incarnations
-        };
-        Ok((incarnation, self.open_keyspace(&Catalog::keyspace_name(group, incarnation))?))
-    }
-
-    fn open_keyspace(&self, name: &str) -> Result<Keyspace, StorageError> {
-        let options = || KeyspaceCreateOptions::default().max_memtable_size(self.memtable_bytes);
-        self.database.keyspace(name, options).map_err(StorageError::engine("open a keyspace"))
+            number = catalog.incarnations;
+        })?;
+        Ok(self.incarnations.keep(number))
     }
 
     fn name_in_catalog(&self, group: GroupId, incarnation: u64, commits: u64) -> Result<(), StorageError> {
@@ -257,24 +245,13 @@ impl Shared {
         let mut changed = catalog.clone();
         change(&mut changed);
         if changed != *catalog {
-            changed.write(&self.directory)?;
+            self.engine.write_catalog(&changed.render())?;
             *catalog = changed;
         }
         Ok(())
     }
 
-    /// What an interrupted install, creation or removal left behind.
-    fn remove_unnamed_keyspaces(&self) -> Result<(), StorageError> {
-        let catalog = self.catalog.lock();
-        let named = |(group, entry): (&GroupId, &Entry)| Catalog::keyspace_name(*group, entry.incarnation);
-        let named: Vec<String> = catalog.groups.iter().map(named).collect();
-        for name in self.database.list_keyspace_names() {
-            if !named.iter().any(|named| **named == *name) {
-                tracing::info!(keyspace = %name, "removing orphaned keyspace");
-                let keyspace = self.open_keyspace(&name)?;
-                self.database.delete_keyspace(keyspace).map_err(StorageError::engine("remove a keyspace"))?;
-            }
-        }
-        Ok(())
+    fn damaged(&self, why: String) -> StorageError {
+        StorageError::Damaged { path: self.directory.clone(), why }
     }
 }

@@ -33,6 +33,10 @@ fn a_bad_configuration_is_refused_with_its_place() {
     let path = server.directory.join(layout::CONFIG);
     let good = fs::read_to_string(&path).expect("readable");
     check(server, &["check-config"], 0, "ok");
+    fs::write(&path, good.replace("\n  memory_bytes: 268435456", "\n  cache_bytes: 16777216"))
+        .expect("written");
+    let (status, text) = server.dkcd(&["check-config"]);
+    assert!(status == 0 && text.contains("cache_bytes is read and has no effect"), "{status}: {text}");
     fs::write(&path, good.replace("heartbeat_ms: 75", "heartbeat_ms: fast")).expect("written");
     check(server, &["check-config"], 78, "node.yaml:");
     check(server, &["run"], 78, "node.yaml:");

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use dkc_core::ids::{NodeId, TabletId};
 use dkcd::simulation::{self, Mutant, observe, set_active, world};
+use dkcd::storage::has_position_of;
 use tokio::time::Instant;
 
 use crate::clients::{Client, Clients};
@@ -145,7 +146,10 @@ fn look_at_newcomer(cluster: &Cluster, record: &Record, tablet: TabletId, node: 
     // One that does not run cannot be asked; that case has a rule of its own in the driver.
     let Some(member) = member else { return };
     let disk = world().disk(member.host());
-    let has_state = disk.lock().has_anything_of(tablet.group());
+    let has_state = {
+        let disk = disk.lock();
+        disk.has_log_of(tablet.group()) || has_position_of(&disk.state, tablet.group())
+    };
     record.count("replicas that got a vote");
     record.newcomers.borrow_mut().push(Newcomer { tablet, node, has_state });
 }

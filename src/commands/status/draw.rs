@@ -67,7 +67,11 @@ fn what(why: &Option<String>, notice: &Option<String>, restarts: u64) -> String 
 }
 
 fn memory(said: Option<&NodeStatus>) -> String {
-    said.map(|said| bytes(said.memory_bytes)).unwrap_or_default()
+    said.map(|said| match said.memory_max_bytes {
+        0 => bytes(said.memory_bytes),
+        most => format!("{}/{}", bytes(said.memory_bytes), bytes(most)),
+    })
+    .unwrap_or_default()
 }
 
 fn uptime(said: Option<&NodeStatus>) -> String {

@@ -29,6 +29,8 @@ impl NodeConfig {
             ("node_uuid", self.node_uuid == wanted.node_uuid),
             ("role", self.role == wanted.role),
             ("servers", self.servers == wanted.servers),
+            // Who goes by it is of the release before and cannot read what has its place.
+            ("cache_bytes", self.parameters.retired_cache_bytes == wanted.parameters.retired_cache_bytes),
         ];
         let mut change = ConfigChange::default();
         change.restart_needed.extend(fixed.iter().filter(|(_, is_same)| !is_same).map(|(name, _)| *name));

@@ -14,7 +14,9 @@ mod setting;
 mod tests;
 
 pub use change::ConfigChange;
-pub use parameters::{Change, LogFormat, PARAMETERS, Parameter, Parameters, Range, ReadPolicy, Switch};
+pub use parameters::{
+    Change, LogFormat, PARAMETERS, Parameter, Parameters, RETIRED, Range, ReadPolicy, Retired, Switch,
+};
 pub use parse::BadConfig;
 pub use protocol::Protocol;
 pub use setting::Setting;

@@ -49,6 +49,17 @@ pub enum Range {
     },
 }
 
+/// A parameter of the release before that files may still name. It has no effect.
+pub struct Retired {
+    /// As it stands in files.
+    pub name: &'static str,
+    /// The parameter that has its place.
+    pub instead: &'static str,
+}
+
+/// What `cache_bytes` said was the size of one cache; taken for the whole budget it would be far too little.
+pub const RETIRED: [Retired; 1] = [Retired { name: "cache_bytes", instead: "memory_bytes" }];
+
 /// When a changed value takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -100,11 +111,17 @@ macro_rules! parameters {
         /// Every parameter of a node. Names end with the unit.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields, default)]
-        pub struct Parameters { $(#[doc = $explanation] pub $name: $type,)+ }
+        pub struct Parameters {
+            $(#[doc = $explanation] pub $name: $type,)+
+            /// What a file of the release before may still say, so that a node starts when only its program is upgraded.
+            /// It has no effect, and is never written. It goes with the next release, and so does `RETIRED`.
+            #[serde(rename = "cache_bytes", skip_serializing)]
+            pub retired_cache_bytes: Option<u64>,
+        }
 
         impl Default for Parameters {
             fn default() -> Parameters {
-                Parameters { $($name: $default,)+ }
+                Parameters { $($name: $default,)+ retired_cache_bytes: None }
             }
         }
 
@@ -152,10 +169,12 @@ parameters! {
         "Most writes queued for one tablet; more are refused as busy.";
     log_segment_bytes: u64 = 64 * MIB, "bytes", number(2 * MIB, 1024 * MIB), RestartNeeded,
         "Size of one file of the replication log; must hold the largest value.";
-    cache_bytes: u64 = 16 * MIB, "bytes", number(MIB, 1024 * 1024 * MIB), RestartNeeded,
-        "Memory for recently read blocks of the stored state.";
-    persist_interval_ms: u64 = 5_000, "ms", number(100, 600_000), Dynamic,
-        "Longest time between two persists of the state; the log is kept at least that long.";
+    memory_bytes: u64 = 256 * MIB, "bytes", number(64 * MIB, 1024 * 1024 * MIB), RestartNeeded,
+        "Memory of one server: six sixteenths for rows that are not in table files yet, two for blocks of table files and \
+         one for single rows of them, one for the end of the log, two for entries on their way into it, the rest for \
+         everything else.";
+    persist_interval_ms: u64 = 60_000, "ms", number(100, 600_000), Dynamic,
+        "Longest time that applied rows stand in memory only; the log has them for as long.";
     automerge: Switch = Switch::On, "", Range::Words(Switch::WORDS), Dynamic,
         "Whether MERGE and COMPMERGE follow automatically after SERVICEIN and SERVICEOUT.";
     merge_bytes_per_s: u64 = 32 * MIB, "bytes/s", number(64 * KIB, 1024 * 1024 * MIB), Dynamic,
@@ -204,6 +223,13 @@ impl Parameter {
     fn set(&self, parameters: &mut Parameters, value: &Setting) -> Result<(), String> {
         self.check(value)?;
         if (self.set)(parameters, value) { Ok(()) } else { Err(self.refusal(value)) }
+    }
+}
+
+impl Retired {
+    /// The retired parameter of this name.
+    pub fn named(name: &str) -> Option<&'static Retired> {
+        RETIRED.iter().find(|retired| retired.name == name)
     }
 }
 
@@ -282,6 +308,9 @@ impl Parameters {
 }
 
 fn unknown(name: &str) -> String {
+    if let Some(retired) = Retired::named(name) {
+        return format!("'{name}' is not a parameter any more; {} has its place", retired.instead);
+    }
     let names: Vec<&str> = PARAMETERS.iter().map(|parameter| parameter.name).collect();
     format!("'{name}' is not a parameter; there are: {}", names.join(", "))
 }

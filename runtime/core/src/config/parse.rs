@@ -77,6 +77,12 @@ impl NodeConfig {
                 ));
             }
         }
+        if self.parameters.retired_cache_bytes.is_some() {
+            warnings.push(
+                "cache_bytes is read and has no effect: memory_bytes has its place; the next deploy writes the file anew"
+                    .into(),
+            );
+        }
         warnings
     }
 

@@ -43,8 +43,8 @@ parameters:
   client_stall_timeout_ms: 60000
   tablet_queue_max: 16384
   log_segment_bytes: 67108864
-  cache_bytes: 16777216
-  persist_interval_ms: 5000
+  memory_bytes: 268435456
+  persist_interval_ms: 60000
   automerge: on
   merge_bytes_per_s: 33554432
   merge_incoming_max: 2
@@ -94,6 +94,23 @@ fn a_rendered_file_is_read_back_as_it_was() {
         assert_eq!(config.warnings(), Vec::<String>::new());
     }
     assert_eq!(parse(SERVER).unwrap().to_yaml(), SERVER);
+}
+
+/// A node whose program alone was upgraded reads the file of the release before.
+#[test]
+fn a_parameter_of_the_release_before_is_read_warned_about_and_not_written() {
+    let before = SERVER.replacen("  memory_bytes: 268435456", "  cache_bytes: 16777216", 1);
+    let config = parse(&before).unwrap();
+    assert_eq!(config.parameters.memory_bytes, Parameters::default().memory_bytes);
+    let [warning] = &config.warnings()[..] else { panic!("{:?}", config.warnings()) };
+    assert!(warning.contains("cache_bytes") && warning.contains("memory_bytes"), "{warning}");
+    assert_eq!(config.to_yaml(), SERVER);
+    for retired in &RETIRED {
+        assert!(Parameter::named(retired.name).is_none() && Parameter::named(retired.instead).is_some());
+        let typed = BTreeMap::from([(retired.name.to_owned(), Setting::Number(16_777_216))]);
+        let why = Parameters::with_overrides(&typed).unwrap_err();
+        assert!(why.contains("not a parameter any more") && why.contains(retired.instead), "{why}");
+    }
 }
 
 #[test]
@@ -239,7 +256,7 @@ fn overrides_are_checked_by_name_and_value() {
         "5",
         "'heartbeat' is not a parameter; there are: heartbeat_ms, election_timeout_min_ms, \
          election_timeout_max_ms, read, request_deadline_ms, value_max_bytes, connections_max, slave_memory_bytes, client_idle_timeout_ms, client_stall_timeout_ms, tablet_queue_max, \
-         log_segment_bytes, cache_bytes, persist_interval_ms, automerge, merge_bytes_per_s, merge_incoming_max, log_level, log_format",
+         log_segment_bytes, memory_bytes, persist_interval_ms, automerge, merge_bytes_per_s, merge_incoming_max, log_level, log_format",
     );
     let value_and_log = "log_segment_bytes is 67108864, but must be at least 68157440 to hold a value of \
                          value_max_bytes (67108864)";
@@ -307,9 +324,11 @@ fn a_changed_configuration_says_what_a_reload_takes_over_and_what_needs_a_restar
     check("zone: east", "zone: west", &[], &["role"]);
     check("address: 10.77.0.12:8020", "address: 10.77.0.12:8021", &[], &["servers"]);
     check(
-        "cache_bytes: 16777216\n  persist_interval_ms: 5000",
-        "cache_bytes: 26777216\n  persist_interval_ms: 500",
+        "memory_bytes: 268435456\n  persist_interval_ms: 60000",
+        "memory_bytes: 368435456\n  persist_interval_ms: 500",
         &["persist_interval_ms"],
-        &["cache_bytes"],
+        &["memory_bytes"],
     );
+    // What a node of the release before goes by: it cannot reload a file of this one.
+    check("heartbeat_ms: 75", "heartbeat_ms: 75\n  cache_bytes: 16777216", &[], &["cache_bytes"]);
 }

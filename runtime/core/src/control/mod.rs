@@ -166,6 +166,9 @@ pub struct NodeStatus {
     pub ring_version: RingVersion,
     /// Resident memory of the process.
     pub memory_bytes: u64,
+    /// What it may use; 0 where nothing is configured for the whole process.
+    #[serde(default)]
+    pub memory_max_bytes: u64,
     /// Open connections at the node port, or of applications to a slave.
     pub connections: u32,
     /// The text of the configuration in use: that of the last start, with what was reloaded since. Text, so that another

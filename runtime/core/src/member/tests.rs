@@ -19,6 +19,7 @@ fn node(n: u64) -> Node {
 }
 
 fn status(role: RoleStatus) -> NodeStatus {
+    let memory_max_bytes = if matches!(role, RoleStatus::Server(_)) { 4000 } else { 0 };
     NodeStatus {
         release: "0.1.0".into(),
         cluster: "c0".parse().unwrap(),
@@ -29,6 +30,7 @@ fn status(role: RoleStatus) -> NodeStatus {
         role,
         ring_version: RingVersion(7),
         memory_bytes: 1000,
+        memory_max_bytes,
         connections: 5,
         config_in_use: None,
         certificate: None,
@@ -186,7 +188,7 @@ Connection                = {
 Connection Count          = 5
 Stats                     = {
     Records               = 3
-    Memory                = 1000 bytes
+    Memory                = 1000 of 4000 bytes
     Disk free             = 2000 bytes
     Process               = 42 (60 s up)
 }

@@ -68,7 +68,7 @@ fn server_self(block: &mut Block, status: &NodeStatus, server: &ServerStatus) {
     block.line("Connection Count", &status.connections);
     block.group("Stats", |block| {
         block.line("Records", &records);
-        block.line("Memory", &format!("{} bytes", status.memory_bytes));
+        block.line("Memory", &memory(status));
         block.line("Disk free", &format!("{} bytes", server.disk_free_bytes));
         block.line("Process", &format!("{} ({} s up)", status.pid, status.uptime_s));
     });
@@ -99,9 +99,16 @@ fn slave_self(block: &mut Block, status: &NodeStatus, slave: &SlaveStatus) {
     block.line("Connection Count", &slave.client_connections);
     block.group("Stats", |block| {
         block.line("Operations", &slave.operations);
-        block.line("Memory", &format!("{} bytes", status.memory_bytes));
+        block.line("Memory", &memory(status));
         block.line("Process", &format!("{} ({} s up)", status.pid, status.uptime_s));
     });
+}
+
+fn memory(status: &NodeStatus) -> String {
+    match status.memory_max_bytes {
+        0 => format!("{} bytes", status.memory_bytes),
+        most => format!("{} of {most} bytes", status.memory_bytes),
+    }
 }
 
 fn common(block: &mut Block, status: &NodeStatus, mode: &str) {

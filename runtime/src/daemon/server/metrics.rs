@@ -49,6 +49,24 @@ impl Server {
             "",
             self.ring.version().0,
         );
+        text.sample(
+            "dkc_memory_max_bytes",
+            "gauge",
+            "What memory_bytes allows.",
+            "",
+            self.local.parameters().memory_bytes,
+        );
+        let state = self.disk.store().usage();
+        let figures = [
+            ("dkc_state_disk_bytes", "gauge", "Table files of the state.", self.disk.store().disk_bytes()),
+            ("dkc_state_growing_bytes", "gauge", "Rows applied since the last freeze.", state.growing_bytes),
+            ("dkc_state_frozen_bytes", "gauge", "Rows that are being ingested.", state.frozen_bytes),
+            ("dkc_state_waits_total", "counter", "Times that applying waited for an ingestion.", state.waits),
+            ("dkc_state_waited_milliseconds_total", "counter", "How long in all.", state.waited_ms),
+        ];
+        for (name, kind, help, value) in figures {
+            text.sample(name, kind, help, "", value);
+        }
         let usage = self.disk.log_usage();
         text.sample("dkc_log_bytes", "gauge", "Size of the Raft log's segments.", "", usage.bytes);
         text.sample(

@@ -181,14 +181,14 @@ impl Server {
 
     /// Shuts down cleanly after the loops have ended: closes the groups and makes everything durable.
     pub async fn close(&self) -> Result<(), StorageError> {
+        // Nobody makes room any more for whoever waits to apply.
+        self.disk.store().stop_waiting();
         let groups = self.replicas.all();
         let closing = futures::future::join_all(groups.iter().map(|group| group.close()));
         if tokio::time::timeout(CLOSE_MAX, closing).await.is_err() {
             tracing::warn!("groups did not stop in time");
         }
-        let disk = self.disk.clone();
-        let flushing = crate::task::spawn_blocking(move || disk.close());
-        flushing.await.unwrap_or_else(|error| panic!("closing the disk ended without a result: {error}"))
+        self.disk.close().await
     }
 
     pub fn local(&self) -> &LocalNode {

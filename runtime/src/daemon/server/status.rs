@@ -20,6 +20,7 @@ impl Server {
             role: RoleStatus::Server(self.server_status()),
             ring_version: self.ring.version(),
             memory_bytes: resident_bytes(),
+            memory_max_bytes: self.local.parameters().memory_bytes,
             connections: self.connections.count(),
             config_in_use: self.local.in_use().text(),
             certificate: self.certificates.status(),

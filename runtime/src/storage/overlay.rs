@@ -1,0 +1,185 @@
+//! Rows of one tablet that were applied lately, in ordered maps. They are read before the engine is asked. A generation
+//! grows until it is frozen; a frozen one is ingested into the engine and stays readable here until it is readable there.
+//!
+//! *Invariant (D5):* a frozen generation has the rows and the position of one moment between two commits.
+//! *Invariant:* a row that was removed stays here, without a value, or an older one in the engine would come back.
+
+use std::collections::btree_map;
+use std::iter::Peekable;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dkc_core::ids::GroupId;
+use dkc_core::mutant::{self, Mutant};
+use dkc_core::tablet::Changes;
+
+use super::incarnation::Incarnation;
+
+/// What a row takes beside its bytes: its place in the map and the heads of two allocations.
+const ROW_OVERHEAD_BYTES: usize = 128;
+/// A snapshot seals what has grown so far. More seals than this in one generation are merged into one.
+const SEALED_MAX: usize = 4;
+
+/// What has been applied to a group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Position {
+    /// Counts the commits, so that a loss is noticed.
+    pub commits: u64,
+    pub applied: Option<Bytes>,
+    pub membership: Option<Bytes>,
+}
+
+/// The frozen generation of one tablet: nothing of it changes any more.
+pub struct Frozen {
+    pub group: GroupId,
+    pub incarnation: Arc<Incarnation>,
+    pub position: Position,
+    layers: Vec<Arc<Changes>>,
+}
+
+impl Frozen {
+    /// Rows behind `after`, in order.
+    pub fn rows_after(&self, after: Option<&[u8]>) -> Merged<'_> {
+        Merged::new(&self.layers, after.map_or(Bound::Unbounded, Bound::Excluded))
+    }
+}
+
+#[derive(Default)]
+pub struct Overlay {
+    growing: Changes,
+    /// Older parts of the growing generation that snapshots read, the newest first.
+    sealed: Vec<Arc<Changes>>,
+    frozen: Option<Arc<Frozen>>,
+    growing_bytes: u64,
+}
+
+/// What a commit adds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Growth {
+    /// Memory; a row that is written again takes none.
+    pub memory_bytes: i64,
+    /// What has to be applied again after a crash; a row counts each time.
+    pub replay_bytes: u64,
+}
+
+impl Overlay {
+    pub fn commit(&mut self, changes: Changes) -> Growth {
+        let mut growth = Growth::default();
+        for (row, value) in changes {
+            let row_bytes = row.len() + ROW_OVERHEAD_BYTES;
+            let value_bytes = size_of_value(&value);
+            growth.replay_bytes += (row_bytes + value_bytes) as u64;
+            growth.memory_bytes += match self.growing.insert(row, value) {
+                Some(before) => value_bytes as i64 - size_of_value(&before) as i64,
+                None => (row_bytes + value_bytes) as i64,
+            };
+        }
+        self.growing_bytes = self.growing_bytes.saturating_add_signed(growth.memory_bytes);
+        growth
+    }
+
+    /// `Some(None)` says that the row was removed, `None` that the engine has to be asked.
+    pub fn get(&self, row: &[u8]) -> Option<Option<Bytes>> {
+        let older = self.sealed.iter().chain(self.frozen.iter().flat_map(|frozen| &frozen.layers));
+        let found = self.growing.get(row).or_else(|| older.into_iter().find_map(|layer| layer.get(row)));
+        found.cloned()
+    }
+
+    /// All rows that are here from `from` on, in order.
+    pub fn rows_from(&self, from: &[u8]) -> Merged<'_> {
+        let older = self.sealed.iter().chain(self.frozen.iter().flat_map(|frozen| &frozen.layers));
+        let layers = std::iter::once(&self.growing).chain(older.map(Arc::as_ref));
+        Merged::of(layers, Bound::Included(from))
+    }
+
+    /// All rows that are here at this moment, as layers that never change, the newest first.
+    pub fn snapshot(&mut self) -> Vec<Arc<Changes>> {
+        self.seal();
+        let frozen = self.frozen.iter().flat_map(|frozen| &frozen.layers);
+        self.sealed.iter().chain(frozen).cloned().collect()
+    }
+
+    fn seal(&mut self) {
+        if !self.growing.is_empty() {
+            self.sealed.insert(0, Arc::new(std::mem::take(&mut self.growing)));
+        }
+        if self.sealed.len() > SEALED_MAX {
+            let merged = Merged::new(&self.sealed, Bound::Unbounded);
+            let merged = merged.map(|(row, value)| (row.clone(), value.clone())).collect();
+            self.sealed = vec![Arc::new(merged)];
+        }
+    }
+
+    /// Begins a new generation. The one before must have been thawed.
+    pub fn freeze(
+        &mut self,
+        group: GroupId,
+        incarnation: Arc<Incarnation>,
+        position: Position,
+    ) -> Arc<Frozen> {
+        debug_assert!(self.frozen.is_none(), "two frozen generations");
+        self.seal();
+        let mut layers = std::mem::take(&mut self.sealed);
+        if mutant::is_active(Mutant::TombstoneLostAtFreezing) {
+            let values = Merged::new(&layers, Bound::Unbounded).filter(|(_, value)| value.is_some());
+            layers = vec![Arc::new(values.map(|(row, value)| (row.clone(), value.clone())).collect())];
+        }
+        self.growing_bytes = 0;
+        let frozen = Arc::new(Frozen { group, incarnation, position, layers });
+        if !mutant::is_active(Mutant::FrozenNotRead) {
+            self.frozen = Some(frozen.clone());
+        }
+        frozen
+    }
+
+    /// Lets a frozen generation go that is readable in the engine.
+    pub fn thaw(&mut self, frozen: &Arc<Frozen>) {
+        if self.frozen.as_ref().is_some_and(|held| Arc::ptr_eq(held, frozen)) {
+            self.frozen = None;
+        }
+    }
+
+    /// Memory of the growing generation.
+    pub fn growing_bytes(&self) -> u64 {
+        self.growing_bytes
+    }
+}
+
+fn size_of_value(value: &Option<Bytes>) -> usize {
+    value.as_ref().map_or(0, Bytes::len)
+}
+
+/// Layers as one: rows in order, each with the value of the newest layer that has it.
+pub struct Merged<'l> {
+    layers: Vec<Peekable<btree_map::Range<'l, Vec<u8>, Option<Bytes>>>>,
+}
+
+impl<'l> Merged<'l> {
+    /// The newest layer first.
+    pub fn new(layers: &'l [Arc<Changes>], from: Bound<&[u8]>) -> Merged<'l> {
+        Merged::of(layers.iter().map(Arc::as_ref), from)
+    }
+
+    fn of(layers: impl Iterator<Item = &'l Changes>, from: Bound<&[u8]>) -> Merged<'l> {
+        let range = (from, Bound::Unbounded);
+        Merged { layers: layers.map(|layer| layer.range::<[u8], _>(range).peekable()).collect() }
+    }
+}
+
+impl<'l> Iterator for Merged<'l> {
+    type Item = (&'l Vec<u8>, &'l Option<Bytes>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let [only] = &mut self.layers[..] {
+            return only.next();
+        }
+        let smallest = self.layers.iter_mut().filter_map(|layer| layer.peek().map(|(row, _)| *row)).min()?;
+        let mut newest = None;
+        for layer in &mut self.layers {
+            let found = layer.next_if(|(row, _)| *row == smallest);
+            newest = newest.or(found);
+        }
+        newest
+    }
+}
