@@ -17,7 +17,7 @@ use crate::ui::Format;
 /// Without a command, dkc opens a prompt on a terminal. If standard input is not a terminal, it runs commands from
 /// there and stops at the first failure.
 #[derive(Debug, Parser)]
-#[command(name = "dkc", version, subcommand_required = false, disable_help_subcommand = true)]
+#[command(name = "dkc", version = env!("DKC_VERSION"), subcommand_required = false, disable_help_subcommand = true)]
 pub struct CommandLine {
     /// Inventory directory (default: dkc in your configuration directory)
     #[arg(long, value_name = "PATH", env = "DKC_INVENTORY", hide_env_values = true, global = true, help_heading = EVERYWHERE)]
