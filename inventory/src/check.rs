@@ -13,6 +13,7 @@ use crate::model::{Host, Inventory, NodeName, node_dir};
 use crate::observed::{HostFacts, HostView, NodeView, Observed, ServiceManager, Silence};
 use crate::plan::{CERTIFICATE_RENEW_DAYS, CLOCK_OFFSET_MAX_MS, Refusal, exposures};
 use crate::render;
+use crate::system_user::runs_as;
 
 /// A larger clock offset gets a warning, although everything works.
 const CLOCK_OFFSET_WARN_MS: i64 = 500;
@@ -183,20 +184,38 @@ fn directory(inventory: &Inventory, address: &HostAddress, facts: &HostFacts) ->
     findings
 }
 
-/// All nodes of a host run as its login user, who can read the keys of all of them.
+/// Nodes that run as the login user can read each other's keys, and may ask those with a user of their own anything: that user's
+/// group is the login user's.
 fn isolation(inventory: &Inventory, address: &HostAddress, facts: &HostFacts) -> Option<Finding> {
     let nodes = inventory.nodes_on(address);
-    let clusters: BTreeSet<&str> = nodes.iter().map(|node| node.cluster().as_str()).collect();
-    let names: Vec<&str> = clusters.into_iter().collect();
-    let what = format!(
-        "nodes of {} all run as {}: whoever takes over one can read the keys of the others",
-        names.join(" and "),
-        facts.user
-    );
-    (names.len() > 1).then(|| {
-        finding(address, Grade::Warn, "isolation", what)
-            .advise("put clusters that must not trust each other on different hosts")
-    })
+    let (own, shared): (Vec<&NodeName>, Vec<&NodeName>) =
+        nodes.iter().partition(|node| runs_as(inventory, facts, node).is_some());
+    let names = |nodes: &[&NodeName]| -> Vec<String> {
+        let names: BTreeSet<&str> = nodes.iter().map(|node| node.cluster().as_str()).collect();
+        names.into_iter().map(str::to_owned).collect()
+    };
+    let (own, shared, user) = (names(&own), names(&shared), &facts.user);
+    let others: Vec<&str> = own.iter().filter(|name| !shared.contains(name)).map(String::as_str).collect();
+    let what = match (shared.len(), others.is_empty()) {
+        (0, _) | (1, true) => return None,
+        (1, false) => format!(
+            "nodes of {} run as the login user {user}: whoever takes over one may ask the nodes of {} anything",
+            shared[0],
+            others.join(" and ")
+        ),
+        _ => format!(
+            "nodes of {} all run as {user}: whoever takes over one can read the keys of the others",
+            shared.join(" and ")
+        ),
+    };
+    let advice = match &facts.login_user_only {
+        Some(why) => format!("put clusters that must not trust each other on different hosts; here {why}"),
+        None if facts.service == ServiceManager::SystemdSystem => {
+            "replace these servers one by one: a node that is installed anew gets a user of its own".into()
+        }
+        None => "put clusters that must not trust each other on different hosts".into(),
+    };
+    Some(finding(address, Grade::Warn, "isolation", what).advise(advice))
 }
 
 fn disk(address: &HostAddress, facts: &HostFacts) -> Finding {

@@ -21,5 +21,6 @@ pub mod ring_facts;
 pub mod show;
 pub mod sides;
 pub mod status;
+pub mod system_user;
 mod undeployed;
 pub mod yaml;

@@ -80,6 +80,9 @@ pub struct HostFacts {
     pub clock_offset_ms: i64,
     /// What starts and restarts nodes there.
     pub service: ServiceManager,
+    /// Why nodes cannot have a system user of their own there although systemd keeps them. Empty where nobody asked.
+    #[serde(default)]
+    pub login_user_only: Option<String>,
     /// Programs under `bin/`: the first 16 hex digits of their SHA-256, and how many bytes are there.
     pub programs: BTreeMap<String, u64>,
     /// Listening TCP ports, as `ADDRESS:PORT`.
@@ -113,6 +116,8 @@ pub enum ServiceManager {
     Supervise,
 }
 
+/// How the names of clusters' system users begin, and of no other user.
+pub const SYSTEM_USER_PREFIX: &str = "dkc-";
 /// The key of the unit's digest in `NodeView::files`; the unit is outside the node's directory.
 pub const UNIT_FILE: &str = "unit";
 
@@ -140,6 +145,12 @@ pub struct CertificateView {
 pub struct NodeView {
     /// The directory is there, whatever it contains.
     pub exists: bool,
+    /// The user that it belongs to.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// The login user may not look into it.
+    #[serde(default)]
+    pub is_closed: bool,
     /// The UUID in the marker file.
     pub marker: Option<NodeUuid>,
     /// The marker and the key, where a power cut has left them empty.
@@ -249,6 +260,11 @@ impl NodeView {
         self.torn.contains(layout::NODE_MARKER)
             && self.identity.is_none_or(|identity| identity == uuid)
             && !self.config_text.as_ref().is_some_and(says_otherwise)
+    }
+
+    /// The system user of its cluster, where it has one; `None` where it belongs to the login user.
+    pub fn system_owner(&self) -> Option<&str> {
+        self.owner.as_deref().filter(|owner| owner.starts_with(SYSTEM_USER_PREFIX))
     }
 
     /// A daemon runs, supervised or not.

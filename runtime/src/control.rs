@@ -37,14 +37,25 @@ pub enum ControlError {
     Open { path: PathBuf, source: io::Error },
 }
 
-/// Opens the socket. A stale socket file is removed only if no process answers on it.
+/// A directory that gives what is made in it to its own group (setgid), which may look into it and not write.
+const OPEN_TO_GROUP: u32 = 0o2750;
+const MODE_BITS: u32 = 0o7777;
+
+/// Opens the socket. A stale socket file is removed only if no process answers on it. It is the own user's alone, unless the
+/// directory was made for a group: then that group may ask as well.
 pub fn open(path: &Path) -> Result<UnixListener, ControlError> {
     let fail = |source| ControlError::Open { path: path.to_owned(), source };
+    let mut mode = 0o600;
     if let Some(folder) = path.parent() {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fail)?;
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(fail)?;
+        let present = fs::metadata(folder).map_err(fail)?.permissions().mode();
+        if present & MODE_BITS == OPEN_TO_GROUP {
+            mode = 0o660;
+        } else {
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(fail)?;
+        }
     }
-    unix_socket::bind(path, 0o600).map_err(|error| match error.kind() {
+    unix_socket::bind(path, mode).map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => ControlError::InUse(path.to_owned()),
         _ => fail(error),
     })
@@ -205,5 +216,19 @@ mod tests {
         assert!(matches!(open(&path), Err(ControlError::InUse(_))));
         assert_eq!(fs::metadata(&path).expect("the socket").permissions().mode() & 0o777, 0o600);
         drop(living);
+    }
+
+    #[tokio::test]
+    async fn a_socket_is_open_to_a_group_only_where_its_directory_was_made_for_one() {
+        for (mode, want) in [(0o700, 0o600), (0o750, 0o600), (0o2770, 0o600), (0o2750, 0o660)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).expect("is mine");
+            let path = folder.path().join("control.sock");
+            let _listener = open(&path).expect("opens");
+            let mode_of =
+                |path: &Path| fs::metadata(path).expect("is there").permissions().mode() & MODE_BITS;
+            assert_eq!(mode_of(&path), want, "{mode:o}");
+            assert_eq!(mode_of(folder.path()), if want == 0o660 { OPEN_TO_GROUP } else { 0o700 }, "{mode:o}");
+        }
     }
 }

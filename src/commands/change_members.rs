@@ -72,7 +72,7 @@ pub async fn prepare(session: &mut Session, verb: &str, wanted: &Wanted) -> Resu
     let leave = still_there(&edited.inventory, wanted);
     let target = Target::Servers { cluster: name.clone(), numbers: Vec::new() };
     let hosts = target.hosts(&edited.inventory).map_err(operation::refused(verb))?;
-    let scope = Scope::of(hosts, session.timeout());
+    let scope = Scope { wants_manager: true, ..Scope::of(hosts, session.timeout()) };
     let (base, inventory, observed) = operation::observe_planned(session, &edited.inventory, scope).await?;
     let servers = inventory.clusters.get(name).map(|c| c.servers.as_slice()).unwrap_or_default();
     let come = servers.iter().filter(|server| wanted.come.contains(&server.address));

@@ -44,7 +44,8 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         session.ui.say("check: no hosts are registered; see: help register");
         return Ok(());
     }
-    let scope = Scope { wants_reaches: true, ..Scope::of(hosts.clone(), session.timeout()) };
+    let scope =
+        Scope { wants_reaches: true, wants_manager: true, ..Scope::of(hosts.clone(), session.timeout()) };
     let (inventory, observed) = operation::observe_scope(session, scope).await?;
     let findings = check::check(&inventory, &observed, &hosts, std::env::consts::ARCH);
     let clusters = clusters(&inventory, &hosts, &args);

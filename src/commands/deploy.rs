@@ -9,6 +9,7 @@ use dkc_inventory::plan::{self, AuthorityView, DeployRequest, Program, Selection
 use crate::arguments::{CLUSTER, OnlyCluster};
 use crate::authority;
 use crate::error::{CommandError, codes};
+use crate::observe::Scope;
 use crate::operation::{self, InventoryChanges};
 use crate::selector::Selected;
 use crate::session::Session;
@@ -54,7 +55,8 @@ pub async fn run_selection(
         session.ui.say("deploy: no clusters or slaves are registered; see: help register");
         return Ok(());
     }
-    let (inventory, observed) = operation::observe(session, hosts).await?;
+    let scope = Scope { wants_manager: true, ..Scope::of(hosts, session.timeout()) };
+    let (inventory, observed) = operation::observe_scope(session, scope).await?;
     let request = DeployRequest {
         operation: operation::begin(session),
         program: own_program()?,

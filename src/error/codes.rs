@@ -210,6 +210,9 @@ codes! {
     EXPOSED = 448, Refused,
         "Other users of the host can write to the data directory, or to the directory of the user's systemd socket, and could replace dkc's program. Change its owner or mode; `check` shows it.",
         "データディレクトリまたは XDG_RUNTIME_DIR に他の利用者が書き込めるため、プログラムを差し替えられる恐れがあります。所有者か権限を直してください。";
+    CLOSED_NODE = 449, Refused,
+        "A node runs as a system user of its cluster, and its directory is open to the group of the login user who deployed it. The login user of now is not in that group. Log in as who deployed it, or add the user to the group.",
+        "ノードはクラスタ専用のシステムユーザで動作し、そのディレクトリはデプロイしたログインユーザのグループにだけ開かれています。現在のログインユーザはそのグループに属していません。デプロイしたユーザでログインするか、グループに追加してください。";
     AUTHORITY_LOST = 450, Refused,
         "A certificate is needed, but the key of the cluster's certificate authority is not next to this machine's inventory. A founded cluster trusts only one authority, so dkc never creates another. Restore `authority/CLUSTER/` from a backup, or work from the machine that has it.",
         "クラスタの認証局の鍵がこのマシンのインベントリの隣にないため、証明書を発行できません。創設済みのクラスタは一つの認証局だけを信頼するので、代わりの認証局が作られることはありません。`authority/CLUSTER/` を控えから戻すか、鍵のあるマシンで作業してください。";

@@ -54,6 +54,7 @@ impl Reader {
             "writable" => facts.root_is_writable = true,
             "free_kb" => facts.disk_free_bytes = value.parse::<u64>().unwrap_or(0).saturating_mul(1024),
             "service" => facts.service = service(value),
+            "login_user_only" => facts.login_user_only = Some(value.into()),
             "program" => facts.programs.extend(program_with_bytes(value)),
             "listen" => facts.listening.extend(listening(value)),
             "node" => {
@@ -108,6 +109,8 @@ impl NodeLines {
     fn take(&mut self, word: &str, value: &str) -> bool {
         match word {
             "exists" => self.view.exists = true,
+            "owner" => self.view.owner = Some(value.into()),
+            "closed" => self.view.is_closed = true,
             "node_marker" => self.view.marker = value.trim().parse().ok(),
             "identity" => self.view.identity = value.trim().parse().ok(),
             "torn" => drop(self.view.torn.insert(value.into())),
@@ -199,6 +202,7 @@ fn nothing_known() -> HostFacts {
         disk_free_bytes: 0,
         clock_offset_ms: 0,
         service: ServiceManager::Supervise,
+        login_user_only: None,
         programs: Default::default(),
         listening: Default::default(),
         nodes: BTreeMap::new(),

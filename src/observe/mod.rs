@@ -37,7 +37,7 @@ pub struct Scope {
     pub wants_reaches: bool,
     /// Do not use this machine's systemd (playground).
     pub is_supervised: bool,
-    /// Also detect the service manager for nodes to be installed, which may try sudo.
+    /// Also detect the service manager for nodes to be installed, which may try sudo: once for each connection to a host.
     pub wants_manager: bool,
     /// Timeout of a daemon's reply.
     pub limit: Duration,
@@ -56,7 +56,7 @@ impl Scope {
             hosts: hosts.into_iter().collect(),
             wants_reaches: false,
             is_supervised: false,
-            wants_manager: true,
+            wants_manager: false,
             limit,
             down_limit: None,
             on_view: None,
@@ -162,7 +162,12 @@ async fn facts_of(
     let names: Vec<String> = nodes.iter().map(NodeName::to_string).collect();
     let nothing = BTreeSet::new();
     let reaches = reaches.get(address).unwrap_or(&nothing);
-    let mut arguments = vec![entry.data_dir.as_deref().unwrap_or("-"), service, count.as_str()];
+    let sudo = match (host.root_access().verdict(), scope.wants_manager && !scope.is_supervised) {
+        (_, false) | (Some(false), _) => "no",
+        (Some(true), _) => "yes",
+        (None, _) => "try",
+    };
+    let mut arguments = vec![entry.data_dir.as_deref().unwrap_or("-"), service, sudo, count.as_str()];
     arguments.extend(names.iter().map(String::as_str));
     arguments.extend(reaches.iter().map(String::as_str));
     let script = Script {
@@ -173,7 +178,11 @@ async fn facts_of(
         limit: PROBE_LIMIT,
     };
     let output = host.must(script).await?;
-    let mut facts = facts::parse(&output.text(), &nodes).map_err(silent)?;
+    let text = output.text();
+    if let Some(verdict) = text.lines().find_map(|line| line.strip_prefix("sudo\t")) {
+        host.root_access().learn(verdict == "yes");
+    }
+    let mut facts = facts::parse(&text, &nodes).map_err(silent)?;
     facts.clock_offset_ms = clock_offset(&host).await?;
     ask_daemons(&host, &mut facts, scope.limit).await;
     Ok(facts)

@@ -83,6 +83,8 @@ pub enum Replaces<'a> {
 }
 
 pub struct NewFile<'a> {
+    /// Whose owner writes it.
+    pub dir: &'a str,
     pub path: &'a str,
     pub bytes: &'a [u8],
     pub mode: u32,
@@ -100,13 +102,16 @@ impl Host {
             Replaces::Digest(digest) => digest,
         };
         let output = self
-            .run(Script {
-                what: "write file",
-                text: WRITE,
-                arguments: &[file.path, file.operation, &mode, &digest, replaces],
-                input: Input::Bytes(file.bytes),
-                limit: STEP_LIMIT,
-            })
+            .run_as_owner(
+                file.dir,
+                Script {
+                    what: "write file",
+                    text: WRITE,
+                    arguments: &[file.path, file.operation, &mode, &digest, replaces],
+                    input: Input::Bytes(file.bytes),
+                    limit: STEP_LIMIT,
+                },
+            )
             .await?;
         match output.status {
             0 => Ok(()),
@@ -184,8 +189,14 @@ mod tests {
         let path = dir.path().join("node.yaml").display().to_string();
         let host = host();
         let check = async |text: &str, replaces: Replaces<'_>, want: Result<(), &str>| {
-            let file =
-                NewFile { path: &path, bytes: text.as_bytes(), mode: 0o600, operation: "op-1", replaces };
+            let file = NewFile {
+                dir: dir.path().to_str().unwrap(),
+                path: &path,
+                bytes: text.as_bytes(),
+                mode: 0o600,
+                operation: "op-1",
+                replaces,
+            };
             let got = host.write_file(file).await.map_err(|error| error.to_string());
             let want = want.map_err(|end| format!("{path} on 127.0.0.1 {end}"));
             assert_eq!(got, want);

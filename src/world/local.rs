@@ -8,15 +8,16 @@ use dkc_core::ids::HostAddress;
 use tokio::net::UnixStream;
 
 use super::ssh::{drain, feed};
-use super::{Input, Output, Script, WorldError};
+use super::{Input, Output, RootAccess, Script, WorldError};
 
 pub struct LocalHost {
     pub address: HostAddress,
+    pub root_access: RootAccess,
 }
 
 impl LocalHost {
     pub fn new(address: HostAddress) -> Self {
-        LocalHost { address }
+        LocalHost { address, root_access: RootAccess::default() }
     }
 
     pub async fn run(&self, script: Script<'_>) -> Result<Output, WorldError> {

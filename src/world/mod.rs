@@ -12,7 +12,9 @@ mod jump;
 pub mod local;
 pub mod login;
 mod meet;
+mod owner;
 pub mod program;
+mod root_access;
 pub mod ssh;
 mod ssh_options;
 
@@ -33,6 +35,7 @@ pub use control::ControlClient;
 #[cfg(test)]
 pub use login::NoAsker;
 pub use login::{Asker, Secret};
+pub use root_access::RootAccess;
 
 /// Timeout of a short remote step: enough for a loaded host, bearable for an operator.
 pub const STEP_LIMIT: Duration = Duration::from_secs(30);
@@ -40,6 +43,13 @@ pub const STEP_LIMIT: Duration = Duration::from_secs(30);
 pub const OUTPUT_MAX_BYTES: u64 = 16 * 1024 * 1024;
 /// Longest path of a control master's socket: a Unix socket's path is at most 108 bytes and ssh appends 17.
 const SOCKET_PATH_MAX_BYTES: usize = 80;
+/// Defines `as_root`: the program and arguments behind it, as root.
+#[macro_export]
+macro_rules! with_root {
+    ($script:literal) => {
+        concat!("as_root() { if [ \"$(id -u)\" = 0 ]; then \"$@\"; else sudo -n \"$@\"; fi; }\n", $script)
+    };
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum WorldError {
@@ -119,6 +129,13 @@ impl Host {
         match self {
             Host::Ssh(host) => &host.address,
             Host::Local(host) => &host.address,
+        }
+    }
+
+    pub fn root_access(&self) -> &RootAccess {
+        match self {
+            Host::Ssh(host) => &host.root_access,
+            Host::Local(host) => &host.root_access,
         }
     }
 

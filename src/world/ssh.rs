@@ -22,7 +22,7 @@ use super::control_line::{self, no_daemon};
 use super::jump::{self, OwnConfiguration};
 use super::login::{KeyVerdict, Login};
 use super::ssh_options::{MASTER_LIMIT, options_of_every_connection};
-use super::{Input, OUTPUT_MAX_BYTES, Output, Script, WorldError, askpass};
+use super::{Input, OUTPUT_MAX_BYTES, Output, RootAccess, Script, WorldError, askpass};
 
 /// Connect timeout.
 pub const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -51,6 +51,7 @@ impl ConnectionFiles {
 
 pub struct SshHost {
     pub address: HostAddress,
+    pub root_access: RootAccess,
     session: Session,
     master: PathBuf,
     channels: Semaphore,
@@ -73,6 +74,7 @@ pub async fn connect(place: ConnectionFiles, login: Arc<Login>, port: u16) -> Re
     let channels = Semaphore::new(CHANNELS_MAX);
     Ok(SshHost {
         address: login.address.clone(),
+        root_access: RootAccess::default(),
         session,
         master,
         channels,

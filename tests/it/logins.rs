@@ -60,6 +60,23 @@ fn an_unknown_host_key_is_shown_and_a_changed_one_is_a_hard_stop() {
 }
 
 #[test]
+fn keys_of_several_new_hosts_are_one_list_and_one_question() {
+    let lab = Lab::up(2, &[]);
+    lab.dkc("register host 10.77.0.11 10.77.0.12").ok();
+    let both = ["exec", "10.77.0.11", "10.77.0.12", "--", "hostname"];
+    let mut shell = lab.terminal(&both);
+    shell.expect("2 hosts present keys").expect("10.77.0.11  SHA256:").expect("10.77.0.12  SHA256:");
+    shell.expect("[y/N]").line("n");
+    assert_eq!(shell.ends(), 7);
+    assert_eq!(shell.text().matches("[y/N]").count(), 1, "{}", shell.text());
+    let mut shell = lab.terminal(&both);
+    shell.expect("2 hosts present keys").expect("[y/N]").line("y");
+    assert_eq!(shell.ends(), 0);
+    assert_eq!(shell.text().matches("[y/N]").count(), 1, "{}", shell.text());
+    lab.dkc("exec 10.77.0.11 10.77.0.12 -- hostname").ok().says("h1").says("h2");
+}
+
+#[test]
 fn a_host_that_does_not_answer_costs_its_limit_once() {
     let lab = Lab::up(2, &[]);
     lab.dkc("register host --accept-new 10.77.0.11 10.77.0.12 10.77.0.99").ok();

@@ -13,6 +13,7 @@ mod logins;
 mod operation;
 mod power;
 mod prompt;
+mod release;
 mod reload;
 mod replace;
 mod ring;

@@ -40,6 +40,13 @@ pub enum HostAction {
         /// The directory.
         root: String,
     },
+    /// The system user of a cluster's nodes, if it is not there yet.
+    MakeUser {
+        /// The host's root directory.
+        root: String,
+        /// Its name.
+        user: String,
+    },
     /// `<root>/bin/<digest>/dkc`; skipped when present.
     UploadProgram {
         /// The host's root directory.
@@ -55,6 +62,9 @@ pub enum HostAction {
         dir: String,
         /// The node in the marker.
         uuid: NodeUuid,
+        /// The system user that it belongs to; `None`: the login user.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
     },
     /// Writes a text file atomically.
     WriteFile {
@@ -313,6 +323,7 @@ impl HostAction {
         use HostAction::*;
         match self {
             MakeRoot { root }
+            | MakeUser { root, .. }
             | UploadProgram { root, .. }
             | RemoveRoot { root }
             | RotateAuthority { root, .. }
@@ -361,7 +372,9 @@ impl HostAction {
             UploadProgram { root, digest, bytes } => {
                 format!("upload dkcd {digest} to {root}/bin ({:.1} MB)", *bytes as f64 / 1e6)
             }
-            MakeNode { dir, .. } => format!("create {dir}"),
+            MakeUser { user, .. } => format!("create the system user {user}"),
+            MakeNode { dir, owner: Some(owner), .. } => format!("create {dir} for {owner}"),
+            MakeNode { dir, owner: None, .. } => format!("create {dir}"),
             WriteFile { path, replaces: Some(_), .. } => format!("replace {path}"),
             WriteFile { path, replaces: None, .. } => format!("write {path}"),
             MakeAuthority { cluster, .. } => {

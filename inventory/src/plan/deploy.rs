@@ -15,6 +15,7 @@ use crate::edit::record_deployed;
 use crate::model::{Inventory, NodeName};
 use crate::observed::{HostFacts, NodeView, Observed, UNIT_FILE};
 use crate::render;
+use crate::system_user;
 
 /// A larger clock offset would make new certificates invalid and expiry times wrong.
 pub const CLOCK_OFFSET_MAX_MS: i64 = 30_000;
@@ -23,8 +24,8 @@ const LOG_SEGMENTS_MIN: u64 = 3;
 const STATE_BYTES_MIN: u64 = 64 * 1024 * 1024;
 /// Configuration, certificates and logs of a slave.
 const SLAVE_BYTES_MIN: u64 = 16 * 1024 * 1024;
-/// `node.yaml` holds no secrets, but other users need not read it.
-const CONFIG_MODE: u32 = 0o600;
+/// `node.yaml` holds no secrets, but other users need not read it. Its group is the login user's.
+const CONFIG_MODE: u32 = 0o640;
 
 /// The program to deploy: this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +69,7 @@ pub fn deploy(inventory: &Inventory, observed: &Observed, request: &DeployReques
     authorities.steps(&mut steps, &places);
     if !request.config_only {
         program_steps(&mut steps, request, &places);
+        user_steps(&mut steps, inventory, &places);
     }
     for place in &places {
         node_steps(&mut steps, inventory, request, &authorities, place);
@@ -200,6 +202,9 @@ pub(crate) fn ownership_refusal(
     let (host, dir) = (host.clone(), dir.to_owned());
     match (view.exists, view.marker, view.identity) {
         // An empty one is what a deploy leaves that was killed right after it made the directory.
+        (true, ..) if view.is_closed => {
+            Some(Refusal::ClosedNode { host, dir, owner: view.owner.clone().unwrap_or_default() })
+        }
         (true, None, _) if view.is_torn_directory_of(uuid) => None,
         (true, None, _) if !view.looks_empty() => Some(Refusal::UnmarkedNode { host, dir }),
         (true, Some(marker), _) if marker != uuid => Some(Refusal::ForeignNode { host, dir, marker }),
@@ -239,6 +244,23 @@ pub(super) fn program_steps(steps: &mut Steps, request: &DeployRequest, places: 
     }
 }
 
+/// Before any directory is made for them.
+pub(super) fn user_steps(steps: &mut Steps, inventory: &Inventory, places: &[ObservedNode<'_>]) {
+    let is_new = |place: &&ObservedNode<'_>| !place.facts.node(&place.node).exists;
+    let wanted = places
+        .iter()
+        .filter(is_new)
+        .filter_map(|place| Some((&place.host, place.facts.root.clone(), runs_as(inventory, place)?)));
+    for (host, root, user) in wanted.collect::<BTreeSet<_>>() {
+        steps.host(Phase::PrepareHosts, host, HostAction::MakeUser { root, user });
+    }
+}
+
+/// The system user of a node; `None` where the login user runs it.
+fn runs_as(inventory: &Inventory, place: &ObservedNode<'_>) -> Option<String> {
+    system_user::runs_as(inventory, place.facts, &place.node)
+}
+
 pub(super) fn node_steps(
     steps: &mut Steps,
     inventory: &Inventory,
@@ -255,7 +277,8 @@ pub(super) fn node_steps(
     let dir = place.dir();
     let mut actions = Vec::new();
     if !request.config_only && view.marker != Some(uuid) {
-        actions.push(HostAction::MakeNode { dir: dir.clone(), uuid });
+        let owner = runs_as(inventory, place);
+        actions.push(HostAction::MakeNode { dir: dir.clone(), uuid, owner });
     }
     if authorities.needs_certificate(place) {
         let is_server = place.node.is_server();
@@ -273,7 +296,8 @@ pub(super) fn node_steps(
         actions.push(HostAction::CheckConfiguration { dir: dir.clone() });
     }
     if !request.config_only {
-        actions.extend(service_step(place, &dir, &view, &config));
+        let user = runs_as(inventory, place).unwrap_or_else(|| place.facts.user.clone());
+        actions.extend(service_step(place, &dir, &user, &config));
     }
     actions.into_iter().for_each(|action| steps.node(Phase::InstallNodes, place, action));
 }
@@ -305,18 +329,14 @@ fn reload_step(steps: &mut Steps, inventory: &Inventory, place: &ObservedNode<'_
     }
 }
 
-fn service_step(
-    place: &ObservedNode<'_>,
-    dir: &str,
-    view: &NodeView,
-    config: &NodeConfig,
-) -> Option<HostAction> {
+fn service_step(place: &ObservedNode<'_>, dir: &str, user: &str, config: &NodeConfig) -> Option<HostAction> {
+    let view = place.facts.node(&place.node);
     let manager = place.facts.service;
     let pairs = match &config.role {
         Role::Slave(slave) => slave.pairs.as_slice(),
         Role::Server(_) => &[],
     };
-    let text = render::unit_text(&place.node, dir, &place.facts.user, manager, pairs)?;
+    let text = render::unit_text(&place.node, dir, user, manager, pairs)?;
     (view.files.get(UNIT_FILE) != Some(&render::digest(&text))).then(|| HostAction::InstallService {
         dir: dir.to_owned(),
         manager,

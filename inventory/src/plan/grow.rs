@@ -6,7 +6,7 @@ use dkc_core::ring::{self, InRing};
 
 use super::authority::Authorities;
 use super::change_members::Membership;
-use super::deploy::{host_refusals, node_refusal, node_steps, parameter_refusals, program_steps};
+use super::deploy::{host_refusals, node_refusal, node_steps, parameter_refusals, program_steps, user_steps};
 use super::start::{is_running, port_refusals, start_action};
 use super::steps::{ObservedNode, Phase, Steps, places};
 use super::{DeployRequest, HostAction, Refusal, Selection};
@@ -72,6 +72,7 @@ impl<'a> Membership<'a> {
         let authorities = Authorities::of(self.inventory, &deploy.authorities, new);
         authorities.steps(steps, new);
         program_steps(steps, &deploy, new);
+        user_steps(steps, self.inventory, new);
         for place in new {
             node_steps(steps, self.inventory, &deploy, &authorities, place);
         }

@@ -101,6 +101,16 @@ pub enum Refusal {
         /// The host's clock minus this machine's.
         offset_ms: i64,
     },
+    /// DKC-E0449
+    #[error("{host}: the login user may not look into {dir}, which belongs to {owner}")]
+    ClosedNode {
+        /// The host concerned.
+        host: HostAddress,
+        /// The node's directory.
+        dir: String,
+        /// Its owner.
+        owner: String,
+    },
     /// DKC-E0425
     #[error("{host}: {dir} belongs to another node ({marker})")]
     ForeignNode {
@@ -366,6 +376,7 @@ impl Refusal {
             Architecture { .. } => "DKC-E0422",
             DiskSpace { .. } => "DKC-E0423",
             Clock { .. } => "DKC-E0424",
+            ClosedNode { .. } => "DKC-E0449",
             ForeignNode { .. } => "DKC-E0425",
             UnmarkedNode { .. } => "DKC-E0426",
             ForeignData { .. } => "DKC-E0427",
@@ -421,6 +432,10 @@ impl Refusal {
             Clock { host, .. } => one(format!(
                 "synchronise the clock of {host} (chrony or systemd-timesyncd), then run the command again"
             )),
+            ClosedNode { host, dir, .. } => vec![
+                format!("modify host --user USER {host}, with the user who deployed it"),
+                format!("or, on {host}: add the user to the group that {dir} belongs to"),
+            ],
             ForeignNode { host, dir, .. } | UnmarkedNode { host, dir } => one(format!(
                 "inspect {dir} on {host}; move it away if it is not needed, then run the command again"
             )),

@@ -3,7 +3,7 @@
 use dkc_inventory::check::{self, Grade};
 use dkc_inventory::edit;
 use dkc_inventory::model::Inventory;
-use dkc_inventory::observed::{Observed, ServiceManager};
+use dkc_inventory::observed::{NodeView, Observed, ServiceManager};
 use dkc_inventory::status::{ClusterReport, State};
 
 use crate::lab::{self, three_servers};
@@ -172,4 +172,38 @@ fn clusters_that_share_a_host_share_its_login_user() {
     let found = isolation(&inventory).expect("a finding");
     assert_eq!(found.grade, Grade::Warn);
     assert!(found.what.starts_with("nodes of c0 and c1 all run as dkc"), "{}", found.what);
+}
+
+#[test]
+fn only_nodes_of_the_login_user_are_told_apart_from_others() {
+    let mut fresh = lab::counter();
+    let request = lab::cluster_request("c1", "10.77.0.11:8021");
+    let inventory = edit::register_cluster(&three_servers(), &request, &mut fresh).unwrap().inventory;
+    let mut observed = lab::bare_hosts(&inventory);
+    let check = |observed: &Observed, want: Option<(&str, &str)>| {
+        let hosts = lab::hosts("10.77.0.11").into_iter().collect();
+        let findings = check::check(&inventory, observed, &hosts, "x86_64");
+        let found = findings.into_iter().find(|finding| finding.topic == "isolation");
+        let found = found.map(|found| (found.what, found.advice.unwrap_or_default()));
+        match (&found, want) {
+            (None, None) => {}
+            (Some((what, advice)), Some((in_what, in_advice))) => {
+                assert!(what.contains(in_what) && advice.contains(in_advice), "{found:?}");
+            }
+            _ => panic!("{found:?}"),
+        }
+    };
+    let facts = lab::facts_mut(&mut observed, "10.77.0.11");
+    facts.service = ServiceManager::SystemdSystem;
+    check(&observed, None);
+    let facts = lab::facts_mut(&mut observed, "10.77.0.11");
+    facts.login_user_only = Some("the login user's group users is not its own".into());
+    check(&observed, Some(("nodes of c0 and c1 all run as dkc", "group users is not its own")));
+    let facts = lab::facts_mut(&mut observed, "10.77.0.11");
+    facts.login_user_only = None;
+    let node =
+        inventory.nodes_on(&lab::host("10.77.0.11")).into_iter().find(|node| node.cluster().as_str() == "c0");
+    let view = NodeView { exists: true, owner: Some("dkc".into()), ..NodeView::default() };
+    facts.nodes.insert(node.expect("c0-0"), view);
+    check(&observed, Some(("nodes of c0 run as the login user dkc", "replace these servers one by one")));
 }

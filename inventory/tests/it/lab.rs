@@ -83,6 +83,7 @@ pub fn bare_host() -> HostFacts {
         disk_free_bytes: 50_000_000_000,
         clock_offset_ms: 3,
         service: ServiceManager::Supervise,
+        login_user_only: None,
         programs: Default::default(),
         listening: Default::default(),
         nodes: Default::default(),

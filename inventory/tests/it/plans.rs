@@ -42,6 +42,55 @@ pub fn running() -> (Inventory, Observed) {
     (inventory, observed)
 }
 
+/// New nodes get a user of their cluster where root is to be had; nodes of the login user keep it, and so does a slave with a
+/// Unix socket. A directory that the login user may not look into is left alone.
+#[test]
+fn a_node_runs_as_a_user_of_its_cluster_from_its_first_deploy_or_not_at_all() {
+    let inventory = three_servers();
+    let mut observed = lab::bare_hosts(&inventory);
+    for host in ["10.77.0.11", "10.77.0.12", "10.77.0.13", "10.77.0.21"] {
+        lab::facts_mut(&mut observed, host).service = ServiceManager::SystemdSystem;
+    }
+    lab::facts_mut(&mut observed, "10.77.0.12").login_user_only = Some("there is no useradd".into());
+    let plan = plan::deploy(&inventory, &observed, &deploy_request()).unwrap();
+    let user = dkc_inventory::system_user::system_user(
+        &"c0".parse().unwrap(),
+        inventory.clusters[&"c0".parse().unwrap()].id,
+    );
+    let (long, short) = (plan.text_in(Detail::Full), user.as_str());
+    assert!(long.contains(&format!("create /var/lib/dkc/c0-0 for {short}\n")), "{long}");
+    assert!(long.contains("create /var/lib/dkc/c0-1\n"), "{long}");
+    assert_eq!(long.matches(&format!("create the system user {short}")).count(), 3, "{long}");
+    let units = |plan: &Plan| -> Vec<String> {
+        let text = |step: &plan::Step| match step.action.on_host() {
+            Some(plan::HostAction::InstallService { text, .. }) => {
+                text.lines().find_map(|line| line.strip_prefix("User=")).map(str::to_owned)
+            }
+            _ => None,
+        };
+        plan.steps.iter().filter_map(text).collect()
+    };
+    assert_eq!(units(&plan), [short, "dkc", short, short]);
+
+    let after = apply(&observed, &plan);
+    let again = plan::deploy(&record(&inventory, &plan), &after, &deploy_request()).unwrap();
+    assert!(again.is_empty(), "{}", again.text());
+
+    let first = NodeName::Server("c0".parse().unwrap(), MemberNo(0));
+    let mut of_login_user = after.clone();
+    lab::facts_mut(&mut of_login_user, "10.77.0.11").nodes.get_mut(&first).unwrap().owner =
+        Some("dkc".into());
+    let kept = plan::deploy(&record(&inventory, &plan), &of_login_user, &deploy_request()).unwrap();
+    assert_eq!(units(&kept), ["dkc"]);
+    assert!(!kept.text().contains("system user"), "{}", kept.text());
+
+    let view = lab::facts_mut(&mut of_login_user, "10.77.0.11").nodes.get_mut(&first).unwrap();
+    (view.is_closed, view.marker, view.owner) = (true, None, Some(user.clone()));
+    let refused = plan::deploy(&record(&inventory, &plan), &of_login_user, &deploy_request()).unwrap_err();
+    let text = refused.reasons[0].to_string();
+    assert!(text.contains("the login user may not look into /var/lib/dkc/c0-0"), "{text}");
+}
+
 #[test]
 fn a_first_deploy_installs_everything_everywhere() {
     let inventory = three_servers();

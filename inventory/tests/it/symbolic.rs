@@ -48,7 +48,7 @@ pub fn record(inventory: &Inventory, plan: &Plan) -> Inventory {
 fn carry_out(facts: &mut HostFacts, step: &Step) {
     match step.action.on_host().expect("the ring is not simulated here") {
         HostAction::MakeRoot { .. } => facts.root_has_marker = true,
-        HostAction::MakeAuthority { .. } => {}
+        HostAction::MakeAuthority { .. } | HostAction::MakeUser { .. } => {}
         HostAction::UploadProgram { digest, bytes, .. } => {
             facts.programs.insert(digest.clone(), *bytes);
         }
@@ -68,8 +68,9 @@ fn carry_out(facts: &mut HostFacts, step: &Step) {
 
 fn on_node(view: &mut NodeView, action: &HostAction, has_program: impl Fn(&str) -> bool) {
     match action {
-        HostAction::MakeNode { uuid, .. } => {
+        HostAction::MakeNode { uuid, owner, .. } => {
             view.exists = true;
+            view.owner.clone_from(owner);
             view.marker = Some(*uuid);
         }
         HostAction::WriteFile { text, replaces, .. } => {

@@ -25,7 +25,21 @@ pub const CHAIN_MAX: usize = 2;
 pub const REQUEST_MAX_BYTES: usize = 4096;
 
 const DAY_S: i64 = 86_400;
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+const END: &str = "-----END CERTIFICATE-----";
 const NAMESPACE_SCHEME: &str = "dkc-namespace:";
+
+/// The certificates of a PEM text, without the key.
+pub fn shown(pem: &str) -> String {
+    let mut is_inside = false;
+    let is_shown = |line: &&str| {
+        is_inside |= *line == BEGIN;
+        let is_shown = is_inside;
+        is_inside &= *line != END;
+        is_shown
+    };
+    pem.lines().filter(is_shown).map(|line| format!("{line}\n")).collect()
+}
 
 /// What the holder of a certificate is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -119,6 +133,11 @@ impl Validity {
         self.from_s + self.lifetime_s() / 5 * 3 + self.lifetime_s() % 5 * 3 / 5
     }
 
+    /// It is not valid yet: a host whose clock was ahead had it signed.
+    pub fn is_early(&self, now_s: i64) -> bool {
+        now_s < self.from_s
+    }
+
     /// Of the certificate that replaces this one now. It ends with its issuer at the latest.
     pub fn renewed(&self, now_s: i64, issuer_until_s: i64) -> Validity {
         let lifetime_s = self.lifetime_s().min(LEAF_MAX_S);
@@ -132,6 +151,16 @@ mod tests {
     use super::*;
 
     const UUID: &str = "0b1e7c1c-6f0f-4f0e-9d55-3f2b8d0c7a11";
+
+    #[test]
+    fn what_is_shown_of_a_certificate_has_no_key() {
+        let certificate = |text: &str| format!("{BEGIN}\n{text}\n{END}\n");
+        let key = "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n";
+        let chain = certificate("leaf") + &certificate("issuer");
+        assert_eq!(shown(&format!("{key}{chain}")), chain);
+        assert_eq!(shown(&format!("{chain}{key}")), chain);
+        assert_eq!(shown(key), "");
+    }
 
     #[test]
     fn a_holder_is_read_strictly() {

@@ -88,7 +88,8 @@ impl LeafIssuer {
         key: &impl PublicKeyData,
     ) -> Result<String, CertificateError> {
         let validity = before.validity.renewed(now_s, self.until_s);
-        if validity.until_s < before.validity.until_s || validity.until_s <= now_s {
+        let ends_sooner = validity.until_s < before.validity.until_s && !before.validity.is_early(now_s);
+        if ends_sooner || validity.until_s <= now_s {
             return Err(CertificateError::IssuerEnds);
         }
         let leaf = leaf_params(&uris_of(before), validity)?.signed_by(key, &self.issuer)?;

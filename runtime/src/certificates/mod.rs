@@ -17,6 +17,7 @@ use dkc_core::control::CertificateStatus;
 use dkc_core::wire::Certified;
 use parking_lot::Mutex;
 use rcgen::CertificateSigningRequestParams;
+use tokio::time::Instant;
 
 use crate::clock;
 use crate::net::{NodeRole, Peer, Tls, TlsError};
@@ -26,7 +27,7 @@ pub use renewal::Signer;
 
 /// Shortest interval between checks for changed files.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
-/// For certificates that live for seconds, which only tests have.
+/// Delay of an urgent renewal, and for certificates that live for seconds, which only tests have.
 const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(250);
 /// The pause after a renewal that failed.
 const TRY_AGAIN_MAX_S: i64 = 600;
@@ -96,7 +97,7 @@ impl Certificates {
 
     /// Watches the files and renews the certificate, for as long as it is polled.
     pub async fn keep(self: Arc<Self>, signer: Signer) {
-        let mut not_before_s = i64::MIN;
+        let (mut not_before_s, mut looked_at_s) = (i64::MIN, i64::MIN);
         let mut file_trouble = String::new();
         while let Some(own) = self.tls.own() {
             match self.reload() {
@@ -108,14 +109,27 @@ impl Certificates {
                 Err(_) => {}
             }
             let now_s = clock::certificate_now_s();
-            let is_due = now_s >= own.validity.renew_at_s().max(not_before_s);
-            if is_due || signer.is_urgent(&own) {
+            if now_s < looked_at_s {
+                // The clock was ahead: a time of then says nothing now.
+                not_before_s = i64::MIN;
+            }
+            looked_at_s = now_s;
+            // What was signed while the clock was ahead is refused everywhere until that time comes.
+            let is_due_by_time = now_s >= own.validity.renew_at_s() || own.validity.is_early(now_s);
+            let is_due = is_due_by_time && now_s >= not_before_s;
+            let is_urgent = signer.is_urgent(&own);
+            if is_due || is_urgent {
                 let renewed = self.renew(&signer).await;
                 not_before_s = now_s + (own.validity.lifetime_s() / 100).clamp(1, TRY_AGAIN_MAX_S);
                 self.remember(renewed.err().map(|error| error.to_string()));
             }
             let share = Duration::from_secs(own.validity.lifetime_s().max(0) as u64) / 40;
-            tokio::time::sleep(share.clamp(LOOK_INTERVAL_MIN, LOOK_INTERVAL)).await;
+            let looks_again = Instant::now() + share.clamp(LOOK_INTERVAL_MIN, LOOK_INTERVAL);
+            // Who signed may be gone within a second of beginning to leave; a renewal that just failed waits.
+            let can_wait = || is_urgent || !self.tls.own().is_some_and(|own| signer.is_urgent(&own));
+            while Instant::now() < looks_again && can_wait() {
+                tokio::time::sleep(LOOK_INTERVAL_MIN).await;
+            }
         }
     }
 

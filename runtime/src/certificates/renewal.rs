@@ -1,7 +1,10 @@
 //! Renews this node's certificate: a new key, a signature for it, and one file that replaces the old one.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use dkc_core::certificate::shown;
 use dkc_core::config::layout;
 use dkc_core::ids::{GroupId, NodeId, RingVersion};
 use dkc_core::wire::{Certified, Hello, Kind};
@@ -17,6 +20,7 @@ use crate::net::{Alpn, Client, Peer, Target, TlsError};
 /// Timeout of a server, which reads one file and signs once.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 const PRIVATE_MODE: u32 = 0o600;
+const PUBLIC_MODE: u32 = 0o644;
 
 /// The signer.
 pub enum Signer {
@@ -94,16 +98,31 @@ impl Certificates {
         let path = self.directory.join(layout::TLS_CERT);
         let bad = |why: String| TlsError::Content { path: path.clone(), why };
         let renewed = self.tls.check_own(&certificates(chain.as_bytes()).map_err(bad)?)?;
-        if self.tls.own().is_some_and(|own| renewed.validity.until_s < own.validity.until_s) {
+        let now_s = clock::certificate_now_s();
+        let ends_sooner =
+            |own: Peer| renewed.validity.until_s < own.validity.until_s && !own.validity.is_early(now_s);
+        if self.tls.own().is_some_and(ends_sooner) {
             return Err(CertificateError::IssuerEnds);
         }
         let text = key.serialize_pem() + chain;
         durable_file::replace(&path, text.as_bytes(), PRIVATE_MODE)
             .map_err(|source| CertificateError::File { path, source })?;
         self.tls.reload_if_changed()?;
+        self.show(chain);
         tracing::info!(serial = renewed.serial, until_s = renewed.validity.until_s, "certificate renewed");
         // From an earlier release; it may not exist.
         let _ = std::fs::remove_file(self.directory.join(layout::TLS_KEY));
         Ok(())
+    }
+
+    /// For those who look and may not read keys. Nothing depends on it, so a failure is only told.
+    fn show(&self, chain: &str) {
+        let path = self.directory.join(layout::TLS_CERT_SHOWN);
+        // The process's own mask closes files to everybody else.
+        let shown = durable_file::replace(&path, shown(chain).as_bytes(), PUBLIC_MODE)
+            .and_then(|()| std::fs::set_permissions(&path, Permissions::from_mode(PUBLIC_MODE)));
+        if let Err(error) = shown {
+            tracing::warn!(%error, path = %path.display(), "certificate not shown");
+        }
     }
 }

@@ -75,6 +75,9 @@ impl StartError {
     }
 }
 
+/// It is no secret, and the directories above decide who may see it.
+const IDENTITY_MODE: u32 = 0o644;
+
 /// Makes the data directory of a new node. The same UUID again changes nothing; another one is refused.
 pub fn initialise(directory: &Path, uuid: NodeUuid) -> Result<bool, StartError> {
     use std::os::unix::fs::DirBuilderExt;
@@ -88,7 +91,7 @@ pub fn initialise(directory: &Path, uuid: NodeUuid) -> Result<bool, StartError> 
     let folder = directory.join(layout::DATA_DIR);
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(fail)?;
     let write = || {
-        durable_file::replace(&path, format!("{uuid}\n").as_bytes(), 0o600)?;
+        durable_file::replace(&path, format!("{uuid}\n").as_bytes(), IDENTITY_MODE)?;
         durable_file::sync_directory_of(&folder)
     };
     write().map_err(fail)?;

@@ -21,7 +21,8 @@ use super::hibernate::Hibernation;
 use super::limits::{BATCH_BYTES_MAX, ITEM_REST_MAX_BYTES};
 use super::machine::{Machine, Raft};
 use super::pace::Pace;
-use super::respond::Respond;
+
+use super::respond::{Respond, bounded};
 use super::ring_version::RingVersionSource;
 use super::types::{Applied, Proposal, Types};
 use crate::clock::now_ms;
@@ -50,6 +51,8 @@ pub struct QueuedWrite {
     pub epoch: u32,
     /// The caller's deadline.
     pub until: Instant,
+    /// Of a record larger than `REPLY_BOUNDED_MAX_BYTES` only the size is returned.
+    pub reply_is_bounded: bool,
     pub respond: Respond,
 }
 
@@ -61,7 +64,14 @@ pub struct Proposer {
     pub hibernation: Arc<Hibernation>,
 }
 
-type Taken = Vec<(Respond, Instant)>;
+type Taken = Vec<Waiting>;
+
+/// Who waits for a write of an entry.
+struct Waiting {
+    respond: Respond,
+    until: Instant,
+    reply_is_bounded: bool,
+}
 
 impl Proposer {
     /// Runs until the queue's senders are dropped.
@@ -107,7 +117,7 @@ impl Proposer {
         self.hibernation.touch();
         let count = batch.items.len();
         let deadline =
-            taken.iter().map(|(_, until)| *until).max().unwrap_or_else(|| Instant::now() + TICK_TIMEOUT);
+            taken.iter().map(|waiting| waiting.until).max().unwrap_or_else(|| Instant::now() + TICK_TIMEOUT);
         let answers = match propose(&self.raft, Proposal(batch.encode()), deadline).await {
             Ok(Applied::Batch(outcomes)) if outcomes.len() == count => {
                 outcomes.into_iter().map(|outcome| self.answer(outcome)).collect()
@@ -118,8 +128,8 @@ impl Proposer {
                 vec![Answer::NotLeader { leader, ring_version: self.ring_version.get() }; count]
             }
         };
-        for ((respond, _), answer) in taken.into_iter().zip(answers) {
-            respond.send(answer);
+        for (waiting, answer) in taken.into_iter().zip(answers) {
+            waiting.respond.send(bounded(answer, waiting.reply_is_bounded));
         }
         count
     }
@@ -169,8 +179,9 @@ fn next_batch(waiting: &mut Vec<QueuedWrite>) -> (Batch, Taken) {
         if write.until <= now {
             write.respond.send(Answer::Busy);
         } else {
-            batch.items.push(write.item);
-            taken.push((write.respond, write.until));
+            let QueuedWrite { item, until, reply_is_bounded, respond, .. } = write;
+            batch.items.push(item);
+            taken.push(Waiting { respond, until, reply_is_bounded });
         }
     }
     (batch, taken)
@@ -218,7 +229,7 @@ mod tests {
         let write = Write::Store { key, mode: StoreMode::Set, flags: 0, expiry: Expiry::Never, value };
         let until = if is_late { Instant::now() } else { Instant::now() + Duration::from_secs(60) };
         let item = Item { session: 1, sequence, answered_below: 0, is_retry: false, write };
-        QueuedWrite { item, epoch: 1, until, respond: Respond::nobody() }
+        QueuedWrite { item, epoch: 1, until, reply_is_bounded: false, respond: Respond::nobody() }
     }
 
     fn check(sizes: &[(usize, bool)], want_batches: &[&[u64]]) {

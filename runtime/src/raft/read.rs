@@ -11,16 +11,16 @@ use std::time::Duration;
 
 use dkc_core::config::ReadPolicy;
 use dkc_core::ids::NodeId;
-use dkc_core::kv::{Read, Reply};
+use dkc_core::kv::Read;
 use dkc_core::mutant::{self, Mutant};
-use dkc_core::wire::{Answer, REPLY_BOUNDED_MAX_BYTES};
+use dkc_core::wire::Answer;
 use openraft::errors::{ForwardReason, LinearizableReadError, RaftError};
 use openraft::raft::ReadPolicy as Policy;
 use openraft::raft::linearizable_read::LinearizerOption;
 use tokio::time::Instant;
 
 use super::group::Group;
-use super::respond::Respond;
+use super::respond::{Respond, bounded};
 use super::types::{LogId, Types};
 
 /// Pause before a check is repeated that a new leader could not pass yet.
@@ -87,9 +87,11 @@ impl Group {
             false => self.check_leadership().await?,
         };
         match applied {
-            Some(LogId { leader_id, .. }) if leader_id.term == leading_term => {
-                Ok(replies.into_iter().zip(reads).map(|(reply, read)| bounded(reply, read)).collect())
-            }
+            Some(LogId { leader_id, .. }) if leader_id.term == leading_term => Ok(replies
+                .into_iter()
+                .zip(reads)
+                .map(|(reply, read)| bounded(Answer::Reply(reply), read.reply_is_bounded))
+                .collect()),
             // Just elected: the first entry of the term has not been applied.
             _ => Err(NotReadable::NotYet),
         }
@@ -128,13 +130,6 @@ fn still_waited_for(reads: Vec<QueuedRead>) -> Vec<QueuedRead> {
     let (waited_for, late): (Vec<_>, Vec<_>) = reads.into_iter().partition(|read| now < read.until);
     late.into_iter().for_each(|read| read.respond.send(Answer::Busy));
     waited_for
-}
-
-fn bounded(reply: Reply, read: &QueuedRead) -> Answer {
-    match reply.value_bytes() {
-        bytes if read.reply_is_bounded && bytes > REPLY_BOUNDED_MAX_BYTES => Answer::TooLarge { bytes },
-        _ => Answer::Reply(reply),
-    }
 }
 
 fn not_readable(error: RaftError<Types, LinearizableReadError<Types>>) -> NotReadable {

@@ -74,3 +74,13 @@ impl Drop for Respond {
         }
     }
 }
+
+/// Of a large reply only the size, where the caller wants it so.
+pub(super) fn bounded(answer: Answer, is_bounded: bool) -> Answer {
+    match &answer {
+        Answer::Reply(reply) if is_bounded && reply.value_bytes() > REPLY_BOUNDED_MAX_BYTES => {
+            Answer::TooLarge { bytes: reply.value_bytes() }
+        }
+        _ => answer,
+    }
+}

@@ -68,7 +68,7 @@ impl RouteError {
 pub struct Call {
     pub command: Command,
     pub tablet: Option<TabletId>,
-    /// A read of a value larger than `REPLY_BOUNDED_MAX_BYTES` ends with `NoRoom`, and the value is not sent.
+    /// A reply with a value larger than `REPLY_BOUNDED_MAX_BYTES` ends with `NoRoom`, and the value is not sent.
     pub reply_is_bounded: bool,
 }
 impl From<Command> for Call {

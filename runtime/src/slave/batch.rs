@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
-use dkc_core::kv::{Command, Key, Read, Write};
+use dkc_core::kv::{Command, Read, Write};
 
-use super::protocol::{Commands, Outcome, Part, Protocol, Request, Touched};
+use super::protocol::{Again, Commands, Outcome, Part, Protocol, Request, Touched};
 use crate::router::Call;
 
 /// Most requests, and commands, of a batch; a longer pipeline is executed in several.
@@ -79,8 +79,8 @@ impl<P: Protocol> PipelineBatch<P> {
         if let Command::Write(write) = &command {
             self.written_bytes += write.payload_bytes();
         }
+        let reply_is_bounded = touched.again.is_some();
         self.touched.push(touched);
-        let reply_is_bounded = matches!(command, Command::Read(Read::Get { .. }));
         self.calls.push(Call { reply_is_bounded, ..Call::from(command) });
     }
 
@@ -119,10 +119,13 @@ impl<P: Protocol> PipelineBatch<P> {
         &self.answers
     }
 
-    /// The key whose record can be read again for the command at this position.
-    pub fn record_key(&self, place: usize) -> Option<&Key> {
+    /// The command that reads the reply of the command at this position again, if one can.
+    pub fn again(&self, place: usize) -> Option<Command> {
         let touched = &self.touched[place];
-        touched.key.as_ref().filter(|_| touched.is_record)
+        Some(match touched.again.as_ref()? {
+            Again::Record => Command::Read(Read::Get { key: touched.key.clone()? }),
+            Again::Operations(operations) => Command::Read(Read::Operations(operations.clone())),
+        })
     }
 
     /// The outcomes of a request's commands at these positions.
@@ -141,9 +144,11 @@ impl<P: Protocol> PipelineBatch<P> {
 }
 
 fn touched(command: &Command) -> Touched {
-    let is_record = matches!(
-        command,
-        Command::Read(Read::Get { .. }) | Command::Write(Write::GetAndTouch { .. } | Write::Adjust { .. })
-    );
-    Touched { key: command.key().cloned(), is_write: matches!(command, Command::Write(_)), is_record }
+    let again = match command {
+        Command::Read(Read::Get { .. })
+        | Command::Write(Write::GetAndTouch { .. } | Write::Adjust { .. }) => Some(Again::Record),
+        Command::Read(Read::Operations(operations)) => Some(Again::Operations(operations.clone())),
+        _ => None,
+    };
+    Touched { key: command.key().cloned(), is_write: matches!(command, Command::Write(_)), again }
 }

@@ -21,7 +21,7 @@ const CONNECTION_UNITS: usize = 16;
 /// Bytes that a connection may use without reserving them.
 const FREE_BYTES: usize = 8 * 1024;
 /// Values up to this size, such as numbers, are covered by every connection's base reservation.
-const UNCOUNTED_MAX_BYTES: usize = 64;
+pub(super) const UNCOUNTED_MAX_BYTES: usize = 64;
 /// A connection that uses no more than this may use the reserve.
 const SMALL_MAX_BYTES: usize = 64 * 1024;
 /// Bytes of large values in flight from servers to all connections together. All replies of a server share one

@@ -10,9 +10,9 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 use dkc_core::ids::Namespace;
-use dkc_core::kv::{Command, Key, Reply};
+use dkc_core::kv::{Command, Key, Operations, Reply};
 
-use super::memory::Memory;
+use super::memory::{Memory, Share};
 use super::output::Output;
 use super::statistics::{Counters, Traffic};
 use super::timeouts::Timeouts;
@@ -45,8 +45,14 @@ pub(crate) trait Protocol: Sized + Send + Sync + 'static {
     /// Appends the reply to a request, or to a part of it. Called in request order.
     fn answer(&mut self, answer: &Self::Answer, part: Part<'_>, output: &mut Output) -> Flow;
 
-    /// Executes a request alone and appends its reply. May wait for as long as the protocol allows.
-    fn alone(&mut self, request: Self::Alone, output: &mut Output) -> impl Future<Output = ()> + Send;
+    /// Executes a request alone and appends its reply. May wait for as long as the protocol allows. Large replies are
+    /// reserved in the connection's share, which is released once the reply is sent.
+    fn alone(
+        &mut self,
+        request: Self::Alone,
+        share: &Arc<Share>,
+        output: &mut Output,
+    ) -> impl Future<Output = ()> + Send;
 
     /// There is no memory for the rest of the request at the beginning of the input: refuses it, and discards its
     /// remaining bytes. `Stop` ends the connection.
@@ -113,8 +119,17 @@ impl<M: Iterator<Item = Command>> Iterator for Commands<M> {
 pub(crate) struct Touched {
     pub key: Option<Key>,
     pub is_write: bool,
-    /// Its reply is the record, which can be read again.
-    pub is_record: bool,
+    /// How its reply can be read again; `None` if it cannot.
+    pub again: Option<Again>,
+}
+
+/// How the reply of a command can be read again without executing the command twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// The reply is the record of the key.
+    Record,
+    /// The command changes nothing.
+    Operations(Box<Operations>),
 }
 
 impl Touched {

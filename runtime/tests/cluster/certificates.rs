@@ -8,6 +8,7 @@ use bytes::Bytes;
 use dkc_core::control::{CertificateStatus, ControlReply, ControlRequest, RoleStatus, ServerLink};
 use dkc_core::ids::{GroupId, SlaveId};
 use dkc_core::kv::{Command, Read, Reply, Write};
+use dkc_core::meta::MemberChange;
 use dkc_core::wire::{Certified, Kind};
 use dkcd::net::{Client, Tls};
 use rcgen::{CertificateParams, KeyPair};
@@ -100,7 +101,58 @@ fn a_hundred_days_without_anybody_are_survived_also_by_a_server_that_was_off() {
     assert_eq!(lab.servers[0].get("k").as_deref(), Some("v"));
 }
 
-/// What the test before this one would come to if nothing were renewed.
+/// What was signed while the clocks were ahead is not valid yet once they are right again.
+#[test]
+fn clocks_that_were_ahead_for_a_while_keep_no_server_out() {
+    let mut lab = Lab::founded(3, 2, |_| {});
+    lab.wait_for_leaders();
+    let first = certificate(&lab.servers[0]);
+    let all = |lab: &Lab, is: &dyn Fn(&CertificateStatus) -> bool| {
+        lab.servers.iter().all(|node| try_certificate(node).is_some_and(|now| is(&now)))
+    };
+    lab.set_days_ahead(60);
+    wait_for("renewed by the wrong time", || all(&lab, &|now| now.from_s > first.from_s + 50 * DAY_S));
+    let wrong = certificate(&lab.servers[0]);
+    lab.set_days_ahead(0);
+    wait_for("renewed by the right time", || all(&lab, &|now| now.from_s < wrong.from_s - 50 * DAY_S));
+    assert!(all(&lab, &|now| now.serial != first.serial && now.trouble.is_none()));
+    lab.servers[2].kill();
+    lab.servers[2].start();
+    lab.servers[2].wait_until_it_answers();
+    wait_until_all_are_up(&lab);
+}
+
+#[test]
+fn a_slave_whose_issuer_has_left_is_served_and_renewed_by_the_others() {
+    let lab = Lab::founded(3, 2, |_| {});
+    lab.wait_for_leaders();
+    let (mut slave, listen) = lab.slave(|_| {});
+    lab.set_days_ahead(60);
+    let issuer = || try_certificate(&slave).and_then(|now| now.issuer);
+    wait_for("a server has signed for the slave", || issuer().is_some());
+    let left = issuer().expect("a server");
+    let gone = lab.servers.iter().position(|server| server.entry.node_uuid == left).expect("a member");
+    let (at, node) = ((gone + 1) % 3, lab.servers[gone].entry.node_id);
+    assert_eq!(lab.servers[at].change(MemberChange::ServiceOut { node }), ControlReply::Ok);
+    wait_for("another server has signed", || issuer().is_some_and(|issuer| issuer != left));
+    lab.wait_until_merged(at);
+    assert_eq!(lab.servers[at].change(MemberChange::RemoveNode { node }), ControlReply::Ok);
+    let second = certificate(&slave);
+    slave.kill();
+    slave.start();
+    wait_for("the slave answers", || try_certificate(&slave).is_some());
+    let mut application = Application::connect(&listen);
+    application.check("set k 0 0 1\r\nv\r\n", "STORED\r\n");
+    lab.set_days_ahead(130);
+    wait_for("renewed once more", || {
+        try_certificate(&slave).is_some_and(|now| {
+            now.until_s > second.until_s && now.issuer.is_some_and(|issuer| issuer != left)
+        })
+    });
+    application.check("get k\r\n", "VALUE k 0 1\r\nv\r\nEND\r\n");
+}
+
+/// What the test before these would come to if nothing were renewed.
 #[test]
 fn without_issuers_certificates_end_and_the_node_says_why() {
     let mut lab = Lab::under(Authority::of(Duration::from_secs(90 * 86_400), false), 2, 1, |_| {});

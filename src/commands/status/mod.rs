@@ -106,7 +106,7 @@ pub async fn verdict(session: &mut Session, name: &ClusterName) -> Result<String
 /// run a node, so that a refresh does not try sudo.
 fn scope(session: &Session, hosts: BTreeSet<HostAddress>) -> Scope {
     let down_limit = Some(session.settings.timeout.unwrap_or(DOWN_TIMEOUT));
-    Scope { down_limit, wants_manager: false, ..Scope::of(hosts, session.timeout()) }
+    Scope { down_limit, ..Scope::of(hosts, session.timeout()) }
 }
 
 async fn once(session: &mut Session, args: &Args) -> Result<(), CommandError> {

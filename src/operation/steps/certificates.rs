@@ -1,6 +1,7 @@
 //! Steps for certificates: an authority next to the inventory, and the files of a node in `tls/`. *Invariant:* each file of a node
 //! is replaced as a whole, and a daemon that reads them at any moment finds a consistent set.
 
+use dkc_core::certificate::shown;
 use dkc_core::config::layout;
 use dkc_core::control::ControlRequest;
 use dkc_core::ids::{ClusterId, ClusterName, Namespace, NodeUuid};
@@ -53,8 +54,10 @@ impl HostStep<'_> {
         self.write_in(dir, layout::TLS_CA, &files.anchors_pem, PUBLIC_MODE).await?;
         if let Some(issuer_pem) = &files.issuer_pem {
             self.write_in(dir, layout::TLS_ISSUER, issuer_pem, PRIVATE_MODE).await?;
+            self.write_in(dir, layout::TLS_ISSUER_SHOWN, &shown(issuer_pem), PUBLIC_MODE).await?;
         }
-        self.write_in(dir, layout::TLS_CERT, &files.node_pem, PRIVATE_MODE).await
+        self.write_in(dir, layout::TLS_CERT, &files.node_pem, PRIVATE_MODE).await?;
+        self.write_in(dir, layout::TLS_CERT_SHOWN, &shown(&files.node_pem), PUBLIC_MODE).await
     }
 
     /// A daemon that has exited meanwhile reads its files when it starts.

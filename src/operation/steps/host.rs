@@ -16,6 +16,7 @@ use super::super::journal::JournalError;
 use super::service;
 use crate::authority::AuthorityError;
 use crate::interrupt::Interrupt;
+use crate::with_root;
 use crate::world::files::{NewFile, Replaces, Upload};
 use crate::world::program::Program;
 use crate::world::{Host, Input, STEP_LIMIT, Script, WorldError};
@@ -67,24 +68,40 @@ pub enum StepError {
 const STATUS_NOT_OURS: i32 = 69;
 
 /// $1 root. The marker is written first, so a half-made root is marked too.
-const MAKE_ROOT: &str = r#"set -eu
+const MAKE_ROOT: &str = with_root!(
+    r#"set -eu
 umask 022
 if [ ! -e "$1/.dkc-root" ] && [ -n "$(ls -A "$1" 2>/dev/null | grep -v -x "lost+found")" ]; then
   echo "it contains files that are not dkc's" >&2; exit 69
 fi
-mkdir -p "$1"
+# Where the login user may not make it but root may, it is the login user's all the same.
+mkdir -p "$1" 2>/dev/null || as_root install -d -m 755 -o "$(id -u)" -g "$(id -g)" "$1"
 [ -e "$1/.dkc-root" ] || echo "managed by dkc" > "$1/.dkc-root"
 mkdir -p "$1/bin" "$1/receipts"
-sync"#;
+sync"#
+);
 
-/// $1 directory, $2 uuid, $3 operation. Created under another name and renamed: the directory appears with its marker or not at
-/// all. An empty marker is ours too: a power cut left it, and no other program creates a file of that name.
-const MAKE_NODE: &str = r#"set -eu
+/// $1 user. Without a home and a shell; nobody can log in as this user.
+const MAKE_USER: &str = with_root!(
+    r#"set -eu
+id -u "$1" >/dev/null 2>&1 ||
+  PATH=$PATH:/usr/sbin:/sbin as_root useradd --system --user-group --no-create-home --home-dir /nonexistent \
+    --shell /usr/sbin/nologin --comment "dkc, nodes of one cluster" "$1"
+sync"#
+);
+
+/// $1 directory, $2 uuid, $3 operation, $4 the system user that it belongs to or `-`. Created under another name and renamed: the
+/// directory appears with its marker or not at all, and belongs to its owner from the beginning. The login user's group may read
+/// it and use its control socket, but has no access to keys and data. An empty marker is ours too: a power cut left it, and no
+/// other program creates a file of that name.
+const MAKE_NODE: &str = with_root!(
+    r#"set -eu
 umask 077
 if [ -e "$1" ]; then
   marker=$(tr -d '\0' 2>/dev/null < "$1/.dkc-node" | head -n 1)
   if [ -f "$1/.dkc-node" ] && [ -z "$marker" ]; then
     echo "$2" > "$1/.dkc-node.part-$3"
+    chmod 640 "$1/.dkc-node.part-$3"
     sync
     mv -f "$1/.dkc-node.part-$3" "$1/.dkc-node"
   elif [ "$marker" != "$2" ]; then echo "it has a different marker" >&2; exit 69; fi
@@ -93,12 +110,20 @@ if [ -e "$1" ]; then
   exit 0
 fi
 part="$1.part-$3"
-rm -rf "$part"
+if [ "$4" = - ]; then rm -rf "$part"; else as_root rm -rf "$part"; fi
 mkdir -p "$part/tls" "$part/run" "$part/log"
 echo "$2" > "$part/.dkc-node"
+if [ "$4" != - ]; then
+  mkdir "$part/data"
+  chmod 640 "$part/.dkc-node"
+  as_root chown -R "$4:$(id -g)" "$part"
+  # What is made in them later has the same group.
+  as_root chmod 2750 "$part" "$part/tls" "$part/run" "$part/log" "$part/data"
+fi
 sync
 mv "$part" "$1"
-sync"#;
+sync"#
+);
 
 /// $1 directory, $2 digest, $3 operation.
 const LINK: &str = r#"set -eu
@@ -113,14 +138,17 @@ const INITIALISE: &str = r#"exec "$1/dkcd" init --dir "$1" --uuid "$2""#;
 const CHECK_CONFIGURATION: &str = r#"exec "$1/dkcd" check-config --dir "$1""#;
 
 /// $1 directory, $2 uuid: removes only a directory with this node's marker.
-const REMOVE_NODE: &str = r#"set -eu
+const REMOVE_NODE: &str = with_root!(
+    r#"set -eu
 [ -e "$1" ] || exit 0
 [ "$(head -n 1 "$1/.dkc-node" 2>/dev/null)" = "$2" ] || { echo "it has a different marker" >&2; exit 69; }
-rm -rf "$1/data" "$1/run" "$1/log" "$1/tls"
+case $(ls -ld "$1" | awk '{print $3}') in dkc-*) as_remover=as_root;; *) as_remover=;; esac
+$as_remover rm -rf "$1/data" "$1/run" "$1/log" "$1/tls"
 # The marker goes last, also for a power cut: files left without it could never be removed.
 sync
-rm -rf "$1"
-sync"#;
+$as_remover rm -rf "$1"
+sync"#
+);
 
 /// $1 directory, $2 uuid, $3 operation.
 const MARK_REMOVED: &str = r#"set -eu
@@ -167,10 +195,13 @@ impl HostStep<'_> {
     pub async fn run(&self) -> Result<(), StepError> {
         let operation = self.plan.operation.as_str();
         match self.action {
-            HostAction::MakeRoot { root } => self.ours("make directory", MAKE_ROOT, root, &[root]).await,
+            HostAction::MakeRoot { root } => self.in_root("make directory", MAKE_ROOT, &[root]).await,
             HostAction::UploadProgram { root, digest, .. } => self.upload(root, digest).await,
-            HostAction::MakeNode { dir, uuid } => {
-                self.ours("make directory", MAKE_NODE, dir, &[dir, &uuid.to_string(), operation]).await
+            HostAction::MakeUser { user, .. } => self.must("create user", MAKE_USER, &[user]).await,
+            HostAction::MakeNode { dir, uuid, owner } => {
+                let owner = owner.as_deref().unwrap_or("-");
+                let arguments = [dir.as_str(), &uuid.to_string(), operation, owner];
+                self.in_node("make directory", MAKE_NODE, &arguments).await
             }
             HostAction::WriteFile { path, text, mode, replaces, .. } => {
                 let replaces = replaces.as_deref().map_or(Replaces::Nothing, Replaces::Digest);
@@ -184,13 +215,13 @@ impl HostStep<'_> {
                 self.issue(dir, *uuid, *is_server, namespaces).await
             }
             HostAction::LinkProgram { dir, digest } => {
-                self.must("link program", LINK, &[dir, digest, operation]).await
+                self.in_node("link program", LINK, &[dir, digest, operation]).await
             }
             HostAction::InitialiseData { dir, uuid } => {
-                self.must("initialise data", INITIALISE, &[dir, &uuid.to_string()]).await
+                self.in_node("initialise data", INITIALISE, &[dir, &uuid.to_string()]).await
             }
             HostAction::CheckConfiguration { dir } => {
-                self.must("check configuration", CHECK_CONFIGURATION, &[dir]).await
+                self.in_node("check configuration", CHECK_CONFIGURATION, &[dir]).await
             }
             HostAction::ReloadNode { dir } => self.reload(dir).await,
             HostAction::InstallService { manager, unit, text, .. } => {
@@ -203,16 +234,15 @@ impl HostStep<'_> {
             HostAction::StopNode { dir, manager } => Ok(service::stop(self.host, *manager, dir).await?),
             HostAction::RemoveNode { dir, uuid, manager } => {
                 service::remove(self.host, *manager, dir).await?;
-                self.ours("remove directory", REMOVE_NODE, dir, &[dir, &uuid.to_string()]).await
+                self.in_root("remove directory", REMOVE_NODE, &[dir, &uuid.to_string()]).await
             }
-            HostAction::RemoveRoot { root } => {
-                self.ours("remove directory", REMOVE_ROOT, root, &[root]).await
-            }
+            HostAction::RemoveRoot { root } => self.in_root("remove directory", REMOVE_ROOT, &[root]).await,
             HostAction::WaitJoined { dir, node_id } => {
                 self.wait_until(dir, &|status| not_joined(status, *node_id)).await
             }
             HostAction::MarkRemoved { dir, uuid } => {
-                self.ours("mark directory", MARK_REMOVED, dir, &[dir, &uuid.to_string(), operation]).await
+                let arguments = [dir.as_str(), &uuid.to_string(), operation];
+                self.in_node("mark directory", MARK_REMOVED, &arguments).await
             }
         }
     }
@@ -233,22 +263,30 @@ impl HostStep<'_> {
         Ok(())
     }
 
-    /// Runs a script that refuses to touch foreign files.
-    async fn ours(
+    /// Runs a script about a node's directory, its first argument, as the directory's owner. It refuses to touch foreign files.
+    async fn in_node(&self, what: &'static str, text: &str, arguments: &[&str]) -> Result<(), StepError> {
+        self.as_owner_of(arguments[0], what, text, arguments).await
+    }
+
+    /// The same for a host's root directory, and for what lies in it.
+    async fn in_root(&self, what: &'static str, text: &str, arguments: &[&str]) -> Result<(), StepError> {
+        self.as_owner_of(self.action.root(), what, text, arguments).await
+    }
+
+    async fn as_owner_of(
         &self,
+        owned: &str,
         what: &'static str,
         text: &str,
-        dir: &str,
         arguments: &[&str],
     ) -> Result<(), StepError> {
         let script = Script { what, text, arguments, input: Input::Nothing, limit: STEP_LIMIT };
-        let output = self.host.run(script).await?;
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let output = self.host.run_as_owner(owned, script).await?;
+        let (host, dir) = (self.step.host.clone(), arguments[0].to_owned());
+        let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         match output.status {
             0 => Ok(()),
-            STATUS_NOT_OURS => {
-                Err(StepError::NotOurs { host: self.step.host.clone(), dir: dir.to_owned(), reason: said })
-            }
+            STATUS_NOT_OURS => Err(StepError::NotOurs { host, dir, reason }),
             status => Err(self.host.failed(what, status, &output.stderr).into()),
         }
     }
@@ -275,7 +313,8 @@ impl HostStep<'_> {
         replaces: Replaces<'_>,
     ) -> Result<(), WorldError> {
         let operation = self.plan.operation.as_str();
-        self.host.write_file(NewFile { path, bytes: text.as_bytes(), mode, operation, replaces }).await
+        let dir = self.action.node_dir().unwrap_or_else(|| self.action.root());
+        self.host.write_file(NewFile { dir, path, bytes: text.as_bytes(), mode, operation, replaces }).await
     }
 
     async fn start(&self, dir: &str, manager: ServiceManager) -> Result<(), StepError> {

@@ -290,7 +290,7 @@ mod tests {
             let path = format!("{}/node.yaml", self.node);
             vec![
                 HostAction::MakeRoot { root: self.root.clone() },
-                HostAction::MakeNode { dir: self.node.clone(), uuid: self.uuid },
+                HostAction::MakeNode { dir: self.node.clone(), uuid: self.uuid, owner: None },
                 HostAction::WriteFile {
                     path,
                     text: "a: 1\n".into(),

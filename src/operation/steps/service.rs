@@ -19,8 +19,7 @@ macro_rules! with_systemd {
     ($script:literal) => {
         concat!(
             include_str!("../../world/alive.sh"),
-            r#"XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; export XDG_RUNTIME_DIR
-as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
+            $crate::with_root!(r#"XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; export XDG_RUNTIME_DIR
 manage() {
   case $manager in
     system) as_root systemctl "$@";;
@@ -50,7 +49,7 @@ begin_at_reboot() {
   )
 }
 manager=$1; shift
-"#,
+"#),
             $script
         )
     };
@@ -144,7 +143,9 @@ esac"#
 const LOG: &str = r#"XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}; export XDG_RUNTIME_DIR
 if [ -e "/etc/systemd/system/$2" ]; then
   echo "journalctl -u $2"
-  { journalctl -q -n "$3" -o cat -u "$2" 2>/dev/null || sudo -n journalctl -q -n "$3" -o cat -u "$2"; }
+  # Of a service of another user, a login may see nothing, which is no error.
+  said=$(journalctl -q -n "$3" -o cat -u "$2" 2>/dev/null)
+  if [ -n "$said" ]; then printf '%s\n' "$said"; else sudo -n journalctl -q -n "$3" -o cat -u "$2"; fi
 elif [ -e "${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/$2" ]; then
   echo "journalctl --user -u $2"
   journalctl -q --user -n "$3" -o cat -u "$2"

@@ -142,6 +142,10 @@ pub mod layout {
     pub const TLS_KEY: &str = "tls/node.key";
     /// A server's issuer: key and certificate. With it the server renews its own certificate and those of slaves.
     pub const TLS_ISSUER: &str = "tls/issuer.pem";
+    /// The certificates of `TLS_CERT` without the key, for those who look and may not read keys. Nothing depends on it.
+    pub const TLS_CERT_SHOWN: &str = "tls/node.crt";
+    /// The same of `TLS_ISSUER`.
+    pub const TLS_ISSUER_SHOWN: &str = "tls/issuer.crt";
     /// Log and state; what a node loses with it comes back only from other replicas.
     pub const DATA_DIR: &str = "data";
     /// Written by `dkcd init` with the node's UUID: a data directory without it is never started on.
@@ -154,7 +158,7 @@ pub mod layout {
     pub const REMOVED: &str = "REMOVED";
     /// Recreated at each start.
     pub const RUN_DIR: &str = "run";
-    /// Unix socket for `ControlRequest`s and CHMPX's words; mode 0600.
+    /// Unix socket for `ControlRequest`s and CHMPX's words; mode 0600, or 0660 where the directory is open to its group.
     pub const CONTROL_SOCKET: &str = "run/control.sock";
     /// Of the supervisor, where there is no systemd.
     pub const PID_FILE: &str = "run/dkcd.pid";

@@ -76,6 +76,11 @@ pub fn write_bulk_head(out: &mut BytesMut, length: usize) {
     write_number(out, b'$', length as i64);
 }
 
+/// The head of an array; so many values have to follow.
+pub fn write_array_head(out: &mut BytesMut, count: usize) {
+    write_number(out, b'*', count as i64);
+}
+
 fn write_bulk(out: &mut BytesMut, text: &[u8]) {
     out.reserve(text.len() + 24);
     write_bulk_head(out, text.len());

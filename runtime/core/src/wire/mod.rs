@@ -150,7 +150,8 @@ pub struct Request {
     pub answered_below: u64,
     /// As in `tablet::Item`.
     pub is_retry: bool,
-    /// A read whose reply is larger than `REPLY_BOUNDED_MAX_BYTES` is answered with its size only.
+    /// A reply larger than `REPLY_BOUNDED_MAX_BYTES` is answered with its size only. Also of a write that answers with a record, which
+    /// the sender can read afterwards; servers of earlier releases send that whole.
     pub reply_is_bounded: bool,
     /// How long the sender waits, so that work without a waiting caller is not started.
     pub timeout_ms: u32,

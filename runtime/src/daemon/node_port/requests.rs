@@ -92,9 +92,10 @@ impl Requests {
             Command::Write(_) if self.disk.is_short() => respond.send(Answer::Busy),
             Command::Write(write) => {
                 self.writes.fetch_add(1, Ordering::Relaxed);
-                let Request { session, sequence, answered_below, is_retry, epoch, .. } = request;
+                let Request { session, sequence, answered_below, is_retry, epoch, reply_is_bounded, .. } =
+                    request;
                 let item = Item { session, sequence, answered_below, is_retry, write };
-                group.write(QueuedWrite { item, epoch, until, respond });
+                group.write(QueuedWrite { item, epoch, until, reply_is_bounded, respond });
             }
         }
     }

@@ -1,7 +1,7 @@
 //! One connection of an application: everything received in one read is parsed, sent together, and
 //! answered in order with one write. One task per connection, none per command.
 
-mod scarce;
+pub(super) mod scarce;
 mod window;
 
 use std::io;
@@ -104,11 +104,11 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
             Next::Alone(request) => {
                 self.note(WaitsFor::Nothing);
                 if !P::waits_for_others(&request) {
-                    self.protocol.alone(request, &mut self.output).await;
+                    self.protocol.alone(request, &self.share, &mut self.output).await;
                     return self.write().await.map(|()| true);
                 }
                 let is_closed = tokio::select! {
-                    () = self.protocol.alone(request, &mut self.output) => false,
+                    () = self.protocol.alone(request, &self.share, &mut self.output) => false,
                     () = closed(&mut self.stream, &mut self.input) => true,
                 };
                 if is_closed {

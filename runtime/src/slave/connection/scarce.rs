@@ -7,15 +7,15 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use dkc_core::kv::{Command, Read, Reply};
+use dkc_core::kv::{Command, Reply};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::window::{IN_FLIGHT_MAX_BYTES, value_bytes};
 use super::{Connection, ROOM_TIMEOUT};
 use crate::router::{AdmitValue, Call, RouteError};
 use crate::slave::batch::PipelineBatch;
-use crate::slave::memory::Share;
-use crate::slave::protocol::{Flow, Outcome, Protocol};
+use crate::slave::memory::{Share, UNCOUNTED_MAX_BYTES};
+use crate::slave::protocol::{Flow, Outcome, Protocol, Service};
 
 /// Attempts for a value that has grown each time it is read.
 const READS_MAX: usize = 3;
@@ -56,7 +56,7 @@ pub(super) async fn answer<P: Protocol, S: AsyncRead + AsyncWrite + Unpin>(
         for place in pending.places.clone() {
             if is_missing(&outcomes[place]) {
                 // Nothing may be held while waiting for memory.
-                outcomes[place..].iter_mut().for_each(let_go);
+                let_go(batch, &mut outcomes, place);
                 connection.write().await?;
                 read_again(connection, batch, &mut outcomes, place).await;
             }
@@ -77,10 +77,41 @@ pub(super) fn is_missing(outcome: &Outcome) -> bool {
     matches!(outcome, Err(RouteError::NoRoom { .. }))
 }
 
-fn let_go(outcome: &mut Outcome) {
-    if let Ok(Reply::Record(record)) = outcome {
-        *outcome = Err(RouteError::NoRoom { bytes: record.value.len() });
+/// What has come from `place` on and can be had once more. Small answers cost nothing while they wait.
+fn let_go<P: Protocol>(batch: &PipelineBatch<P>, outcomes: &mut [Outcome], place: usize) {
+    for (at, outcome) in outcomes.iter_mut().enumerate().skip(place) {
+        let bytes = outcome.as_ref().map_or(0, Reply::value_bytes);
+        if bytes > UNCOUNTED_MAX_BYTES && batch.again(at).is_some() {
+            *outcome = Err(RouteError::NoRoom { bytes });
+        }
     }
+}
+
+/// Executes a single read; memory is reserved before a large reply is sent.
+pub(in crate::slave) async fn read_bounded<P: Protocol>(
+    service: &Service<P>,
+    share: &Arc<Share>,
+    command: Command,
+) -> Outcome {
+    let call = Call { reply_is_bounded: true, ..Call::from(command) };
+    let admit: Arc<dyn AdmitValue> = share.clone();
+    let mut outcome = one(service, call.clone(), admit).await;
+    for _ in 0..READS_MAX {
+        let Err(RouteError::NoRoom { bytes }) = outcome else { break };
+        share.settle(0);
+        if !share.take(bytes, ROOM_TIMEOUT).await {
+            break;
+        }
+        let Some(_turn) = service.memory.turn(bytes, ROOM_TIMEOUT).await else { break };
+        let call = Call { reply_is_bounded: false, ..call.clone() };
+        outcome = one(service, call, Taken::new(share.clone(), bytes)).await;
+    }
+    outcome
+}
+
+async fn one<P: Protocol>(service: &Service<P>, call: Call, admit: Arc<dyn AdmitValue>) -> Outcome {
+    let mut outcomes = service.router.execute_admitted(vec![call], Some(admit)).await;
+    outcomes.pop().expect("one for each call")
 }
 
 /// Waits until the value at `place` has arrived or was abandoned.
@@ -95,7 +126,7 @@ async fn read_again<P: Protocol, S>(
         if read.is_break() || !is_missing(&outcomes[place]) {
             return;
         }
-        outcomes[place..].iter_mut().for_each(let_go);
+        let_go(batch, outcomes, place);
         connection.share.settle(0);
     }
 }
@@ -117,8 +148,7 @@ async fn read_from<P: Protocol, S>(
         share.settle(0);
         return ControlFlow::Break(());
     };
-    let key = |place: &usize| batch.record_key(*place).expect("only such are grouped").clone();
-    let call = |place: &usize| Call::from(Command::Read(Read::Get { key: key(place) }));
+    let call = |place: &usize| Call::from(batch.again(*place).expect("only such are grouped"));
     let calls = places.iter().map(call).collect();
     let taken = Taken::new(share.clone(), bytes);
     let read = connection.service.router.execute_admitted(calls, Some(taken)).await;
@@ -133,7 +163,7 @@ fn group<P: Protocol>(batch: &PipelineBatch<P>, outcomes: &[Outcome], place: usi
     for at in (place..outcomes.len()).filter(|at| is_missing(&outcomes[*at])) {
         let bytes = value_bytes(&outcomes[at]);
         let fits = places.is_empty() || sum_bytes + bytes <= IN_FLIGHT_MAX_BYTES;
-        if !fits || batch.record_key(at).is_none() {
+        if !fits || batch.again(at).is_none() {
             break;
         }
         places.push(at);

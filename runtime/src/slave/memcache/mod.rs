@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use dkc_core::kv::{Command, Expiry, Key, Read, Write};
 use dkc_core::memcache::{Keys, Meta, Parser, RequestKind};
 
+use super::memory::Share;
 use super::output::Output;
 use super::protocol::{Commands, Flow, Parsed, Part, Protocol, Request, Service};
 use statistics::{Statistics, WriteKind};
@@ -103,7 +104,7 @@ impl Protocol for Memcache {
         answer::answer(&self.service, answer, part, output)
     }
 
-    async fn alone(&mut self, request: Alone, output: &mut Output) {
+    async fn alone(&mut self, request: Alone, _: &Arc<Share>, output: &mut Output) {
         alone::carry_out(&self.service, request, output).await;
     }
 

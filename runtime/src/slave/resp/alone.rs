@@ -1,5 +1,7 @@
 //! Requests that run alone: commands on several keys of one slot, on all tablets, and on the connection.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use dkc_core::kv::operation::{Act, KeyAct};
 use dkc_core::kv::{Command, Operation, Operations, Read, Reply, Value, Write};
@@ -8,19 +10,22 @@ use dkc_core::resp::{matches, write_error};
 use super::answer::{partly_done, value_of};
 use super::{Alone, CROSS_SLOT, Resp, as_command};
 use crate::router::RouteError;
+use crate::slave::connection::scarce::read_bounded;
+use crate::slave::memory::Share;
 use crate::slave::output::Output;
+use crate::slave::protocol::Outcome;
 
 impl Resp {
-    pub(super) async fn carry_out(&mut self, request: Alone, output: &mut Output) {
+    pub(super) async fn carry_out(&mut self, request: Alone, share: &Arc<Share>, output: &mut Output) {
         let service = self.service.clone();
         let _in_flight = match request {
             Alone::Blocking(blocking) => return self.block(blocking, output).await,
             _ => service.traffic.batch(),
         };
         let told = match request {
-            Alone::Operation(operation) => self.run(operation).await,
+            Alone::Operation(operation) => self.run(operation, share).await,
             Alone::Matching { operation, pattern, in_pairs } => {
-                self.matching(operation, &pattern, in_pairs).await
+                self.matching(operation, &pattern, in_pairs, share).await
             }
             Alone::Scan(scan) => self.scan(scan).await,
             Alone::Keys { pattern } => self.keys(&pattern).await,
@@ -28,7 +33,7 @@ impl Resp {
             Alone::Count => self.count().await.map(|(records, _)| Value::Integer(records as i64)),
             Alone::Flush => self.flush().await,
             Alone::Watch { keys } => return self.watch(keys, output).await,
-            Alone::Exec => return self.exec(output).await,
+            Alone::Exec => return self.exec(share, output).await,
             Alone::Connection(command) => return self.connection(command, output).await,
             Alone::Blocking(_) => return,
         };
@@ -38,9 +43,18 @@ impl Resp {
         }
     }
 
-    async fn run(&self, operation: Operation) -> Result<Value, RouteError> {
+    async fn run(&self, operation: Operation, share: &Arc<Share>) -> Result<Value, RouteError> {
         let operations = Operations::one(self.namespace.clone(), operation);
-        value_of(self.service.router.execute(as_command(operations)).await)
+        value_of(self.carry_out_bounded(as_command(operations), share).await)
+    }
+
+    /// What changes something answers with what it took away or with few bytes: that is kept even where memory is short, for
+    /// it cannot be had once more.
+    pub(super) async fn carry_out_bounded(&self, command: Command, share: &Arc<Share>) -> Outcome {
+        match command {
+            Command::Read(_) => read_bounded(&self.service, share, command).await,
+            Command::Write(_) => self.service.router.execute(command).await,
+        }
     }
 
     /// A step of a scan of a collection: the cursor, and the names that match.
@@ -49,8 +63,9 @@ impl Resp {
         operation: Operation,
         pattern: &Bytes,
         in_pairs: bool,
+        share: &Arc<Share>,
     ) -> Result<Value, RouteError> {
-        let mut value = self.run(operation).await?;
+        let mut value = self.run(operation, share).await?;
         if let Value::Array(parts) = &mut value
             && let Some(Value::Array(elements)) = parts.get_mut(1)
         {

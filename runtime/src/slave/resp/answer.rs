@@ -1,7 +1,7 @@
 //! Writes outcomes as Redis's replies.
 
 use dkc_core::kv::{Record, Reply, Value};
-use dkc_core::resp::{Gather, gathered, write_bulk_head, write_error, write_value};
+use dkc_core::resp::{Gather, gathered, write_array_head, write_bulk_head, write_error, write_value};
 
 use super::{Answer, NO_ROOM, Resp};
 use crate::clock;
@@ -26,12 +26,35 @@ impl Resp {
                 }
                 self.tell_outcome(outcome, output);
             }
-            Answer::Gathered(gather) => return self.gather(*gather, part, output),
+            Answer::Gathered(Gather::Array, count) => return self.each(*count, part, output),
+            Answer::Gathered(gather, _) => return self.gather(*gather, part, output),
         }
         Flow::GoOn
     }
 
-    /// Collects partial results until all have arrived.
+    /// Writes elements of an array as they arrive, so that none is collected. Once its head is sent, a failure is an error in
+    /// place of its element.
+    fn each(&mut self, count: usize, part: Part<'_>, output: &mut Output) -> Flow {
+        for outcome in part.outcomes.iter_mut().map(take) {
+            if self.elements_left == 0 {
+                if let Err(error) = &outcome {
+                    self.fail(error, output);
+                    return Flow::Stop;
+                }
+                write_array_head(output.buffer(), count);
+                self.elements_left = count;
+            }
+            self.elements_left -= 1;
+            match outcome {
+                // As in Redis, a key of another type is nil.
+                Ok(Reply::WrongType | Reply::Value(Value::Fault(_))) => self.write(&Value::Nil, output),
+                outcome => self.tell_outcome(outcome, output),
+            }
+        }
+        Flow::GoOn
+    }
+
+    /// Collects partial results, all of them small, until all have arrived.
     fn gather(&mut self, gather: Gather, part: Part<'_>, output: &mut Output) -> Flow {
         for outcome in part.outcomes.iter_mut() {
             match value_of(take(outcome)) {

@@ -21,6 +21,7 @@ use dkc_core::kv::{Command, Key, Operation, Operations, Read, StoreMode, Value, 
 use dkc_core::resp::{self, Blocking, ConnectionCommand, Gather, Parser, Scan, Version};
 use dkc_core::ring::slot_of;
 
+use super::memory::Share;
 use super::output::Output;
 use super::protocol::{Commands, Flow, Parsed, Part, Protocol, Request, Service};
 use crate::chance;
@@ -46,6 +47,8 @@ pub(super) struct Resp {
     transaction: Transaction,
     /// Partial results of a multi-key command that continues in the next batch.
     gathered: Vec<Value>,
+    /// The head of an array is sent, and so many of its elements are still to come.
+    elements_left: usize,
     is_closing: bool,
 }
 
@@ -58,7 +61,8 @@ pub(super) enum Answer {
     One {
         is_read: bool,
     },
-    Gathered(Gather),
+    /// Of so many commands.
+    Gathered(Gather, usize),
 }
 
 /// Requests that run alone.
@@ -98,6 +102,7 @@ impl Protocol for Resp {
             number,
             transaction: Transaction::default(),
             gathered: Vec::new(),
+            elements_left: 0,
             is_closing: false,
             service,
         }
@@ -132,8 +137,8 @@ impl Protocol for Resp {
         self.tell(answer, part, output)
     }
 
-    async fn alone(&mut self, request: Alone, output: &mut Output) {
-        self.carry_out(request, output).await;
+    async fn alone(&mut self, request: Alone, share: &Arc<Share>, output: &mut Output) {
+        self.carry_out(request, share, output).await;
     }
 
     fn refuse_unfinished(&mut self, input: &mut BytesMut, output: &mut Output) -> Flow {
@@ -244,9 +249,10 @@ impl Resp {
         let Some((operations, gather)) = operation.split() else { return self.refused(CROSS_SLOT) };
         let commands: Vec<Command> =
             operations.into_iter().map(|operation| command(&self.namespace, operation)).collect();
+        let count = commands.len();
         Parsed::Request(Request {
             commands: Commands::Many(commands.into_iter()),
-            answer: Answer::Gathered(gather),
+            answer: Answer::Gathered(gather, count),
         })
     }
 }

@@ -3,12 +3,15 @@
 //!
 //! *Invariant:* nothing of a transaction is applied before `EXEC`, and then all of it or nothing.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use dkc_core::kv::operation::OPERATIONS_MAX;
-use dkc_core::kv::{Key, Operation, Operations, Value};
+use dkc_core::kv::{Command, Key, Operation, Operations, Value, Write};
 use dkc_core::resp;
 
-use super::{Alone, CROSS_SLOT, Resp, known};
+use super::{Alone, CROSS_SLOT, Resp, as_command, known};
+use crate::slave::memory::Share;
 use crate::slave::output::Output;
 use crate::slave::protocol::Parsed;
 
@@ -93,7 +96,7 @@ impl Resp {
         known(Value::Word(Bytes::from_static(b"QUEUED")))
     }
 
-    pub(super) async fn exec(&mut self, output: &mut Output) {
+    pub(super) async fn exec(&mut self, share: &Arc<Share>, output: &mut Output) {
         let transaction = std::mem::take(&mut self.transaction);
         if transaction.is_spoiled {
             let why = "EXECABORT Transaction discarded because of previous errors.";
@@ -111,15 +114,20 @@ impl Resp {
             watched: Some(transaction.watched),
             all: operations,
         };
-        let outcome = self
-            .service
-            .router
-            .execute(dkc_core::kv::Command::Write(dkc_core::kv::Write::Operations(Box::new(all))));
-        match super::answer::value_of(outcome.await) {
+        let outcome = self.carry_out_bounded(command_of(all), share).await;
+        match super::answer::value_of(outcome) {
             Ok(Value::Array(values)) => self.write(&answers(transaction.queue, values), output),
             Ok(other) => self.write(&other, output),
             Err(error) => self.fail(&error, output),
         }
+    }
+}
+
+/// What watches keys is checked when the entry is applied; what only reads needs no entry.
+fn command_of(operations: Operations) -> Command {
+    match operations.watched.as_ref().is_none_or(Vec::is_empty) {
+        true => as_command(operations),
+        false => Command::Write(Write::Operations(Box::new(operations))),
     }
 }
 

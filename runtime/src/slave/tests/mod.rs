@@ -14,7 +14,7 @@ use dkc_core::config::{NodeConfig, Pair, Parameters, Protocol, Role, SlaveRole};
 use dkc_core::control::{ControlReply, RoleStatus};
 use dkc_core::ids::{NodeId, SlaveId, TabletId};
 use dkc_core::kv::codec::BadBytes;
-use dkc_core::kv::{Command, Read, Reply, VALUE_MAX_BYTES_DEFAULT, Write};
+use dkc_core::kv::{Command, Reply, VALUE_MAX_BYTES_DEFAULT, Write};
 use dkc_core::ring::ALL_SLOTS;
 use dkc_core::tablet::{Batch, Item, Outcome, Rows, Tablet};
 use dkc_core::wire::{Answer, REPLY_BOUNDED_MAX_BYTES, Request};
@@ -372,23 +372,22 @@ async fn values_that_do_not_fit_together_are_answered_one_by_one_and_in_order() 
     exchange(&mut stream, format!("get{names}\r\n").as_bytes(), &format!("{blocks}END\r\n")).await;
 }
 
-/// All answers of a server come on one connection: those who ask for much take turns, and others do not wait behind them.
-#[tokio::test]
-async fn many_who_ask_for_large_values_take_turns_and_the_others_are_served() {
+/// What more connections ask for than may have a large value on its way, many times over, and never read.
+async fn who_asks_for_large_values_waits_its_turn(sent: &str, is_redis: bool) {
     const VALUE_BYTES: usize = 1 << 20;
+    const PART_BYTES: usize = VALUE_BYTES / 16;
     /// Of 1 MiB each, as many as may be on their way at once; each is asked for again when it is not answered.
     const AT_ONCE_MAX: usize = 16;
     const ATTEMPTS_MAX: usize = 7;
+    const CONNECTIONS: usize = 2 * AT_ONCE_MAX * ATTEMPTS_MAX;
     let store = Store::default();
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = asked.clone();
     // Large values never come: as long as the test runs, whatever was asked for is on its way.
     let script = move |_: NodeId, request: &Request, tablet: TabletId| {
         let act = store.carry_out(request, tablet);
-        match (&request.command, &act) {
-            (Command::Read(Read::Get { .. }), Act::Answer(Answer::Reply(reply)))
-                if reply.value_bytes() == VALUE_BYTES =>
-            {
+        match &act {
+            Act::Answer(Answer::Reply(reply)) if reply.value_bytes() >= VALUE_BYTES => {
                 counted.fetch_add(1, Ordering::SeqCst);
                 Act::Silence
             }
@@ -398,15 +397,31 @@ async fn many_who_ask_for_large_values_take_turns_and_the_others_are_served() {
     let parameters = Parameters { request_deadline_ms: 60_000, ..Parameters::default() };
     let slave = Running::start_with(Cluster::start(1, 1, script).await, parameters).await;
     let large = "x".repeat(VALUE_BYTES);
-    slave.check(&format!("set large 0 0 {VALUE_BYTES}\r\n{large}\r\n"), "STORED\r\n").await;
+    for n in 0..4 {
+        slave.check(&format!("set large{n} 0 0 {VALUE_BYTES}\r\n{large}\r\n"), "STORED\r\n").await;
+    }
+    let mut filling = redis::Answers::new(TcpStream::connect(&slave.redis).await.unwrap());
+    for n in 0..16 {
+        let part = "x".repeat(PART_BYTES);
+        for words in [["hset", "hash", &n.to_string(), &part].as_slice(), &["rpush", "list", &part]] {
+            filling.stream.write_all(&redis::encode(words)).await.unwrap();
+            assert!(matches!(filling.next().await, redis::Told::Line(_)));
+        }
+    }
+    let line = |line: &str| match is_redis {
+        true => redis::encode(&line.split(' ').collect::<Vec<_>>()),
+        false => format!("{line}\r\n").into_bytes(),
+    };
+    let sent: Vec<u8> = sent.lines().flat_map(line).collect();
     let mut greedy = Vec::new();
-    for _ in 0..100 {
-        let mut stream = slave.connect().await;
-        stream.write_all("get large\r\n".repeat(32).as_bytes()).await.unwrap();
+    let place = if is_redis { &slave.redis } else { &slave.listen };
+    for _ in 0..CONNECTIONS {
+        let mut stream = TcpStream::connect(place).await.unwrap();
+        stream.write_all(&sent.repeat(32)).await.unwrap();
         greedy.push(stream);
     }
     tokio::time::timeout(LIMIT, async {
-        while asked.load(Ordering::SeqCst) < AT_ONCE_MAX {
+        while asked.load(Ordering::SeqCst) < AT_ONCE_MAX - 1 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     })
@@ -418,6 +433,85 @@ async fn many_who_ask_for_large_values_take_turns_and_the_others_are_served() {
     }
     let asked = asked.load(Ordering::SeqCst);
     assert!(asked <= AT_ONCE_MAX * ATTEMPTS_MAX, "{asked} large values were asked for");
+}
+
+/// All answers of a server come on one connection: those who ask for much take turns, and others do not wait behind them.
+#[tokio::test]
+async fn many_who_ask_for_large_values_take_turns_and_the_others_are_served() {
+    who_asks_for_large_values_waits_its_turn("get large0", false).await;
+}
+
+#[tokio::test]
+async fn many_who_touch_and_get_large_values_take_turns_and_the_others_are_served() {
+    who_asks_for_large_values_waits_its_turn("gat 0 large0 large1 large2 large3", false).await;
+}
+
+#[tokio::test]
+async fn many_who_ask_for_large_collections_take_turns_and_the_others_are_served() {
+    who_asks_for_large_values_waits_its_turn("hgetall hash\nlrange list 0 -1", true).await;
+}
+
+#[tokio::test]
+async fn transactions_and_scans_that_read_large_collections_take_turns_and_the_others_are_served() {
+    let sent = "hscan hash 0 count 100\nmulti\nhgetall hash\nexec";
+    who_asks_for_large_values_waits_its_turn(sent, true).await;
+}
+
+/// A slave whose memory holds a few of them answers all, in their order.
+#[tokio::test]
+async fn collections_that_do_not_fit_together_are_answered_one_by_one_and_in_order() {
+    const PART_BYTES: usize = 64 * 1024;
+    const PARTS: usize = 8;
+    let store = Store::default();
+    let script = move |_: NodeId, request: &Request, tablet: TabletId| store.carry_out(request, tablet);
+    let parameters = Parameters { slave_memory_bytes: 2 << 20, ..Parameters::default() };
+    let slave = Running::start_with(Cluster::start(1, 4, script).await, parameters).await;
+    let mut answers = redis::Answers::new(TcpStream::connect(&slave.redis).await.unwrap());
+    let part = |n: usize, i: usize| format!("{n}-{i}-").repeat(PART_BYTES / 3)[..PART_BYTES].to_owned();
+    let mut ask = Vec::new();
+    for n in 0..12 {
+        let (list, text) = (format!("{{t{n}}}list"), format!("{{t{n}}}text"));
+        for i in 0..PARTS {
+            answers.stream.write_all(&redis::encode(&["rpush", &list, &part(n, i)])).await.unwrap();
+            answers.next().await;
+        }
+        answers.stream.write_all(&redis::encode(&["set", &text, &part(n, 0).repeat(PARTS)])).await.unwrap();
+        answers.next().await;
+        for words in [
+            ["lrange", list.as_str(), "0", "-1"].as_slice(),
+            &["set", "small", "1"],
+            &["multi"],
+            &["lrange", &list, "0", "-1"],
+            &["exec"],
+        ] {
+            ask.extend_from_slice(&redis::encode(words));
+        }
+    }
+    let texts: Vec<String> = (0..12).map(|n| format!("{{t{n}}}text")).collect();
+    let all: Vec<&str> = std::iter::once("mget").chain(texts.iter().map(String::as_str)).collect();
+    ask.extend_from_slice(&redis::encode(&all));
+    ask.extend_from_slice(&redis::encode(&["mget", "none", "{t3}list", "small"]));
+    let (reader, mut writer) = answers.stream.into_split();
+    let sending = tokio::spawn(async move {
+        writer.write_all(&ask).await.unwrap();
+        writer
+    });
+    let mut answers = redis::Answers::new(reader);
+    let line = |text: &str| redis::Told::Line(text.to_owned());
+    for n in 0..12 {
+        let parts = (0..PARTS).map(|i| redis::Told::Text(part(n, i).into_bytes())).collect();
+        let list = redis::Told::All('*', parts);
+        assert!(answers.next().await == list, "list {n}");
+        assert_eq!(answers.next().await, line("+OK"));
+        assert_eq!(answers.next().await, line("+OK"), "multi");
+        assert_eq!(answers.next().await, line("+QUEUED"));
+        assert!(answers.next().await == redis::Told::All('*', vec![list]), "transaction {n}");
+    }
+    let texts = (0..12).map(|n| redis::Told::Text(part(n, 0).repeat(PARTS).into_bytes())).collect();
+    assert!(answers.next().await == redis::Told::All('*', texts));
+    let small = redis::Told::Text(b"1".to_vec());
+    assert_eq!(answers.next().await, redis::Told::All('*', vec![line("$-1"), line("$-1"), small]));
+    drop(sending.await.unwrap());
 }
 
 #[tokio::test]

@@ -62,14 +62,14 @@ pub(super) enum Told {
 }
 
 /// Answers as they come.
-pub(super) struct Answers {
-    pub stream: TcpStream,
+pub(super) struct Answers<S = TcpStream> {
+    pub stream: S,
     read: Vec<u8>,
     at: usize,
 }
 
-impl Answers {
-    pub fn new(stream: TcpStream) -> Answers {
+impl<S: AsyncReadExt + Unpin> Answers<S> {
+    pub fn new(stream: S) -> Answers<S> {
         Answers { stream, read: Vec::new(), at: 0 }
     }
 
@@ -122,9 +122,9 @@ impl Answers {
     }
 }
 
-pub(super) fn encode(words: &[String]) -> Vec<u8> {
+pub(super) fn encode<S: AsRef<str>>(words: &[S]) -> Vec<u8> {
     let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
+    for word in words.iter().map(AsRef::as_ref) {
         bytes.extend(format!("${}\r\n{word}\r\n", word.len()).bytes());
     }
     bytes
