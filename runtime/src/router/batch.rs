@@ -36,10 +36,12 @@ impl ReplyBatch {
         Arc::new(ReplyBatch { outcomes, remaining: AtomicUsize::new(size), waker: AtomicWaker::new(), admit })
     }
 
-    pub fn complete(&self, index: usize, mut outcome: Outcome) {
+    /// `is_kept`: also without room.
+    pub fn complete(&self, index: usize, mut outcome: Outcome, is_kept: bool) {
         let bytes = outcome.as_ref().map_or(0, Reply::value_bytes);
         if let Some(admit) = &self.admit
             && !admit.admit(bytes)
+            && !is_kept
         {
             outcome = Err(RouteError::NoRoom { bytes });
         }

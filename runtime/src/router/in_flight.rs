@@ -296,7 +296,9 @@ impl InFlight {
         if let Some(session) = &self.session {
             session.finish(self.request.sequence);
         }
-        self.batch.complete(self.index, outcome);
+        // What a write took away exists nowhere else.
+        let is_kept = matches!(self.request.command, Command::Write(_)) && !self.request.reply_is_bounded;
+        self.batch.complete(self.index, outcome, is_kept);
     }
 
     fn why(&self) -> String {

@@ -457,6 +457,27 @@ async fn transactions_and_scans_that_read_large_collections_take_turns_and_the_o
     who_asks_for_large_values_waits_its_turn(sent, true).await;
 }
 
+/// Nobody could ask for it again: an element that is taken is answered, also where there is no room for it.
+#[tokio::test]
+async fn what_a_write_takes_away_is_answered_even_without_room() {
+    const COUNT: usize = 12;
+    let store = Store::default();
+    let script = move |_: NodeId, request: &Request, tablet: TabletId| store.carry_out(request, tablet);
+    let parameters = Parameters { slave_memory_bytes: 1 << 20, ..Parameters::default() };
+    let slave = Running::start_with(Cluster::start(1, 1, script).await, parameters).await;
+    let mut answers = redis::Answers::new(TcpStream::connect(&slave.redis).await.unwrap());
+    let part = "x".repeat(80 * 1024);
+    for _ in 0..COUNT {
+        answers.stream.write_all(&redis::encode(&["rpush", "list", &part])).await.unwrap();
+        assert!(matches!(answers.next().await, redis::Told::Line(_)));
+    }
+    answers.stream.write_all(&redis::encode(&["lpop", "list", &COUNT.to_string()])).await.unwrap();
+    let all = vec![redis::Told::Text(part.into_bytes()); COUNT];
+    assert!(answers.next().await == redis::Told::All('*', all));
+    answers.stream.write_all(&redis::encode(&["llen", "list"])).await.unwrap();
+    assert_eq!(answers.next().await, redis::Told::Line(":0".into()));
+}
+
 /// A slave whose memory holds a few of them answers all, in their order.
 #[tokio::test]
 async fn collections_that_do_not_fit_together_are_answered_one_by_one_and_in_order() {
