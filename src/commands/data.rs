@@ -1,6 +1,11 @@
 //! `data`: single operations on the keys of a cluster, for an operator who inspects or corrects them.
 //! `-` reads the value from standard input, which keeps it out of the process list.
 
+mod export;
+mod forms;
+mod import;
+mod lines;
+
 use std::io::Read as _;
 use std::time::Duration;
 
@@ -30,7 +35,7 @@ const KEYS_PAGE: u32 = 1000;
 #[derive(Debug, clap::Args)]
 #[command(
     mut_arg(CLUSTER, |arg| arg.global(true)),
-    after_help = "EXAMPLES\n  data set -n c0 test-key test-value\n  data print -n c0 test-key\n  data keys -n c0 --prefix user: --limit 20\n  data incr -n c0 counter 5"
+    after_help = "EXAMPLES\n  data set -n c0 test-key test-value\n  data print -n c0 test-key\n  data keys -n c0 --prefix user: --limit 20\n  data incr -n c0 counter 5\n  data export -n c0 --to c0.jsonl\n  data import -n c1 c0.jsonl"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -112,18 +117,30 @@ pub enum DataCommand {
     },
     /// Count keys and bytes
     Count,
+    /// Write all keys with what they hold, as lines of JSON
+    Export(export::Args),
+    /// Store the keys of an export
+    Import(import::Args),
 }
 
 impl Args {
     pub fn is_changing(&self) -> bool {
-        !matches!(self.command, DataCommand::Print { .. } | DataCommand::Keys { .. } | DataCommand::Count)
+        !matches!(
+            self.command,
+            DataCommand::Print { .. }
+                | DataCommand::Keys { .. }
+                | DataCommand::Count
+                | DataCommand::Export { .. }
+        )
     }
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let cluster = session.cluster_name(args.of.name.as_ref())?;
-    let mut server = Server::find(session, cluster, args.namespace).await?;
+    let mut server = Server::find(session, cluster.clone(), args.namespace).await?;
     match args.command {
+        DataCommand::Export(args) => export::run(session, &mut server, &cluster, args).await,
+        DataCommand::Import(args) => import::run(session, &mut server, args).await,
         DataCommand::Keys { prefix, limit } => keys(session, &mut server, prefix, limit).await,
         DataCommand::Count => {
             let namespace = server.namespace.clone();
@@ -182,8 +199,18 @@ impl Server {
     }
 
     async fn ask(&mut self, request: DataRequest) -> Result<Reply, CommandError> {
-        match self.client.ask(&ControlRequest::Data(request), DATA_TIMEOUT).await {
-            Ok(ControlReply::Data(reply)) => Ok(reply),
+        match self.ask_control(&ControlRequest::Data(request), DATA_TIMEOUT).await? {
+            ControlReply::Data(reply) => Ok(reply),
+            other => Err(CommandError::bug(format!("unexpected reply to a data request: {other:?}"))),
+        }
+    }
+
+    async fn ask_control(
+        &mut self,
+        request: &ControlRequest,
+        timeout: Duration,
+    ) -> Result<ControlReply, CommandError> {
+        match self.client.ask(request, timeout).await {
             Ok(ControlReply::Error { message, is_outcome_unknown: true }) => {
                 Err(CommandError::new(&codes::OUTCOME_UNKNOWN, message)
                     .now("unknown: the change may have been applied"))
@@ -191,7 +218,7 @@ impl Server {
             Ok(ControlReply::Error { message, .. }) => {
                 Err(CommandError::new(&codes::DATA_REFUSED, message).now("nothing changed"))
             }
-            Ok(other) => Err(CommandError::bug(format!("unexpected reply to a data request: {other:?}"))),
+            Ok(reply) => Ok(reply),
             // The request was sent; there is no telling whether it was carried out.
             Err(error) => Err(CommandError::new(&codes::OUTCOME_UNKNOWN, error.to_string())
                 .now("unknown: the change may have been applied")),
@@ -259,6 +286,8 @@ fn key_command(namespace: &Namespace, command: DataCommand) -> Result<(String, C
         DataCommand::Print { .. }
         | DataCommand::Rm { .. }
         | DataCommand::Keys { .. }
+        | DataCommand::Export { .. }
+        | DataCommand::Import { .. }
         | DataCommand::Count => {
             return Err(CommandError::bug("handled before"));
         }

@@ -5,12 +5,14 @@
 mod bad_input;
 mod bench;
 mod dependencies;
+mod export;
 mod faults;
 mod grow;
 mod here;
 mod jump;
 mod logins;
 mod operation;
+mod package;
 mod power;
 mod prompt;
 mod release;

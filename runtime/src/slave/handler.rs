@@ -30,7 +30,9 @@ impl Handler for Slave {
                 | ControlRequest::EndOperation { .. }
                 | ControlRequest::RevokeSlave { .. }
                 | ControlRequest::Change { .. } => refusal("a slave does not change members; ask a server"),
-                ControlRequest::Data { .. } => {
+                ControlRequest::Data { .. }
+                | ControlRequest::Export { .. }
+                | ControlRequest::Import { .. } => {
                     refusal("a slave's control socket serves no data; ask a server")
                 }
             }

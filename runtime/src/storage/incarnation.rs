@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use dkc_core::mutant::{self, Mutant};
 
-
 pub const PREFIX_BYTES: usize = 8;
 
 /// Which incarnations somebody may still read.

@@ -13,12 +13,14 @@ use crate::ring::{Node, RingMap};
 
 mod blob;
 mod data;
+mod exported;
 #[cfg(test)]
 mod tests;
 
 pub use crate::meta::MetaView;
 pub use blob::BadBase64;
 pub use data::DataRequest;
+pub use exported::{ExportedContent, ExportedRecord};
 
 /// Longest request line.
 pub const CONTROL_LINE_MAX_BYTES: usize = 96 * 1024 * 1024;
@@ -42,6 +44,24 @@ pub enum ControlRequest {
     ReloadCertificates,
     /// One key-value operation, routed to its leader. Bytes are given as text where they are UTF-8, else as base64.
     Data(DataRequest),
+    /// A page of keys with all that they hold.
+    Export {
+        /// Whose keys.
+        namespace: Namespace,
+        /// Only keys that begin with this.
+        prefix: Blob,
+        /// Where to go on: what the last page's `next` said.
+        cursor: Option<String>,
+    },
+    /// Writes records of an export. Some may have been written when it fails; to do it again is harmless.
+    Import {
+        /// Into which namespace.
+        namespace: Namespace,
+        /// In the order of the export.
+        records: Vec<ExportedRecord>,
+        /// A key that exists stays as it is; otherwise it is replaced.
+        keeps_existing: bool,
+    },
     /// Prometheus text.
     Metrics,
     /// A CHMPX word with its parameters; answers `ControlReply::Text`.
@@ -112,6 +132,18 @@ pub enum ControlReply {
     /// The outcome of a key-value operation.
     #[serde(with = "data")]
     Data(Reply),
+    /// A page of an export.
+    Exported {
+        /// May be none although there are more.
+        records: Vec<ExportedRecord>,
+        /// Give this to the next request; `None` after the last page.
+        next: Option<String>,
+    },
+    /// All records of an import are written, but for those of keys that exist and were to stay.
+    Imported {
+        /// The keys that stayed as they were.
+        kept: Vec<Blob>,
+    },
     /// To `Word` and `Metrics`.
     Text(String),
     /// `None` until the cluster is founded as far as this node knows.

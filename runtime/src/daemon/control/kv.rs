@@ -14,7 +14,7 @@ const KEYS_MAX: u32 = 10_000;
 const SCANS_MAX: u32 = 64;
 
 /// An error reply.
-enum Failed {
+pub(super) enum Failed {
     Bad(String),
     Route(RouteError),
 }
@@ -28,11 +28,7 @@ impl ServerControl {
     pub async fn data(&self, request: DataRequest) -> ControlReply {
         match self.try_data(request).await {
             Ok(reply) => ControlReply::Data(reply),
-            Err(Failed::Bad(why)) => refusal(why),
-            Err(Failed::Route(error)) => ControlReply::Error {
-                is_outcome_unknown: error.is_outcome_unknown(),
-                message: error.to_string(),
-            },
+            Err(error) => failed(error),
         }
     }
 
@@ -96,9 +92,22 @@ impl ServerControl {
     }
 }
 
-/// Checked before routing: an empty or oversized key has no tablet.
+pub(super) fn failed(error: Failed) -> ControlReply {
+    match error {
+        Failed::Bad(why) => refusal(why),
+        Failed::Route(error) => {
+            ControlReply::Error { is_outcome_unknown: error.is_outcome_unknown(), message: error.to_string() }
+        }
+    }
+}
+
 fn check_key(command: &Command) -> Result<(), Failed> {
-    let bytes = command.key().map_or(0, |key| key.bytes.len());
+    check_key_bytes(command.key().map_or(&[], |key| &key.bytes))
+}
+
+/// Checked before routing: an empty or oversized key has no tablet.
+pub(super) fn check_key_bytes(key: &[u8]) -> Result<(), Failed> {
+    let bytes = key.len();
     match bytes {
         1..=KEY_MAX_BYTES => Ok(()),
         _ => Err(Failed::Bad(format!("a key has 1 to {KEY_MAX_BYTES} bytes, this one has {bytes}"))),

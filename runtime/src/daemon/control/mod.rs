@@ -1,5 +1,7 @@
 //! The control socket of a server: what each request and each CHMPX word does.
 
+mod export;
+mod import;
 mod kv;
 mod membership;
 mod reload;
@@ -35,6 +37,12 @@ impl Handler for ServerControl {
                 ControlRequest::Reload => self.reload().await,
                 ControlRequest::ReloadCertificates => reloaded(self.server.certificates().reload()),
                 ControlRequest::Data(request) => self.data(request).await,
+                ControlRequest::Export { namespace, prefix, cursor } => {
+                    self.export(namespace, &prefix, cursor.as_deref()).await
+                }
+                ControlRequest::Import { namespace, records, keeps_existing } => {
+                    self.import(namespace, records, keeps_existing).await
+                }
                 ControlRequest::Metrics => ControlReply::Text(self.server.metrics_text()),
                 ControlRequest::Word { line } => self.word(&line).await,
                 ControlRequest::Meta => self.server.meta().view(),
