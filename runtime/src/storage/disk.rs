@@ -314,8 +314,8 @@ mod tests {
     fn tables_that_nobody_keeps_go_without_a_compaction() {
         let place = open_new();
         let (first, second) = (place.incarnations.keep(1), place.incarnations.keep(2));
-        place.ingest(&[first.clone()]);
-        place.ingest(&[second.clone()]);
+        place.ingest(std::slice::from_ref(&first));
+        place.ingest(std::slice::from_ref(&second));
         second.forget();
         drop(second);
         place.forget_ended();
