@@ -315,10 +315,10 @@ codes! {
     NO_KEY = 724, Failed,
         "The key does not exist in the namespace, or it has expired.",
         "その名前空間に該当するキーはありません。または有効期限が切れています。";
-    EXPORT_FILE = 725, Failed,
+    EXPORT_FILE = 727, Failed,
         "The file of an export or import cannot be read or written; the error shows the cause. An export leaves no unfinished file.",
         "エクスポートまたはインポートのファイルを読み書きできません。原因が表示されます。書きかけのエクスポートファイルは残りません。";
-    NOT_AN_EXPORT = 726, Usage,
+    NOT_AN_EXPORT = 728, Usage,
         "The input is not a whole export: a line cannot be read, the format is of a newer release, or the end is missing. A file is checked before anything is changed; standard input is imported up to the line that is shown.",
         "入力が完全なエクスポートではありません。読めない行がある、より新しいリリースの形式である、または末尾が欠けています。ファイルは変更前に検査されます。標準入力は表示された行の手前まで取り込まれます。";
     EXEC_FAILED = 730, Failed,

@@ -100,7 +100,7 @@ fn what_is_exported_is_what_was_imported_and_torn_files_change_nothing() {
     assert_eq!(here.ok("data print -n c0 plain").trim(), "\"plain\" => \"v\"");
 
     // A name that is taken stays as it is, and nothing is left beside it.
-    assert!(here.exits(&format!("data export -n c0 --to {}", to.display()), 1).contains("DKC-E0725"));
+    assert!(here.exits(&format!("data export -n c0 --to {}", to.display()), 1).contains("DKC-E0727"));
     assert_eq!(fs::read_to_string(&to).unwrap(), written);
     assert!(!file(&here, "to.jsonl.part").exists());
 
@@ -126,12 +126,12 @@ fn what_is_exported_is_what_was_imported_and_torn_files_change_nothing() {
         fs::write(&torn, text).unwrap();
         let said = here.exits(&format!("data import -n c0 --namespace third {}", torn.display()), 2);
         assert!(
-            said.contains("DKC-E0726") && said.contains(why) && said.contains("nothing changed"),
+            said.contains("DKC-E0728") && said.contains(why) && said.contains("nothing changed"),
             "{said}"
         );
     }
     assert_eq!(content(&exported(&here, "--namespace third")).len(), 0);
-    assert!(here.exits("data import -n c0 /nonexistent", 1).contains("DKC-E0725"));
+    assert!(here.exits("data import -n c0 /nonexistent", 1).contains("DKC-E0727"));
 }
 
 /// A Redis of this machine on a port of its own.

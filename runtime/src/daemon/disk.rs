@@ -1,6 +1,6 @@
-//! What this server keeps on its disk, the shared log and the state store, and whether there is room left for it.
+//! This server's shared log and state store, and whether the disk has room for them.
 //!
-//! A node stops before the disk is full: the state store takes no more writes for good once it has met a full disk.
+//! A node stops acknowledging before the disk is full: after a full disk the state store takes no more writes until a restart.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

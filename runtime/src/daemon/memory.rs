@@ -1,5 +1,5 @@
-//! How a server's one budget, `memory_bytes`, is divided. What is not given to anybody here is for the program itself, its
-//! connections, snapshots and compactions under way, and what the allocator keeps.
+//! How a server's budget, `memory_bytes`, is divided. The remainder is for the program itself, its connections, running snapshots and
+//! compactions, and the allocator's overhead.
 
 use dkc_core::config::{Parameters, ServerRole};
 
@@ -16,9 +16,9 @@ const GROUP_CACHE_BYTES_MIN: u64 = 64 * 1024;
 pub struct MemorySplit {
     /// Rows that are applied and not ingested yet: two generations.
     pub overlay_bytes: u64,
-    /// Blocks of tables that were read lately.
+    /// Recently read blocks of tables.
     pub block_cache_bytes: u64,
-    /// Single rows of tables that were looked up lately, of each group.
+    /// Recently looked up rows of tables, for each group.
     pub group_row_cache_bytes: u64,
     /// The end of each group's log, for followers that are a little behind.
     pub group_cache_bytes: u64,

@@ -1,5 +1,5 @@
-//! Makes the applied state durable, when memory for it is full and periodically, and then purges the log. Between two
-//! ingestions only the log holds what was acknowledged, which is why nothing is purged that an ingestion has not covered.
+//! Makes the applied state durable, when its memory is full and periodically, then purges the log. Between ingestions acknowledged
+//! writes are durable only in the log, so only what an ingestion has covered is purged.
 
 use std::sync::Arc;
 use std::time::Duration;

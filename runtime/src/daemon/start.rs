@@ -1,5 +1,5 @@
-//! From a directory to a running node: configuration, identity, disk, certificates, groups, listeners, in this order,
-//! each with its own refusal; and the clean shutdown. A crash at any point does not disturb the next start.
+//! Starting a node from its directory: configuration, identity, disk, certificates, groups, listeners, in this order, each with its
+//! own refusal; and the clean shutdown. A crash at any point does not affect the next start.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -98,7 +98,7 @@ pub fn initialise(directory: &Path, uuid: NodeUuid) -> Result<bool, StartError> 
     Ok(true)
 }
 
-/// An identity that a power cut left empty, before there was any data: a node starts only with a whole one.
+/// Replaces an identity that a power cut left empty before there was any data: a node starts only with a whole one.
 fn is_torn(directory: &Path, identity: &str) -> bool {
     let has_data = [layout::RAFT_LOG_DIR, layout::STATE_DIR].iter().any(|name| directory.join(name).exists());
     identity.trim_matches(['\0', '\n', ' ']).is_empty() && !has_data
@@ -135,7 +135,7 @@ pub async fn run(directory: PathBuf, config: NodeConfig) -> Result<(), StartErro
     check_not_removed(&directory)?;
     let (stop, stopped) = watch::channel(false);
     let warnings = config.warnings();
-    // Only of a node that starts: a refusal is one clear line.
+    // Not logged for a refused start: a refusal is one clear line.
     let ready = move || {
         warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", layout::CONFIG));
         notify::notify(notify::READY);
@@ -204,13 +204,13 @@ async fn run_server(
     tracing::info!(node = %server.local().id(), address = %server.local().role().listen, release = env!("CARGO_PKG_VERSION"), "serving");
     ready();
 
-    // An error only means that no stop can be requested any more.
+    // An error only means that a stop can no longer be requested.
     let _ = stopped.wait_for(|stop| *stop).await;
     notify::notify(notify::STOPPING);
     close(server, tasks, &socket).await
 }
 
-/// A server at work: it ends when the tasks do.
+/// A running server; it ends when its tasks do.
 pub struct Running {
     pub server: Arc<Server>,
     pub router: Router,
@@ -218,7 +218,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Opens the groups and begins everything that a server does by itself.
+    /// Opens the groups and starts all background tasks of a server.
     pub async fn start(parts: Parts) -> Result<Running, StartError> {
         let (tls, mut tasks) = (parts.tls.clone(), JoinSet::new());
         let server = Server::start(parts, &mut tasks).await?;
@@ -240,7 +240,7 @@ fn make_router(server: &Server, tls: &Arc<Tls>) -> Router {
     })
 }
 
-/// Leadership away, groups closed, everything durable, socket gone.
+/// Hands leadership away, closes the groups, makes everything durable and removes the socket.
 async fn close(server: Arc<Server>, mut tasks: JoinSet<()>, socket: &Path) -> Result<(), StartError> {
     server.leadership().transfer_all().await;
     tasks.shutdown().await;

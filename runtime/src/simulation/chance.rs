@@ -5,7 +5,7 @@ pub struct Chance(u64);
 
 impl Chance {
     pub fn new(seed: u64) -> Chance {
-        // So that small seeds do not begin alike.
+        // So that small seeds do not start alike.
         let mut chance = Chance(seed ^ 0x5DEE_CE66_D1CE_4E5B);
         chance.next();
         chance

@@ -1,5 +1,5 @@
-//! What a simulated host has on disk: what was synced, what was only written, and how slow it is at the moment. A log
-//! and a state store lie on it, as `log` and `storage` use them.
+//! A simulated host's disk: synced bytes, unsynced bytes, and its current slowness. It carries a log and a state store, as `log` and
+//! `storage` use them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::world;
 
-/// The longest that a sync takes, in milliseconds: on most days, and now and then.
+/// Longest sync, in milliseconds: usually, and of a slow one.
 const SYNC_MAX_MS: u64 = 2;
 const SYNC_SLOW_MAX_MS: u64 = 40;
-/// So many syncs in a hundred are slow.
+/// Percentage of syncs that are slow.
 const SYNC_SLOW_PERCENT: u64 = 3;
 
 #[derive(Default)]
@@ -31,7 +31,7 @@ pub struct DiskState {
 }
 
 impl DiskState {
-    /// Entries of a group, durable.
+    /// Whether a group has durable entries.
     pub fn has_log_of(&self, group: GroupId) -> bool {
         let has_log = |image: &GroupImage| !image.entries.is_empty() || image.purged.is_some();
         self.log.synced.get(&group).is_some_and(has_log)
@@ -43,7 +43,7 @@ impl Disk {
         self.inner.lock()
     }
 
-    /// How long the sync that begins now takes.
+    /// Duration of the next sync.
     pub fn sync_time(&self) -> Duration {
         let world = world();
         let is_slow = world.chance(SYNC_SLOW_PERCENT);
@@ -61,7 +61,7 @@ impl Disk {
     }
 }
 
-/// How much of what was not synced survives: all, nothing, or the beginning of it.
+/// How many unsynced writes survive: all, none, or a prefix.
 fn surviving(count: usize) -> usize {
     let world = world();
     match world.draw(3) {
@@ -149,15 +149,14 @@ impl LogDisk {
         }
     }
 
-    /// A kill may fall into the middle of a write, so that it is no different here.
+    /// A kill may interrupt a write, so it has the same effect.
     fn crash(&mut self) {
         self.sync(surviving(self.written.len()));
         self.written.clear();
     }
 }
 
-/// What lies in the state store's engine. All of it is durable: an ingestion is, once it has finished, and what was
-/// written of one that has not is nowhere.
+/// The contents of the state store's engine, all durable: a finished ingestion is, and an unfinished one leaves nothing.
 #[derive(Default)]
 pub struct StateDisk {
     pub rows: Arc<BTreeMap<Vec<u8>, Bytes>>,

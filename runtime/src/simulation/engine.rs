@@ -1,5 +1,5 @@
-//! The state store's engine on a simulated disk: an ordered map that an ingestion changes in one step. All that stands
-//! above it is the code of the daemon: freezing, the steps of an ingestion, reading, installing and the catalog.
+//! The state store's engine on a simulated disk: an ordered map that an ingestion changes in one step. Everything
+//! above it is the daemon's own code: freezing, the steps of an ingestion, reading, installing and the catalog.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::simulation::process::Process;
 use crate::simulation::world;
 
 const FREE_BYTES: u64 = 1 << 40;
-/// So many ingestions in a hundred are followed by a compaction of everything.
+/// Percentage of ingestions that are followed by a full compaction.
 const COMPACTION_PERCENT: u64 = 30;
 
 type RowsImage = Arc<BTreeMap<Vec<u8>, Bytes>>;

@@ -1,5 +1,5 @@
-//! The Raft log on a simulated disk: the same handles and promises as the real one, with a writer that syncs after a
-//! time that the seed draws, and that loses what was not synced when its process ends.
+//! The Raft log on a simulated disk: the interface and guarantees of the real one. Its writer syncs after a delay drawn from the
+//! seed, and loses unsynced entries when its process ends.
 
 #[path = "../log/error.rs"]
 mod error;
@@ -49,7 +49,7 @@ struct Open {
 
 #[derive(Default)]
 struct State {
-    /// What callers see, at once.
+    /// The state that callers see, including unsynced writes.
     groups: BTreeMap<GroupId, GroupImage>,
     queue: Vec<Request>,
     committed: BTreeMap<GroupId, Bytes>,
@@ -98,7 +98,7 @@ impl SharedLog {
     }
 }
 
-/// One round after the other: everything that waits is written, synced together and acknowledged in order.
+/// Runs in rounds: everything queued is written, synced together and acknowledged in order.
 async fn write(open: Arc<Open>) {
     loop {
         let (requests, committed) = {
@@ -106,7 +106,7 @@ async fn write(open: Arc<Open>) {
             (std::mem::take(&mut state.queue), std::mem::take(&mut state.committed))
         };
         if requests.is_empty() {
-            // A committed position alone is no reason for a round.
+            // A committed position alone does not start a round.
             open.state.lock().committed.extend(committed);
             open.work.notified().await;
             continue;
@@ -118,7 +118,7 @@ async fn write(open: Arc<Open>) {
                 disk.log.written.extend(records.into_iter().map(|record| (group, record)));
                 dones.extend(done);
             }
-            // Behind the entries, as in the real log: a position must not survive without what it speaks of.
+            // After the entries, as in the real log: a position must not survive without its entry.
             for (group, position) in committed {
                 disk.log.written.push((group, Record::Committed(position)));
             }

@@ -1,10 +1,9 @@
 //! One seed's world, for builds with the feature `simulation` only: several nodes run their real code on one thread
-//! under tokio's paused clock. What is replaced is what this folder holds: where tasks begin (`task`), the stream
-//! below the frames (`stream`), the log's and the state store's disk (`log`, `storage`), time of day and chance.
+//! under tokio's paused clock. This folder replaces the spawning of tasks (`task`), the stream
+//! below the frames (`stream`), the disks of the log and of the state store's engine (`log`, `engine`), the time of day and chance.
 //!
-//! *Invariant:* everything that happens follows from the seed: no other clock, thread or random number is asked.
-//! *Invariant:* a process that was ended does nothing any more: no task of it is polled, no byte of it is sent or
-//! stored.
+//! *Invariant:* a run is determined by its seed: no other clock, thread or random number is used.
+//! *Invariant:* an ended process has no further effect: none of its tasks is polled, none of its bytes is sent or stored.
 
 pub mod chance;
 pub mod disk;
@@ -33,7 +32,7 @@ pub use dkc_core::mutant::{Mutant, is_active, set_active};
 /// The time of day at which every world begins, in milliseconds since the Unix epoch.
 const BEGINNING_MS: u64 = 1_800_000_000_000;
 
-/// All that there is.
+/// The whole simulated world.
 pub struct World {
     chance: Mutex<Chance>,
     began: Instant,
@@ -70,7 +69,7 @@ pub fn run<F: Future>(seed: u64, scenario: impl FnOnce() -> F) -> F::Output {
         })));
         scenario().await
     }));
-    // Tasks that still stand end now, while their world is still there.
+    // Drops the remaining tasks while their world still exists.
     let world = world();
     world.network.end_all();
     drop(runtime);
@@ -83,7 +82,7 @@ impl World {
         &self.network
     }
 
-    /// The disk of a host: it stays when the processes on it end.
+    /// The disk of a host; it outlives its processes.
     pub fn disk(&self, host: &str) -> Arc<Disk> {
         self.disks.lock().entry(host.to_owned()).or_default().clone()
     }
@@ -97,12 +96,12 @@ impl World {
         self.chance.lock().below(bound)
     }
 
-    /// True so many times in a hundred.
+    /// True with this probability, in percent.
     pub fn chance(&self, percent: u64) -> bool {
         self.draw(100) < percent
     }
 
-    /// Remembers the first thing that must never happen.
+    /// Records a violation; the first one counts.
     pub fn fail(&self, what: String) {
         self.failure.lock().get_or_insert(what);
     }
@@ -112,7 +111,7 @@ impl World {
     }
 }
 
-/// The time of day on the host whose code asks.
+/// The time of day on the calling host.
 pub fn now_ms() -> u64 {
     let offset_ms = Process::current().map_or(0, |process| process.clock_offset_ms());
     let true_ms = BEGINNING_MS + world().elapsed().as_millis() as u64;

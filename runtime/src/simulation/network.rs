@@ -12,10 +12,10 @@ use parking_lot::Mutex;
 use super::process::Process;
 use super::world;
 
-/// How long bytes take, in milliseconds, unless a way is slow.
+/// Latency in milliseconds, unless a link is slow.
 const DELAY_MAX_MS: u64 = 2;
 
-/// Takes what arrives at an address. The streams that go through it are a matter of the layer above.
+/// Accepts connections at an address; the streams belong to the layer above.
 pub(crate) type Acceptor = Arc<dyn Any + Send + Sync>;
 
 struct Listening {
@@ -33,16 +33,16 @@ struct State {
     listening: BTreeMap<String, Listening>,
     /// The newest process of each host.
     processes: BTreeMap<String, Arc<Process>>,
-    /// From the first to the second nothing arrives.
+    /// Links that are cut, from the first to the second.
     cuts: BTreeSet<(String, String)>,
-    /// The most that bytes of these ways are late, in milliseconds.
+    /// Largest extra delay of slow links, in milliseconds.
     slow: BTreeMap<(String, String), u64>,
-    /// Readers and writers that wait for a way to open.
+    /// Readers and writers that wait for a link to be healed.
     waiting: Vec<Waker>,
     heals: u64,
 }
 
-/// What there is at an address.
+/// What answers at an address.
 pub(crate) enum Found {
     Listening(Acceptor),
     /// The host refuses the connection.
@@ -81,7 +81,7 @@ impl Network {
         !state.cuts.is_empty() && state.cuts.contains(&(from.to_owned(), to.to_owned()))
     }
 
-    /// Nothing more arrives on this way until `heal`; what is sent meanwhile waits.
+    /// Cuts a link until `heal`; bytes sent meanwhile wait.
     pub fn cut(&self, from: &str, to: &str) {
         self.state.lock().cuts.insert((from.to_owned(), to.to_owned()));
     }
@@ -90,7 +90,7 @@ impl Network {
         self.state.lock().slow.insert((from.to_owned(), to.to_owned()), delay_max_ms);
     }
 
-    /// All ways are open and fast again.
+    /// Heals all links and makes them fast again.
     pub fn heal(&self) {
         let mut state = self.state.lock();
         state.cuts.clear();
@@ -100,7 +100,7 @@ impl Network {
         self.wake_all();
     }
 
-    /// How often all ways were opened so far.
+    /// How often all links were healed so far.
     pub fn heals(&self) -> u64 {
         self.state.lock().heals
     }
@@ -114,7 +114,7 @@ impl Network {
         self.state.lock().waiting.push(waker.clone());
     }
 
-    /// How long what is sent now takes.
+    /// Latency of bytes sent now.
     pub fn delay(&self, from: &str, to: &str) -> Duration {
         let max_ms = {
             let state = self.state.lock();

@@ -1,4 +1,4 @@
-//! What a simulation sees of the inside of servers, beside what clients are told.
+//! Events inside servers that a simulation observes, in addition to the clients' results.
 
 use std::cell::RefCell;
 
@@ -26,7 +26,7 @@ pub fn applied(group: GroupId, index: u64, epoch: u32, outcomes: &[Outcome]) {
     }
 }
 
-/// Everything since it was asked for last.
+/// Everything since the last call.
 pub fn take_applied() -> Vec<Applied> {
     APPLIED.take()
 }

@@ -38,7 +38,7 @@ pub struct Process {
 #[derive(Default)]
 struct Tasks {
     handles: Vec<AbortHandle>,
-    /// At this length those that have ended are forgotten.
+    /// At this length ended ones are removed.
     sweep_at: usize,
 }
 
@@ -46,7 +46,7 @@ thread_local! {
     static CURRENT: RefCell<Option<Arc<Process>>> = const { RefCell::new(None) };
 }
 
-/// While it lives, code that runs belongs to a process.
+/// While it exists, running code belongs to a process.
 pub struct ProcessGuard(Option<Arc<Process>>);
 
 impl Drop for ProcessGuard {
@@ -122,7 +122,7 @@ impl Process {
         self.parked.lock().drain(..).for_each(Waker::wake);
     }
 
-    /// Ends it in this very moment. Its disk shows what survives.
+    /// Ends it immediately. Its disk decides what survives.
     pub fn end(&self, how: CrashKind) {
         let state = if how == CrashKind::Kill { KILLED } else { WITHOUT_POWER };
         self.state.store(state, Ordering::Relaxed);
@@ -133,7 +133,7 @@ impl Process {
     }
 }
 
-/// The process of the code that runs ends itself. If that is no clean end, it is the world's failure.
+/// Ends the current process. Anything but a clean exit is a violation.
 pub fn exit(is_orderly: bool, words: &str) -> ! {
     let process = Process::current().expect("only processes end themselves");
     if is_orderly {
@@ -142,7 +142,7 @@ pub fn exit(is_orderly: bool, words: &str) -> ! {
     panic!("{words}");
 }
 
-/// A panic inside a world is the world's failure, also when a task swallows it.
+/// A panic inside a world is a violation, even when a task catches it.
 pub(super) fn catch_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -22,9 +22,9 @@ use crate::simulation::network::Found;
 use crate::simulation::process::Process;
 use crate::simulation::world;
 
-/// What the systems of both sides hold of one direction.
+/// Bytes of one direction that the systems of both sides buffer.
 const PIPE_MAX_BYTES: usize = 256 * 1024;
-/// How often a connection attempt looks whether the way is open.
+/// How often a connection attempt polls whether the link is open.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// One direction.
@@ -36,7 +36,7 @@ struct Pipe {
 
 #[derive(Default)]
 struct PipeState {
-    /// What is on its way, when it is there; empty bytes are the end.
+    /// Chunks in flight and when they arrive; an empty one is the end.
     chunks: VecDeque<(Instant, Bytes)>,
     bytes: usize,
     reader: Option<Waker>,
@@ -65,7 +65,7 @@ impl Pipe {
         world().network().is_cut(&self.from.host, &self.to.host)
     }
 
-    /// The host that bytes go to says that it knows nothing of this connection.
+    /// The receiving host answers with a reset: it does not know this connection.
     fn is_reset(&self) -> bool {
         let is_gone = match self.to.is_alive() {
             true => self.state.lock().is_unread,
@@ -131,7 +131,7 @@ impl AsyncRead for Stream {
     }
 }
 
-/// Moves what fits of the first chunk. The end stays where it is, to be read again.
+/// Moves as much of the first chunk as fits. The end remains, to be read again.
 fn take(state: &mut PipeState, buffer: &mut ReadBuf<'_>) {
     let Some((_, chunk)) = state.chunks.front_mut() else { return };
     let count = chunk.len().min(buffer.remaining());
@@ -184,7 +184,7 @@ impl AsyncWrite for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        // Without power nobody says anything; after a kill the system closes what the process had open.
+        // A host without power sends nothing; after a kill the system closes the process's connections.
         if self.outgoing.from.is_without_power() {
             return;
         }
@@ -197,7 +197,7 @@ impl Drop for Stream {
     }
 }
 
-/// A stream on its way in, with what its opener says of itself.
+/// An incoming stream, with its opener's claimed identity.
 pub(crate) struct Incoming {
     stream: Stream,
     opener: Identity,
@@ -209,7 +209,7 @@ fn current() -> Arc<Process> {
     Process::current().expect("only processes of a world speak to each other")
 }
 
-/// Every host has one address; the number only has to look like one.
+/// Every host has one address; any well-formed one will do.
 fn address_of(address: &NodeAddress) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, address.port).into()
 }

@@ -11,10 +11,10 @@ use super::process::Process;
 use super::scope::{Scoped, child_scope};
 use super::world;
 
-/// What blocks takes this long at most, in milliseconds.
+/// Longest duration of blocking work, in milliseconds.
 const BLOCKING_MAX_MS: u64 = 3;
 
-/// A future that runs as a part of its process, and only while that lives and does not stand still.
+/// A future that belongs to a process and is polled only while that runs.
 pub struct OfProcess<F: Future> {
     process: Option<Arc<Process>>,
     future: Option<Pin<Box<Scoped<F>>>>,
@@ -66,7 +66,7 @@ where
     task
 }
 
-/// Begins a task of another process than the one whose code runs now.
+/// Spawns a task of another process than the current one.
 pub fn spawn_in<F>(process: &Arc<Process>, future: F) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
@@ -76,7 +76,7 @@ where
     spawn(future)
 }
 
-/// Runs on the one thread there is, a moment later.
+/// Runs on the only thread, after a short delay.
 pub fn spawn_blocking<F, T>(work: F) -> JoinHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,

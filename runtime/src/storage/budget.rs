@@ -1,8 +1,8 @@
-//! How much may stand in memory before it is ingested, and who waits when it is more. Two generations at most: one
-//! grows while the other is being ingested; when both are full, applying waits.
+//! The memory limit of rows that are not ingested yet, and the backpressure behind it. There are at most two generations: one
+//! grows while the other is ingested; when both are full, applying waits.
 //!
-//! *Invariant:* nobody waits while holding a lock that freezing or ingesting needs, nor before somebody ingests: a node that starts
-//! applies again what its log holds, as much as three generations, before its loops run. The log bounds that.
+//! *Invariant:* no task waits while it holds a lock that freezing or ingesting needs, nor before the ingesting loop runs: a starting
+//! node replays its log first, up to three generations. The log bounds that.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::overlay::Growth;
 
-/// Applying looks again after this long, whatever it was told.
+/// A waiter polls at this interval, even without a notification.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 pub struct Budget {
@@ -22,7 +22,7 @@ pub struct Budget {
     /// Committed since the growing generation began.
     replay_bytes: AtomicU64,
     frozen_bytes: AtomicU64,
-    /// Somebody ingests what is full, so that waiting for room ends.
+    /// The ingesting loop runs, so that waiting for room ends.
     is_attended: AtomicBool,
     is_closing: AtomicBool,
     full: Notify,
@@ -67,7 +67,7 @@ impl Budget {
         }
     }
 
-    /// Rows that went without being frozen: their tablet was dropped or replaced.
+    /// For rows discarded without freezing: their tablet was dropped or replaced.
     pub fn shrink(&self, bytes: u64) {
         self.growing_bytes.fetch_sub(bytes as i64, Ordering::Relaxed);
     }
@@ -92,7 +92,7 @@ impl Budget {
         self.room.notify_waiters();
     }
 
-    /// Whoever waits goes on, and nobody waits any more.
+    /// Releases all waiters, for good.
     pub fn close(&self) {
         self.is_closing.store(true, Ordering::Relaxed);
         self.room.notify_waiters();
@@ -112,7 +112,7 @@ impl Budget {
             || !self.is_attended.load(Ordering::Relaxed)
     }
 
-    /// Returns when there is something to freeze, for the one who then ingests it.
+    /// Returns when the generation is full; the caller then ingests it.
     pub async fn wait_until_full(&self) {
         self.is_attended.store(true, Ordering::Relaxed);
         while self.fullness() < 1 {
@@ -128,7 +128,7 @@ impl Budget {
         let began = Instant::now();
         while !self.has_room() {
             self.full.notify_one();
-            // Told or not: what it was told while it looked is not lost for long.
+            // A notification sent between the check and the wait is made up for by polling.
             let _ = tokio::time::timeout(LOOK_AGAIN, self.room.notified()).await;
         }
         self.waits.fetch_add(1, Ordering::Relaxed);

@@ -1,9 +1,8 @@
-//! Rows of one tablet that were looked up in the engine lately, kept in memory: to read a row that is in use, or to find what
-//! a write replaces, tables need not be searched again. Two generations: what was not used while the younger one filled up
-//! goes with the older one, so that no order of use is kept.
+//! A cache of one tablet's rows in the engine, for reads and for the previous value of a write. It evicts by generations: rows not
+//! used while the younger generation filled up are evicted with the older one, so no order of use is kept.
 //!
-//! *Invariant:* what is answered from here is what the engine would answer. A look-up puts in what it found only if nothing was
-//! committed meanwhile. A commit takes its rows out: from then on the overlay answers for them, until the engine has them.
+//! *Invariant:* a hit equals what the engine would answer. A look-up inserts its result only if nothing was committed since it began.
+//! A commit removes its rows: the overlay answers for them until the engine has them.
 
 use std::collections::HashMap;
 
@@ -11,7 +10,7 @@ use bytes::Bytes;
 use dkc_core::mutant::{self, Mutant};
 use dkc_core::tablet::Changes;
 
-/// A larger row is not kept: finding it costs little beside copying it.
+/// Larger rows are not cached: copying one costs more than finding it.
 const ROW_BYTES_MAX: usize = 4096;
 /// What a row takes beside its bytes: its place in the table and the heads of two allocations.
 const ROW_OVERHEAD_BYTES: usize = 128;
@@ -24,7 +23,7 @@ pub(super) struct RowCache {
     old: Generation,
     young_bytes: usize,
     generation_bytes_max: usize,
-    /// Counts what makes a look-up that is under way too old to be put in.
+    /// Counts the changes that make a concurrent look-up's result stale.
     changes: u64,
 }
 
@@ -39,7 +38,7 @@ impl RowCache {
         }
     }
 
-    /// `Some(None)` says that there certainly is no such row.
+    /// `Some(None)`: the row is known not to exist.
     pub fn get(&mut self, row: &[u8]) -> Option<Option<Bytes>> {
         if let Some(value) = self.young.get(row) {
             return Some(value.clone());
@@ -72,7 +71,7 @@ impl RowCache {
         }
     }
 
-    /// The rows are those of another state from now on.
+    /// For a replaced state.
     pub fn clear(&mut self) {
         *self = RowCache { changes: self.changes + 1, ..RowCache::new(2 * self.generation_bytes_max as u64) };
     }

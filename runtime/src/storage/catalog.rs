@@ -1,8 +1,8 @@
-//! The catalog: one small text that says which incarnation is which group's state and how many commits of it are durable
-//! at least. It is replaced as a whole.
+//! The catalog: a small text file that names each group's incarnation and the least number of its commits that are durable. It is
+//! replaced as a whole.
 //!
-//! *Invariant:* rows of an incarnation that the catalog does not name are unfinished or given up, and nobody reads them.
-//! *Invariant (D3):* a group that has fewer commits than the catalog says has lost some, whatever the engine believes.
+//! *Invariant:* rows of an incarnation that the catalog does not name are unfinished or abandoned, and never read.
+//! *Invariant (D3):* a group that has fewer commits than the catalog says has lost some, whatever the engine reports.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ pub const FORMAT_VERSION: u32 = 2;
 const FIRST_WORDS: &str = "dkcd state";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct CatalogEntry {
     pub incarnation: u64,
     /// Commits that were durable when the catalog was written.
     pub commits: u64,
@@ -26,8 +26,8 @@ pub struct Entry {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Catalog {
-    pub groups: BTreeMap<GroupId, Entry>,
-    /// What this node promised as a member of a group that it has left since; opaque here.
+    pub groups: BTreeMap<GroupId, CatalogEntry>,
+    /// The vote floors of groups that this node has left; opaque here.
     pub vote_floors: BTreeMap<GroupId, Bytes>,
     /// The last number that was given to an incarnation here.
     pub incarnations: u64,
@@ -87,7 +87,8 @@ fn parse_lines(body: &str) -> Option<Catalog> {
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["incarnations" | "lives", incarnations] => catalog.incarnations = incarnations.parse().ok()?,
             ["group", group, "incarnation" | "life", incarnation, "commits", commits] => {
-                let entry = Entry { incarnation: incarnation.parse().ok()?, commits: commits.parse().ok()? };
+                let entry =
+                    CatalogEntry { incarnation: incarnation.parse().ok()?, commits: commits.parse().ok()? };
                 catalog.groups.insert(group.parse().ok()?, entry);
             }
             ["left", group, vote_floor] => {
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     fn catalog() -> Catalog {
-        let entry = |incarnation, commits| Entry { incarnation, commits };
+        let entry = |incarnation, commits| CatalogEntry { incarnation, commits };
         let vote_floors = [(GroupId(9), Bytes::from_static(b"\x01\xfe"))].into();
         let groups = [(GroupId(0), entry(1, 9)), (GroupId(7), entry(3, 0))].into();
         Catalog { groups, vote_floors, incarnations: 3 }

@@ -62,7 +62,7 @@ pub fn write_catalog(directory: &Path, text: &str) -> Result<(), StorageError> {
         .map_err(StorageError::io("write", path.clone()))
 }
 
-/// Removes rows of incarnations that nobody keeps, while tables are compacted anyway.
+/// Drops rows of incarnations that are not kept, during compaction.
 struct KeepIncarnations(Arc<Incarnations>);
 
 impl std::panic::RefUnwindSafe for KeepIncarnations {}

@@ -1,7 +1,7 @@
 //! fjall as the engine: one keyspace, filled by ingestion only, so that its journal stays empty. Beside its directory lies
 //! the catalog, a small file that is replaced by rename.
 //!
-//! What was found in fjall 3.1.13 and lsm-tree 3.1.10, and is relied on: an ingestion writes tables and blob files, syncs
+//! Relied on, and verified in fjall 3.1.13 and lsm-tree 3.1.10: an ingestion writes tables and blob files, syncs
 //! each, and registers all of them in one new version of the manifest, which is synced too before `finish` returns; what
 //! was not registered is removed when the tree is opened. Rows of an ingestion have one sequence number, so that the later
 //! ingestion wins and a snapshot sees all of it or nothing. Keys must ascend, or the process ends.
@@ -23,19 +23,19 @@ use super::engine::{Engine, IngestedRow, Ingestion, View, Visit};
 use super::incarnation::Incarnations;
 use super::{StorageError, StorageOptions, takeover};
 
-/// Where the engine keeps values that lie apart, inside the directory of a keyspace.
+/// The engine's directory of separated values, inside that of a keyspace.
 const BLOBS_DIRECTORY: &str = "blobs";
 /// From here on a value read keeps the engine's memory instead of being copied.
 const COPY_BELOW_BYTES: usize = 4096;
-/// An ingestion waits while so many runs wait for compaction: each makes every read dearer.
+/// An ingestion waits while this many runs await compaction: each makes every read slower.
 const WAITING_RUNS_MAX: usize = 20;
-/// The longest that it waits; then it goes on all the same.
+/// Then it proceeds regardless.
 const COMPACTION_WAIT_MAX: Duration = Duration::from_secs(20);
 const COMPACTION_LOOK: Duration = Duration::from_millis(10);
-/// Rows on their way to the disk: one piece being written and one waiting, so that memory stays small.
+/// Queue of pieces for the loader: one written, one waiting, to bound memory.
 const PIECES_WAITING: usize = 1;
 
-/// The catalog's text, once the directory has this release's format.
+/// Brings the directory to this release's format; returns the catalog's text.
 pub fn prepare(directory: &Path, options: &StorageOptions) -> Result<String, StorageError> {
     fs::create_dir_all(directory).map_err(StorageError::io("make", directory))?;
     if let Some(text) = read_catalog(directory)? {
@@ -155,8 +155,8 @@ impl Fjall {
     }
 }
 
-/// What the loader is told. Without an end nothing is registered: the tables that were begun have no owner, and go when
-/// the engine is opened next.
+/// Messages for the loader. Without `End` nothing is registered: the unfinished tables have no owner and are removed when the
+/// engine is next opened.
 enum Piece {
     Rows(Vec<IngestedRow>),
     End,

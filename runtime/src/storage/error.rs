@@ -1,5 +1,5 @@
-//! What can go wrong with the state on disk. After an error of the engine nothing that it says can be relied
-//! on any more: the daemon ends (`is_fatal`), and a restart reads what is really there.
+//! Errors of the state store. After an error of the engine none of its answers can be trusted: the daemon exits (`is_fatal`), and a
+//! restart reads what is really on disk.
 
 use std::io;
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ impl StorageError {
     }
 
     /// The disk is full. Nothing was changed; the operation can be retried once there is space.
-    /// (The engine is another matter: it takes no more writes once it has met a full disk.)
+    /// (The engine differs: after a full disk it takes no more writes.)
     pub fn is_disk_full(&self) -> bool {
         matches!(self, StorageError::Io { source, .. } if crate::log::is_disk_full(source))
     }

@@ -1,10 +1,8 @@
-//! Incarnations: the numbers in front of every row, which say to which state of which replica it belongs. A number is
-//! made when a replica is created or a snapshot begins to come in, durably, before the first row is written under it,
-//! and is never made again.
+//! Incarnations: the number that prefixes every row and names the state of the replica that it belongs to. A new number is allocated
+//! for a created replica and for an incoming snapshot, durably before the first row is written under it, and never reused.
 //!
-//! *Invariant:* an incarnation stops being kept only when the catalog names it no more, durably, and nobody holds a
-//! handle to it: no store, no snapshot, no ingestion. Compaction removes rows of what is not kept, so this is the one
-//! place that decides what is garbage.
+//! *Invariant:* an incarnation is released only when the catalog durably no longer names it and no store, snapshot or ingestion
+//! holds it. Compaction removes rows of released incarnations, so garbage is decided here alone.
 
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
@@ -15,7 +13,7 @@ use dkc_core::mutant::{self, Mutant};
 
 pub const PREFIX_BYTES: usize = 8;
 
-/// Which incarnations somebody may still read.
+/// The incarnations in use.
 #[derive(Default)]
 pub struct Incarnations {
     inner: Mutex<Inner>,
@@ -24,7 +22,7 @@ pub struct Incarnations {
 #[derive(Default)]
 struct Inner {
     kept: BTreeSet<u64>,
-    /// Not kept any more, and their space not given back yet: the first and the last of each range.
+    /// Released, their space not yet freed: the first and the last of each range.
     ended: Vec<(u64, u64)>,
 }
 
@@ -42,12 +40,12 @@ impl Incarnations {
         number_of(key).is_none_or(|number| self.inner.lock().kept.contains(&number))
     }
 
-    /// Those that ended since this was asked last: the first and the last of each range.
+    /// Those released since the last call: the first and the last of each range.
     pub fn take_ended(&self) -> Vec<(u64, u64)> {
         std::mem::take(&mut self.inner.lock().ended)
     }
 
-    /// Ends all up to `last` that nobody keeps: what earlier processes left.
+    /// Releases all up to `last` that are not in use: left over from earlier processes.
     pub fn end_gaps(&self, last: u64) {
         let mut inner = self.inner.lock();
         let (mut gaps, mut from) = (Vec::new(), 0);

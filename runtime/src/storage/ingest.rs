@@ -1,9 +1,8 @@
-//! Freezing and ingesting: what was applied lately becomes rows of the engine, in one ingestion for all groups of the
-//! node. It is done in short steps, so that a process or the power may end between any two of them.
+//! Freezing and ingesting: recently applied rows become rows of the engine, in one ingestion for all groups of the node. It runs in
+//! short steps, and a crash between any two of them is safe.
 //!
-//! *Invariant (D1, D5, and the rule for the log):* the ingestion that brings the rows of a group brings its position and its
-//! membership too, as of the same commit. Only when it is durable does `durable_applied` move, and the Raft log is purged up
-//! to there and no further. Until then the log has everything that was acknowledged.
+//! *Invariant (D1, D5, and the rule for the log):* the rows of a group and its position and membership, as of the same commit, are in
+//! one ingestion. `durable_applied` advances only once it is durable, and the Raft log is purged no further than that.
 //! *Invariant:* a frozen generation is read from memory until the engine has it.
 //! *Invariant (D3):* the catalog says how many commits of a group are durable at least.
 
@@ -20,7 +19,7 @@ use super::{Storage, StorageError, TabletStore, incarnation};
 /// Rows of one step.
 const STEP_BYTES: usize = if cfg!(feature = "simulation") { 512 } else { 1 << 20 };
 
-/// What was frozen at one time: of each group one moment.
+/// The frozen rows of all groups, each as of one commit.
 pub struct Generation {
     /// By incarnation, which is the order of their rows.
     pub tablets: Vec<(TabletStore, Arc<Frozen>)>,
@@ -28,8 +27,7 @@ pub struct Generation {
 
 /// An ingestion under way.
 pub struct Ingesting {
-    /// Until this is dropped, wherever a step of it runs: an ingestion that was given up and registers late would put older
-    /// rows over newer ones.
+    /// Held until every step has ended: an abandoned ingestion that registers late would put older rows over newer ones.
     _turn: Turn,
     storage: Storage,
     generation: Arc<Generation>,
@@ -44,11 +42,11 @@ enum Stage {
     Done,
 }
 
-/// The right to ingest: one has it at a time.
+/// The lock for ingesting; one task holds it at a time.
 pub type Turn = tokio::sync::OwnedMutexGuard<()>;
 
 impl Storage {
-    /// Makes all that has been applied so far durable. Applying goes on meanwhile.
+    /// Makes everything applied so far durable, concurrently with applying.
     pub async fn ingest(&self) -> Result<(), StorageError> {
         let turn = self.shared.turn.clone().lock_owned().await;
         let is_new = self.generation.lock().is_none();
@@ -57,7 +55,7 @@ impl Storage {
             storage.forget_ended()?;
             storage.begin_ingesting(turn)
         });
-        // A step that did not run: the runtime is being shut down, and nothing more is claimed.
+        // The step did not run: the runtime is shutting down, and nothing is reported as durable.
         let Ok(begun) = beginning.await else { return Ok(()) };
         let Some(mut ingesting) = begun? else { return Ok(()) };
         if is_new && mutant::is_active(Mutant::PurgeBeyondPersisted) {
@@ -75,7 +73,7 @@ impl Storage {
         }
     }
 
-    /// Gives back the space of incarnations that have ended.
+    /// Frees the space of released incarnations.
     pub(super) fn forget_ended(&self) -> Result<(), StorageError> {
         for (first, last) in self.shared.incarnations.take_ended() {
             self.shared.engine.forget(&incarnation::prefix(first), &incarnation::prefix(last + 1))?;
@@ -127,8 +125,8 @@ impl Storage {
 }
 
 impl Ingesting {
-    /// Does a little; answers whether there is more to do. After an error the generation stays frozen and readable; a new
-    /// ingestion begins it again.
+    /// Runs one step; returns whether more remain. After an error the generation stays frozen and readable, and the next ingestion
+    /// starts over.
     pub fn step(&mut self) -> Result<bool, StorageError> {
         self.stage = match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::Rows { ingestion, tablet, after } => self.write_some(ingestion, tablet, after)?,
@@ -183,11 +181,11 @@ impl Ingesting {
         })
     }
 
-    /// A failure here (a full disk) changes nothing: what the catalog says stays true, it names the least.
+    /// A failure here (a full disk) is harmless: the catalog names a lower bound, which stays true.
     fn count_in_catalog(&self) -> Result<(), StorageError> {
         self.storage.shared.change_catalog(|catalog| {
             for (_, frozen) in &self.generation.tablets {
-                // A group that was replaced or dropped meanwhile is none of ours.
+                // Skips groups that were replaced or dropped meanwhile.
                 if let Some(entry) = catalog.groups.get_mut(&frozen.group)
                     && entry.incarnation == frozen.incarnation.number()
                 {

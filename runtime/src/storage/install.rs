@@ -1,7 +1,7 @@
-//! Taking over a snapshot: rows are ingested under a new incarnation, and one line of the catalog makes it the state.
+//! Installing a snapshot: rows are ingested under a new incarnation, and one line of the catalog makes it the state.
 //!
-//! *Invariant (D6):* until `finish` has returned, the old state stays and serves; a crash at any moment before leaves rows
-//! of an incarnation that the catalog does not name, which nobody reads and compaction removes.
+//! *Invariant (D6):* until `finish` has returned, the old state serves; a crash before that leaves rows of an incarnation that the
+//! catalog does not name, which are never read and which compaction removes.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::overlay::Position;
 use super::row::{check_row, position_rows};
 use super::tablet::TabletStore;
 
-/// A snapshot on its way in. Dropped before `finish`, it leaves nothing.
+/// An incoming snapshot. Dropped before `finish`, it has no effect.
 pub struct Install {
     store: TabletStore,
     incarnation: Arc<Incarnation>,
@@ -25,7 +25,7 @@ pub struct Install {
 }
 
 impl Install {
-    /// Begins to take over a snapshot of another replica.
+    /// Begins to install a snapshot of another replica.
     pub fn begin(store: TabletStore) -> Result<Install, StorageError> {
         let old = store.incarnation()?;
         let incarnation = match mutant::is_active(Mutant::InstallUnderOldIncarnation) {

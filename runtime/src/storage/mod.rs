@@ -1,17 +1,17 @@
-//! The state of the groups of a node. The Raft log is its journal: what is applied stands in memory (`overlay`), is frozen
-//! when it has grown to its bound or its age, and is ingested sorted into the engine (`ingest`). One keyspace holds the rows
-//! of all groups, each row behind the incarnation of the replica that it belongs to (`incarnation`).
+//! The state store of a node. The Raft log is its journal: applied rows stay in memory (`overlay`) until the generation reaches
+//! its size or age limit; it is then frozen and ingested, sorted, into the engine (`ingest`). One keyspace holds the rows of all
+//! groups, each row prefixed by the incarnation of its replica (`incarnation`).
 //!
-//! What holds whatever ends the process or the power, and where it is kept:
-//! - *D1* nothing acknowledged is lost: what is not ingested durably is in the Raft log, which is purged only up to
-//!   `TabletStore::durable_applied`, and that moves when `Ingestion::finish` has returned (`Ingesting::step`).
-//! - *D3* a directory opens only if every commit that was counted in the catalog is there (`open_stores`).
-//! - *D5* rows, applied position, sessions, clock and membership are frozen under one lock and are rows of one ingestion,
-//!   which is there whole or not at all (`Overlay::freeze`, `position_rows`, `Engine`).
-//! - *D6* an installed snapshot becomes the state by one line of the catalog (`TabletStore::switch_to`).
-//! - Recovery opens the tables and lets the log be replayed from the ingested position: at most two generations.
+//! Invariants across crashes and power cuts, and where the code keeps them:
+//! - *D1* no acknowledged write is lost: whatever is not yet ingested durably is in the Raft log, which is purged only up to
+//!   `TabletStore::durable_applied`; that advances once `Ingestion::finish` has returned (`Ingesting::step`).
+//! - *D3* a directory opens only if it has every commit that the catalog counts (`open_stores`).
+//! - *D5* rows, applied position, sessions, clock and membership are frozen under one lock and written in one
+//!   atomic ingestion (`Overlay::freeze`, `position_rows`, `Engine`).
+//! - *D6* an installed snapshot replaces the state by one change of the catalog (`TabletStore::switch_to`).
+//! - Recovery opens the tables and replays the log from the ingested position: at most two generations.
 //!
-//! What is absent: any meaning of the rows. `dkc_core::tablet` gives them theirs.
+//! The store does not interpret rows; `dkc_core::tablet` does.
 
 mod budget;
 mod cache;
@@ -48,7 +48,7 @@ use dkc_core::ids::{GroupId, TabletId};
 use parking_lot::Mutex;
 
 use budget::Budget;
-use catalog::{Catalog, Entry};
+use catalog::{Catalog, CatalogEntry};
 use engine::Engine;
 use incarnation::{Incarnation, Incarnations};
 use ingest::Generation;
@@ -62,8 +62,8 @@ pub use row::{ROW_MAX_BYTES, SYSTEM_KIND};
 pub use snapshot::{Chunk, TabletSnapshot};
 pub use tablet::TabletStore;
 
-/// So much may have to be applied again after a crash for each byte that a generation may take in memory: rows that are
-/// written repeatedly take room once, and are replayed each time.
+/// Limit on replay after a crash, as a multiple of a generation's memory limit: a row that is overwritten takes memory once but is
+/// replayed each time.
 const REPLAY_PER_GENERATION: u64 = 2;
 
 #[derive(Debug, Clone)]
@@ -90,7 +90,7 @@ impl Default for StorageOptions {
 pub struct Storage {
     shared: Arc<Shared>,
     stores: Arc<Mutex<BTreeMap<GroupId, TabletStore>>>,
-    /// What was frozen and is not ingested to its end.
+    /// Frozen, and not yet fully ingested.
     generation: Arc<Mutex<Option<Arc<Generation>>>>,
 }
 
@@ -101,7 +101,7 @@ struct Shared {
     incarnations: Arc<Incarnations>,
     budget: Budget,
     row_cache_bytes: u64,
-    /// Whoever holds it ingests.
+    /// Held by the task that ingests.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -111,7 +111,7 @@ impl Storage {
         let catalog = Catalog::parse(&disk::prepare(directory, &options)?, directory)?;
         let incarnations = Arc::new(Incarnations::default());
         // Before the engine opens, because it may begin to compact at once.
-        let keep = |(group, entry): (&GroupId, &Entry)| (*group, incarnations.keep(entry.incarnation));
+        let keep = |(group, entry): (&GroupId, &CatalogEntry)| (*group, incarnations.keep(entry.incarnation));
         let kept: Vec<(GroupId, Arc<Incarnation>)> = catalog.groups.iter().map(keep).collect();
         incarnations.end_gaps(catalog.incarnations);
         let generation_bytes = match cfg!(feature = "simulation") {
@@ -159,13 +159,13 @@ impl Storage {
         self.stores.lock().keys().filter_map(|group| group.tablet()).collect()
     }
 
-    /// What this node promised when it left a tablet, if it did.
+    /// The vote floor that this node recorded when it left a tablet, if it did.
     pub fn vote_floor(&self, tablet: TabletId) -> Option<Bytes> {
         self.shared.catalog.lock().vote_floors.get(&tablet.group()).cloned()
     }
 
-    /// Forgets a tablet's state and keeps `vote_floor` in its place, durably and in one step. Handles that are still
-    /// held answer `Dropped`; snapshots live on. No row is deleted: nobody reads them any more.
+    /// Forgets a tablet's state and keeps `vote_floor` in its place, durably and in one step. Remaining
+    /// handles answer `Dropped`; snapshots stay valid. Rows are not deleted one by one: compaction removes them.
     pub fn drop_tablet(&self, tablet: TabletId, vote_floor: Bytes) -> Result<(), StorageError> {
         let mut stores = self.stores.lock();
         let Some(store) = stores.get(&tablet.group()) else { return Ok(()) };
@@ -183,7 +183,7 @@ impl Storage {
         self.shared.budget.wait_until_full().await;
     }
 
-    /// The node stops: whoever waits for room goes on, because nobody will make any.
+    /// For shutdown: releases all who wait for room, because no ingestion will make any.
     pub fn stop_waiting(&self) {
         self.shared.budget.close();
     }
@@ -197,7 +197,7 @@ impl Storage {
         self.shared.engine.disk_bytes()
     }
 
-    /// Bytes that the disk still has for us. The daemon stops acknowledging well before there are none.
+    /// Free bytes on the disk. The daemon stops acknowledging well before they run out.
     pub fn free_bytes(&self) -> Result<u64, StorageError> {
         self.shared.engine.free_bytes()
     }
@@ -222,8 +222,8 @@ fn open_stores(
 }
 
 impl Shared {
-    /// A number that was never used, durably before anything is written under it: rows of an install that a crash
-    /// interrupted must not be taken for rows of the next one.
+    /// A number never used before, durable before any row is written under it: rows of an interrupted install must not be
+    /// mistaken for rows of the next one.
     fn new_incarnation(&self) -> Result<Arc<Incarnation>, StorageError> {
         let mut number = 0;
         self.change_catalog(|catalog| {
@@ -235,7 +235,7 @@ impl Shared {
 
     fn name_in_catalog(&self, group: GroupId, incarnation: u64, commits: u64) -> Result<(), StorageError> {
         self.change_catalog(|catalog| {
-            catalog.groups.insert(group, Entry { incarnation, commits });
+            catalog.groups.insert(group, CatalogEntry { incarnation, commits });
         })
     }
 

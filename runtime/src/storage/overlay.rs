@@ -1,8 +1,8 @@
-//! Rows of one tablet that were applied lately, in ordered maps. They are read before the engine is asked. A generation
-//! grows until it is frozen; a frozen one is ingested into the engine and stays readable here until it is readable there.
+//! The recently applied rows of one tablet, in ordered maps that are read before the engine. A generation grows until it is frozen;
+//! a frozen one stays readable here until the engine has ingested it.
 //!
 //! *Invariant (D5):* a frozen generation has the rows and the position of one moment between two commits.
-//! *Invariant:* a row that was removed stays here, without a value, or an older one in the engine would come back.
+//! *Invariant:* a removed row stays here as a tombstone, or an older value in the engine would reappear.
 
 use std::collections::btree_map;
 use std::iter::Peekable;
@@ -133,7 +133,7 @@ impl Overlay {
         frozen
     }
 
-    /// Lets a frozen generation go that is readable in the engine.
+    /// Drops a frozen generation that the engine has.
     pub fn thaw(&mut self, frozen: &Arc<Frozen>) {
         if self.frozen.as_ref().is_some_and(|held| Arc::ptr_eq(held, frozen)) {
             self.frozen = None;

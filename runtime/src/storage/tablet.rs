@@ -42,7 +42,7 @@ struct State {
 }
 
 impl TabletStore {
-    /// Takes up what the engine has.
+    /// Opens what the engine has.
     pub(super) fn open(
         shared: Arc<Shared>,
         group: GroupId,
@@ -107,8 +107,8 @@ impl TabletStore {
         self.read().durable.applied.clone()
     }
 
-    /// The state at this moment, without a copy of it. While it lives the engine keeps what it shows, so it should not
-    /// live for hours.
+    /// The current state, without copying it. The engine retains its rows while the snapshot exists, so do not hold one for
+    /// hours.
     pub fn snapshot(&self) -> Result<TabletSnapshot, StorageError> {
         let mut state = self.write();
         let incarnation = self.live(&state)?.clone();

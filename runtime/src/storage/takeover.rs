@@ -1,9 +1,9 @@
-//! Taking over the state of the release before, which kept a keyspace for each group: its rows are ingested behind the
-//! incarnation of their group, then the catalog of this release is written, then the old
-//! keyspaces go, at every opening that still finds one.
+//! Migration of a directory of the previous release, which had a keyspace for each group: its rows are ingested under the
+//! incarnation of their group, the catalog of this release is written, and the old keyspaces are removed, at every opening that
+//! still finds one.
 //!
-//! *Invariant:* until the new catalog stands, the old state is untouched, and the next start begins again. Afterwards the
-//! release before refuses the directory, because it does not know the catalog's format version.
+//! *Invariant:* until the new catalog is written, the old state is untouched and the next start begins again. Afterwards the
+//! previous release refuses the directory, because it does not know the catalog's format version.
 
 use std::path::Path;
 

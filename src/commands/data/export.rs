@@ -7,8 +7,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dkc_core::control::{Blob, ControlReply, ControlRequest, ExportedRecord};
+use dkc_core::control::{Blob, ControlReply, ControlRequest, DataRequest, ExportedRecord};
 use dkc_core::ids::ClusterName;
+use dkc_core::kv::Reply;
 
 use super::{Server, forms, lines};
 use crate::error::{CommandError, codes};
@@ -59,9 +60,12 @@ pub async fn run(
     if args.format == Form::Json {
         sink.write(lines::header_line(cluster, &server.namespace).as_bytes())?;
     }
-    let progress = session.ui.progress(session.settings.output);
     let task = format!("export of {cluster}");
-    progress.begin(&task, 0);
+    // On a terminal it would stand between the lines of standard output.
+    let progress = args.to.is_some().then(|| session.ui.progress(session.settings.output));
+    if let Some(progress) = &progress {
+        progress.begin(&task, total(server).await?);
+    }
     let (mut records, mut left_out, mut cursor) = (0, 0, None);
     loop {
         let (page, next) = page(server, &args.prefix, cursor.take()).await?;
@@ -71,7 +75,7 @@ pub async fn run(
                 None => left_out += 1,
             }
             records += 1;
-            if records % PROGRESS_RECORDS == 0 {
+            if let Some(progress) = progress.as_ref().filter(|_| records % PROGRESS_RECORDS == 0) {
                 progress.advance(&task, records, &format!("{records} records"));
             }
         }
@@ -84,7 +88,9 @@ pub async fn run(
         sink.write(lines::end_line(records).as_bytes())?;
     }
     sink.finish()?;
-    progress.end(&task, &format!("{} records", records - left_out), true);
+    if let Some(progress) = &progress {
+        progress.end(&task, &format!("{} records", records - left_out), true);
+    }
     match left_out {
         0 => Ok(()),
         _ => Err(CommandError::new(
@@ -93,6 +99,15 @@ pub async fn run(
         )
         .now("all other records are exported")
         .next("data export --format json     (everything)")),
+    }
+}
+
+/// Keys of the namespace now; with a prefix fewer are exported.
+async fn total(server: &mut Server) -> Result<u64, CommandError> {
+    let namespace = server.namespace.clone();
+    match server.ask(DataRequest::Count { namespace }).await? {
+        Reply::Count { records, .. } => Ok(records),
+        other => Err(CommandError::bug(format!("unexpected reply to a count: {other:?}"))),
     }
 }
 

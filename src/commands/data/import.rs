@@ -38,13 +38,13 @@ pub struct Args {
 pub async fn run(session: &Session, server: &mut Server, args: Args) -> Result<(), CommandError> {
     let path = &args.file;
     if path == Path::new("-") {
-        return store(session, server, &args, BufReader::new(std::io::stdin())).await;
+        return store(session, server, &args, BufReader::new(std::io::stdin()), 0).await;
     }
     let open = || File::open(path).map(BufReader::new).map_err(|error| cannot_read(path, &error));
     let (mut source, mut lines) = (Source::new(path, open()?), Lines::default());
     while source.next(&mut lines).map_err(nothing_changed)?.is_some() {}
-    lines.end().map_err(|why| nothing_changed(bad(path, why)))?;
-    store(session, server, &args, open()?).await
+    let total = lines.end().map_err(|why| nothing_changed(bad(path, why)))?;
+    store(session, server, &args, open()?, total).await
 }
 
 async fn store(
@@ -52,10 +52,11 @@ async fn store(
     server: &mut Server,
     args: &Args,
     from: impl BufRead,
+    total: u64,
 ) -> Result<(), CommandError> {
     let (mut source, mut lines) = (Source::new(&args.file, from), Lines::default());
     let progress = session.ui.progress(session.settings.output);
-    progress.begin("import", 0);
+    progress.begin("import", total);
     let mut import =
         Import { server, keeps_existing: args.keep_existing, is_kept: false, stored: 0, kept: 0 };
     let (mut batch, mut batch_bytes) = (Vec::new(), 0);

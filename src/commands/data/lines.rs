@@ -68,7 +68,12 @@ impl Lines {
         if self.has_end {
             return Err(format!("line {number}: something follows the end of the export"));
         }
-        let bad = |error: serde_json::Error| format!("line {number}: {error}");
+        let bad = |error: serde_json::Error| {
+            // Its own words end with the place, which counts lines from this one.
+            let text = error.to_string();
+            let why = text.split(" at line ").next().unwrap_or(&text);
+            format!("line {number}, column {}: {why}", error.column())
+        };
         if line.starts_with(b"{\"dkc_export\"") {
             return self.take_header(number, serde_json::from_slice(line).map_err(bad)?).map(|()| None);
         }
