@@ -123,10 +123,10 @@ done
 ask_systemd() {
   if [ "$service" = system ]; then systemctl "$@"; else XDG_RUNTIME_DIR=$user_dir systemctl --user "$@"; fi
 }
-# Where only the node's own user may read the key, its certificate is in a file beside it.
+# Where only the node's own user may read the key, its certificate is in a file beside it. Without its key a certificate is of no use.
 certificates() {
-  [ -r "$1.pem" ] && set -- "$1.pem" "$2"
-  [ -f "$1.crt" ] && set -- "$1.crt" "$2"
+  [ -s "$1.pem" ] || return 0
+  if [ -r "$1.pem" ]; then set -- "$1.pem" "$2"; else set -- "$1.crt" "$2"; fi
   [ -f "$1" ] && sed -n "/-BEGIN CERTIFICATE-/,/-END CERTIFICATE-/s/^/$2	/p" "$1"
 }
 node() {

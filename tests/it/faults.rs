@@ -52,21 +52,6 @@ fn a_leader_cut_off_from_the_others_but_not_from_the_slave_loses_nothing_and_ans
     });
 }
 
-#[test]
-fn a_power_cut_of_all_servers_at_once_loses_nothing_acknowledged() {
-    let lab = founded(4, &[]);
-    start_writer(&lab);
-    wait_until_acknowledged(&lab, 300);
-    lab.run(&["powercut", "h1", "h2", "h3"]).ok();
-    end_writer(&lab);
-    for host in ["h1", "h2", "h3"] {
-        lab.run(&["boot", host]).ok();
-    }
-    lab.dkc("start cluster -n c0 --yes").ok();
-    lab.dkc("status cluster --short").ok().prints("c0: running");
-    all_acknowledged_are_there(&lab);
-}
-
 /// Returns while h1 writes the tables of an ingestion that its engine does not name yet, as seen on the host itself.
 fn wait_for_an_ingestion(lab: &Lab) {
     let look = "tables=$(ls -d /var/lib/dkc/c0-*/data/state/fjall/keyspaces/*/tables); \
