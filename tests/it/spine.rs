@@ -86,6 +86,22 @@ fn an_application_beside_a_slave_needs_to_know_nothing_of_the_servers() {
     assert_eq!(said, want);
 }
 
+/// At a terminal; h3 is frozen, so that it accepts a connection and says nothing.
+fn replies_are_shown_while_another_host_is_waited_for(lab: &Lab) {
+    let mut shell = lab.terminal(&[]);
+    shell.prompt();
+    lab.run(&["freeze", "h3"]).ok();
+    shell.line("status cluster -n c0 --timeout 20s");
+    wait_for("h1's reply beside h3's absent one", Duration::from_secs(30), || {
+        let screen = shell.screen();
+        let shows = |host: &str, words: &str| screen.contains(&format!("{host:20} {words}"));
+        (shows("10.77.0.11", "c0-0 running") && shows("10.77.0.13", "…")).then_some(())
+    });
+    lab.run(&["thaw", "h3"]).ok();
+    shell.prompt().line("quit");
+    shell.ends();
+}
+
 #[test]
 fn a_restarted_cluster_keeps_its_data() {
     let lab = founded(4, &[2]);
@@ -101,6 +117,7 @@ fn a_restarted_cluster_keeps_its_data() {
     lab.dkc("start cluster -n c0 --yes").ok();
     lab.dkc("data print -n c0 kept").ok().prints("\"kept\" => \"yes\"");
     lab.dkc("start cluster -n c0 --yes").ok().says("nothing to do");
+    replies_are_shown_while_another_host_is_waited_for(&lab);
     // A host without power is not waited for once the others have its server DOWN.
     lab.run(&["kill", "h3"]).ok();
     wait_for("status to go by what the ring says of h3", Duration::from_secs(60), || {
