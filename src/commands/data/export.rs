@@ -10,6 +10,7 @@ use std::time::Duration;
 use dkc_core::control::{Blob, ControlReply, ControlRequest, DataRequest, ExportedRecord};
 use dkc_core::ids::ClusterName;
 use dkc_core::kv::Reply;
+use dkcd::durable_file;
 
 use super::{Server, forms, lines};
 use crate::error::{CommandError, codes};
@@ -172,7 +173,9 @@ impl Sink<'_> {
         let synced = file.flush().and_then(|()| file.get_ref().sync_all());
         synced.map_err(|error| cannot("write", &part.0, &error))?;
         // Unlike a rename, a link refuses a name that somebody took meanwhile.
-        fs::hard_link(&part.0, &path).map_err(|error| cannot("create", &path, &error))
+        fs::hard_link(&part.0, &path)
+            .and_then(|()| durable_file::sync_directory_of(&path))
+            .map_err(|error| cannot("create", &path, &error))
     }
 }
 

@@ -1,46 +1,24 @@
 //! Records as the commands of other programs: what `redis-cli --pipe` and a memcached port load.
 
 use dkc_core::control::{BadBase64, Blob, ExportedContent, ExportedRecord};
+use dkc_core::{memcache, resp};
 
 /// Elements of one command: Redis takes more, other programs not always.
 const ELEMENTS_MAX: usize = 1000;
-/// memcached's limit on a key.
-const MEMCACHED_KEY_MAX_BYTES: usize = 250;
 
 /// Commands of RESP that make the key what the record says.
 pub fn redis(record: &ExportedRecord) -> Result<Vec<u8>, BadBase64> {
     let key = record.key.to_bytes()?;
-    let mut out = Vec::new();
-    if let ExportedContent::String(value) = &record.content {
-        let value = value.to_bytes()?;
-        match record.expires_at_ms {
-            None => command(&mut out, &[b"SET", &key, &value]),
-            Some(at) => command(&mut out, &[b"SET", &key, &value, b"PXAT", at.to_string().as_bytes()]),
-        }
-        return Ok(out);
-    }
-    if !record.continues {
-        command(&mut out, &[b"DEL", &key]);
-    }
-    let (verb, width, words) = elements(&record.content)?;
-    for words in words.chunks(ELEMENTS_MAX * width) {
-        let mut line: Vec<&[u8]> = vec![verb, &key];
-        line.extend(words.iter().map(Vec::as_slice));
-        command(&mut out, &line);
-    }
-    if let Some(at) = record.expires_at_ms {
-        command(&mut out, &[b"PEXPIREAT", &key, at.to_string().as_bytes()]);
-    }
-    Ok(out)
-}
-
-type Elements = (&'static [u8], usize, Vec<Vec<u8>>);
-
-/// The command that adds elements, how many words one takes, and all their words.
-fn elements(content: &ExportedContent) -> Result<Elements, BadBase64> {
+    let expires_at = record.expires_at_ms.map(|at| at.to_string());
     let all = |blobs: &[Blob]| blobs.iter().map(Blob::to_bytes).collect::<Result<Vec<_>, _>>();
-    Ok(match content {
-        ExportedContent::String(value) => (b"SET", 1, vec![value.to_bytes()?]),
+    // The command that adds elements, how many words one takes, and all their words.
+    let (verb, width, words): (&[u8], usize, Vec<Vec<u8>>) = match &record.content {
+        ExportedContent::String(value) => {
+            let value = value.to_bytes()?;
+            let mut words: Vec<&[u8]> = vec![b"SET", &key, &value];
+            words.extend(expires_at.iter().flat_map(|at| [&b"PXAT"[..], at.as_bytes()]));
+            return Ok(resp::command(&words).to_vec());
+        }
         ExportedContent::List(elements) => (b"RPUSH", 1, all(elements)?),
         ExportedContent::Set(members) => (b"SADD", 1, all(members)?),
         ExportedContent::Hash(pairs) => {
@@ -53,16 +31,20 @@ fn elements(content: &ExportedContent) -> Result<Elements, BadBase64> {
                 .flat_map(|(member, score)| [Ok(score.clone().into_bytes()), member.to_bytes()]);
             (b"ZADD", 2, words.collect::<Result<_, _>>()?)
         }
-    })
-}
-
-fn command(out: &mut Vec<u8>, words: &[&[u8]]) {
-    out.extend_from_slice(format!("*{}\r\n", words.len()).as_bytes());
-    for word in words {
-        out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        out.extend_from_slice(word);
-        out.extend_from_slice(b"\r\n");
+    };
+    let mut out = Vec::new();
+    if !record.continues {
+        out.extend(resp::command(&[b"DEL", &key]));
     }
+    for words in words.chunks(ELEMENTS_MAX * width) {
+        let head: [&[u8]; 2] = [verb, &key];
+        let line: Vec<&[u8]> = head.into_iter().chain(words.iter().map(Vec::as_slice)).collect();
+        out.extend(resp::command(&line));
+    }
+    if let Some(at) = expires_at {
+        out.extend(resp::command(&[b"PEXPIREAT", &key, at.as_bytes()]));
+    }
+    Ok(out)
 }
 
 /// A `set` of memcached; `None` for what memcached has no words for: a collection, or a key that is long or not a word.
@@ -70,7 +52,7 @@ pub fn memcached(record: &ExportedRecord) -> Result<Option<Vec<u8>>, BadBase64> 
     let key = record.key.to_bytes()?;
     let is_word = key.iter().all(|byte| *byte > b' ' && *byte != 0x7f);
     let ExportedContent::String(value) = &record.content else { return Ok(None) };
-    if !is_word || key.len() > MEMCACHED_KEY_MAX_BYTES {
+    if !is_word || key.len() > memcache::KEY_MAX_BYTES {
         return Ok(None);
     }
     let value = value.to_bytes()?;
@@ -106,7 +88,7 @@ mod tests {
         let check = |record: ExportedRecord, want: &[&[&str]]| {
             let mut wanted = Vec::new();
             for words in want {
-                command(&mut wanted, &words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>());
+                wanted.extend(resp::command(&words.iter().map(|word| word.as_bytes()).collect::<Vec<_>>()));
             }
             assert_eq!(redis(&record).unwrap(), wanted, "{record:?}");
         };

@@ -76,6 +76,14 @@ pub fn write_bulk_head(out: &mut BytesMut, length: usize) {
     write_number(out, b'$', length as i64);
 }
 
+/// A command as clients send it: an array of its words.
+pub fn command(words: &[&[u8]]) -> BytesMut {
+    let mut out = BytesMut::new();
+    write_array_head(&mut out, words.len());
+    words.iter().for_each(|word| write_bulk(&mut out, word));
+    out
+}
+
 /// The head of an array; so many values have to follow.
 pub fn write_array_head(out: &mut BytesMut, count: usize) {
     write_number(out, b'*', count as i64);

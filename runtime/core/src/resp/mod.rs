@@ -24,7 +24,7 @@ pub use command::{
     Blocking, ConnectionCommand, Gather, Request, SCAN_COUNT_DEFAULT, Scan, gathered, request,
 };
 pub use cursor::Cursor;
-pub use encode::{Version, write_array_head, write_bulk_head, write_error, write_value};
+pub use encode::{Version, command, write_array_head, write_bulk_head, write_error, write_value};
 pub use glob::matches;
 pub use parse::{Parsed, Parser};
 pub use table::{COMMANDS, CommandInfo, find};

@@ -10,7 +10,7 @@ use dkc_core::tablet::rows::data_row;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::ServerControl;
-use super::kv::{Failed, failed};
+use super::kv::{Cursor, Failed, SCANS_MAX, failed, not_given_out, shown};
 
 /// Keys of one page.
 const PAGE_KEYS_MAX: u32 = 1000;
@@ -22,14 +22,11 @@ const READ_AT_ONCE: usize = 16;
 const PART_ELEMENTS: u32 = 10_000;
 /// A collection that changes while it is read is begun again so often.
 const ATTEMPTS_MAX: u32 = 20;
-/// Keys scanned for one page when few have the wanted prefix: bounds the request.
-const SCANS_MAX: u32 = 64;
 
 /// Where an export goes on: behind a key, and within that key if it is a large collection. Opaque to callers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Place {
-    tablet: TabletId,
-    after: Vec<u8>,
+    at: Cursor,
     within: Option<Within>,
 }
 
@@ -61,46 +58,29 @@ impl ServerControl {
         &self,
         namespace: &Namespace,
         prefix: &[u8],
-        mut at: Place,
+        Place { mut at, within }: Place,
     ) -> Result<(Vec<ExportedRecord>, Option<Place>), Failed> {
-        if let Some(within) = at.within.take() {
+        if let Some(within) = within {
             let key = Key { namespace: namespace.clone(), bytes: within.key.clone().into() };
-            let found = self.part(&key, Some(within)).await?;
-            let (record, within) = found.map_or((None, None), |(record, within)| (Some(record), within));
-            return Ok((record.into_iter().collect(), Some(Place { within, ..at })));
+            let (record, within) = self.part(&key, Some(within)).await?.unzip();
+            return Ok((record.into_iter().collect(), Some(Place { at, within: within.flatten() })));
         }
         let tablets = self.router.tablets().await?;
         for _ in 0..SCANS_MAX {
-            let Some(tablet) = tablets.iter().copied().find(|tablet| *tablet >= at.tablet) else {
+            let Some(scanned) = self.scan(&tablets, at, namespace, PAGE_KEYS_MAX).await? else {
                 return Ok((Vec::new(), None));
             };
-            let after = if tablet == at.tablet { Bytes::from(at.after) } else { Bytes::new() };
-            let (keys, next) = self.scan(tablet, namespace, after).await?;
-            let wanted = keys.into_iter().filter(|key| key.starts_with(prefix)).collect();
-            let behind = match next {
-                Some(after) => Place { tablet, after: after.to_vec(), within: None },
-                None => Place { tablet: TabletId(tablet.0 + 1), ..Place::default() },
-            };
-            let (records, end) = self.read_all(tablet, namespace, wanted).await?;
-            at = end.unwrap_or(behind);
+            let wanted = scanned.keys.into_iter().filter(|key| key.starts_with(prefix)).collect();
+            let (records, end) = self.read_all(scanned.tablet, namespace, wanted).await?;
+            if let Some(end) = end {
+                return Ok((records, Some(end)));
+            }
+            at = scanned.next;
             if !records.is_empty() {
-                return Ok((records, Some(at)));
+                return Ok((records, Some(Place { at, within: None })));
             }
         }
-        Ok((Vec::new(), Some(at)))
-    }
-
-    async fn scan(
-        &self,
-        tablet: TabletId,
-        namespace: &Namespace,
-        after: Bytes,
-    ) -> Result<(Vec<Bytes>, Option<Bytes>), Failed> {
-        let read = Read::Scan { namespace: namespace.clone(), after, limit: PAGE_KEYS_MAX };
-        match self.router.execute_on(tablet, Command::Read(read)).await? {
-            Reply::Keys { keys, next } => Ok((keys, next)),
-            other => Err(Failed::Bad(format!("unexpected reply to a scan: {other:?}"))),
-        }
+        Ok((Vec::new(), Some(Place { at, within: None })))
     }
 
     /// The records of these keys in their order, until a page is full or a collection needs more than one: then also where to
@@ -123,7 +103,8 @@ impl ServerControl {
             bytes += size_of(&record);
             records.push(record);
             if within.is_some() || bytes >= PAGE_BYTES {
-                return Ok((records, Some(Place { tablet, after: data_row(&key)[1..].to_vec(), within })));
+                let at = Cursor { tablet, after: data_row(&key)[1..].to_vec() };
+                return Ok((records, Some(Place { at, within })));
             }
         }
         Ok((records, None))
@@ -149,9 +130,8 @@ impl ServerControl {
     }
 
     /// Elements of a collection from its beginning, or from where an earlier part ended if it is the same since.
-    async fn part(&self, key: &Key, from: Option<Within>) -> Result<Found, Failed> {
+    async fn part(&self, key: &Key, mut from: Option<Within>) -> Result<Found, Failed> {
         let attempts = from.as_ref().map_or(0, |within| within.attempts);
-        let mut from = from;
         for attempt in attempts..ATTEMPTS_MAX {
             let Some(kind) = self.kind(key).await? else { return Ok(None) };
             let position = from.as_ref().map_or(0, |within| within.position);
@@ -310,10 +290,6 @@ fn unexpected(key: &Key, answers: &[Value]) -> Failed {
     Failed::Bad(format!("{}: {}", shown(&key.bytes), fault.unwrap_or_else(|| "unexpected reply".into())))
 }
 
-pub(super) fn shown(key: &[u8]) -> String {
-    String::from_utf8_lossy(key).chars().take(80).collect()
-}
-
 fn size_of(record: &ExportedRecord) -> usize {
     let blob = |blob: &Blob| match blob {
         Blob::Text(text) | Blob::Base64(text) => text.len(),
@@ -330,8 +306,9 @@ fn size_of(record: &ExportedRecord) -> usize {
 }
 
 impl Place {
+    /// The cursor, and behind it the place within a collection.
     fn text(&self) -> String {
-        let mut text = format!("{}:{}", self.tablet, hex::encode(&self.after));
+        let mut text = self.at.text();
         if let Some(Within { key, version, position, attempts }) = &self.within {
             text += &format!(":{}:{version}:{position}:{attempts}", hex::encode(key));
         }
@@ -339,22 +316,24 @@ impl Place {
     }
 
     fn parse(text: &str) -> Result<Place, Failed> {
-        let parse = || {
-            let parts: Vec<&str> = text.split(':').collect();
-            let within = match &parts[..] {
-                [_, _] => None,
-                [_, _, key, version, position, attempts] => Some(Within {
-                    key: hex::decode(key).ok()?,
-                    version: version.parse().ok()?,
-                    position: position.parse().ok()?,
-                    attempts: attempts.parse().ok()?,
-                }),
-                _ => return None,
-            };
-            Some(Place { tablet: parts[0].parse().ok()?, after: hex::decode(parts[1]).ok()?, within })
+        let second_colon = text.match_indices(':').nth(1).map(|(at, _)| at);
+        let (cursor, within) = text.split_at(second_colon.unwrap_or(text.len()));
+        let within = match within.strip_prefix(':') {
+            Some(within) => Some(Within::parse(within).ok_or_else(|| not_given_out(text))?),
+            None => None,
         };
-        parse().ok_or_else(|| {
-            Failed::Bad(format!("'{}' is not a cursor that was given out", shown(text.as_bytes())))
+        Ok(Place { at: Cursor::parse(cursor.as_bytes())?, within })
+    }
+}
+
+impl Within {
+    fn parse(text: &str) -> Option<Within> {
+        let [key, version, position, attempts] = text.split(':').collect::<Vec<_>>()[..] else { return None };
+        Some(Within {
+            key: hex::decode(key).ok()?,
+            version: version.parse().ok()?,
+            position: position.parse().ok()?,
+            attempts: attempts.parse().ok()?,
         })
     }
 }
@@ -367,7 +346,7 @@ mod tests {
     fn a_place_reads_back_as_written_and_nothing_else_is_one() {
         let within = Within { key: vec![0, 255], version: 7, position: 10_000, attempts: 1 };
         for within in [None, Some(within)] {
-            let place = Place { tablet: TabletId(3), after: vec![1, 2], within };
+            let place = Place { at: Cursor { tablet: TabletId(3), after: vec![1, 2] }, within };
             assert_eq!(Place::parse(&place.text()).ok(), Some(place));
         }
         for text in ["", "7", "x:00", "7:0", "7:00:00", "7:00:00:1:2", "7:00:zz:1:2:3", "7:00:00:-1:2:3"] {

@@ -12,8 +12,7 @@ use dkc_core::kv::{Command, Expiry, Key, Operation, Operations, Reply, Score, St
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::ServerControl;
-use super::export::shown;
-use super::kv::{Failed, check_key_bytes, failed};
+use super::kv::{Failed, check_key_bytes, failed, shown};
 
 /// Records that are written at once.
 const WRITE_AT_ONCE: usize = 64;

@@ -1,5 +1,6 @@
 //! Key-value operations through the control socket: JSON in, JSON out, and the same routing as every slave's.
 
+use bytes::Bytes;
 use dkc_core::control::{ControlReply, DataRequest};
 use dkc_core::ids::{Namespace, TabletId};
 use dkc_core::kv::{Command, KEY_MAX_BYTES, Read, Reply};
@@ -11,7 +12,7 @@ use crate::router::RouteError;
 /// Most keys in one reply; the caller continues with the cursor.
 const KEYS_MAX: u32 = 10_000;
 /// Most keys scanned for one reply when few have the wanted prefix: bounds the request.
-const SCANS_MAX: u32 = 64;
+pub(super) const SCANS_MAX: u32 = 64;
 
 /// An error reply.
 pub(super) enum Failed {
@@ -69,20 +70,11 @@ impl ServerControl {
         let tablets = self.router.tablets().await?;
         let mut found = Vec::new();
         for _ in 0..SCANS_MAX {
-            let Some(tablet) = tablets.iter().copied().find(|tablet| *tablet >= at.tablet) else {
+            let Some(scanned) = self.scan(&tablets, at, &namespace, limit - found.len() as u32).await? else {
                 return Ok(Reply::Keys { keys: found, next: None });
             };
-            let after = if tablet == at.tablet { at.after.into() } else { bytes::Bytes::new() };
-            let read = Read::Scan { namespace: namespace.clone(), after, limit: limit - found.len() as u32 };
-            let Reply::Keys { keys, next } = self.router.execute_on(tablet, Command::Read(read)).await?
-            else {
-                return Err(Failed::Bad("unexpected reply to a scan".into()));
-            };
-            found.extend(keys.into_iter().filter(|key| key.starts_with(prefix)));
-            at = match next {
-                Some(after) => Cursor { tablet, after: after.to_vec() },
-                None => Cursor { tablet: TabletId(tablet.0 + 1), after: Vec::new() },
-            };
+            found.extend(scanned.keys.into_iter().filter(|key| key.starts_with(prefix)));
+            at = scanned.next;
             if found.len() as u32 >= limit {
                 break;
             }
@@ -90,6 +82,36 @@ impl ServerControl {
         let is_end = tablets.iter().all(|tablet| *tablet < at.tablet);
         Ok(Reply::Keys { keys: found, next: (!is_end).then(|| at.text().into()) })
     }
+
+    /// A page of the keys after a cursor, all of one tablet. `None` after the last tablet.
+    pub(super) async fn scan(
+        &self,
+        tablets: &[TabletId],
+        at: Cursor,
+        namespace: &Namespace,
+        limit: u32,
+    ) -> Result<Option<Scanned>, Failed> {
+        let Some(tablet) = tablets.iter().copied().find(|tablet| *tablet >= at.tablet) else {
+            return Ok(None);
+        };
+        let after = if tablet == at.tablet { at.after.into() } else { Bytes::new() };
+        let read = Read::Scan { namespace: namespace.clone(), after, limit };
+        let Reply::Keys { keys, next } = self.router.execute_on(tablet, Command::Read(read)).await? else {
+            return Err(Failed::Bad("unexpected reply to a scan".into()));
+        };
+        let next = match next {
+            Some(after) => Cursor { tablet, after: after.to_vec() },
+            None => Cursor { tablet: TabletId(tablet.0 + 1), after: Vec::new() },
+        };
+        Ok(Some(Scanned { tablet, keys, next }))
+    }
+}
+
+/// Keys of one tablet, and where to continue.
+pub(super) struct Scanned {
+    pub tablet: TabletId,
+    pub keys: Vec<Bytes>,
+    pub next: Cursor,
 }
 
 pub(super) fn failed(error: Failed) -> ControlReply {
@@ -115,18 +137,18 @@ pub(super) fn check_key_bytes(key: &[u8]) -> Result<(), Failed> {
 }
 
 /// `TABLET:HEX`, opaque to callers.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Cursor {
-    tablet: TabletId,
-    after: Vec<u8>,
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Cursor {
+    pub tablet: TabletId,
+    pub after: Vec<u8>,
 }
 
 impl Cursor {
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         format!("{}:{}", self.tablet, hex::encode(&self.after))
     }
 
-    fn parse(cursor: &[u8]) -> Result<Cursor, Failed> {
+    pub fn parse(cursor: &[u8]) -> Result<Cursor, Failed> {
         let text = String::from_utf8_lossy(cursor);
         let parse = || {
             let (tablet, after) = text.split_once(':')?;
@@ -135,6 +157,15 @@ impl Cursor {
         let shown = || text.chars().take(80).collect::<String>();
         parse().ok_or_else(|| Failed::Bad(format!("invalid cursor '{}'", shown())))
     }
+}
+
+pub(super) fn not_given_out(cursor: &str) -> Failed {
+    Failed::Bad(format!("'{}' is not a cursor that was given out", shown(cursor.as_bytes())))
+}
+
+/// The beginning of a key or of what a caller sent, for an error.
+pub(super) fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).chars().take(80).collect()
 }
 
 #[cfg(test)]
