@@ -81,11 +81,14 @@ newest() {{ ls -t | head -n 1; }}
 steps() {{ grep -c '^{{"step":' "$(newest)"; true; }}
 file=$(newest) steps=$(steps) n=0
 {dkc} {command} > /root/said 2>&1 & pid=$!
-until {{ [ "$(newest)" != "$file" ] && [ "$(steps)" -gt 0 ]; }} || {{ [ "$(newest)" = "$file" ] && [ "$(steps)" -gt "$steps" ]; }}; do
-  kill -0 $pid && n=$((n+1)) && [ $n -lt 6000 ] || {{ cat /root/said; exit 1; }}
+one_more() {{ if [ "$(newest)" = "$file" ]; then [ "$(steps)" -gt "$steps" ]; else [ "$(steps)" -gt 0 ]; fi; }}
+# Looked at before the journal is: a shell that has ended since has written its last step.
+until runs=$(kill -0 $pid 2>/dev/null && echo yes); one_more; do
+  [ "$runs" ] && n=$((n+1)) && [ $n -lt 6000 ] || {{ cat /root/said; exit 1; }}
   sleep 0.005
 done
-kill -9 $pid"#,
+# After the last step of all it may have ended by itself.
+kill -9 $pid 2>/dev/null || wait $pid"#,
         dkc = lab.dkc_line()
     );
     lab.on("admin", &["bash", "-c", &line]).ok();

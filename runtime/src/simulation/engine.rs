@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
 
-use super::catalog::{Catalog, Entry};
+use super::catalog::{Catalog, CatalogEntry};
 use super::engine::{Engine, IngestedRow, Ingestion, View, Visit};
 use super::incarnation::{self, Incarnations};
 use super::row::APPLIED_ROW;
@@ -44,7 +44,7 @@ pub fn open(
 pub fn has_position_of(state: &StateDisk, group: GroupId) -> bool {
     let catalog = state.catalog.as_deref().map(|text| Catalog::parse(text, Path::new("catalog")));
     let Some(Ok(catalog)) = catalog else { return false };
-    let key = |entry: &Entry| [&incarnation::prefix(entry.incarnation)[..], APPLIED_ROW].concat();
+    let key = |entry: &CatalogEntry| [&incarnation::prefix(entry.incarnation)[..], APPLIED_ROW].concat();
     catalog.groups.get(&group).is_some_and(|entry| state.rows.contains_key(&key(entry)))
 }
 
