@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::edit::plural;
 use crate::model::Inventory;
 use crate::observed::Observed;
+use crate::plan::Splitting;
 
 /// The answers of the reachable servers. The newest view of the ring wins.
 #[derive(Debug, Clone)]
@@ -157,9 +158,9 @@ impl<'a> RingFacts<'a> {
         up.checked_sub(voters.len() / 2 + 1).map(|room| room as u32)
     }
 
-    /// The placement after members join and leave, as the meta group will compute it.
-    pub fn reshape(&self, come: &[PlaceNode], leave: &[NodeId]) -> Reshape {
-        let ring = &self.view.ring;
+    /// The placement after splits, and after members join and leave, as the meta group will compute it.
+    pub fn reshape(&self, splitting: &Splitting, come: &[PlaceNode], leave: &[NodeId]) -> Reshape {
+        let ring = &splitting.ring;
         let new: Vec<NodeId> = come.iter().map(|node| node.node_id).collect();
         let target = match &self.view.merge {
             Some(merge) => merge.target.clone(),
@@ -179,7 +180,7 @@ impl<'a> RingFacts<'a> {
             let added = assigned.voters.iter().filter(|node| !place.voters.contains(node)).count();
             reshape.tablets += usize::from(place.voters != assigned.voters);
             reshape.replicas += added;
-            reshape.bytes += added as u64 * self.tablet_bytes(place.tablet);
+            reshape.bytes += added as u64 * splitting.bytes.get(&place.tablet).copied().unwrap_or(0);
         }
         reshape
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dkc_core::control::{ControlReply, ControlRequest};
-use dkc_core::ids::MemberNo;
+use dkc_core::ids::{MemberNo, TabletId};
 use dkc_inventory::model::{Inventory, NodeName, node_dir};
 use dkc_inventory::plan::{self, RingRequest, RingWord, Target};
 use serde::Serialize;
@@ -21,10 +21,11 @@ use crate::world::{World, WorldError};
 ///
 /// grow, shrink and replace do all of this in one plan. servicein and serviceout require --no and also work for a server
 /// that is down. merge copies the data, compmerge switches to the new replicas, abortmerge rolls back and ends an
-/// interrupted operation. With automerge on, merge and compmerge run automatically unless suspendmerge is set.
+/// interrupted operation. With automerge on, merge and compmerge run automatically unless suspendmerge is set. split cuts a tablet
+/// in two without moving data, so that more servers can lead a part of it; grow does this by itself where it is needed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "EXAMPLES\n  ring version -n c0\n  ring allstatus -n c0 --no 1\n  ring serviceout -n c0 --no 2\n  ring abortmerge -n c0"
+    after_help = "EXAMPLES\n  ring version -n c0\n  ring allstatus -n c0 --no 1\n  ring serviceout -n c0 --no 2\n  ring abortmerge -n c0\n  ring split -n c0 --tablet 3"
 )]
 pub struct Args {
     /// Query or change
@@ -34,6 +35,9 @@ pub struct Args {
     /// Member; repeatable (default for queries: all)
     #[arg(short = 'N', long = "no", value_name = "NO")]
     pub no: Vec<MemberNo>,
+    /// With split: the tablet (default: the one with the most data)
+    #[arg(long, value_name = "ID")]
+    pub tablet: Option<TabletId>,
     /// With abortmerge: abort an operation that another operator started and abandoned
     #[arg(long)]
     pub take_over: bool,
@@ -41,7 +45,7 @@ pub struct Args {
 
 impl Args {
     pub fn is_changing(&self) -> bool {
-        self.word.change().is_some()
+        self.word.change(None).is_some()
     }
 }
 
@@ -71,6 +75,8 @@ pub enum Word {
     Suspendmerge,
     /// Resume automatic merges
     Nosuspendmerge,
+    /// Cut a tablet in the middle of its slots; no data moves
+    Split,
 }
 
 impl Word {
@@ -88,11 +94,12 @@ impl Word {
             Word::Abortmerge => "ABORTMERGE",
             Word::Suspendmerge => "SUSPENDMERGE",
             Word::Nosuspendmerge => "NOSUSPENDMERGE",
+            Word::Split => "SPLIT",
         }
     }
 
     /// The change it makes; `None` for a query.
-    fn change(self) -> Option<RingWord> {
+    fn change(self, tablet: Option<TabletId>) -> Option<RingWord> {
         Some(match self {
             Word::Servicein => RingWord::ServiceIn,
             Word::Serviceout => RingWord::ServiceOut,
@@ -101,6 +108,7 @@ impl Word {
             Word::Abortmerge => RingWord::AbortMerge,
             Word::Suspendmerge => RingWord::SuspendMerge,
             Word::Nosuspendmerge => RingWord::NoSuspendMerge,
+            Word::Split => RingWord::Split(tablet),
             Word::Version | Word::Selfstatus | Word::Allstatus | Word::Dump | Word::Updatestatus => {
                 return None;
             }
@@ -120,7 +128,7 @@ struct NodeAnswer {
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
-    match args.word.change() {
+    match args.word.change(args.tablet) {
         Some(word) => change(session, word, args).await,
         None => ask_all(session, args).await,
     }
@@ -135,6 +143,9 @@ async fn change(session: &mut Session, word: RingWord, args: Args) -> Result<(),
     }
     if !args.word.wants_members() && !args.no.is_empty() {
         return Err(usage(format!("ring {line} applies to the whole ring; omit --no")));
+    }
+    if args.tablet.is_some() && args.word != Word::Split {
+        return Err(usage("--tablet requires split".into()));
     }
     if args.take_over && word != RingWord::AbortMerge {
         return Err(usage("--take-over requires abortmerge".into()));

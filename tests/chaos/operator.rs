@@ -86,7 +86,8 @@ impl Operator<'_> {
         self.chance.shuffle(&mut spares);
         let victim = self.chance.pick(&members).number;
         let is_large = members.len() > SERVERS.len();
-        match (self.chance.below(4), spares.first()) {
+        match (self.chance.below(5), spares.first()) {
+            (4, _) => vec!["ring split -n c0".into()],
             (0, _) => vec![
                 format!("ring serviceout -n c0 --no {victim}"),
                 format!("ring servicein -n c0 --no {victim}"),

@@ -134,6 +134,7 @@ fn a_verb_with_a_plan_has_its_command_its_transcript_and_its_manual_page() {
         "mod",
         "refusal",
         "scope",
+        "splitting",
         "standing",
         "steps",
         "text",

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dkc_core::config::{PARAMETERS, Parameter, Parameters, Setting};
 use dkc_core::ids::{ClusterId, ClusterName, MemberNo, NodeAddress, NodeId, NodeUuid};
+use dkc_core::ring::tablets_wanted;
 
 use super::error::plural;
 use super::unknown::unknown_cluster;
@@ -12,17 +13,10 @@ use crate::model::{Cluster, Host, Inventory, Server};
 
 /// Default number of replicas: one server may fail.
 pub const DEFAULT_REPLICAS: u32 = 3;
-/// Default number of tablets by the number of servers at registration. Each tablet is a
-/// Raft group with rounds of its own, so few are cheaper; each can have one leader only, so many servers need many.
-/// 6 divides evenly over 2, 3 and 6 servers and was the best of 6, 12 and 16 on three: against 12 it halves the cost
-/// of a write at 64 clients and the idle cost. On seven, 24 make 1.3 to 1.4 times the writes of 64.
+/// Default number of tablets by the number of servers at registration, and no more than that: they are split when the cluster grows.
 pub const fn default_tablets(servers: usize) -> u16 {
-    match servers {
-        0..=5 => 6,
-        6..=8 => 24,
-        9..=16 => 64,
-        _ => 256,
-    }
+    let wanted = tablets_wanted(servers);
+    if wanted < TABLETS_MAX as usize { wanted as u16 } else { TABLETS_MAX }
 }
 /// Upper bound: more tablets cost each server more Raft rounds and memory than they gain.
 pub const TABLETS_MAX: u16 = 1024;
@@ -38,7 +32,7 @@ pub struct RegisterCluster {
     pub servers: Vec<NodeAddress>,
     /// Copies of each tablet, 1 to `REPLICAS_MAX`; `None`: `DEFAULT_REPLICAS`.
     pub replicas: Option<u32>,
-    /// 1 to `TABLETS_MAX`, fixed at founding; `None`: `default_tablets`.
+    /// 1 to `TABLETS_MAX`, to begin with; `None`: `default_tablets`.
     pub tablets: Option<u16>,
     /// Overrides of the defaults, checked against the table in `dkc_core::config`.
     pub parameters: BTreeMap<String, Setting>,
@@ -267,7 +261,10 @@ pub fn modify_cluster(inventory: &Inventory, request: &ModifyCluster) -> Result<
     if cluster.founded && was_shape != (cluster.replicas, cluster.tablets) {
         let what =
             if was_shape.1 != cluster.tablets { "the number of tablets" } else { "the number of replicas" };
-        let why = "it was fixed when the ring was founded";
+        let why = match was_shape.1 != cluster.tablets {
+            true => "it is what the ring was founded with; ring split and grow split tablets",
+            false => "it was fixed when the ring was founded",
+        };
         return Err(EditError::Fixed { what, cluster: request.name.clone(), why });
     }
     check_shape(cluster.replicas, cluster.tablets)?;

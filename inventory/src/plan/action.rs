@@ -1,7 +1,7 @@
 //! The actions of steps, on one host or on the cluster. *Invariant:* actions are idempotent. A new action is defined here with
 //! its text and carried out by the one interpreter of its kind.
 
-use dkc_core::ids::{ClusterName, HostAddress, Namespace, NodeId, NodeUuid, SlaveId};
+use dkc_core::ids::{ClusterName, HostAddress, Namespace, NodeId, NodeUuid, SlaveId, TabletId};
 use dkc_core::meta::{MemberChange, OperationId};
 use serde::{Deserialize, Serialize};
 
@@ -250,6 +250,11 @@ pub enum ClusterAction {
         /// The change in words.
         about: String,
     },
+    /// Waits until these tablets, which come of splits, have leaders and are in the ring map.
+    WaitSplit {
+        /// The new tablets.
+        tablets: Vec<TabletId>,
+    },
     /// Fails if the cluster tolerates fewer failures than planned.
     RequireTolerance {
         /// Failures to tolerate.
@@ -427,6 +432,13 @@ impl ClusterAction {
             ClusterAction::ChangeMembers { about, .. } => about.clone(),
             ClusterAction::RevokeSlave { id, uuid, .. } => {
                 format!("revoke the identity of slave {id} ({uuid}) at every server")
+            }
+            ClusterAction::WaitSplit { tablets } => {
+                let names: Vec<String> = tablets.iter().map(ToString::to_string).collect();
+                match tablets.len() {
+                    1 => format!("wait until tablet {} has a leader", names.join("")),
+                    _ => format!("wait until tablets {} have leaders", names.join(", ")),
+                }
             }
             ClusterAction::RequireTolerance { failures: 0 } => {
                 "check that every tablet has its quorum".into()

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use dkc_core::config::layout;
 use dkc_core::ids::{ClusterName, MemberNo, NodeId};
-use dkc_core::meta::{MemberChange, OperationId};
-use dkc_core::ring::{self, ActionProgress, PlaceNode};
+use dkc_core::meta::{MemberChange, OperationId, Split};
+use dkc_core::ring::{self, ActionProgress, PlaceNode, SlotId, TabletPlace, members_after, tablets_wanted};
 
 use super::authority::AuthorityView;
 use super::deploy::config_step;
+use super::splitting::{self, Splitting};
 use super::standing::{failures, tolerated};
 use super::steps::{ObservedNode, Phase, Steps};
 use super::{
@@ -96,6 +97,7 @@ pub(super) struct Membership<'a> {
     pub(super) facts: RingFacts<'a>,
     pub(super) coming: Vec<&'a Server>,
     pub(super) leaving: Vec<&'a Server>,
+    pub(super) splitting: Splitting,
     pub(super) reshape: Reshape,
     /// The running operation if it is the same one, else the new id.
     pub(super) operation: OperationId,
@@ -122,8 +124,14 @@ impl<'a> Membership<'a> {
         };
         let places: Vec<PlaceNode> = coming.iter().map(|server| place_node(inventory, server)).collect();
         let leave: Vec<NodeId> = leaving.iter().map(|server| server.node_id).collect();
+        let servers_after = members_after(&facts.view.ring, &places, &leave).len();
+        // Before growing only, and not into a merge that is under way.
+        let grows = coming.len() > leaving.len() && facts.view.merge.is_none();
+        let wanted = if grows { tablets_wanted(servers_after) } else { 0 };
+        let splitting = Splitting::to(&facts, wanted);
         let mut planning = Membership {
-            reshape: facts.reshape(&places, &leave),
+            reshape: facts.reshape(&splitting, &places, &leave),
+            splitting,
             inventory,
             observed,
             request,
@@ -249,6 +257,33 @@ impl<'a> Membership<'a> {
         self.join_steps(steps, new);
     }
 
+    /// While the members are as before, so that a split moves nothing.
+    fn split_steps(&self, steps: &mut Steps) {
+        let mut ring = self.facts.view.ring.clone();
+        for round in &self.splitting.rounds {
+            for Split { tablet, child, .. } in round {
+                let Some(place) = ring.place_of(*tablet) else { continue };
+                if self.facts.view.splits.pending.iter().any(|one| one.child == *child) {
+                    continue;
+                }
+                let about = format!("split: {}", splitting::words(place, *child));
+                let change = MemberChange::SplitTablet { tablet: *tablet, child: *child };
+                self.change(steps, Phase::Split, change, about);
+            }
+            for Split { tablet, child, first_slot } in round {
+                let Some(at) = ring.tablets.iter().position(|place| place.tablet == *tablet) else {
+                    continue;
+                };
+                let child =
+                    TabletPlace { tablet: *child, first_slot: *first_slot, ..ring.tablets[at].clone() };
+                ring.tablets[at].last_slot = SlotId(first_slot.0 - 1);
+                ring.tablets.insert(at + 1, child);
+            }
+            let tablets = round.iter().map(|split| split.child).collect();
+            self.ring_step(steps, Phase::Split, ClusterAction::WaitSplit { tablets });
+        }
+    }
+
     fn merge_steps(&self, steps: &mut Steps) {
         let (come, leave) = (self.to_bring_in(), self.to_take_out());
         if come.len() + leave.len() > 0 {
@@ -257,6 +292,7 @@ impl<'a> Membership<'a> {
                 let failures = self.reshape.tolerates_now.unwrap_or(0);
                 self.ring_step(steps, Phase::Merge, ClusterAction::RequireTolerance { failures });
             }
+            self.split_steps(steps);
             // One merge moves each tablet once; merging members one by one would move some tablets twice.
             let is_several = come.len() + leave.len() > 1;
             if is_several {
@@ -335,11 +371,11 @@ impl<'a> Membership<'a> {
 
     fn impact(&self, plan: &mut Plan) {
         if self.moves() {
+            plan.impact.extend(self.split_words());
             plan.impact.push(self.moved_words());
             plan.impact.push(self.share_words());
             plan.impact.extend(worst_moment_words(plan, self.worst_moment()));
             plan.impact.push(self.after_words());
-            plan.impact.extend(self.idle_words());
         }
         if self.is_continued {
             plan.impact.push("continues the running operation".into());
@@ -355,9 +391,20 @@ impl<'a> Membership<'a> {
         }
     }
 
+    fn split_words(&self) -> Option<String> {
+        let (before, after) = (self.facts.view.ring.tablets.len(), self.splitting.ring.tablets.len());
+        (after > before).then(|| {
+            let count = self.splitting.count();
+            format!(
+                "{count} {} first: {before} tablets become {after}, nothing to copy",
+                plural(count, "split")
+            )
+        })
+    }
+
     fn moved_words(&self) -> String {
         let Reshape { tablets, replicas, bytes, .. } = self.reshape;
-        let all = self.facts.view.ring.tablets.len();
+        let all = self.splitting.ring.tablets.len();
         if replicas == 0 {
             return format!("{tablets} of {all} {} change, nothing to copy", plural(all, "tablet"));
         }
@@ -381,7 +428,7 @@ impl<'a> Membership<'a> {
 
     /// `replicas: No.0 6 to 4, No.3 0 to 4`
     fn share_words(&self) -> String {
-        let before = ring::Assignment::from(&self.facts.view.ring);
+        let before = ring::Assignment::from(&self.splitting.ring);
         let all = self.inventory.clusters.get(&self.request.cluster).map(|c| c.servers.as_slice());
         let shares = all.unwrap_or_default().iter().filter_map(|server| {
             let (old, new) =

@@ -102,16 +102,4 @@ impl<'a> Membership<'a> {
             }
         }
     }
-
-    /// A tablet has one leader, so servers beyond the number of tablets lead none.
-    pub(super) fn idle_words(&self) -> Option<String> {
-        let (servers, tablets) = (self.in_service_after(), self.facts.view.ring.tablets.len());
-        (!self.coming.is_empty() && servers > tablets).then(|| {
-            format!(
-                "{tablets} tablets have {tablets} leaders: {} of {servers} servers only hold copies; register cluster --tablets \
-                 fixes their number",
-                servers - tablets
-            )
-        })
-    }
 }

@@ -1,11 +1,12 @@
-//! The CHMPX words that change members, each a plan of one step: shown, confirmed and journalled like any other. Only
-//! `abortmerge` has more steps: it rolls back and ends the interrupted operation.
+//! The CHMPX words that change members, and `split`, each a plan of one step: shown, confirmed and journalled like any other.
+//! `abortmerge` has more steps: it rolls back and ends the interrupted operation; `split` also waits for the new tablet.
 
-use dkc_core::ids::{ClusterName, MemberNo};
+use dkc_core::ids::{ClusterName, MemberNo, TabletId};
 use dkc_core::meta::{MemberChange, MetaCommand, MetaReply, MetaState, OperationId};
-use dkc_core::ring::{MemberAction, Node};
+use dkc_core::ring::{MemberAction, Node, TabletPlace};
 
 use super::change_members::is_pending;
+use super::splitting;
 use super::steps::{Phase, Steps};
 use super::{ClusterAction, Danger, Endpoint, Operation, Plan, Refusal, Refused, Target};
 use crate::model::{Inventory, node_dir};
@@ -29,6 +30,8 @@ pub enum RingWord {
     SuspendMerge,
     /// `nosuspendmerge`
     NoSuspendMerge,
+    /// `split`: this tablet, or the one with the most data.
+    Split(Option<TabletId>),
 }
 
 /// `ring WORD`
@@ -75,6 +78,7 @@ pub fn ring(inventory: &Inventory, observed: &Observed, request: &RingRequest) -
     let mut changes = Changes { steps: &mut steps, endpoints: &endpoints, operation };
     match request.word {
         RingWord::AbortMerge => abort(&facts, &mut changes),
+        RingWord::Split(tablet) => split_one(&facts, tablet, &mut changes),
         word => simple(word, &numbers, &mut changes),
     }
     if let Some(running) = running.filter(|_| request.word == RingWord::AbortMerge) {
@@ -144,7 +148,7 @@ fn simple(word: RingWord, nodes: &[&Node], changes: &mut Changes<'_>) {
         changes.change(change, about);
     }
     let change = match word {
-        RingWord::ServiceIn | RingWord::ServiceOut | RingWord::AbortMerge => return,
+        RingWord::ServiceIn | RingWord::ServiceOut | RingWord::AbortMerge | RingWord::Split(_) => return,
         RingWord::Merge => MemberChange::Merge,
         RingWord::CompleteMerge => MemberChange::CompleteMerge,
         RingWord::SuspendMerge => MemberChange::SuspendMerge,
@@ -152,6 +156,18 @@ fn simple(word: RingWord, nodes: &[&Node], changes: &mut Changes<'_>) {
     };
     let about = change.word().to_owned();
     changes.change(change, about);
+}
+
+fn split_one(facts: &RingFacts<'_>, tablet: Option<TabletId>, changes: &mut Changes<'_>) {
+    let ring = &facts.view.ring;
+    let width = |place: &&TabletPlace| place.last_slot.0 - place.first_slot.0;
+    let largest = ring.tablets.iter().max_by_key(|place| (facts.tablet_bytes(place.tablet), width(place)));
+    let Some(tablet) = tablet.or(largest.map(|place| place.tablet)) else { return };
+    let child = ring.next_tablet(facts.view.splits.pending.len());
+    // One that does not exist is refused by the ring's own rules.
+    let about = ring.place_of(tablet).map_or("split".into(), |place| splitting::words(place, child));
+    changes.change(MemberChange::SplitTablet { tablet, child }, about);
+    changes.step(ClusterAction::WaitSplit { tablets: vec![child] });
 }
 
 /// Rolls back: ends the merge, keeps joining members out and leaving ones in, releases the lock.
@@ -192,6 +208,9 @@ fn impact(word: RingWord, facts: &RingFacts<'_>) -> Vec<String> {
         RingWord::AbortMerge => one("data stays where it is; copies are dropped"),
         RingWord::SuspendMerge => one("no merge starts or completes automatically until nosuspendmerge"),
         RingWord::NoSuspendMerge => one("pending changes merge now if automerge is on"),
+        RingWord::Split(_) => {
+            one("no data moves; writes to the new tablet wait until it has a leader, less than a second")
+        }
     }
 }
 
@@ -201,6 +220,7 @@ fn undo(word: RingWord, name: &ClusterName) -> String {
         RingWord::ServiceOut => "servicein",
         RingWord::Merge => "abortmerge",
         RingWord::CompleteMerge => return "none; change members again".into(),
+        RingWord::Split(_) => return "none; tablets are never joined".into(),
         RingWord::AbortMerge => "merge",
         RingWord::SuspendMerge => "nosuspendmerge",
         RingWord::NoSuspendMerge => "suspendmerge",

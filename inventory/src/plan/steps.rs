@@ -29,6 +29,8 @@ pub(super) enum Phase {
     Ready,
     Found,
     Join,
+    /// Before data moves.
+    Split,
     Merge,
     /// After data has moved away from leaving members.
     Depart,

@@ -168,17 +168,17 @@ plan op-0000002a: grow
 inventory: generation 6 → 8
 ring:      version 1
 class:     disruptive
-phase 1 of 9
+phase 1 of 10
 10.77.0.11
 1. acquire the ring's lock through c0-0
-phase 2 of 9
+phase 2 of 10
 10.77.0.14
 2. create /var/lib/dkc
 3. upload dkcd 0123456789abcdef to /var/lib/dkc/bin (30.0 MB)
 10.77.0.15
 4. create /var/lib/dkc
 5. upload dkcd 0123456789abcdef to /var/lib/dkc/bin (30.0 MB)
-phase 3 of 9
+phase 3 of 10
 10.77.0.14
 6. create /var/lib/dkc/c0-3
 7. issue a server certificate into /var/lib/dkc/c0-3/tls
@@ -193,39 +193,47 @@ phase 3 of 9
 15. link /var/lib/dkc/c0-4/dkcd to 0123456789abcdef
 16. initialise /var/lib/dkc/c0-4/data
 17. check the configuration in /var/lib/dkc/c0-4
-phase 4 of 9
+phase 4 of 10
 10.77.0.11
 18. register No.3 (10.77.0.14:8020) in the ring
 19. register No.4 (10.77.0.15:8020) in the ring
-phase 5 of 9
+phase 5 of 10
 10.77.0.14
 20. start c0-3 (dkcd's own supervisor)
 10.77.0.15
 21. start c0-4 (dkcd's own supervisor)
-phase 6 of 9
+phase 6 of 10
 10.77.0.14
 22. wait until c0-3 has joined the ring
 10.77.0.15
 23. wait until c0-4 has joined the ring
-phase 7 of 9
+phase 7 of 10
 10.77.0.11
-24. check that 1 failure is still tolerated
-25. SUSPENDMERGE: merge all members at once
-26. SERVICEIN No.3
-27. SERVICEIN No.4
-28. NOSUSPENDMERGE
-29. merge: move data to its new replicas
-phase 8 of 9
+24. split: tablet 0 (slots 0-2729) becomes tablets 0 and 6
+25. split: tablet 1 (slots 2730-5460) becomes tablets 1 and 7
+26. split: tablet 2 (slots 5461-8191) becomes tablets 2 and 8
+27. split: tablet 3 (slots 8192-10921) becomes tablets 3 and 9
+28. wait until tablets 6, 7, 8, 9 have leaders
+phase 8 of 10
+10.77.0.11
+29. check that 1 failure is still tolerated
+30. SUSPENDMERGE: merge all members at once
+31. SERVICEIN No.3
+32. SERVICEIN No.4
+33. NOSUSPENDMERGE
+34. merge: move data to its new replicas
+phase 9 of 10
 10.77.0.21
-30. replace /var/lib/dkc/c0-slave0/node.yaml
-31. check the configuration in /var/lib/dkc/c0-slave0
-phase 9 of 9
+35. replace /var/lib/dkc/c0-slave0/node.yaml
+36. check the configuration in /var/lib/dkc/c0-slave0
+phase 10 of 10
 10.77.0.11
-32. wait until every replica is complete and 1 failure is tolerated
-33. release the ring's lock
-impact: 3 of 6 tablets change, 6 replicas to copy: 12.0 MB, about 1 s at 33.6 MB/s (merge_bytes_per_s)
-impact: replicas: No.0 6 to 4, No.1 6 to 4, No.2 6 to 4, No.3 0 to 3, No.4 0 to 3
-impact: worst moment: steps 26–29 tolerate 1 further failure
+37. wait until every replica is complete and 1 failure is tolerated
+38. release the ring's lock
+impact: 4 splits first: 6 tablets become 10, nothing to copy
+impact: 6 of 10 tablets change, 12 replicas to copy: 12.0 MB, about 1 s at 33.6 MB/s (merge_bytes_per_s)
+impact: replicas: No.0 10 to 6, No.1 10 to 6, No.2 10 to 6, No.3 0 to 6, No.4 0 to 6
+impact: worst moment: steps 31–34 tolerate 1 further failure
 impact: c0 then has 5 servers and tolerates 1 failure
 undo:   before completion: ring abortmerge -n c0; after: shrink -n c0 --no 3 --no 4
 ",

@@ -77,7 +77,7 @@ group: [c0]
 ---
 name: c0
 replicas: 3
-tablets: 6
+tablets: 3
 server:
   -
     No.: 0
@@ -337,7 +337,7 @@ fn a_founded_ring_keeps_its_shape_and_takes_parameters() {
     check(
         edit::modify_cluster(&founded, &ModifyCluster { tablets: Some(16), ..request.clone() }),
         "Refused DKC-E0407: the number of tablets of c0 can no longer change\n  \
-         cause: it was fixed when the ring was founded",
+         cause: it is what the ring was founded with; ring split and grow split tablets",
     );
     let faster = edit::modify_cluster(&founded, &set("heartbeat_ms", 50)).unwrap().inventory;
     assert_eq!(faster.clusters[&request.name].effective().unwrap().heartbeat_ms, 50);

@@ -388,7 +388,7 @@ plan op-0000002a: start cluster -n c0
     10.77.0.11
        7. found the ring through c0-0
 
-  impact: founds c0: 3 servers, 6 tablets, 3 replicas each; tolerates 1 failure
+  impact: founds c0: 3 servers, 3 tablets, 3 replicas each; tolerates 1 failure
   undo:   stop cluster -n c0
 ",
     );

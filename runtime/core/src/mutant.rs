@@ -48,11 +48,29 @@ pub enum Mutant {
     LiveIncarnationsEnded,
     /// A commit leaves a row that was looked up as it was.
     CachedRowOutlivesCommit,
+    /// The tablet that comes of a split has no copy of the sessions.
+    ChildWithoutSessions,
+    /// A tablet that was split goes on answering for the slots that it gave away.
+    ParentStillAnswers,
+    /// The version counter of the tablet that comes of a split starts over.
+    ChildVersionRestarts,
+    /// Each replica of a tablet that comes of a split believes that it is the only one.
+    ChildAlone,
+    /// The catalog does not name a tablet that a split begins.
+    BirthNotNamed,
+    /// A leader reads slots that it is about to give away without a look at whether it has.
+    ReadWhileSplitting,
+    /// A replica that has not applied the split yet begins the new tablet empty, and goes on with what it has.
+    ChildBornTwice,
+    /// A tablet is split while it moves.
+    SplitDuringMove,
+    /// Nobody keeps the rows of a tablet that comes of a split.
+    ChildRowsNotKept,
 }
 
 impl Mutant {
     /// For simulations that put back each of them.
-    pub const ALL: [Mutant; 22] = [
+    pub const ALL: [Mutant; 31] = [
         Mutant::AckBeforeFsync,
         Mutant::VoteNotPersisted,
         Mutant::AppliedOutsideBatch,
@@ -75,6 +93,15 @@ impl Mutant {
         Mutant::PositionNewerThanRows,
         Mutant::LiveIncarnationsEnded,
         Mutant::CachedRowOutlivesCommit,
+        Mutant::ChildWithoutSessions,
+        Mutant::ParentStillAnswers,
+        Mutant::ChildVersionRestarts,
+        Mutant::ChildAlone,
+        Mutant::BirthNotNamed,
+        Mutant::ReadWhileSplitting,
+        Mutant::ChildBornTwice,
+        Mutant::SplitDuringMove,
+        Mutant::ChildRowsNotKept,
     ];
 }
 

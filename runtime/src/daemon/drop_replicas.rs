@@ -22,8 +22,9 @@ pub async fn drop_replicas(replicas: &Replicas, meta: &MetaGroup, state: &MetaSt
         if place.replicas().any(|node| node == meta.node()) || !held.contains(&place.tablet) {
             continue;
         }
-        // A leader that lost its vote transfers its leadership by itself.
-        if replicas.get(place.tablet.group()).is_some_and(|group| group.is_leader()) {
+        // A leader that lost its vote transfers its leadership by itself, or hears of a later one: not while it hibernates.
+        if let Some(group) = replicas.get(place.tablet.group()).filter(|group| group.is_leader()) {
+            group.hibernation.touch();
             continue;
         }
         let leave = MetaCommand::LeaveReplica { tablet: place.tablet, node: meta.node() };

@@ -1,14 +1,14 @@
 //! Follows the meta state: opens and closes tablet groups, connects to nodes, adds learners to the
 //! meta group, and initialises the tablets of the first ring.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dkc_core::config::NodeConfig;
 use dkc_core::ids::{NodeId, TabletId};
 use dkc_core::meta::{MetaCommand, MetaState};
-use dkc_core::ring::{RingMap, TabletPlace};
+use dkc_core::ring::{ALL_SLOTS, RingMap, SlotId, TabletPlace, tablet_range};
 
 use super::drop_replicas::drop_replicas;
 use super::known_ring::KnownRing;
@@ -18,7 +18,7 @@ use super::meta_group::MetaGroup;
 use super::meta_voters::keep_meta_members;
 use super::replicas::Replicas;
 use crate::net::Target;
-use crate::raft::Transport;
+use crate::raft::{TabletBounds, Transport};
 
 /// Retry interval of failed steps.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -63,16 +63,20 @@ impl MetaFollower {
 
     /// Applies every new meta state, for as long as it is polled.
     pub async fn run(self) {
-        let mut meta = self.meta.subscribe();
+        let (mut meta, mut births) = (self.meta.subscribe(), self.replicas.births());
         loop {
+            births.borrow_and_update();
             let state = meta.borrow_and_update().clone();
             self.adopt_ring_map(&state).await;
             self.begin_tablets(&state).await;
             keep_meta_members(&self.meta, &self.leadership, &state).await;
             drop_replicas(&self.replicas, &self.meta, &state).await;
             // Some steps depend on others (a leader, a reachable node), so they are retried without a change.
-            if let Ok(Err(_)) = tokio::time::timeout(LOOK_AGAIN, meta.changed()).await {
-                return;
+            tokio::select! {
+                biased;
+                changed = meta.changed() => if changed.is_err() { return },
+                _ = births.changed() => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
             }
         }
     }
@@ -86,16 +90,35 @@ impl MetaFollower {
             tracing::info!(version = %ring.version, nodes = ring.nodes.len(), tablets = ring.tablets.len(), "new ring map");
         }
         let wanted = |place: &&TabletPlace| place.replicas().any(|node| node == self.local.id());
-        let wanted: BTreeSet<TabletId> =
-            ring.tablets.iter().filter(wanted).map(|place| place.tablet).collect();
+        let wanted = ring.tablets.iter().filter(wanted).map(|place| (place.tablet, place.first_slot));
+        // In the order of their ids: a tablet comes before those that were split off it.
+        let wanted: BTreeMap<TabletId, SlotId> = wanted.collect();
+        for (tablet, first_slot) in &wanted {
+            self.open_tablet(state, *tablet, *first_slot).await;
+        }
+        // Those that a split has begun here, before the ring map names them.
+        let on_disk = self.replicas.on_disk();
+        for split in state.splits().iter().filter(|split| on_disk.contains(&split.child)) {
+            self.open_tablet(state, split.child, split.first_slot).await;
+        }
+    }
+
+    async fn open_tablet(&self, state: &MetaState, tablet: TabletId, first_slot: SlotId) {
+        let is_open = self.replicas.get(tablet.group()).is_some();
+        let is_on_disk = self.replicas.on_disk().contains(&tablet);
+        if is_open || (!is_on_disk && self.replicas.awaits_split(tablet, first_slot)) {
+            return;
+        }
+        let founding = state.founding_tablets();
+        // One that came of a split has its slots in its state.
+        let (first, last) = match tablet.0 < founding {
+            true => tablet_range(tablet, founding),
+            false => (*ALL_SLOTS.start(), *ALL_SLOTS.end()),
+        };
         let value_max_bytes = self.local.parameters().value_max_bytes as usize;
-        for tablet in &wanted {
-            if self.replicas.get(tablet.group()).is_none()
-                && let Some(place) = ring.place_of(*tablet)
-                && let Err(error) = self.replicas.open(place, value_max_bytes).await
-            {
-                crate::fatal::disk(&format_args!("tablet {tablet} cannot be opened: {error}"));
-            }
+        let bounds = TabletBounds { value_max_bytes, slots: first..=last, node: self.local.id() };
+        if let Err(error) = self.replicas.open(tablet, bounds).await {
+            crate::fatal::disk(&format_args!("tablet {tablet} cannot be opened: {error}"));
         }
     }
 

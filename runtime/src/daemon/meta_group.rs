@@ -37,7 +37,7 @@ impl MetaGroup {
         store: &Storage,
         log: &SharedLog,
     ) -> Result<MetaGroup, ReplicaError> {
-        let bounds = TabletBounds { value_max_bytes: 0, slots: ALL_SLOTS };
+        let bounds = TabletBounds { value_max_bytes: 0, slots: ALL_SLOTS, node: context.node };
         let machine = Machine::open(GroupId::META, store.meta()?, bounds)?;
         let group = Group::open(context, machine, log.group(GroupId::META), None).await?;
         Ok(MetaGroup { node: context.node, group: Arc::new(group), transport: context.transport.clone() })

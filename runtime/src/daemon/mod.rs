@@ -26,6 +26,7 @@ mod replicas;
 pub mod server;
 #[cfg(feature = "simulation")]
 pub mod simulated;
+mod split_driver;
 mod start;
 
 pub use directory_lock::{DirectoryLock, LockError};

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dkc_core::ids::{GroupId, NodeId, TabletId};
-use dkc_core::ring::TabletPlace;
+use dkc_core::mutant::{self, Mutant};
+use dkc_core::ring::SlotId;
 use parking_lot::RwLock;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::replica_error::ReplicaError;
 use crate::log::SharedLog;
@@ -58,20 +59,34 @@ impl Replicas {
     }
 
     /// Opens the replica of a tablet with its state on this disk, if any.
-    pub async fn open(&self, place: &TabletPlace, value_max_bytes: usize) -> Result<(), ReplicaError> {
-        let (tablet, id) = (place.tablet, place.tablet.group());
+    pub async fn open(&self, tablet: TabletId, bounds: TabletBounds) -> Result<(), ReplicaError> {
+        let id = tablet.group();
         let vote_floor = self.vote_floor(tablet)?;
         if vote_floor.is_some() && !self.store.tablets().contains(&tablet) {
             // This node stopped while it dropped an earlier replica.
             self.drop_log(tablet).await?;
         }
         let store = self.store.tablet(tablet)?;
-        let bounds = TabletBounds { value_max_bytes, slots: place.first_slot..=place.last_slot };
         let machine = Machine::open(id, store, bounds)?;
         let group = Group::open(&self.context, machine, self.log.group(id), vote_floor).await?;
         tracing::debug!(%tablet, "tablet opened");
         self.tablets.write().insert(id, Arc::new(group));
         Ok(())
+    }
+
+    /// Signals each tablet that a split has begun on this node.
+    pub fn births(&self) -> watch::Receiver<u64> {
+        self.store.births()
+    }
+
+    /// Whether this node will hold the slot's tablet by a split of one that it holds now: it must not begin that tablet empty.
+    pub fn awaits_split(&self, tablet: TabletId, first_slot: SlotId) -> bool {
+        let covers = |group: &Arc<Group>| {
+            group.id != tablet.group()
+                && group.machine.slots().is_some_and(|slots| slots.contains(&first_slot))
+        };
+        let is_covered = self.tablets().iter().any(covers) && !mutant::is_active(Mutant::ChildBornTwice);
+        is_covered || self.store.is_being_born(tablet)
     }
 
     /// Closes the replica and drops its state and its log.

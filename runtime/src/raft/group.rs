@@ -10,6 +10,7 @@ use dkc_core::config::{Parameters, ReadPolicy};
 use dkc_core::ids::{GroupId, NodeId};
 use dkc_core::meta::{MetaCommand, MetaReply};
 use dkc_core::mutant::{self, Mutant};
+use dkc_core::ring::SlotId;
 use dkc_core::wire::Answer;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{InitializeError, RaftError};
@@ -17,6 +18,7 @@ use openraft::impls::EmptyNode;
 use openraft::raft::Precondition;
 use openraft::storage::RaftLogStorage;
 use openraft::{ChangeMembers, RaftMetrics, ServerState, SnapshotPolicy};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -61,6 +63,8 @@ pub struct Group {
     pub hibernation: Arc<Hibernation>,
     /// The log end that this node had in an earlier replica, if it was longer.
     floor: Option<LogId>,
+    /// The first slot of a split that this node has proposed.
+    pub(super) splitting: Mutex<Option<SlotId>>,
     metrics: MetricsReceiver,
     writes: mpsc::Sender<QueuedWrite>,
     tasks: Vec<JoinHandle<()>>,
@@ -72,6 +76,8 @@ pub enum GroupError {
     Start { group: GroupId, why: String },
     #[error("group {group}: cannot be initialised: {why}")]
     Initialise { group: GroupId, why: String },
+    #[error("group {group} was not split: {why}")]
+    Split { group: GroupId, why: String },
     #[error("group {group}: its members were not changed: {why}")]
     Members { group: GroupId, why: String },
 }
@@ -168,6 +174,7 @@ impl Group {
             ring_version,
             hibernation,
             floor,
+            splitting: Mutex::default(),
             metrics,
             writes,
             tasks,
@@ -190,6 +197,10 @@ impl Group {
             let (mpsc::error::TrySendError::Full(write) | mpsc::error::TrySendError::Closed(write)) = error;
             write.respond.send(Answer::Busy);
         }
+    }
+
+    pub(super) fn metrics(&self) -> &MetricsReceiver {
+        &self.metrics
     }
 
     /// The leader as this node knows it.

@@ -5,18 +5,20 @@
 //! *Invariant:* readers see the state of one applied index, because applying holds the lock from the first change
 //! in memory until the commit is done.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dkc_core::ids::GroupId;
+use dkc_core::ids::{GroupId, NodeId};
 use dkc_core::kv::{Read, Reply};
 use dkc_core::meta::{MetaCommand, MetaReply, MetaState};
 use dkc_core::mutant::{self, Mutant};
 use dkc_core::ring::SlotId;
-use dkc_core::tablet::{Batch, Changes, Rows, Tablet};
+use dkc_core::tablet::{Batch, Changes, Rows, Split, Tablet};
 use futures::{Stream, TryStreamExt};
+use openraft::impls::EmptyNode;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::type_config::alias::SnapshotOf;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -24,14 +26,16 @@ use tokio::sync::watch;
 
 use super::codec;
 use super::snapshot::SnapshotData;
-use super::types::{Applied, Entry, LogId, Payload, SnapshotMeta, StoredMembership, Types};
-use crate::storage::{Install, StorageError, TabletStore};
+use super::types::{
+    Applied, Entry, LogId, Membership, Payload, SnapshotMeta, StoredMembership, Types, first_log_id,
+};
+use crate::storage::{Install, NewTablet, StorageError, TabletStore};
 
 /// The row of group 0's keyspace that holds the whole meta state: a few kilobytes, written with each meta command.
 const META_ROW: &[u8] = b"meta";
 
 enum Kind {
-    Tablet(Tablet),
+    Tablet(Box<Tablet>),
     Meta(Box<MetaState>),
 }
 
@@ -44,11 +48,24 @@ struct State {
 /// The consensus library's handle of a group.
 pub type Raft = openraft::Raft<Types, StateMachine>;
 
-/// A tablet's state besides its rows, the same on every replica. Unused by the meta group.
+/// What a tablet is opened with. Unused by the meta group.
 #[derive(Debug, Clone)]
 pub struct TabletBounds {
+    /// The same on every replica.
     pub value_max_bytes: usize,
+    /// Those that it was founded with, the same on every replica.
     pub slots: RangeInclusive<SlotId>,
+    /// This node.
+    pub node: NodeId,
+}
+
+/// What reads found, in one applied state.
+pub struct ReadState {
+    /// `None`: not here.
+    pub replies: Vec<Option<Reply>>,
+    pub applied: Option<LogId>,
+    /// The last slot of the tablet then.
+    pub last_slot: SlotId,
 }
 
 /// Shared between the group's Raft task and its readers.
@@ -67,6 +84,8 @@ pub enum MachineError {
     Storage(#[from] StorageError),
     #[error("group {group}: {source}")]
     Codec { group: GroupId, source: codec::CodecError },
+    #[error("group {group} cannot begin with these voters: {why}")]
+    Voters { group: GroupId, why: String },
     #[error("group {group}: {source}")]
     Meta { group: GroupId, source: dkc_core::meta::BadBytes },
 }
@@ -105,25 +124,38 @@ impl Machine {
         }
     }
 
-    /// Reads from one applied state and returns its log id; the caller checks whether the replies may be used. Answers at
-    /// least one read, and stops once the values of the replies exceed `bytes_max`.
-    pub fn read<'a>(
-        &self,
-        reads: impl Iterator<Item = &'a Read>,
-        bytes_max: usize,
-    ) -> (Vec<Reply>, Option<LogId>) {
+    /// About how many bytes the records of the tablet have.
+    pub fn size_bytes(&self) -> u64 {
+        match &self.read_state().kind {
+            Kind::Tablet(tablet) => tablet.size_bytes(),
+            Kind::Meta(_) => 0,
+        }
+    }
+
+    /// The slots that the tablet answers for.
+    pub fn slots(&self) -> Option<RangeInclusive<SlotId>> {
+        match &self.read_state().kind {
+            Kind::Tablet(tablet) => Some(tablet.slots().clone()),
+            Kind::Meta(_) => None,
+        }
+    }
+
+    /// Reads from one applied state, each with the epoch that it was sent by; the caller checks whether the replies may be used.
+    /// Answers at least one read, and stops once the values of the replies exceed `bytes_max`.
+    pub fn read<'a>(&self, reads: impl Iterator<Item = (&'a Read, u32)>, bytes_max: usize) -> ReadState {
         let state = self.read_state();
         let Kind::Tablet(tablet) = &state.kind else { panic!("group {} is not a tablet", self.group) };
         let (mut replies, mut bytes) = (Vec::new(), 0);
-        for read in reads {
-            let reply = tablet.read(&self.store, read).unwrap_or_else(|error| crate::fatal::disk(&error));
-            bytes += reply.value_bytes();
+        for (read, epoch) in reads {
+            let reply = tablet.read(&self.store, read, epoch);
+            let reply = reply.unwrap_or_else(|error| crate::fatal::disk(&error));
+            bytes += reply.as_ref().map_or(0, Reply::value_bytes);
             replies.push(reply);
             if bytes >= bytes_max {
                 break;
             }
         }
-        (replies, state.applied)
+        ReadState { replies, applied: state.applied, last_slot: *tablet.slots().end() }
     }
 
     fn apply(&self, entry: &Entry) -> Result<Applied, MachineError> {
@@ -140,7 +172,12 @@ impl Machine {
                 state.membership = StoredMembership::new(Some(entry.log_id), membership.clone());
                 (Applied::Nothing, Changes::new())
             }
-            Payload::Normal(proposal) => self.carry_out(&mut state.kind, &proposal.0)?,
+            Payload::Normal(proposal) => match Split::decode(&proposal.0) {
+                Some(split) if self.group != GroupId::META => {
+                    return self.split(&mut state, entry, &split.map_err(StorageError::from)?);
+                }
+                _ => self.carry_out(&mut state.kind, &proposal.0)?,
+            },
         };
         state.applied = Some(entry.log_id);
         #[cfg(feature = "simulation")]
@@ -177,6 +214,35 @@ impl Machine {
         }
     }
 
+    /// The tablet becomes two; this node gets a replica of the new one if it is among its voters.
+    fn split(&self, state: &mut State, entry: &Entry, split: &Split) -> Result<Applied, MachineError> {
+        let Kind::Tablet(tablet) = &mut state.kind else { panic!("group {} is not a tablet", self.group) };
+        state.applied = Some(entry.log_id);
+        let applied = codec::encode_log_id(Some(&entry.log_id));
+        let Some((changes, birth)) = tablet.split(split) else {
+            self.store.commit(Changes::new(), applied, None)?;
+            return Ok(Applied::Split);
+        };
+        let mut voters: BTreeSet<u64> = split.voters.iter().map(|voter| voter.0).collect();
+        if mutant::is_active(Mutant::ChildAlone) {
+            voters = [self.bounds.node.0].into();
+        }
+        let nodes: BTreeMap<u64, EmptyNode> = voters.iter().map(|voter| (*voter, EmptyNode {})).collect();
+        let membership = Membership::new(vec![voters], nodes)
+            .map_err(|error| MachineError::Voters { group: split.child.group(), why: error.to_string() })?;
+        let membership = StoredMembership::new(Some(first_log_id()), membership);
+        let new = split.voters.contains(&self.bounds.node).then(|| NewTablet {
+            group: split.child.group(),
+            slots: birth.slots,
+            rows: birth.rows,
+            applied: codec::encode_log_id(Some(&first_log_id())),
+            membership: codec::encode_stored_membership(&membership),
+        });
+        tracing::info!(group = %self.group, child = %split.child, first_slot = split.first_slot.0, "tablet split");
+        self.store.commit_split(changes, applied, tablet.slots().clone(), new)?;
+        Ok(Applied::Split)
+    }
+
     #[cfg(feature = "simulation")]
     fn observe(&self, entry: &Entry, applied: &Applied) -> Result<(), MachineError> {
         if let (Payload::Normal(proposal), Applied::Batch(outcomes)) = (&entry.payload, applied) {
@@ -191,8 +257,8 @@ impl Machine {
     pub fn fingerprint(&self) -> (u64, u64) {
         let state = self.read_state();
         let hash = match &state.kind {
-            Kind::Tablet(_) => {
-                let hash = dkc_core::tablet::state_hash(&self.store);
+            Kind::Tablet(tablet) => {
+                let hash = tablet.state_hash(&self.store);
                 hash.unwrap_or_else(|error| crate::fatal::disk(&error))
             }
             Kind::Meta(meta) => meta
@@ -221,11 +287,11 @@ impl Machine {
     fn snapshot(&self) -> Result<(SnapshotMeta, SnapshotData), MachineError> {
         let state = self.read_state();
         let meta = SnapshotMeta { last_log_id: state.applied, last_membership: state.membership.clone() };
-        let bytes = match &state.kind {
-            Kind::Tablet(tablet) => tablet.size_bytes(),
-            Kind::Meta(_) => 0,
+        let (bytes, slots) = match &state.kind {
+            Kind::Tablet(tablet) => (tablet.size_bytes(), tablet.slots_among_siblings()),
+            Kind::Meta(_) => (0, None),
         };
-        Ok((meta, SnapshotData::outgoing(self.store.snapshot()?, bytes)))
+        Ok((meta, SnapshotData::outgoing(self.store.snapshot()?, bytes, slots)))
     }
 
     /// Starts receiving a snapshot next to the current state.
@@ -266,7 +332,11 @@ fn load(group: GroupId, store: &TabletStore, bounds: &TabletBounds) -> Result<St
         };
         Kind::Meta(Box::new(meta))
     } else {
-        Kind::Tablet(Tablet::open(store, bounds.value_max_bytes, bounds.slots.clone())?)
+        let tablet = Tablet::open(store, bounds.value_max_bytes, bounds.slots.clone())?;
+        if let Some(slots) = tablet.slots_among_siblings() {
+            store.keep_slots(slots)?;
+        }
+        Kind::Tablet(Box::new(tablet))
     };
     Ok(State { kind, applied, membership })
 }

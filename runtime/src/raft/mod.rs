@@ -17,6 +17,7 @@ mod settled;
 pub mod snapshot;
 pub mod snapshot_receive;
 pub mod snapshot_sends;
+mod splitting;
 pub mod transport;
 pub mod types;
 pub mod vote_floor;

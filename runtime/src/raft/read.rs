@@ -6,13 +6,16 @@
 //! entry applied at the time of reading was of this very term, then everything earlier leaders acknowledged had been
 //! applied, and everything this leader had acknowledged too, because it acknowledges after applying. A process that
 //! was paused between reading and answering fails the check; checking only before reading would not notice it.
+//!
+//! A split is the one entry whose effect others may show before this leader has applied it: see `is_splitting`.
 
 use std::time::Duration;
 
 use dkc_core::config::ReadPolicy;
 use dkc_core::ids::NodeId;
-use dkc_core::kv::Read;
+use dkc_core::kv::{Read, Reply};
 use dkc_core::mutant::{self, Mutant};
+use dkc_core::ring::{SlotId, slot_of};
 use dkc_core::wire::Answer;
 use openraft::errors::{ForwardReason, LinearizableReadError, RaftError};
 use openraft::raft::ReadPolicy as Policy;
@@ -20,6 +23,7 @@ use openraft::raft::linearizable_read::LinearizerOption;
 use tokio::time::Instant;
 
 use super::group::Group;
+use super::machine::ReadState;
 use super::respond::{Respond, bounded};
 use super::types::{LogId, Types};
 
@@ -33,6 +37,8 @@ const REPLIES_AT_ONCE_MAX_BYTES: usize = 2 * 1024 * 1024;
 /// A read and where its reply goes.
 pub struct QueuedRead {
     pub read: Read,
+    /// The tablet's epoch in the ring map by which it was sent here.
+    pub epoch: u32,
     /// Of a value larger than `REPLY_BOUNDED_MAX_BYTES` only the size is returned.
     pub reply_is_bounded: bool,
     pub until: Instant,
@@ -80,21 +86,37 @@ impl Group {
     async fn try_read(&self, reads: &[QueuedRead]) -> Result<Vec<Answer>, NotReadable> {
         self.check_is_leader()?;
         self.hibernation.touch();
-        let (replies, applied) =
-            self.machine.read(reads.iter().map(|read| &read.read), REPLIES_AT_ONCE_MAX_BYTES);
+        let ReadState { replies, applied, last_slot } =
+            self.machine.read(reads.iter().map(|read| (&read.read, read.epoch)), REPLIES_AT_ONCE_MAX_BYTES);
         let leading_term = match mutant::is_active(Mutant::ReadWithoutLease) {
             true => applied.map_or(0, |applied| applied.leader_id.term),
             false => self.check_leadership().await?,
         };
         match applied {
-            Some(LogId { leader_id, .. }) if leader_id.term == leading_term => Ok(replies
-                .into_iter()
-                .zip(reads)
-                .map(|(reply, read)| bounded(Answer::Reply(reply), read.reply_is_bounded))
-                .collect()),
+            _ if self.is_splitting(last_slot, reads) => Err(NotReadable::NotYet),
+            Some(LogId { leader_id, .. }) if leader_id.term == leading_term => {
+                let answer = |(reply, read): (Option<Reply>, &QueuedRead)| match reply {
+                    Some(reply) => bounded(Answer::Reply(reply), read.reply_is_bounded),
+                    None => Answer::NotHere { ring_version: self.ring_version.get() },
+                };
+                Ok(replies.into_iter().zip(reads).map(answer).collect())
+            }
             // Just elected: the first entry of the term has not been applied.
             _ => Err(NotReadable::NotYet),
         }
+    }
+
+    /// Whether a split may be committed that had not been applied here when these were read: the new tablet may have acknowledged
+    /// writes already. Only the leader that proposed the split can be in this place; a later one applies it before it reads.
+    fn is_splitting(&self, last_slot: SlotId, reads: &[QueuedRead]) -> bool {
+        let Some(first_slot) = *self.splitting.lock() else { return false };
+        let concerns = |read: &QueuedRead| match read.read.key() {
+            Some(key) => slot_of(&key.namespace, &key.bytes) >= first_slot,
+            None => true,
+        };
+        last_slot >= first_slot
+            && reads.iter().any(concerns)
+            && !mutant::is_active(Mutant::ReadWhileSplitting)
     }
 
     /// A cheap check, so that a node that does not lead reads nothing.

@@ -11,11 +11,13 @@
 //! *Invariant (D6):* a snapshot is installed whole or not at all; a broken stream leaves the old state.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use dkc_core::ids::{GroupId, NodeId};
 use dkc_core::mutant::{self, Mutant};
+use dkc_core::ring::SlotId;
 use dkc_core::tablet::rows::KIND_SESSION;
 use dkc_core::wire::Kind;
 use openraft::errors::{ErrorSource, NetworkError, StreamingError};
@@ -54,8 +56,12 @@ pub struct SnapshotData(Data);
 enum Data {
     /// Only names a point in the log.
     None,
-    /// With the approximate size of its rows.
-    Outgoing(TabletSnapshot, u64),
+    /// With the approximate size of its rows, and its slots if others may lie beside them.
+    Outgoing {
+        state: TabletSnapshot,
+        bytes: u64,
+        slots: Option<RangeInclusive<SlotId>>,
+    },
     Incoming(Box<Install>),
 }
 
@@ -63,8 +69,12 @@ impl SnapshotData {
     pub fn none() -> SnapshotData {
         SnapshotData(Data::None)
     }
-    pub fn outgoing(state: TabletSnapshot, bytes: u64) -> SnapshotData {
-        SnapshotData(Data::Outgoing(state, bytes))
+    pub fn outgoing(
+        state: TabletSnapshot,
+        bytes: u64,
+        slots: Option<RangeInclusive<SlotId>>,
+    ) -> SnapshotData {
+        SnapshotData(Data::Outgoing { state, bytes, slots })
     }
 
     /// A received snapshot that is not installed yet.
@@ -83,8 +93,9 @@ impl SnapshotData {
 fn chunk_after(
     state: &TabletSnapshot,
     after: Option<&[u8]>,
+    slots: Option<RangeInclusive<SlotId>>,
 ) -> Result<Option<(Bytes, Option<Bytes>)>, StorageError> {
-    let mut chunk = state.chunk(after, CHUNK_BYTES)?;
+    let mut chunk = state.chunk(after, CHUNK_BYTES, slots)?;
     if mutant::is_active(Mutant::SnapshotWithoutSessions) {
         chunk.rows.retain(|(row, _)| row.first() != Some(&KIND_SESSION));
     }
@@ -123,7 +134,7 @@ pub async fn send(
     snapshot: SnapshotOf<Types, SnapshotData>,
     (sending, to): (&SnapshotSends, NodeId),
 ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-    let Data::Outgoing(state, bytes) = snapshot.snapshot.0 else {
+    let Data::Outgoing { state, bytes, slots } = snapshot.snapshot.0 else {
         panic!("only the state of this node can be sent")
     };
     tracing::info!(%group, upto = ?snapshot.meta.last_log_id, "sending snapshot");
@@ -133,7 +144,7 @@ pub async fn send(
         return Ok(SnapshotResponse::new(vote));
     }
     let under_way = sending.begin(group, to, bytes);
-    let chunks = send_chunks(client, group, state, &under_way).await?;
+    let chunks = send_chunks(client, group, (state, slots), &under_way).await?;
     let mut end = vec![step::END];
     end.extend_from_slice(&chunks.to_be_bytes());
     match ask(client, group, end.into(), INSTALL_MAX).await? {
@@ -145,15 +156,15 @@ pub async fn send(
 async fn send_chunks(
     client: &Client,
     group: GroupId,
-    state: TabletSnapshot,
+    (state, slots): (TabletSnapshot, Option<RangeInclusive<SlotId>>),
     under_way: &SnapshotSend,
 ) -> Result<u64, StreamingError<Types>> {
     let mut in_flight = VecDeque::new();
     let mut chunks = 0_u64;
     let mut after: Option<Bytes> = None;
     loop {
-        let (from, state) = (after.take(), state.clone());
-        let reading = crate::task::spawn_blocking(move || chunk_after(&state, from.as_deref()));
+        let (from, state, slots) = (after.take(), state.clone(), slots.clone());
+        let reading = crate::task::spawn_blocking(move || chunk_after(&state, from.as_deref(), slots));
         let chunk = reading.await.map_err(|error| broken(&error.to_string()))?;
         let Some((body, next)) = chunk.map_err(|error| read_failed(&error))? else { break };
         under_way.chunk(body.len()).await;

@@ -7,8 +7,8 @@ use dkc_core::meta::MetaReply;
 use dkc_core::tablet::Outcome;
 use openraft::type_config::alias;
 
-/// The payload of a log entry: an encoded `tablet::Batch` in a tablet's group, an encoded meta command in the
-/// meta group. Kept encoded, because most copies of an entry are only forwarded or stored.
+/// The payload of a log entry: an encoded `tablet::Batch` or `tablet::Split` in a tablet's group, an encoded meta
+/// command in the meta group. Kept encoded, because most copies of an entry are only forwarded or stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proposal(pub Bytes);
 
@@ -30,6 +30,8 @@ pub enum Applied {
     Nothing,
     /// A batch: one outcome for each item, in order.
     Batch(Vec<Outcome>),
+    /// A split of the tablet.
+    Split,
     /// A meta command.
     Meta(MetaReply),
 }
@@ -70,6 +72,11 @@ pub type Payload = alias::PayloadOf<Types>;
 pub type Membership = openraft::Membership<u64, openraft::impls::EmptyNode>;
 pub type StoredMembership = alias::StoredMembershipOf<Types>;
 pub type SnapshotMeta = alias::SnapshotMetaOf<Types>;
+
+/// The position of a tablet that a split begins: where a group that is initialised has its first membership.
+pub fn first_log_id() -> LogId {
+    log_id(0, 0)
+}
 
 pub fn log_id(term: u64, index: u64) -> LogId {
     LogId::new_term_index(term, index)

@@ -131,9 +131,7 @@ impl InFlight {
             }
         };
         let until = self.attempt_until();
-        if !self.prepare(route.state, route.place.epoch, route.version) {
-            return self.give_up("its tablet was split meanwhile".into());
-        }
+        self.prepare(route.state, route.place.epoch, route.version);
         let (leader, voters) = (route.state.leader(), &route.place.voters);
         self.node = leader;
         let Some(link) = view.link(leader) else {
@@ -164,12 +162,12 @@ impl InFlight {
         until
     }
 
-    /// Sets the fields that depend on the route. False if a write's session belongs to another tablet by now.
-    fn prepare(&mut self, state: &Arc<TabletState>, epoch: u32, version: RingVersion) -> bool {
+    /// Sets the fields that depend on the route. Where the tablet was split meanwhile, the new one knows the session of the old one.
+    fn prepare(&mut self, state: &Arc<TabletState>, epoch: u32, version: RingVersion) {
         self.request.epoch = epoch;
         self.request.ring_version = version;
         self.request.is_retry = self.is_ambiguous;
-        match &self.state {
+        match self.state.replace(state.clone()) {
             None => {
                 if matches!(self.request.command, Command::Write(_)) {
                     let ticket = state.begin();
@@ -178,9 +176,7 @@ impl InFlight {
                     self.request.answered_below = ticket.answered_below;
                     self.session = Some(ticket.session);
                 }
-                self.state = Some(state.clone());
             }
-            Some(before) if before.tablet != state.tablet => return false,
             Some(_) => {
                 if mutant::is_active(Mutant::RetryWithNewSequence) && self.session.is_some() {
                     self.request.session = crate::chance::unique_u64().max(1);
@@ -191,7 +187,6 @@ impl InFlight {
                 }
             }
         }
-        true
     }
 
     /// Handles a reply: finishes the command or retries it.

@@ -206,17 +206,24 @@ impl Router {
         batch::all_done(batch)
     }
 
-    /// Carries out a command on every tablet, in tablet order. Waits for a ring map if there is none yet.
+    /// Carries out a command on every tablet, in the order of their ids. Waits for a ring map if there is none yet.
     pub async fn execute_everywhere(
         &self,
         command: Command,
     ) -> Result<Vec<Result<Reply, RouteError>>, RouteError> {
-        let tablets = self.tablets().await?;
-        let calls = tablets.into_iter().map(|tablet| Call::on(tablet, command.clone()));
-        Ok(self.execute_all(calls.collect()).await)
+        let mut results = Vec::new();
+        loop {
+            // A tablet that has been split meanwhile has answered for what it kept: the new one comes behind all others.
+            let tablets = self.tablets().await?;
+            if tablets.len() <= results.len() {
+                return Ok(results);
+            }
+            let calls = tablets[results.len()..].iter().map(|tablet| Call::on(*tablet, command.clone()));
+            results.extend(self.execute_all(calls.collect()).await);
+        }
     }
 
-    /// All tablets. Waits for a ring map if there is none yet.
+    /// All tablets, in the order of their ids, so that those of later splits come last. Waits for a ring map if there is none yet.
     pub async fn tablets(&self) -> Result<Vec<TabletId>, RouteError> {
         let mut ring = self.shared.ring.subscribe();
         let deadline = self.shared.deadline();
@@ -224,7 +231,9 @@ impl Router {
         match known {
             Ok(Ok(ring)) => {
                 let ring = ring.as_ref().expect("waited for it");
-                Ok(ring.tablets.iter().map(|place| place.tablet).collect())
+                let mut tablets: Vec<TabletId> = ring.tablets.iter().map(|place| place.tablet).collect();
+                tablets.sort();
+                Ok(tablets)
             }
             _ => Err(RouteError::Unreachable {
                 after_ms: deadline.as_millis() as u64,
@@ -321,7 +330,8 @@ impl Shared {
         }
         tracing::info!(version = ring.version.0, servers = ring.nodes.len(), "new ring map");
         let ring = Arc::new(ring);
-        let view = View::new(ring.clone(), &self.peers, &mut tablets);
+        let before = self.view().map(|view| view.ring.clone());
+        let view = View::new(ring.clone(), before.as_deref(), &self.peers, &mut tablets);
         if self.is_following {
             view.connect();
         }

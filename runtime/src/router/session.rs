@@ -69,6 +69,12 @@ impl TabletState {
         TabletState { tablet, session: Mutex::new(Session::new()), leader: AtomicU64::new(leader.0) }
     }
 
+    /// The state of a tablet that was split off `parent`.
+    pub fn split_off(parent: &TabletState, tablet: TabletId, leader: NodeId) -> TabletState {
+        let session = Mutex::new(parent.session.lock().clone());
+        TabletState { tablet, session, leader: AtomicU64::new(leader.0) }
+    }
+
     /// A sequence for a new write. One slow write keeps its session's window open; once the window is as wide as the
     /// tablet remembers, a new session begins and the old one ends with its last reply.
     pub fn begin(&self) -> Ticket {

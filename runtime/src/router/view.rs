@@ -33,8 +33,9 @@ pub(super) fn target_of(node: &Node) -> Target {
 }
 
 impl View {
-    pub fn new(ring: Arc<RingMap>, peers: &Peers, tablets: &mut Tablets) -> View {
-        let states = ring.tablets.iter().map(|place| state_of(place, tablets)).collect();
+    /// `before`: the ring map until now.
+    pub fn new(ring: Arc<RingMap>, before: Option<&RingMap>, peers: &Peers, tablets: &mut Tablets) -> View {
+        let states = ring.tablets.iter().map(|place| state_of(place, before, tablets)).collect();
         let links = ring.nodes.iter().map(|node| (node.node_id, peers.link(&target_of(node)))).collect();
         View { ring, states, links }
     }
@@ -65,9 +66,17 @@ impl View {
     }
 }
 
-/// Forgets a leader that is no longer a replica.
-fn state_of(place: &TabletPlace, tablets: &mut Tablets) -> Arc<TabletState> {
-    let fresh = || Arc::new(TabletState::new(place.tablet, place.preferred_leader));
+/// Forgets a leader that is no longer a replica. A tablet that was split off another goes on with its session: what that one has
+/// applied is answered again by this one.
+fn state_of(place: &TabletPlace, before: Option<&RingMap>, tablets: &mut Tablets) -> Arc<TabletState> {
+    let parent = before.map(|ring| ring.tablet_of_slot(place.first_slot));
+    let parent = parent.and_then(|parent| tablets.get(&parent).cloned());
+    let fresh = || {
+        Arc::new(match parent {
+            Some(parent) => TabletState::split_off(&parent, place.tablet, place.preferred_leader),
+            None => TabletState::new(place.tablet, place.preferred_leader),
+        })
+    };
     let state = tablets.entry(place.tablet).or_insert_with(fresh).clone();
     if !place.voters.contains(&state.leader()) {
         state.set_leader(place.preferred_leader);

@@ -25,6 +25,8 @@ pub struct Budget {
     /// The ingesting loop runs, so that waiting for room ends.
     is_attended: AtomicBool,
     is_closing: AtomicBool,
+    /// Somebody waits for what was applied to be durable.
+    is_urgent: AtomicBool,
     full: Notify,
     room: Notify,
     waits: AtomicU64,
@@ -52,6 +54,7 @@ impl Budget {
             frozen_bytes: AtomicU64::new(0),
             is_attended: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
+            is_urgent: AtomicBool::new(false),
             full: Notify::new(),
             room: Notify::new(),
             waits: AtomicU64::new(0),
@@ -70,6 +73,12 @@ impl Budget {
     /// For rows discarded without freezing: their tablet was dropped or replaced.
     pub fn shrink(&self, bytes: u64) {
         self.growing_bytes.fetch_sub(bytes as i64, Ordering::Relaxed);
+    }
+
+    /// Ingests at once.
+    pub fn hurry(&self) {
+        self.is_urgent.store(true, Ordering::Relaxed);
+        self.full.notify_one();
     }
 
     /// A generation of so many bytes was frozen, and a new one begins.
@@ -115,7 +124,7 @@ impl Budget {
     /// Returns when the generation is full; the caller then ingests it.
     pub async fn wait_until_full(&self) {
         self.is_attended.store(true, Ordering::Relaxed);
-        while self.fullness() < 1 {
+        while self.fullness() < 1 && !self.is_urgent.swap(false, Ordering::Relaxed) {
             self.full.notified().await;
         }
     }

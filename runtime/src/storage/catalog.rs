@@ -10,11 +10,15 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
+use dkc_core::ring::SlotId;
 
 use super::StorageError;
+use super::home::SharedRows;
 
 /// 1 had a keyspace for each group (`takeover`), 2 has one keyspace and incarnations in front of rows.
 pub const FORMAT_VERSION: u32 = 2;
+/// Since the first split of a tablet that shares rows; what lies in the engine is as in 2.
+pub const FORMAT_WITH_SHARED_ROWS: u32 = 3;
 const FIRST_WORDS: &str = "dkcd state";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +26,8 @@ pub struct CatalogEntry {
     pub incarnation: u64,
     /// Commits that were durable when the catalog was written.
     pub commits: u64,
+    /// Where the rows of its slots are, if it shares them with tablets that it was one with.
+    pub rows: Option<SharedRows>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,11 +41,16 @@ pub struct Catalog {
 
 impl Catalog {
     pub fn render(&self) -> String {
-        let mut text = format!("{FIRST_WORDS} {FORMAT_VERSION}\nincarnations {}\n", self.incarnations);
+        let is_shared = self.groups.values().any(|entry| entry.rows.is_some());
+        let version = if is_shared { FORMAT_WITH_SHARED_ROWS } else { FORMAT_VERSION };
+        let mut text = format!("{FIRST_WORDS} {version}\nincarnations {}\n", self.incarnations);
         for (group, entry) in &self.groups {
             // Writing into a string cannot fail.
-            let _ =
-                writeln!(text, "group {group} incarnation {} commits {}", entry.incarnation, entry.commits);
+            let _ = write!(text, "group {group} incarnation {} commits {}", entry.incarnation, entry.commits);
+            if let Some(SharedRows { incarnation, slots }) = &entry.rows {
+                let _ = write!(text, " rows {incarnation} slots {} {}", slots.start().0, slots.end().0);
+            }
+            text.push('\n');
         }
         for (group, vote_floor) in &self.vote_floors {
             let _ = writeln!(text, "left {group} {vote_floor:x}");
@@ -51,10 +62,16 @@ impl Catalog {
     /// Reads the text of this format version; `path` is for the error.
     pub fn parse(text: &str, path: &Path) -> Result<Catalog, StorageError> {
         match version_of(text, path)? {
-            version if version == FORMAT_VERSION.to_string() => Catalog::parse_any(text, path),
+            version
+                if [FORMAT_VERSION, FORMAT_WITH_SHARED_ROWS]
+                    .map(|known| known.to_string())
+                    .contains(&version.into()) =>
+            {
+                Catalog::parse_any(text, path)
+            }
             version => {
                 let found = version.chars().take(20).collect();
-                Err(StorageError::Version { path: path.into(), found, known: FORMAT_VERSION })
+                Err(StorageError::Version { path: path.into(), found, known: FORMAT_WITH_SHARED_ROWS })
             }
         }
     }
@@ -86,9 +103,9 @@ fn parse_lines(body: &str) -> Option<Catalog> {
     for line in body.lines().skip(1) {
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["incarnations" | "lives", incarnations] => catalog.incarnations = incarnations.parse().ok()?,
-            ["group", group, "incarnation" | "life", incarnation, "commits", commits] => {
-                let entry =
-                    CatalogEntry { incarnation: incarnation.parse().ok()?, commits: commits.parse().ok()? };
+            ["group", group, "incarnation" | "life", incarnation, "commits", commits, ref rest @ ..] => {
+                let (incarnation, commits) = (incarnation.parse().ok()?, commits.parse().ok()?);
+                let entry = CatalogEntry { incarnation, commits, rows: shared_rows(rest)? };
                 catalog.groups.insert(group.parse().ok()?, entry);
             }
             ["left", group, vote_floor] => {
@@ -98,6 +115,18 @@ fn parse_lines(body: &str) -> Option<Catalog> {
         }
     }
     Some(catalog)
+}
+
+/// `None`: not a line of ours.
+fn shared_rows(words: &[&str]) -> Option<Option<SharedRows>> {
+    match *words {
+        [] => Some(None),
+        ["rows", incarnation, "slots", first, last] => {
+            let slots = SlotId(first.parse().ok()?)..=SlotId(last.parse().ok()?);
+            Some(Some(SharedRows { incarnation: incarnation.parse().ok()?, slots }))
+        }
+        _ => None,
+    }
 }
 
 fn from_hex(text: &str) -> Option<Bytes> {
@@ -115,7 +144,7 @@ mod tests {
     use super::*;
 
     fn catalog() -> Catalog {
-        let entry = |incarnation, commits| CatalogEntry { incarnation, commits };
+        let entry = |incarnation, commits| CatalogEntry { incarnation, commits, rows: None };
         let vote_floors = [(GroupId(9), Bytes::from_static(b"\x01\xfe"))].into();
         let groups = [(GroupId(0), entry(1, 9)), (GroupId(7), entry(3, 0))].into();
         Catalog { groups, vote_floors, incarnations: 3 }
@@ -137,6 +166,17 @@ mod tests {
     }
 
     #[test]
+    fn tablets_that_share_rows_say_where_they_are() {
+        let mut catalog = catalog();
+        let entry = catalog.groups.get_mut(&GroupId(7)).unwrap();
+        entry.rows = Some(SharedRows { incarnation: 2, slots: SlotId(8192)..=SlotId(16383) });
+        let text = catalog.render();
+        assert!(text.starts_with("dkcd state 3\n"), "an earlier release must not misread it: {text}");
+        assert!(text.contains("\ngroup 7 incarnation 3 commits 0 rows 2 slots 8192 16383\n"), "{text}");
+        assert_eq!(Catalog::parse(&text, Path::new("catalog")).unwrap(), catalog);
+    }
+
+    #[test]
     fn a_catalog_that_is_not_whole_is_refused() {
         let check = |text: &str, want: &str| {
             let message = Catalog::parse(text, Path::new("catalog")).unwrap_err().to_string();
@@ -145,8 +185,8 @@ mod tests {
         let good = catalog().render();
         check("", "does not begin as one of ours does");
         check("garbage\n", "does not begin as one of ours does");
-        check(&good.replace("state 2", "state 3"), "has state format 3, this program knows 2");
-        check(&good.replace("state 2", "state 1"), "has state format 1, this program knows 2");
+        check(&good.replace("state 2", "state 4"), "has state format 4, this program knows 3");
+        check(&good.replace("state 2", "state 1"), "has state format 1, this program knows 3");
         check(&good.replace("commits 9", "commits 8"), "checksum of the catalog does not agree");
         check(&good[..good.len() - 3], "checksum of the catalog does not agree");
         check(&good[..good.len() - 20], "has no end");

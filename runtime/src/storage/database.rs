@@ -79,7 +79,7 @@ impl Factory for KeepIncarnations {
 
 struct Filter {
     incarnations: Arc<Incarnations>,
-    /// Rows come in order, so that each incarnation is asked for once or twice.
+    /// Rows come in order, so that an incarnation that is not shared is asked for once or twice.
     last: Option<(u64, bool)>,
 }
 
@@ -89,10 +89,16 @@ impl CompactionFilter for Filter {
         let Some(number) = number_of(key) else { return Ok(Verdict::Keep) };
         let is_kept = match self.last {
             Some((last, is_kept)) if last == number => is_kept,
-            _ => self.incarnations.is_kept(key),
+            _ => match self.incarnations.keeps_all(number) {
+                Some(is_kept) => {
+                    self.last = Some((number, is_kept));
+                    is_kept
+                }
+                None => self.incarnations.is_kept(key),
+            },
         };
-        self.last = Some((number, is_kept));
-        // Without a tombstone: older rows of the same incarnation go the same way, and no number is given twice.
+        // Without a tombstone: older rows of the same incarnation, and of the same slots in it, go the same way; no number
+        // and no slot of it is given twice.
         Ok(if is_kept { Verdict::Keep } else { Verdict::Destroy })
     }
 }

@@ -2,16 +2,40 @@
 //! for a created replica and for an incoming snapshot, durably before the first row is written under it, and never reused.
 //!
 //! *Invariant:* an incarnation is released only when the catalog durably no longer names it and no store, snapshot or ingestion
-//! holds it. Compaction removes rows of released incarnations, so garbage is decided here alone.
+//! holds it. Compaction removes rows of released incarnations, and of slots that nobody holds in a shared one, so garbage is decided
+//! here alone.
 
 use parking_lot::Mutex;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dkc_core::mutant::{self, Mutant};
+use dkc_core::ring::SlotId;
+use dkc_core::tablet::slot_in;
 
 pub const PREFIX_BYTES: usize = 8;
+
+/// What of an incarnation somebody needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    Whole,
+    /// What is no row of a slot.
+    Own,
+    /// The rows of these slots: tablets that were one before a split share an incarnation.
+    Slots(RangeInclusive<SlotId>),
+}
+
+impl Part {
+    fn holds(&self, row: &[u8]) -> bool {
+        match (self, slot_in(row)) {
+            (Part::Whole, _) | (Part::Own, None) => true,
+            (Part::Slots(slots), Some(slot)) => slots.contains(&slot),
+            (Part::Own, Some(_)) | (Part::Slots(_), None) => false,
+        }
+    }
+}
 
 /// The incarnations in use.
 #[derive(Default)]
@@ -21,23 +45,46 @@ pub struct Incarnations {
 
 #[derive(Default)]
 struct Inner {
-    kept: BTreeSet<u64>,
+    /// By number, what of it is needed: one for each holder.
+    kept: BTreeMap<u64, Vec<Part>>,
     /// Released, their space not yet freed: the first and the last of each range.
     ended: Vec<(u64, u64)>,
 }
 
 impl Incarnations {
-    /// Keeps the rows of `number` from now on.
+    /// Keeps all rows of `number` from now on.
     pub fn keep(self: &Arc<Self>, number: u64) -> Arc<Incarnation> {
+        self.keep_part(number, Part::Whole)
+    }
+
+    /// Keeps these rows of `number` from now on.
+    pub fn keep_part(self: &Arc<Self>, number: u64, part: Part) -> Arc<Incarnation> {
         if !mutant::is_active(Mutant::LiveIncarnationsEnded) {
-            self.inner.lock().kept.insert(number);
+            self.inner.lock().kept.entry(number).or_default().push(part.clone());
         }
-        Arc::new(Incarnation { number, is_forgotten: AtomicBool::new(false), all: self.clone() })
+        Arc::new(Incarnation { number, part, is_forgotten: AtomicBool::new(false), all: self.clone() })
     }
 
     /// Whether a compaction must keep a row.
     pub fn is_kept(&self, key: &[u8]) -> bool {
-        number_of(key).is_none_or(|number| self.inner.lock().kept.contains(&number))
+        let Some(number) = number_of(key) else { return true };
+        let inner = self.inner.lock();
+        inner.kept.get(&number).is_some_and(|parts| parts.iter().any(|part| part.holds(&key[PREFIX_BYTES..])))
+    }
+
+    /// Whether all rows of an incarnation, or none, must be kept; `None` if each row has to be asked for.
+    pub fn keeps_all(&self, number: u64) -> Option<bool> {
+        match self.inner.lock().kept.get(&number) {
+            None => Some(false),
+            Some(parts) => parts.contains(&Part::Whole).then_some(true),
+        }
+    }
+
+    /// For a mutant: as if nobody held it.
+    pub fn let_go_of(&self, held: &Incarnation) {
+        if let Some(parts) = self.inner.lock().kept.get_mut(&held.number) {
+            parts.retain(|part| *part != held.part);
+        }
     }
 
     /// Those released since the last call: the first and the last of each range.
@@ -49,7 +96,7 @@ impl Incarnations {
     pub fn end_gaps(&self, last: u64) {
         let mut inner = self.inner.lock();
         let (mut gaps, mut from) = (Vec::new(), 0);
-        for &kept in inner.kept.range(..=last) {
+        for (&kept, _) in inner.kept.range(..=last) {
             gaps.extend((from < kept).then(|| (from, kept - 1)));
             from = kept + 1;
         }
@@ -58,9 +105,10 @@ impl Incarnations {
     }
 }
 
-/// One state of one replica.
+/// One state of one replica, or the part of it that somebody needs.
 pub struct Incarnation {
     number: u64,
+    part: Part,
     is_forgotten: AtomicBool,
     all: Arc<Incarnations>,
 }
@@ -70,14 +118,13 @@ impl Incarnation {
         self.number
     }
 
+    pub fn part(&self) -> &Part {
+        &self.part
+    }
+
     /// The key of a row.
     pub fn key(&self, row: &[u8]) -> Vec<u8> {
         [&prefix(self.number)[..], row].concat()
-    }
-
-    /// Between these two are all rows.
-    pub fn range(&self) -> ([u8; PREFIX_BYTES], [u8; PREFIX_BYTES]) {
-        (prefix(self.number), prefix(self.number + 1))
     }
 
     /// Call this once the catalog does not name it any more.
@@ -89,8 +136,15 @@ impl Incarnation {
 impl Drop for Incarnation {
     fn drop(&mut self) {
         // One that only ends with its process is kept: the catalog names it.
-        if self.is_forgotten.load(Ordering::Relaxed) {
-            let mut inner = self.all.inner.lock();
+        if !self.is_forgotten.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut inner = self.all.inner.lock();
+        let Some(parts) = inner.kept.get_mut(&self.number) else { return };
+        if let Some(at) = parts.iter().position(|part| *part == self.part) {
+            parts.swap_remove(at);
+        }
+        if parts.is_empty() {
             inner.kept.remove(&self.number);
             inner.ended.push((self.number, self.number));
         }
@@ -125,6 +179,32 @@ mod tests {
         assert!(!all.is_kept(&key(2)) && !all.is_kept(&key(3)));
         assert!(all.is_kept(b"short"), "what is not ours is left alone");
         assert_eq!(all.take_ended(), [(2, 2)]);
+    }
+
+    #[test]
+    fn what_tablets_share_is_kept_slot_by_slot() {
+        let all = Arc::new(Incarnations::default());
+        let slots = |from, to| Part::Slots(SlotId(from)..=SlotId(to));
+        let own = all.keep_part(1, Part::Own);
+        let (lower, upper) = (all.keep_part(1, slots(0, 9)), all.keep_part(1, slots(10, 19)));
+        let data = |slot: u8| [&prefix(1)[..], &[4, 0, slot]].concat();
+        let expiry = |slot: u8| [&prefix(1)[..], &[3, 0, 0, 0, 0, 0, 0, 0, 7, 0, slot]].concat();
+        let system = [&prefix(1)[..], b"\x01s"].concat();
+        let kept = || {
+            [data(9), expiry(9), data(10), expiry(19), data(20), system.clone()].map(|key| all.is_kept(&key))
+        };
+        assert_eq!(kept(), [true, true, true, true, false, true]);
+        assert_eq!((all.keeps_all(1), all.keeps_all(2)), (None, Some(false)));
+        upper.forget();
+        drop(upper);
+        assert_eq!(kept(), [true, true, false, false, false, true]);
+        own.forget();
+        drop(own);
+        assert_eq!(kept(), [true, true, false, false, false, false]);
+        assert_eq!(all.take_ended(), []);
+        lower.forget();
+        drop(lower);
+        assert_eq!(all.take_ended(), [(1, 1)]);
     }
 
     #[test]

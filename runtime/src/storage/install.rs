@@ -3,14 +3,12 @@
 //! *Invariant (D6):* until `finish` has returned, the old state serves; a crash before that leaves rows of an incarnation that the
 //! catalog does not name, which are never read and which compaction removes.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use dkc_core::mutant::{self, Mutant};
 
 use super::StorageError;
 use super::engine::Ingestion;
-use super::incarnation::Incarnation;
+use super::home::Home;
 use super::overlay::Position;
 use super::row::{check_row, position_rows};
 use super::tablet::TabletStore;
@@ -18,7 +16,7 @@ use super::tablet::TabletStore;
 /// An incoming snapshot. Dropped before `finish`, it has no effect.
 pub struct Install {
     store: TabletStore,
-    incarnation: Arc<Incarnation>,
+    home: Home,
     ingestion: Option<Box<dyn Ingestion>>,
     last_row: Option<Bytes>,
     is_state: bool,
@@ -27,13 +25,13 @@ pub struct Install {
 impl Install {
     /// Begins to install a snapshot of another replica.
     pub fn begin(store: TabletStore) -> Result<Install, StorageError> {
-        let old = store.incarnation()?;
-        let incarnation = match mutant::is_active(Mutant::InstallUnderOldIncarnation) {
+        let old = store.home()?;
+        let home = match mutant::is_active(Mutant::InstallUnderOldIncarnation) {
             true => old,
-            false => store.shared().new_incarnation()?,
+            false => Home::whole(store.shared().new_incarnation()?),
         };
         let ingestion = Some(store.shared().engine.begin()?);
-        Ok(Install { store, incarnation, ingestion, last_row: None, is_state: false })
+        Ok(Install { store, home, ingestion, last_row: None, is_state: false })
     }
 
     /// The next rows, in ascending order across all chunks. Blocks while the disk is behind.
@@ -45,7 +43,7 @@ impl Install {
             }
             self.last_row = Some(row.clone());
         }
-        let rows = rows.into_iter().map(|(row, value)| (self.incarnation.key(&row), Some(value))).collect();
+        let rows = rows.into_iter().map(|(row, value)| (self.home.key(&row), Some(value))).collect();
         let ingestion = self.ingestion.as_mut().ok_or_else(ended)?;
         ingestion.write(rows)
     }
@@ -58,7 +56,7 @@ impl Install {
     }
 
     pub(super) fn switch(&mut self, position: Position) -> Result<(), StorageError> {
-        self.store.switch_to(self.incarnation.clone(), position)?;
+        self.store.switch_to(self.home.clone(), position)?;
         self.is_state = true;
         Ok(())
     }
@@ -66,7 +64,7 @@ impl Install {
     /// The rows are on disk, and not the state yet.
     pub(super) fn register(&mut self, position: &Position) -> Result<(), StorageError> {
         let mut ingestion = self.ingestion.take().ok_or_else(ended)?;
-        ingestion.write(position_rows(&self.incarnation, position))?;
+        ingestion.write(position_rows(&self.home, position))?;
         ingestion.finish()
     }
 }
@@ -81,7 +79,7 @@ impl Drop for Install {
         if let Some(Err(error)) = self.ingestion.take().map(|ingestion| ingestion.finish()) {
             tracing::warn!(%error, "a snapshot that was given up leaves files until the next start");
         }
-        self.incarnation.forget();
+        self.home.forget();
     }
 }
 

@@ -13,6 +13,7 @@
 //!
 //! The store does not interpret rows; `dkc_core::tablet` does.
 
+mod birth;
 mod budget;
 mod cache;
 pub mod catalog;
@@ -25,6 +26,7 @@ mod disk;
 mod disk;
 pub mod engine;
 mod error;
+mod home;
 pub mod incarnation;
 mod ingest;
 mod install;
@@ -33,13 +35,15 @@ mod model_tests;
 mod overlay;
 mod row;
 mod snapshot;
+#[cfg(all(test, not(feature = "simulation")))]
+mod split_tests;
 mod tablet;
 #[cfg(not(feature = "simulation"))]
 mod takeover;
 #[cfg(all(test, not(feature = "simulation")))]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -50,9 +54,11 @@ use parking_lot::Mutex;
 use budget::Budget;
 use catalog::{Catalog, CatalogEntry};
 use engine::Engine;
-use incarnation::{Incarnation, Incarnations};
+use home::Home;
+use incarnation::{Incarnation, Incarnations, Part};
 use ingest::Generation;
 
+pub use birth::NewTablet;
 pub use budget::Usage;
 #[cfg(feature = "simulation")]
 pub use disk::has_position_of;
@@ -101,6 +107,10 @@ struct Shared {
     incarnations: Arc<Incarnations>,
     budget: Budget,
     row_cache_bytes: u64,
+    /// Tablets that come of splits, until their beginning is durable.
+    being_born: Mutex<BTreeSet<GroupId>>,
+    /// Counts those that have been born.
+    born: tokio::sync::watch::Sender<u64>,
     /// Held by the task that ingests.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -111,8 +121,8 @@ impl Storage {
         let catalog = Catalog::parse(&disk::prepare(directory, &options)?, directory)?;
         let incarnations = Arc::new(Incarnations::default());
         // Before the engine opens, because it may begin to compact at once.
-        let keep = |(group, entry): (&GroupId, &CatalogEntry)| (*group, incarnations.keep(entry.incarnation));
-        let kept: Vec<(GroupId, Arc<Incarnation>)> = catalog.groups.iter().map(keep).collect();
+        let kept: Vec<(GroupId, Home)> =
+            catalog.groups.iter().map(|(group, entry)| (*group, home_of(entry, &incarnations))).collect();
         incarnations.end_gaps(catalog.incarnations);
         let generation_bytes = match cfg!(feature = "simulation") {
             true => SIMULATED_GENERATION_BYTES,
@@ -125,6 +135,8 @@ impl Storage {
             incarnations,
             budget: Budget::new(generation_bytes, generation_bytes * REPLAY_PER_GENERATION),
             row_cache_bytes: options.group_row_cache_bytes,
+            being_born: Mutex::default(),
+            born: tokio::sync::watch::channel(0).0,
             turn: Arc::default(),
         });
         let stores = open_stores(&shared, kept)?;
@@ -149,7 +161,7 @@ impl Storage {
         }
         let incarnation = self.shared.new_incarnation()?;
         self.shared.name_in_catalog(group, incarnation.number(), 0)?;
-        let store = TabletStore::open(Arc::clone(&self.shared), group, incarnation)?;
+        let store = TabletStore::open(Arc::clone(&self.shared), group, Home::whole(incarnation))?;
         stores.insert(group, store.clone());
         Ok(store)
     }
@@ -176,6 +188,16 @@ impl Storage {
         store.end();
         stores.remove(&tablet.group());
         Ok(())
+    }
+
+    /// Whether a split has begun this tablet here, and its beginning is not durable yet.
+    pub fn is_being_born(&self, tablet: TabletId) -> bool {
+        self.shared.being_born.lock().contains(&tablet.group())
+    }
+
+    /// Signals each tablet that a split has begun here.
+    pub fn births(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.shared.born.subscribe()
     }
 
     /// Returns when a generation is full and `ingest` has something to do.
@@ -205,12 +227,21 @@ impl Storage {
 
 fn open_stores(
     shared: &Arc<Shared>,
-    kept: Vec<(GroupId, Arc<Incarnation>)>,
+    kept: Vec<(GroupId, Home)>,
 ) -> Result<BTreeMap<GroupId, TabletStore>, StorageError> {
     let catalog = shared.catalog.lock().clone();
     let mut stores = BTreeMap::new();
-    for (group, incarnation) in kept {
-        let store = TabletStore::open(Arc::clone(shared), group, incarnation)?;
+    for (group, home) in kept {
+        let is_shared = home.shared_rows().is_some();
+        let store = TabletStore::open(Arc::clone(shared), group, home)?;
+        if is_shared && store.applied().is_none() {
+            // It was named, and then a crash came before its beginning was durable: the parent's log has the split.
+            shared.change_catalog(|catalog| {
+                catalog.groups.remove(&group);
+            })?;
+            store.end();
+            continue;
+        }
         let (found, counted) = (store.commits(), catalog.groups.get(&group).map_or(0, |entry| entry.commits));
         if found < counted {
             let why = format!("group {group} has {found} commits, but {counted} were on disk before");
@@ -219,6 +250,16 @@ fn open_stores(
         stores.insert(group, store);
     }
     Ok(stores)
+}
+
+fn home_of(entry: &CatalogEntry, incarnations: &Arc<Incarnations>) -> Home {
+    match &entry.rows {
+        None => Home::whole(incarnations.keep(entry.incarnation)),
+        Some(rows) => Home::shared(
+            incarnations.keep_part(entry.incarnation, Part::Own),
+            incarnations.keep_part(rows.incarnation, Part::Slots(rows.slots.clone())),
+        ),
+    }
 }
 
 impl Shared {
@@ -235,7 +276,7 @@ impl Shared {
 
     fn name_in_catalog(&self, group: GroupId, incarnation: u64, commits: u64) -> Result<(), StorageError> {
         self.change_catalog(|catalog| {
-            catalog.groups.insert(group, CatalogEntry { incarnation, commits });
+            catalog.groups.insert(group, CatalogEntry { incarnation, commits, rows: None });
         })
     }
 

@@ -6,15 +6,17 @@
 
 use std::collections::btree_map;
 use std::iter::Peekable;
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
 use dkc_core::mutant::{self, Mutant};
+use dkc_core::ring::SlotId;
 use dkc_core::tablet::Changes;
 
-use super::incarnation::Incarnation;
+use super::birth::Birth;
+use super::home::Home;
 
 /// What a row takes beside its bytes: its place in the map and the heads of two allocations.
 const ROW_OVERHEAD_BYTES: usize = 128;
@@ -30,18 +32,29 @@ pub struct Position {
     pub membership: Option<Bytes>,
 }
 
+/// What a generation has to carry out beside its rows.
+#[derive(Default)]
+pub struct SplitHere {
+    pub narrowed_to: Option<RangeInclusive<SlotId>>,
+    pub births: Vec<Arc<Birth>>,
+}
+
 /// The frozen generation of one tablet: nothing of it changes any more.
 pub struct Frozen {
     pub group: GroupId,
-    pub incarnation: Arc<Incarnation>,
+    pub home: Home,
     pub position: Position,
+    /// The tablet was split: it keeps these slots.
+    pub narrowed_to: Option<RangeInclusive<SlotId>>,
+    /// The tablets that came of it on this node.
+    pub births: Vec<Arc<Birth>>,
     layers: Vec<Arc<Changes>>,
 }
 
 impl Frozen {
-    /// Rows behind `after`, in order.
-    pub fn rows_after(&self, after: Option<&[u8]>) -> Merged<'_> {
-        Merged::new(&self.layers, after.map_or(Bound::Unbounded, Bound::Excluded))
+    /// Rows from there on, in order.
+    pub fn rows_after(&self, from: Bound<&[u8]>) -> Merged<'_> {
+        Merged::new(&self.layers, from)
     }
 }
 
@@ -115,8 +128,9 @@ impl Overlay {
     pub fn freeze(
         &mut self,
         group: GroupId,
-        incarnation: Arc<Incarnation>,
+        home: Home,
         position: Position,
+        split: SplitHere,
     ) -> Arc<Frozen> {
         debug_assert!(self.frozen.is_none(), "two frozen generations");
         self.seal();
@@ -126,7 +140,8 @@ impl Overlay {
             layers = vec![Arc::new(values.map(|(row, value)| (row.clone(), value.clone())).collect())];
         }
         self.growing_bytes = 0;
-        let frozen = Arc::new(Frozen { group, incarnation, position, layers });
+        let SplitHere { narrowed_to, births } = split;
+        let frozen = Arc::new(Frozen { group, home, position, narrowed_to, births, layers });
         if !mutant::is_active(Mutant::FrozenNotRead) {
             self.frozen = Some(frozen.clone());
         }

@@ -5,7 +5,8 @@ use bytes::Bytes;
 
 use super::StorageError;
 use super::engine::IngestedRow;
-use super::incarnation::{Incarnation, PREFIX_BYTES};
+use super::home::Home;
+use super::incarnation::PREFIX_BYTES;
 use super::overlay::Position;
 
 /// Rows of the storage itself begin with this byte, which `dkc_core::tablet` does not use.
@@ -29,11 +30,11 @@ pub fn check_row(row: &[u8], value: Option<&Bytes>) -> Result<(), StorageError> 
 }
 
 /// The rows of a position. They come behind all others of their incarnation.
-pub fn position_rows(incarnation: &Incarnation, position: &Position) -> Vec<IngestedRow> {
+pub fn position_rows(home: &Home, position: &Position) -> Vec<IngestedRow> {
     let Some(applied) = &position.applied else { return Vec::new() };
-    let mut rows = vec![(incarnation.key(APPLIED_ROW), Some(encode_applied(position.commits, applied)))];
+    let mut rows = vec![(home.key(APPLIED_ROW), Some(encode_applied(position.commits, applied)))];
     let membership = position.membership.clone();
-    rows.extend(membership.map(|value| (incarnation.key(MEMBERSHIP_ROW), Some(value))));
+    rows.extend(membership.map(|value| (home.key(MEMBERSHIP_ROW), Some(value))));
     rows
 }
 

@@ -1,15 +1,17 @@
 //! The state of a group at one moment, read while commits, freezing and ingestions go on; and how rows in memory and rows
 //! of the engine become one.
 
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dkc_core::tablet::{Changes, Rows};
+use dkc_core::ring::SlotId;
+use dkc_core::tablet::{Changes, OwnRows, Rows};
 
 use super::StorageError;
 use super::engine::View;
-use super::incarnation::{Incarnation, PREFIX_BYTES};
+use super::home::Home;
+use super::incarnation::PREFIX_BYTES;
 use super::overlay::{Merged, Position};
 use super::row::SYSTEM_KIND;
 
@@ -21,7 +23,7 @@ pub struct TabletSnapshot {
 
 struct Inner {
     /// While it is held its rows stay, whatever becomes of the group.
-    incarnation: Arc<Incarnation>,
+    home: Home,
     layers: Vec<Arc<Changes>>,
     view: Box<dyn View>,
     position: Position,
@@ -37,12 +39,12 @@ pub struct Chunk {
 
 impl TabletSnapshot {
     pub(super) fn new(
-        incarnation: Arc<Incarnation>,
+        home: Home,
         layers: Vec<Arc<Changes>>,
         view: Box<dyn View>,
         position: Position,
     ) -> TabletSnapshot {
-        TabletSnapshot { inner: Arc::new(Inner { incarnation, layers, view, position }) }
+        TabletSnapshot { inner: Arc::new(Inner { home, layers, view, position }) }
     }
 
     pub fn applied(&self) -> Option<Bytes> {
@@ -53,13 +55,18 @@ impl TabletSnapshot {
         self.inner.position.membership.clone()
     }
 
-    /// The rows behind `after` (from the beginning with `None`): as many as reach `bytes_max`, at least one.
-    /// The storage's own rows are not among them.
-    pub fn chunk(&self, after: Option<&[u8]>, bytes_max: usize) -> Result<Chunk, StorageError> {
+    /// The rows behind `after` (from the beginning with `None`): as many as reach `bytes_max`, at least one. With `slots`, no
+    /// rows of other slots. The storage's own rows are not among them.
+    pub fn chunk(
+        &self,
+        after: Option<&[u8]>,
+        bytes_max: usize,
+        slots: Option<RangeInclusive<SlotId>>,
+    ) -> Result<Chunk, StorageError> {
         let (mut chunk, mut bytes) = (Chunk::default(), 0);
         // The smallest row behind `after` is `after` with a zero byte.
         let from = after.map_or_else(Vec::new, |after| [after, &[0]].concat());
-        self.scan(&from, &mut |row, value| {
+        OwnRows::new(self, slots).scan(&from, &mut |row, value| {
             if bytes >= bytes_max {
                 chunk.next = chunk.rows.last().map(|(row, _): &(Bytes, Bytes)| row.clone());
                 return false;
@@ -78,21 +85,21 @@ impl Rows for TabletSnapshot {
     fn get(&self, row: &[u8]) -> Result<Option<Bytes>, StorageError> {
         match self.inner.layers.iter().find_map(|layer| layer.get(row)) {
             Some(value) => Ok(value.clone()),
-            None => self.inner.view.get(&self.inner.incarnation.key(row)),
+            None => self.inner.view.get(&self.inner.home.key(row)),
         }
     }
 
     fn scan(&self, from: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StorageError> {
         let rows = Merged::new(&self.inner.layers, Bound::Included(from));
-        scan_merged(&*self.inner.view, &self.inner.incarnation, rows, from, visit)
+        scan_merged(&*self.inner.view, &self.inner.home, rows, from, visit)
     }
 }
 
-/// Visits the rows of an incarnation from `from` on: those of the engine, and over them `newer` ones. The storage's own
+/// Visits the rows of a group from `from` on: those of the engine, and over them `newer` ones. The storage's own
 /// rows are none.
 pub(super) fn scan_merged(
     engine: &dyn View,
-    incarnation: &Incarnation,
+    home: &Home,
     newer: Merged<'_>,
     from: &[u8],
     visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
@@ -102,7 +109,7 @@ pub(super) fn scan_merged(
     }
     let mut newer = newer.peekable();
     let mut goes_on = true;
-    engine.scan(&incarnation.key(from), &incarnation.key(&[SYSTEM_KIND]), &mut |key, value| {
+    home.scan(engine, from, &mut |key, value| {
         let row = &key[PREFIX_BYTES..];
         while goes_on && let Some((row, value)) = newer.next_if(|(newer, _)| newer[..] < *row) {
             goes_on = value.as_ref().is_none_or(|value| visit(row, value));

@@ -121,7 +121,7 @@ fn a_snapshot_is_read_in_pieces_from_any_row_on() {
     for bytes_max in [1, 64, 4096, usize::MAX] {
         let (mut rows, mut after) = (Changes::new(), None);
         loop {
-            let chunk = snapshot.chunk(after.as_deref(), bytes_max).unwrap();
+            let chunk = snapshot.chunk(after.as_deref(), bytes_max, None).unwrap();
             rows.extend(chunk.rows.into_iter().map(|(row, value)| (row.to_vec(), Some(value))));
             after = chunk.next;
             if after.is_none() {
@@ -338,7 +338,7 @@ fn a_directory_that_is_not_whole_or_of_another_version_is_refused() {
         let message = Storage::open(directory.path(), StorageOptions::default()).err().unwrap().to_string();
         assert!(message.contains(want), "{message}");
     };
-    check(Some("dkcd state 9\n"), "has state format 9, this program knows 2");
+    check(Some("dkcd state 9\n"), "has state format 9, this program knows 3");
     check(Some("\u{1}\u{2}"), "does not begin as one of ours does");
     check(None, "there are rows but no catalog");
 }

@@ -10,5 +10,6 @@ mod refusals;
 mod reload;
 mod service;
 mod slave;
+mod split;
 mod stranger;
 mod supervision;

@@ -19,7 +19,7 @@ const WRITE_PACE: Duration = Duration::from_millis(10);
 const TOLD: &str = "this node was removed from the cluster and can never return, says";
 const MARKED: &str = "REMOVED: removed from its cluster";
 
-fn service_in(at: &Server, who: &Server) {
+pub fn service_in(at: &Server, who: &Server) {
     assert_eq!(at.change(MemberChange::ServiceIn { node: who.entry.node_id }), ControlReply::Ok);
 }
 fn service_out(at: &Server, who: &Server) {
@@ -38,7 +38,7 @@ impl Drop for SetOnDrop<'_> {
 }
 
 /// Writes through server `at` while `what` happens; afterwards all that was acknowledged is there, and most was.
-fn while_writing(lab: &mut Lab, at: usize, what: impl FnOnce(&mut Lab)) {
+pub fn while_writing(lab: &mut Lab, at: usize, what: impl FnOnce(&mut Lab)) {
     let is_over = AtomicBool::new(false);
     let socket = lab.servers[at].socket();
     let name = format!("{}", lab.servers[at].meta().ring.version);

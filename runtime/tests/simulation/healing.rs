@@ -123,6 +123,9 @@ fn unrest(cluster: &Cluster) -> Option<String> {
         if let Some(merge) = meta.merge() {
             return Some(format!("node {} sees: {}", member.id(), merge.describe()));
         }
+        if let Some(split) = meta.splits().first() {
+            return Some(format!("node {} sees tablet {} being split", member.id(), split.tablet));
+        }
         if let Some(lost) = cluster.of_fate(Fate::Lost).iter().find(|lost| meta.node(lost.id()).is_some()) {
             return Some(format!("lost node {} is still registered", lost.id()));
         }

@@ -1,10 +1,10 @@
-//! What operators do meanwhile: grow, shrink, replace, remove, abort and complete merges, and begin operations in each
+//! What operators do meanwhile: grow, shrink, replace, remove, split, abort and complete merges, and begin operations in each
 //! other's way. Also those who should stay away and come back: removed nodes with their old disk or their old name.
 
 use std::time::Duration;
 
 use dkc_core::control::ControlReply;
-use dkc_core::ids::{NodeAddress, NodeId, NodeUuid};
+use dkc_core::ids::{NodeAddress, NodeId, NodeUuid, TabletId};
 use dkc_core::meta::{MemberChange, OperationId};
 use dkc_core::ring::{InRing, MemberAction, RingMap};
 use dkcd::simulation::process::CrashKind;
@@ -18,6 +18,8 @@ use crate::record::{Comeback, Lock, Record};
 const PAUSE_MAX_MS: u64 = 1_000;
 /// Members at once, so that a world stays small.
 const MEMBERS_MAX: usize = 6;
+/// Tablets at once.
+const TABLETS_MAX: usize = 8;
 /// The longest that somebody holds the lock for operations.
 const HOLD_MAX_MS: u64 = 600;
 
@@ -179,6 +181,25 @@ pub async fn same_name_again(cluster: &Cluster, record: &Record) {
     let by_id = register(member.id(), fresh.node_uuid, &fresh.address, fresh.number);
     let is_taken = is_ok(&ask(cluster, record, by_id).await);
     record.comebacks.borrow_mut().push(Comeback::IdAskedFor { is_taken });
+}
+
+/// Splits tablets now and then, whatever else goes on: the meta group refuses what is not to be.
+pub async fn split(cluster: &Cluster, record: &Record, until: Instant) {
+    while Instant::now() < until {
+        pause().await;
+        let Some(ring) = newest_ring(cluster).filter(|ring| ring.tablets.len() < TABLETS_MAX) else {
+            continue;
+        };
+        let tablets: Vec<TabletId> = ring.tablets.iter().map(|place| place.tablet).collect();
+        // Wide ones have more keys to part.
+        let widest = ring.tablets.iter().max_by_key(|place| place.last_slot.0 - place.first_slot.0);
+        let wanted = if world().chance(60) { widest.map(|place| place.tablet) } else { pick(&tablets) };
+        let (Some(tablet), Some(member)) = (wanted, cluster.any_running()) else { continue };
+        let change = MemberChange::SplitTablet { tablet, child: ring.next_tablet(0) };
+        if is_ok(&member.change(None, change).await) {
+            record.count("tablets split");
+        }
+    }
 }
 
 async fn word(cluster: &Cluster, record: &Record) {

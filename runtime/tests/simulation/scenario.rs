@@ -94,6 +94,7 @@ async fn ordeal(cluster: &Cluster, record: &Record) -> Result<(), String> {
         biased;
         faults::run(cluster, record, until),
         operators::run(cluster, record, until),
+        operators::split(cluster, record, until),
         operators::operate(cluster, record, 1, until),
         operators::operate(cluster, record, 2, until),
     );

@@ -19,8 +19,8 @@ pub struct Args {
     /// Number of replicas (default: 3; with fewer servers, every server holds all data)
     #[arg(long, value_name = "COUNT")]
     pub replicas: Option<u32>,
-    /// Number of tablets, fixed at the first start: at least the number of servers the cluster will ever have, so that each
-    /// leads one (default: 6 for up to 5 servers, 24 for up to 8, 64 for up to 16, 256 beyond)
+    /// Number of tablets to begin with (default: 3 for up to 3 servers, beyond that twice the number of servers). grow splits
+    /// them where the servers need more, ring split does it by hand
     #[arg(long, value_name = "COUNT")]
     pub tablets: Option<u16>,
     /// Set a parameter; repeatable

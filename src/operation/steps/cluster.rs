@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use dkc_core::control::{ControlReply, ControlRequest, MetaView, NodeStatus};
-use dkc_core::ids::NodeId;
+use dkc_core::ids::{NodeId, TabletId};
 use dkc_core::meta::{MemberChange, OperationId};
 use dkc_core::ring::{InRing, MemberAction};
 use dkc_inventory::model::Inventory;
@@ -66,6 +66,7 @@ impl ClusterSteps<'_> {
                 let (uuid, id, by) = (*uuid, *id, by.clone());
                 self.change(&ControlRequest::RevokeSlave { uuid, id, by }).await
             }
+            ClusterAction::WaitSplit { tablets } => self.wait_split(tablets).await,
             ClusterAction::RequireTolerance { failures } => self.require_tolerance(*failures).await,
             ClusterAction::Merge { operation, come, leave } => self.merge(*operation, come, leave).await,
             ClusterAction::WaitHealthy { failures } => self.wait_healthy(*failures).await,
@@ -123,6 +124,29 @@ impl ClusterSteps<'_> {
             }
         });
         Answers(futures::future::join_all(each).await.into_iter().flatten().collect())
+    }
+
+    /// The cluster completes splits automatically; this only watches.
+    async fn wait_split(&self, tablets: &[TabletId]) -> Result<(), StepError> {
+        let mut still = StallDetector::new(MERGE_STILL_LIMIT);
+        loop {
+            let answers = self.look().await;
+            let waits_for = match answers.facts() {
+                None => "none of its servers answers".to_owned(),
+                Some(facts) => {
+                    let ring = &facts.view.ring;
+                    let left = tablets.iter().filter(|tablet| ring.place_of(**tablet).is_none()).count();
+                    if left == 0 {
+                        return Ok(());
+                    }
+                    format!("splitting: {} of {} done", tablets.len() - left, tablets.len())
+                }
+            };
+            still.saw(&waits_for);
+            (self.on_words)(&waits_for);
+            still.check(&waits_for)?;
+            self.pause().await?;
+        }
     }
 
     async fn require_tolerance(&self, failures: u32) -> Result<(), StepError> {

@@ -193,6 +193,17 @@ pub enum Command {
     Write(Write),
 }
 
+impl Read {
+    /// The key that it is routed by, if it names one.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Read::Get { key } => Some(key),
+            Read::Operations(operations) => Some(&operations.key),
+            Read::Scan { .. } | Read::Count { .. } => None,
+        }
+    }
+}
+
 impl Command {
     /// The one namespace that it reads or writes in.
     pub fn namespace(&self) -> &Namespace {
@@ -217,9 +228,7 @@ impl Command {
     /// The key that decides the slot; `None` for commands that name a tablet instead.
     pub fn key(&self) -> Option<&Key> {
         match self {
-            Command::Read(Read::Get { key }) => Some(key),
-            Command::Read(Read::Operations(operations)) => Some(&operations.key),
-            Command::Read(_) => None,
+            Command::Read(read) => read.key(),
             Command::Write(w) => w.key(),
         }
     }

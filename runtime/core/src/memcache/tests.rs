@@ -54,7 +54,8 @@ impl Server {
         match request.kind {
             RequestKind::Get { keys, with_version } => {
                 for key in keys {
-                    let reply = self.tablet.read(&self.rows, &Read::Get { key: key.clone() }).unwrap();
+                    let reply =
+                        self.tablet.read(&self.rows, &Read::Get { key: key.clone() }, 1).unwrap().unwrap();
                     self.value(&key, reply, with_version);
                 }
                 write_end(&mut self.output);
@@ -69,7 +70,7 @@ impl Server {
             RequestKind::Write(write) => self.answer(write, request.noreply),
             RequestKind::Meta { command, meta } => {
                 let reply = match command {
-                    Command::Read(read) => self.tablet.read(&self.rows, &read).unwrap(),
+                    Command::Read(read) => self.tablet.read(&self.rows, &read, 1).unwrap().unwrap(),
                     Command::Write(write) => self.apply(write),
                 };
                 if write_meta(&mut self.output, &meta, &reply, NOW_MS)

@@ -49,6 +49,7 @@ impl MetaState {
                 self.leaving.retain(|one| *one != leaving);
                 Ok(MetaReply::Done)
             }
+            MetaCommand::TabletSplit { child } => self.tablet_split(*child),
             MetaCommand::RevokeSlave { uuid, id, by } => self.revoke_slave(*uuid, *id, by),
             MetaCommand::SetAutomerge { is_on } => {
                 self.is_automerge = *is_on;
@@ -77,6 +78,7 @@ impl MetaState {
                 Ok(MetaReply::Done)
             }
             MemberChange::RemoveNode { node } => self.remove_node(*node),
+            MemberChange::SplitTablet { tablet, child } => self.split_tablet(*tablet, *child),
         }
     }
 

@@ -4,10 +4,13 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{MetaCommand, MetaReply, MetaState};
+use super::{MetaCommand, MetaReply, MetaState, Splits};
 
 /// A state in which identities are revoked: they follow after what version 1 holds.
 const STATE_WITH_REVOKED: u8 = 2;
+
+/// A state of a cluster that has split a tablet: revoked identities and splits follow.
+const STATE_WITH_SPLITS: u8 = 3;
 
 /// The version that is written. Every version that was ever released stays readable.
 pub const META_FORMAT_VERSION: u8 = 1;
@@ -61,22 +64,30 @@ impl MetaState {
     /// The format version, then the state.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = encode_versioned(self);
-        if self.revoked.is_empty() {
+        let has_splits = self.splits != Splits::default();
+        if self.revoked.is_empty() && !has_splits {
             return bytes;
         }
-        bytes[0] = STATE_WITH_REVOKED;
-        postcard::to_extend(&self.revoked, bytes).expect("plain data always encodes")
+        bytes[0] = if has_splits { STATE_WITH_SPLITS } else { STATE_WITH_REVOKED };
+        let bytes = postcard::to_extend(&self.revoked, bytes).expect("plain data always encodes");
+        match has_splits {
+            true => postcard::to_extend(&self.splits, bytes).expect("plain data always encodes"),
+            false => bytes,
+        }
     }
 
     /// Reads what any release wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadBytes> {
         let what = "meta snapshot";
-        let Some((&STATE_WITH_REVOKED, body)) = bytes.split_first() else {
+        let Some((&version @ (STATE_WITH_REVOKED | STATE_WITH_SPLITS), body)) = bytes.split_first() else {
             return decode_versioned(what, bytes);
         };
         let damaged = |error: postcard::Error| BadBytes::Damaged { what, why: error.to_string() };
         let (mut state, rest) = postcard::take_from_bytes::<MetaState>(body).map_err(damaged)?;
-        let (revoked, rest) = postcard::take_from_bytes(rest).map_err(damaged)?;
+        let (revoked, mut rest) = postcard::take_from_bytes(rest).map_err(damaged)?;
+        if version == STATE_WITH_SPLITS {
+            (state.splits, rest) = postcard::take_from_bytes(rest).map_err(damaged)?;
+        }
         if !rest.is_empty() {
             return Err(BadBytes::Damaged { what, why: format!("{} bytes too many", rest.len()) });
         }

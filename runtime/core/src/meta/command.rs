@@ -139,6 +139,11 @@ pub enum MetaCommand {
         /// Who revokes it, as in `ann@admin1`.
         by: String,
     },
+    /// The tablet that comes of a split has a leader. Idempotent.
+    TabletSplit {
+        /// `Split::child`.
+        child: TabletId,
+    },
 }
 
 /// What changes members: CHMPX's control words, registration and removal.
@@ -182,6 +187,13 @@ pub enum MemberChange {
         /// Out of service, with no replica left.
         node: NodeId,
     },
+    /// Cuts a tablet in the middle of its slots; refused while anything moves. Idempotent for the same child.
+    SplitTablet {
+        /// It keeps the lower half.
+        tablet: TabletId,
+        /// The id of the upper half: the next one that no tablet ever had.
+        child: TabletId,
+    },
 }
 
 impl MemberChange {
@@ -197,6 +209,7 @@ impl MemberChange {
             MemberChange::SuspendMerge => "SUSPENDMERGE",
             MemberChange::NoSuspendMerge => "NOSUSPENDMERGE",
             MemberChange::RemoveNode { .. } => "removing a node",
+            MemberChange::SplitTablet { .. } => "splitting a tablet",
         }
     }
 }

@@ -23,7 +23,7 @@ impl MetaState {
     ) -> Outcome {
         let wanted = first_ring(cluster, founders, tablets, replicas)?;
         if let Some(ring) = &self.ring {
-            return if is_same_founding(ring, &wanted, self.next_node_id) {
+            return if is_same_founding(ring, &wanted, self.next_node_id, self.founding_tablets()) {
                 Ok(MetaReply::Done)
             } else {
                 Err(Refused::FoundedOtherwise { cluster: ring.cluster })
@@ -44,11 +44,11 @@ impl MetaState {
 
 /// Founding again is a retry as long as it is the same cluster in the same shape and names no new node.
 /// Members may have come and gone since.
-fn is_same_founding(ring: &RingMap, wanted: &RingMap, next: NodeId) -> bool {
+fn is_same_founding(ring: &RingMap, wanted: &RingMap, next: NodeId, founding_tablets: u16) -> bool {
     let is_known =
         |node: &Node| node.node_id < next && ring.node(node.node_id).is_none_or(|n| n.uuid == node.uuid);
     ring.cluster == wanted.cluster
-        && ring.tablets.len() == wanted.tablets.len()
+        && usize::from(founding_tablets) == wanted.tablets.len()
         && ring.replicas == wanted.replicas
         && wanted.nodes.iter().all(is_known)
 }

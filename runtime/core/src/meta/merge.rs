@@ -13,7 +13,9 @@ use super::apply::Outcome;
 use super::service::notation;
 use super::{Leaving, MemberChange, MetaCommand, MetaReply, MetaState, Refused};
 use crate::ids::{NodeId, RingVersion, TabletId};
-use crate::ring::{ActionProgress, Assignment, InRing, MemberAction, Node, RingMap, placement_after};
+use crate::ring::{
+    ActionProgress, Assigned, Assignment, InRing, MemberAction, Node, RingMap, placement_after,
+};
 
 /// A merge from MERGE until its last move is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +116,7 @@ impl Merge {
 
 impl MetaState {
     pub(super) fn start_merge(&mut self) -> Outcome {
+        self.check_nothing_splits("MERGE")?;
         if let Some(merge) = &self.merge {
             let next = match (merge.is_completing, merge.is_caught_up()) {
                 (true, _) => "wait until COMPMERGE has ended",
@@ -180,16 +183,15 @@ impl MetaState {
         if !merge.is_completing {
             return illegal("ending a move", merge.describe(), "COMPMERGE");
         }
-        let assigned = merge.target.tablets.get(usize::from(tablet.0)).cloned();
         let one = merge.move_of(tablet).ok_or(Refused::NoSuchTablet(tablet))?;
         if one.state == MoveState::Done {
             return Ok(MetaReply::Done);
         }
         one.state = MoveState::Done;
         let given_up = one.remove.clone();
+        let assigned = self.assigned(tablet).cloned().ok_or(Refused::NoSuchTablet(tablet))?;
         let ring = self.founded_ring_mut()?;
         let place = ring.place_of_mut(tablet).ok_or(Refused::NoSuchTablet(tablet))?;
-        let assigned = assigned.ok_or(Refused::NoSuchTablet(tablet))?;
         (place.voters, place.preferred_leader) = (assigned.voters, assigned.preferred_leader);
         place.learners.clear();
         place.epoch += 1;
@@ -240,6 +242,12 @@ impl MetaState {
             self.leaving.push(Leaving { tablet, node, since });
         }
         Ok(MetaReply::Done)
+    }
+
+    /// Where the merge that runs puts a tablet. Its target is in the order of the ring map, which does not change meanwhile.
+    fn assigned(&self, tablet: TabletId) -> Option<&Assigned> {
+        let at = self.ring.as_ref()?.tablets.iter().position(|place| place.tablet == tablet)?;
+        self.merge.as_ref()?.target.tablets.get(at)
     }
 
     fn merge_of(&mut self, id: RingVersion) -> Option<&mut Merge> {
@@ -327,7 +335,11 @@ impl MetaState {
         let Some(merge) = &self.merge else { return self.automerge_step().into_iter().collect() };
         if merge.is_completing {
             let open = merge.moves.iter().filter(|one| one.state != MoveState::Done);
-            return open.filter_map(|one| change_voters(merge, one)).collect();
+            let change_voters = |one: &Move| {
+                let voters = self.assigned(one.tablet)?.voters.clone();
+                Some(MergeStep::ChangeVoters { tablet: one.tablet, voters })
+            };
+            return open.filter_map(change_voters).collect();
         }
         let catching_up = |one: &&Move| one.state == MoveState::CatchingUp;
         let mut incoming: Vec<NodeId> =
@@ -366,17 +378,12 @@ impl MetaState {
         let is_pending = self.ring()?.nodes.iter().any(|node| node.operate == ActionProgress::Pending);
         let change = match &self.merge {
             Some(merge) if merge.is_caught_up() && !merge.is_completing => MemberChange::CompleteMerge,
-            None if is_pending => MemberChange::Merge,
+            None if is_pending && self.splits().is_empty() => MemberChange::Merge,
             _ => return None,
         };
         let operation = self.operation.as_ref().map(|operation| operation.id);
         Some(MergeStep::Propose(MetaCommand::Change { operation, change }))
     }
-}
-
-fn change_voters(merge: &Merge, one: &Move) -> Option<MergeStep> {
-    let voters = merge.target.tablets.get(usize::from(one.tablet.0))?.voters.clone();
-    Some(MergeStep::ChangeVoters { tablet: one.tablet, voters })
 }
 
 /// The placement over all members that stay or come, and what has to move for it.

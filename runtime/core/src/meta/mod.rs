@@ -21,14 +21,18 @@ mod found;
 mod merge;
 mod revoke;
 mod service;
+mod split;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_split;
 mod view;
 
 pub use codec::{BadBytes, META_FORMAT_VERSION};
 pub use command::{Founder, MemberChange, MetaCommand, MetaReply, OperationId, Refused};
 pub use merge::{Merge, MergeStep, Move, MoveState};
 pub use revoke::REVOKED_MAX;
+pub use split::{Split, Splits, middle_of};
 pub use view::MetaView;
 
 /// All that the meta group knows. Part of every snapshot of group 0.
@@ -58,6 +62,9 @@ pub struct MetaState {
     /// servers of an earlier release read what they know (`codec`).
     #[serde(skip)]
     revoked: BTreeMap<NodeUuid, RevokedSlave>,
+    /// Written like `revoked`, from the first split on.
+    #[serde(skip)]
+    splits: Splits,
 }
 
 impl Default for MetaState {
@@ -74,6 +81,7 @@ impl Default for MetaState {
             is_merge_suspended: false,
             is_automerge_held: false,
             revoked: BTreeMap::new(),
+            splits: Splits::default(),
         }
     }
 }

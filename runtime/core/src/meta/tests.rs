@@ -25,13 +25,13 @@ fn found(members: u64) -> MetaCommand {
     MetaCommand::Found { cluster: cluster(), nodes, tablets: TABLETS, replicas: 3 }
 }
 
-fn founded(members: u64) -> MetaState {
+pub(super) fn founded(members: u64) -> MetaState {
     let mut state = MetaState::default();
     assert_eq!(state.apply(&found(members)), MetaReply::Done);
     state
 }
 
-fn register(n: u64) -> MemberChange {
+pub(super) fn register(n: u64) -> MemberChange {
     MemberChange::RegisterNode {
         node_id: NodeId(n),
         uuid: uuid(n),
@@ -41,12 +41,12 @@ fn register(n: u64) -> MemberChange {
     }
 }
 
-fn change(state: &mut MetaState, change: MemberChange) -> String {
+pub(super) fn change(state: &mut MetaState, change: MemberChange) -> String {
     words(&state.apply(&MetaCommand::Change { operation: None, change }))
 }
 
 /// The reply as a person would read it.
-fn words(reply: &MetaReply) -> String {
+pub(super) fn words(reply: &MetaReply) -> String {
     match reply {
         MetaReply::Done => "done".into(),
         MetaReply::Registered { node_id } => format!("node {node_id}"),
@@ -59,7 +59,7 @@ fn state_of(state: &MetaState, n: u64) -> String {
     format!("{} {} {}", node.in_ring, node.action, node.operate)
 }
 
-fn node_in(n: u64) -> MemberChange {
+pub(super) fn node_in(n: u64) -> MemberChange {
     MemberChange::ServiceIn { node: NodeId(n) }
 }
 
@@ -68,7 +68,7 @@ fn node_out(n: u64) -> MemberChange {
 }
 
 /// Does what a driver would: answers each step at once, until there are none.
-fn drive(state: &mut MetaState) {
+pub(super) fn drive(state: &mut MetaState) {
     for _ in 0..10_000 {
         for Leaving { tablet, node, since } in state.leaving().to_vec() {
             let dropped = MetaCommand::ReplicaDropped { tablet, node, since };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Leaving, MembershipOperation, Merge, MetaState, RemovedNode, RevokedSlave};
+use super::{Leaving, MembershipOperation, Merge, MetaState, RemovedNode, RevokedSlave, Splits};
 use crate::ids::{NodeId, NodeUuid};
 use crate::ring::RingMap;
 
@@ -31,6 +31,9 @@ pub struct MetaView {
     /// Slaves whose identity was revoked.
     #[serde(default)]
     pub revoked: BTreeMap<NodeUuid, RevokedSlave>,
+    /// Tablets that are being split.
+    #[serde(default)]
+    pub splits: Splits,
 }
 
 impl MetaView {
@@ -46,6 +49,7 @@ impl MetaView {
             is_automerge_held: state.is_automerge_held(),
             removed: state.all_removed().clone(),
             revoked: state.revoked.clone(),
+            splits: state.splits.clone(),
         })
     }
 }
@@ -68,6 +72,7 @@ impl From<&MetaView> for MetaState {
             is_merge_suspended: view.is_merge_suspended,
             is_automerge_held: view.is_automerge_held,
             revoked: view.revoked.clone(),
+            splits: view.splits.clone(),
         }
     }
 }

@@ -4,6 +4,17 @@
 use super::{Assignment, InRing, MemberAction, Node, PlaceNode, RingMap, place};
 use crate::ids::NodeId;
 
+/// Below this many servers, one tablet for each server; more would only cost rounds.
+const FEW_SERVERS: usize = 3;
+/// Tablets for each of many servers, so that leaders stay even when one server leaves.
+const TABLETS_PER_SERVER: usize = 2;
+
+/// Tablets that a cluster of so many servers should have at least. Each has one leader, so fewer than servers leave some with
+/// copies only; each is a Raft group with rounds of its own, so many are dear.
+pub const fn tablets_wanted(servers: usize) -> usize {
+    if servers <= FEW_SERVERS { FEW_SERVERS } else { servers * TABLETS_PER_SERVER }
+}
+
 impl Node {
     /// In service and not on its way out: it keeps or gets replicas at the next merge.
     pub fn stays(&self) -> bool {

@@ -1,6 +1,6 @@
 //! The ring: which slot a key falls into, which tablet holds the slot, which nodes hold the tablet.
 //!
-//! *Invariant:* a key's slot never changes; a tablet's range of slots is fixed when the cluster is founded; and
+//! *Invariant:* a key's slot never changes; a tablet's range of slots only changes when the tablet is split (`meta::split`); and
 //! `place` is a pure function of its arguments, so that every node and the shell compute the same placement.
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ mod route;
 mod slot;
 mod sound;
 
-pub use change::{members_after, placement_after};
+pub use change::{members_after, placement_after, tablets_wanted};
 pub use place::{Assigned, Assignment, PlaceNode, next_voters_of_meta, place, voters_of_meta};
 pub use slot::{slot_of, tablet_range, tablet_ranges};
 
@@ -94,9 +94,9 @@ impl Node {
 /// A tablet's place on the ring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TabletPlace {
-    /// Unique, fixed when the cluster is founded.
+    /// Unique for ever: given at founding or by a split.
     pub tablet: TabletId,
-    /// Its range of slots never changes.
+    /// Only a split changes the range of slots.
     pub first_slot: SlotId,
     /// Included.
     pub last_slot: SlotId,

@@ -5,7 +5,8 @@ use bytes::Bytes;
 
 use super::head::{Head, garbage_row, slot_of_row};
 use super::rows::{
-    KIND_DATA, NamespaceState, RecordHeader, STATE_ROW, SWEEP_ROW, encode_record, encode_sweep, expiry_row,
+    KIND_DATA, NamespaceState, RECOUNT_ROW, RecordHeader, STATE_ROW, SWEEP_ROW, encode_record, encode_sweep,
+    expiry_row,
 };
 use super::sessions::{CLOCK_STEP_MAX_MS, Verdict};
 use super::view::{KeyRow, View};
@@ -35,10 +36,11 @@ impl<R: Rows> ApplyContext<'_, R> {
 
     /// Every record there is was modified before this batch, so before the time of a flush that is due now.
     pub fn begin_due_flushes(&mut self) {
-        let Tablet { state, namespaces, sweep_from, .. } = &mut *self.tablet;
-        for namespace in namespaces.values_mut() {
+        let Tablet { state, namespaces, sweep_from, recount, .. } = &mut *self.tablet;
+        for (name, namespace) in namespaces {
             if namespace.flush_at_ms != 0 && namespace.flush_at_ms <= state.clock_ms {
                 kill_all(namespace, state.version);
+                recount.iter_mut().for_each(|recount| recount.forget(name));
                 begin_sweep(sweep_from, &mut self.changes);
             }
         }
@@ -52,7 +54,10 @@ impl<R: Rows> ApplyContext<'_, R> {
     }
 
     fn is_here(&self, write: &Write) -> bool {
-        write.key().is_none_or(|key| self.tablet.slots.contains(&slot_of(&key.namespace, &key.bytes)))
+        match write.key() {
+            Some(key) => self.tablet.slots.contains(&slot_of(&key.namespace, &key.bytes)),
+            None => self.tablet.state.epoch >= self.tablet.since_epoch,
+        }
     }
 
     pub fn item(&mut self, item: &Item) -> Result<Outcome, R::Error> {
@@ -252,14 +257,15 @@ impl<R: Rows> ApplyContext<'_, R> {
     }
 
     fn flush(&mut self, namespace: &Namespace, after_ms: u64) {
-        let Tablet { state, namespaces, sweep_from, .. } = &mut *self.tablet;
+        let Tablet { state, namespaces, sweep_from, recount, .. } = &mut *self.tablet;
         if after_ms > 0 {
             // Also for a namespace without records: what is stored before that time dies then.
             let namespace = namespaces.entry(namespace.clone()).or_default();
             namespace.flush_at_ms = state.clock_ms.saturating_add(after_ms);
             namespace.is_changed = true;
-        } else if let Some(namespace) = namespaces.get_mut(namespace) {
-            kill_all(namespace, state.version);
+        } else if let Some(state_of_it) = namespaces.get_mut(namespace) {
+            kill_all(state_of_it, state.version);
+            recount.iter_mut().for_each(|recount| recount.forget(namespace));
             begin_sweep(sweep_from, &mut self.changes);
         }
     }
@@ -357,20 +363,28 @@ impl<R: Rows> ApplyContext<'_, R> {
             None => namespaces.entry(key_row.key.namespace.clone()).or_default(),
         };
         namespace.is_changed = true;
+        let mut counted =
+            self.tablet.recount.as_mut().and_then(|recount| recount.of(&key_row.row, &key_row.key.namespace));
         let key_bytes = key_row.key.bytes.len() as u64;
         if let Some(present) = key_row.present.as_ref().filter(|present| present.is_counted) {
-            namespace.records -= 1;
-            namespace.bytes -= key_bytes + present.value_bytes();
+            let bytes = key_bytes + present.value_bytes();
+            namespace.take(bytes);
+            counted.iter_mut().for_each(|count| count.take(bytes));
         }
         if let Some(value_bytes) = new_value_bytes {
             namespace.records += 1;
             namespace.bytes += key_bytes + value_bytes;
+            counted.iter_mut().for_each(|count| count.add(key_bytes + value_bytes));
         }
     }
 
     pub fn write_state(&mut self) {
-        let Tablet { state, namespaces, sessions, .. } = &mut *self.tablet;
+        let Tablet { state, namespaces, sessions, recount, .. } = &mut *self.tablet;
         sessions.write(&mut self.changes);
+        if let Some(recount) = recount.as_mut().filter(|recount| recount.is_changed) {
+            recount.is_changed = false;
+            self.changes.insert(RECOUNT_ROW.to_vec(), Some(recount.encode()));
+        }
         for (namespace, state) in namespaces.iter_mut().filter(|(_, state)| state.is_changed) {
             state.is_changed = false;
             self.changes.insert(NamespaceState::row(namespace), Some(state.encode()));

@@ -18,10 +18,13 @@ mod apply;
 pub mod batch;
 mod head;
 mod operations;
+mod own_rows;
 mod read;
+mod recount;
 mod removal;
 pub mod rows;
 mod sessions;
+mod split;
 mod view;
 
 use std::collections::BTreeMap;
@@ -32,14 +35,16 @@ use bytes::Bytes;
 use crate::ids::Namespace;
 use crate::kv::codec::BadBytes;
 use crate::kv::{Read, Reply, Write};
-use crate::ring::SlotId;
+use crate::ring::{SlotId, slot_of};
 use apply::ApplyContext;
-use rows::{KIND_SESSION, KIND_SYSTEM, NamespaceState, STATE_ROW, SWEEP_ROW, State};
+use recount::Recount;
+use rows::{KIND_SESSION, KIND_SYSTEM, NamespaceState, RANGE_ROW, RECOUNT_ROW, STATE_ROW, SWEEP_ROW, State};
 use sessions::Sessions;
 
+pub use own_rows::{OwnRows, is_own, slot_in};
 pub use removal::{EXPIRE_PER_BATCH_MAX, SWEEP_PER_BATCH_MAX};
-pub use rows::state_hash;
 pub use sessions::{KEEP_MIN_MS, REPLIES_PER_SESSION_MAX, SESSIONS_MAX};
+pub use split::{Birth, Split};
 
 /// One write of one session, as a log entry holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,11 +103,17 @@ pub type Changes = BTreeMap<Vec<u8>, Option<Bytes>>;
 pub struct Tablet {
     value_max_bytes: usize,
     slots: RangeInclusive<SlotId>,
+    /// What concerns the whole tablet has to be admitted under this epoch or a later one.
+    since_epoch: u32,
+    /// Since a split there may be rows of siblings among the rows.
+    is_split: bool,
     state: State,
     namespaces: BTreeMap<Namespace, NamespaceState>,
     sessions: Sessions,
     /// Where the search for dead rows goes on; `None` = there are none.
     sweep_from: Option<Vec<u8>>,
+    /// The counts of records are estimates until it has ended.
+    recount: Option<Recount>,
     /// No expiry row is earlier than this. It may be too early: the next empty batch sets it right.
     expiry_not_before_ms: Option<u64>,
     /// There are elements without a head. It may be said too long: the next empty batch sets it right.
@@ -111,7 +122,8 @@ pub struct Tablet {
 
 impl Tablet {
     /// Reads clock, version counter, counts and sessions from the rows. `value_max_bytes` must be the same on all
-    /// replicas, or they would differ in what they refuse; so must `slots`, which never change.
+    /// replicas, or they would differ in what they refuse; so must `slots`, the range that the tablet was founded with: a split
+    /// leaves a row with another one.
     pub fn open<R: Rows>(
         rows: &R,
         value_max_bytes: usize,
@@ -120,24 +132,44 @@ impl Tablet {
         let mut tablet = Tablet {
             value_max_bytes,
             slots,
+            since_epoch: 0,
+            is_split: false,
             state: State::default(),
             namespaces: BTreeMap::new(),
             sessions: Sessions::default(),
             sweep_from: None,
-            expiry_not_before_ms: removal::first_expiry_ms(rows)?,
-            has_garbage: removal::has_garbage(rows)?,
+            recount: None,
+            expiry_not_before_ms: None,
+            has_garbage: false,
         };
         rows::try_scan(rows, &[KIND_SYSTEM], |row, value| match row.first() {
             Some(&KIND_SYSTEM) => tablet.load_system(row, &Bytes::copy_from_slice(value)).map(|()| true),
             Some(&KIND_SESSION) => tablet.sessions.load(row, &Bytes::copy_from_slice(value)).map(|()| true),
             _ => Ok(false),
         })?;
+        let own = tablet.own(rows);
+        tablet.expiry_not_before_ms = removal::first_expiry_ms(&own)?;
+        tablet.has_garbage = removal::has_garbage(&own)?;
         Ok(tablet)
+    }
+
+    fn own<'r, R: Rows>(&self, rows: &'r R) -> OwnRows<'r, R> {
+        OwnRows::new(rows, self.slots_among_siblings())
+    }
+
+    /// One number over all rows of the tablet: replicas at the same index have the same (R1).
+    pub fn state_hash<R: Rows>(&self, rows: &R) -> Result<u64, R::Error> {
+        rows::state_hash(&self.own(rows))
     }
 
     fn load_system(&mut self, row: &[u8], value: &Bytes) -> Result<(), BadBytes> {
         if row == STATE_ROW {
             self.state = State::decode(value)?;
+        } else if row == RANGE_ROW {
+            let split::Range { slots, since_epoch } = split::Range::decode(value)?;
+            (self.slots, self.since_epoch, self.is_split) = (slots, since_epoch, true);
+        } else if row == RECOUNT_ROW {
+            self.recount = Some(Recount::decode(value)?);
         } else if row == SWEEP_ROW {
             self.sweep_from = Some(rows::decode_sweep(value)?);
         } else if let Some(namespace) = NamespaceState::namespace_of(row) {
@@ -167,10 +199,12 @@ impl Tablet {
     }
 
     fn carry_out<R: Rows>(&mut self, rows: &R, batch: &Batch) -> Result<(Vec<Outcome>, Changes), R::Error> {
-        let mut context = ApplyContext { tablet: self, rows, changes: Changes::new() };
+        let own = self.own(rows);
+        let mut context = ApplyContext { tablet: self, rows: &own, changes: Changes::new() };
         context.move_clock(batch.now_ms);
         context.begin_due_flushes();
         if batch.items.is_empty() {
+            recount::go_on(&mut context)?;
             removal::remove_expired(&mut context)?;
             removal::sweep(&mut context)?;
             removal::remove_garbage(&mut context)?;
@@ -187,16 +221,22 @@ impl Tablet {
         Ok((outcomes, context.changes))
     }
 
-    /// Answers a read from the rows by the replicated clock. The caller has made sure that it may.
-    pub fn read<R: Rows>(&self, rows: &R, read: &Read) -> Result<Reply, R::Error> {
-        read::read(self, rows, read)
+    /// Answers a read from the rows by the replicated clock. The caller has made sure that it may, and by which epoch of the
+    /// ring map it was sent here. `None`: not here (M5).
+    pub fn read<R: Rows>(&self, rows: &R, read: &Read, epoch: u32) -> Result<Option<Reply>, R::Error> {
+        let is_here = match read.key() {
+            Some(key) => self.slots.contains(&slot_of(&key.namespace, &key.bytes)),
+            None => epoch >= self.since_epoch,
+        };
+        is_here.then(|| read::read(self, &self.own(rows), read)).transpose()
     }
 
     /// The earliest time at which there may be something to remove: when the leader's clock has passed it, the
     /// leader proposes an empty batch, which moves the clock and removes. Cheap, and in the past while more is left
     /// to remove than one batch may.
     pub fn next_expiry_ms(&self) -> Option<u64> {
-        let sweep = (self.sweep_from.is_some() || self.has_garbage).then_some(self.state.clock_ms);
+        let is_more = self.sweep_from.is_some() || self.has_garbage || self.recount.is_some();
+        let sweep = is_more.then_some(self.state.clock_ms);
         let flush = self.namespaces.values().map(|n| n.flush_at_ms).filter(|&at| at != 0).min();
         [sweep, flush, self.expiry_not_before_ms].into_iter().flatten().min()
     }

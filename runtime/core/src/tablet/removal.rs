@@ -3,13 +3,13 @@
 
 use bytes::Bytes;
 
+use super::Rows;
 use super::apply::ApplyContext;
 use super::head::{Head, garbage_row, slot_of_row};
 use super::rows::{
     FORMAT_HEAD, KIND_DATA, KIND_ELEMENT, KIND_EXPIRY, KIND_GARBAGE, SWEEP_ROW, decode_record, encode_sweep,
     expiry_row, peek_record, split_data_row, split_expiry_row, try_scan,
 };
-use super::{Rows, Tablet};
 use crate::kv::codec::BadBytes;
 
 /// Expired records that one empty batch removes: a few milliseconds of work.
@@ -68,12 +68,16 @@ fn remove_one<R: Rows>(
         abandon_elements(context, &data_row, &value)?;
         let (namespace, key) = split_data_row(&data_row)?;
         let record_bytes = (key.len() + value_bytes) as u64;
-        if let Some(state) = namespace_named(context.tablet, namespace)
+        // A tablet knows a handful of namespaces, and this path is not hot: no allocation of a name to look it up.
+        let recount = &mut context.tablet.recount;
+        let found = context.tablet.namespaces.iter_mut().find(|(name, _)| name.as_str() == namespace);
+        if let Some((name, state)) = found
             && version > state.flushed_version
         {
-            state.records -= 1;
-            state.bytes -= record_bytes;
+            state.take(record_bytes);
             state.is_changed = true;
+            let counted = recount.as_mut().and_then(|recount| recount.of(&data_row, name));
+            counted.into_iter().for_each(|count| count.take(record_bytes));
         }
         context.changes.insert(data_row, None);
     }
@@ -133,11 +137,6 @@ pub fn remove_garbage<R: Rows>(context: &mut ApplyContext<'_, R>) -> Result<(), 
         context.changes.insert(garbage, None);
     }
     Ok(())
-}
-
-fn namespace_named<'t>(tablet: &'t mut Tablet, name: &str) -> Option<&'t mut super::NamespaceState> {
-    // A tablet knows a handful of namespaces, and this path is not hot: no allocation of a name to look it up.
-    tablet.namespaces.iter_mut().find(|(namespace, _)| namespace.as_str() == name).map(|(_, state)| state)
 }
 
 /// Goes on with the sweep for rows that a flush killed.

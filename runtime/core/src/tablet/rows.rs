@@ -5,6 +5,8 @@
 //! system   1 's'                                       → format, u64 clock_ms, u64 session_clock_ms, u64 version,
 //!                                                        u32 epoch
 //!          1 'n' namespace                             → format, u64 records, u64 bytes, u64 flushed_version, u64 flush_at_ms
+//!          1 'r'                                       → format, u16 first slot, u16 last slot, u32 since epoch (absent: as founded)
+//!          1 'c'                                       → see `recount` (absent: the counts are right)
 //!          1 'w'                                       → format, data row at which the sweep goes on (absent = no sweep)
 //! session  2 u64 session                               → see `sessions`
 //! expiry   3 u64 expires_at_ms, then as the data row   → nothing
@@ -40,6 +42,10 @@ pub const KIND_GARBAGE: u8 = 6;
 pub const STATE_ROW: &[u8] = &[KIND_SYSTEM, b's'];
 /// Where the sweep goes on.
 pub const SWEEP_ROW: &[u8] = &[KIND_SYSTEM, b'w'];
+/// The slots, once there was a split.
+pub const RANGE_ROW: &[u8] = &[KIND_SYSTEM, b'r'];
+/// How far the records are counted anew.
+pub const RECOUNT_ROW: &[u8] = &[KIND_SYSTEM, b'c'];
 /// A namespace's name follows; holds a `NamespaceState`.
 pub const NAMESPACE_PREFIX: &[u8] = &[KIND_SYSTEM, b'n'];
 
@@ -225,6 +231,12 @@ impl NamespaceState {
         [NAMESPACE_PREFIX, namespace.as_str().as_bytes()].concat()
     }
 
+    /// A record goes. After a split the counts are estimates for a while.
+    pub fn take(&mut self, bytes: u64) {
+        self.records = self.records.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
     /// The namespace that a row is about; `None` if the row is of another kind.
     pub fn namespace_of(row: &[u8]) -> Option<Result<Namespace, BadBytes>> {
         let name = row.strip_prefix(NAMESPACE_PREFIX)?;
@@ -276,7 +288,7 @@ pub fn try_scan<R: Rows>(
     result.map_err(R::Error::from)
 }
 
-/// One number over all rows of a tablet: replicas at the same index have the same (R1).
+/// One number over all these rows.
 pub fn state_hash<R: Rows>(rows: &R) -> Result<u64, R::Error> {
     let mut hash = xxhash_rust::xxh3::Xxh3::new();
     rows.scan(&[KIND_SYSTEM], &mut |row, value| {

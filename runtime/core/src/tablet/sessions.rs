@@ -62,6 +62,10 @@ impl Default for Sessions {
     }
 }
 
+fn session_row(id: u64) -> Vec<u8> {
+    [&[KIND_SESSION][..], &id.to_be_bytes()].concat()
+}
+
 /// What is to be done with an item.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -131,14 +135,18 @@ impl Sessions {
     /// Adds the rows of the sessions that changed.
     pub fn write(&mut self, changes: &mut Changes) {
         for id in self.changed.drain(..) {
-            let mut row = Vec::with_capacity(9);
-            row.push(KIND_SESSION);
-            row.extend_from_slice(&id.to_be_bytes());
             let value = self.by_id.get_mut(&id).map(|session| {
                 session.is_changed = false;
                 encode_session(session)
             });
-            changes.insert(row, value);
+            changes.insert(session_row(id), value);
+        }
+    }
+
+    /// The rows of all sessions.
+    pub fn copy(&self, rows: &mut Changes) {
+        for (id, session) in &self.by_id {
+            rows.insert(session_row(*id), Some(encode_session(session)));
         }
     }
 

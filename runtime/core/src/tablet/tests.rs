@@ -1,12 +1,13 @@
 //! What single commands answer, as tables, and the bounds. `model` holds the tablet against a plain map.
 
 mod model;
+mod split;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::rows::{KIND_DATA, KIND_EXPIRY, KIND_GARBAGE, KIND_SESSION, write_changes};
+use super::rows::{KIND_DATA, KIND_EXPIRY, KIND_GARBAGE, KIND_SESSION, state_hash, write_changes};
 use super::sessions::{CLOCK_STEP_MAX_MS, IDLE_MAX_MS, KEPT_VALUE_MAX_BYTES};
 use super::*;
 use crate::kv::{Expiry, Key, Record, StoreMode, Write};
@@ -46,7 +47,7 @@ impl Replica {
     }
 
     fn get(&self, key: &str) -> Reply {
-        self.tablet.read(&self.rows, &Read::Get { key: k(key) }).unwrap()
+        self.tablet.read(&self.rows, &Read::Get { key: k(key) }, u32::MAX).unwrap().unwrap()
     }
 
     fn value(&self, key: &str) -> Option<String> {
@@ -57,7 +58,12 @@ impl Replica {
     }
 
     fn count(&self) -> (u64, u64) {
-        match self.tablet.read(&self.rows, &Read::Count { namespace: Namespace::default() }).unwrap() {
+        match self
+            .tablet
+            .read(&self.rows, &Read::Count { namespace: Namespace::default() }, u32::MAX)
+            .unwrap()
+            .unwrap()
+        {
             Reply::Count { records, bytes } => (records, bytes),
             other => panic!("{other:?}"),
         }
@@ -288,7 +294,7 @@ fn a_flush_or_count_of_one_namespace_leaves_the_others_alone() {
     replica.at(2, &[Write::Flush { namespace: Namespace::default(), after_ms: 0 }]);
     replica.remove_all_due();
     assert_eq!((replica.value("k"), replica.count()), (None, (0, 0)));
-    let read = |read| replica.tablet.read(&replica.rows, &read).unwrap();
+    let read = |read| replica.tablet.read(&replica.rows, &read, u32::MAX).unwrap().unwrap();
     assert!(matches!(read(Read::Get { key: there }), Reply::Record(_)));
     assert_eq!(read(Read::Count { namespace: other }), Reply::Count { records: 1, bytes: 7 });
 }
@@ -301,7 +307,11 @@ fn a_scan_goes_through_the_tablet_by_its_cursor() {
     let (mut got, mut after, mut answers) = (Vec::new(), Bytes::new(), 0);
     loop {
         let read = Read::Scan { namespace: Namespace::default(), after: after.clone(), limit: 10 };
-        let Reply::Keys { keys, next } = replica.tablet.read(&replica.rows, &read).unwrap() else { panic!() };
+        let Reply::Keys { keys, next } =
+            replica.tablet.read(&replica.rows, &read, u32::MAX).unwrap().unwrap()
+        else {
+            panic!()
+        };
         got.extend(keys.into_iter().map(|key| String::from_utf8(key.to_vec()).unwrap()));
         answers += 1;
         match next {
@@ -432,7 +442,7 @@ fn a_damaged_row_is_an_error_and_no_guess() {
             rows.insert(row.clone(), damaged);
             let refused = match Tablet::open(&rows, VALUE_MAX_BYTES, ALL_SLOTS) {
                 Err(_) => true,
-                Ok(tablet) => tablet.read(&rows, &Read::Get { key: k("k") }).is_err(),
+                Ok(tablet) => tablet.read(&rows, &Read::Get { key: k("k") }, 1).is_err(),
             };
             assert!(refused, "row {row:?}");
         }

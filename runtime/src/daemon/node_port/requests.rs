@@ -84,6 +84,7 @@ impl Requests {
                 self.reads.fetch_add(1, Ordering::Relaxed);
                 reads.entry(id).or_insert_with(|| (group, Vec::new())).1.push(QueuedRead {
                     read,
+                    epoch: request.epoch,
                     reply_is_bounded: request.reply_is_bounded,
                     until,
                     respond,

@@ -28,6 +28,7 @@ use super::peer_control::PeerControl;
 use super::persist::Persister;
 use super::replica_error::ReplicaError;
 use super::replicas::Replicas;
+use super::split_driver::SplitDriver;
 use crate::certificates::Certificates;
 use crate::net::{Alpn, Listener, Peers, Tls};
 use crate::raft::snapshot_sends::SnapshotSends;
@@ -169,6 +170,8 @@ impl Server {
             self.liveness.clone(),
             self.leadership.clone(),
         );
+        let splits = SplitDriver::new(self.local.clone(), self.meta.clone(), self.replicas.clone());
+        tasks.spawn(of_this_node(splits.run()));
         let persister = Persister::new(self.local.clone(), self.disk.clone(), self.replicas.clone());
         tasks.spawn(of_this_node(driver.run()));
         tasks.spawn(of_this_node(self.liveness.clone().keep_connected()));

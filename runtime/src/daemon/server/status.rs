@@ -103,9 +103,10 @@ impl Server {
 
 fn tablet_status(group: &Group) -> Option<TabletStatus> {
     let progress = group.progress();
-    let (counted, _) = group.machine.read([Read::Count { namespace: Default::default() }].iter(), 0);
+    let count = Read::Count { namespace: Default::default() };
+    let counted = group.machine.read(std::iter::once((&count, u32::MAX)), 0).replies;
     let (records, bytes) = match counted.first() {
-        Some(Reply::Count { records, bytes }) => (*records, *bytes),
+        Some(Some(Reply::Count { records, bytes })) => (*records, *bytes),
         _ => (0, 0),
     };
     Some(TabletStatus {

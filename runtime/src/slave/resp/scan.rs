@@ -1,12 +1,14 @@
 //! `SCAN`, `KEYS` and `RANDOMKEY`: all tablets are scanned, one after the other. A cursor is a number, as clients expect: the
 //! slot where the scan continues, and the hash of the last key returned.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use dkc_core::ids::TabletId;
 use dkc_core::kv::operation::{Act, KeyAct};
 use dkc_core::kv::{Command, Operation, Operations, Read, Reply, Value};
 use dkc_core::resp::{Cursor, Scan, matches};
-use dkc_core::ring::{SLOTS, SlotId, slot_of};
+use dkc_core::ring::{RingMap, SLOTS, SlotId, slot_of};
 
 use super::{Resp, as_command};
 use crate::router::RouteError;
@@ -87,7 +89,7 @@ impl Resp {
             if at.slot >= SLOTS {
                 return Ok((found, None));
             }
-            let (tablet, last_slot) = self.tablet_of(at.slot).await?;
+            let tablet = self.tablet_of(at.slot).await?;
             let limit = if is_sought { SEEK_KEYS } else { count - found.len() as u32 };
             let (mut keys, next) = self.ask(tablet, after.clone(), limit).await?;
             if is_sought {
@@ -110,7 +112,7 @@ impl Resp {
             match next {
                 Some(row) => after = row,
                 None => {
-                    at = Cursor { slot: last_slot + 1, hash: 0 };
+                    at = Cursor { slot: self.last_slot_of(tablet)? + 1, hash: 0 };
                     after = at.row();
                 }
             }
@@ -129,14 +131,22 @@ impl Resp {
         slot_of(&self.namespace, key)
     }
 
-    /// The tablet of a slot, and its last slot.
-    async fn tablet_of(&self, slot: u32) -> Result<(TabletId, u32), RouteError> {
+    async fn tablet_of(&self, slot: u32) -> Result<TabletId, RouteError> {
         // Waits until there is a ring map.
         self.service.router.tablets().await?;
+        Ok(self.ring()?.tablet_of_slot(SlotId(slot as u16)))
+    }
+
+    /// Asked for after the tablet has answered: one that was split before has not answered for more than this.
+    fn last_slot_of(&self, tablet: TabletId) -> Result<u32, RouteError> {
+        let ring = self.ring()?;
+        let place = ring.place_of(tablet).ok_or_else(|| RouteError::Refused("no such tablet".into()))?;
+        Ok(u32::from(place.last_slot.0))
+    }
+
+    fn ring(&self) -> Result<Arc<RingMap>, RouteError> {
         let ring = self.service.router.ring().borrow().clone();
-        let place = ring.as_ref().map(|ring| ring.place_of_slot(SlotId(slot as u16)));
-        let found = place.map(|place| (place.tablet, u32::from(place.last_slot.0)));
-        found.ok_or_else(|| RouteError::Refused("no ring map yet".into()))
+        ring.ok_or_else(|| RouteError::Refused("no ring map yet".into()))
     }
 
     async fn ask(

@@ -72,7 +72,9 @@ impl Store {
             Tablet::open(&Map::default(), VALUE_MAX_BYTES_DEFAULT, ALL_SLOTS).unwrap()
         });
         let outcome = match &request.command {
-            Command::Read(read) => Outcome::Reply(state.read(rows, read).unwrap()),
+            Command::Read(read) => {
+                Outcome::Reply(state.read(rows, read, 1).unwrap().expect("the only tablet"))
+            }
             Command::Write(write) => apply(state, rows, request, write, self.now_ms()),
         };
         Act::Answer(match outcome {

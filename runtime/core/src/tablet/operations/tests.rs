@@ -13,10 +13,11 @@ use crate::kv::operation::{
 use crate::kv::{Expiry, Fault, Key, Read, Reply, Score, StoreMode, Value, Write};
 use crate::ring::ALL_SLOTS;
 use crate::tablet::head::Head;
+use crate::tablet::rows::state_hash;
 use crate::tablet::rows::{
     FORMAT_HEAD, KIND_DATA, KIND_ELEMENT, KIND_GARBAGE, decode_record, split_data_row, write_changes,
 };
-use crate::tablet::{Batch, Item, Outcome, Tablet, state_hash};
+use crate::tablet::{Batch, Item, Outcome, Tablet};
 
 type Map = BTreeMap<Vec<u8>, Bytes>;
 
@@ -99,7 +100,11 @@ impl Replica {
             }
         }
         assert_eq!(got, wanted);
-        let counted = self.tablet.read(&self.rows, &Read::Count { namespace: Namespace::default() }).unwrap();
+        let counted = self
+            .tablet
+            .read(&self.rows, &Read::Count { namespace: Namespace::default() }, u32::MAX)
+            .unwrap()
+            .unwrap();
         assert_eq!(counted, Reply::Count { records, bytes });
     }
 }
@@ -299,7 +304,7 @@ impl Model {
         };
         let operation = Operation { key: key(n), act };
         let read = Read::Operations(Box::new(Operations::one(Namespace::default(), operation)));
-        assert_eq!(replica.tablet.read(&replica.rows, &read).unwrap(), Reply::Value(want));
+        assert_eq!(replica.tablet.read(&replica.rows, &read, u32::MAX).unwrap().unwrap(), Reply::Value(want));
     }
 }
 

@@ -312,7 +312,10 @@ fn check_reads(replica: &Replica, model: &Model) {
         for n in 0..5u8 {
             let key = Key { namespace: namespace.parse().unwrap(), bytes: Bytes::from(vec![b'a' + n]) };
             let want = model.records.get(&key).cloned().map_or(Reply::NotFound, Reply::Record);
-            assert_eq!(replica.tablet.read(&replica.rows, &Read::Get { key }).unwrap(), want);
+            assert_eq!(
+                replica.tablet.read(&replica.rows, &Read::Get { key }, u32::MAX).unwrap().unwrap(),
+                want
+            );
         }
     }
 }
@@ -323,7 +326,7 @@ fn check_counts(replica: &Replica, model: &Model) {
         let of_it = model.records.iter().filter(|(key, _)| key.namespace == namespace);
         let sizes = of_it.map(|(key, record)| (key.bytes.len() + record.value.len()) as u64);
         let (records, bytes) = (sizes.clone().count() as u64, sizes.sum());
-        let got = replica.tablet.read(&replica.rows, &Read::Count { namespace }).unwrap();
+        let got = replica.tablet.read(&replica.rows, &Read::Count { namespace }, u32::MAX).unwrap().unwrap();
         assert_eq!(got, Reply::Count { records, bytes });
     }
 }
@@ -344,7 +347,7 @@ proptest! {
             prop_assert_eq!(&steady.apply(&batch), &want);
             prop_assert_eq!(&reopened.apply(&batch), &want);
             prop_assert_eq!(&steady.rows, &reopened.rows);
-            prop_assert_eq!(state_hash(&steady.rows), state_hash(&reopened.rows));
+            prop_assert_eq!(steady.tablet.state_hash(&steady.rows), reopened.tablet.state_hash(&reopened.rows));
             for outcome in want {
                 if let Outcome::Reply(
                     Reply::Stored { version }
