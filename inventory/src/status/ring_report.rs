@@ -3,6 +3,7 @@
 
 use dkc_core::ids::{ClusterName, MemberNo};
 use dkc_core::member::MemberState;
+use dkc_core::meta::Split;
 use serde::Serialize;
 
 use crate::model::Inventory;
@@ -23,6 +24,9 @@ pub struct RingReport {
     /// MergeProgress of the running merge, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merge: Option<MergeProgress>,
+    /// `tablet 3 into 3 and 12`: tablets that are being split.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub splits: Vec<String>,
     /// SUSPENDMERGE is in effect.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_merge_suspended: bool,
@@ -46,6 +50,10 @@ pub struct OperationReport {
     pub what: String,
 }
 
+fn split_words(split: &Split) -> String {
+    format!("tablet {} into {} and {}", split.tablet, split.tablet, split.child)
+}
+
 impl RingReport {
     /// `None` when no server answers that knows a founded ring.
     pub fn of(inventory: &Inventory, observed: &Observed, name: &ClusterName) -> Option<RingReport> {
@@ -63,6 +71,7 @@ impl RingReport {
             tablets: ring.tablets.len(),
             tablets_below_replicas: facts.tablets_below_target(),
             merge: facts.progress(),
+            splits: facts.view.splits.pending.iter().map(split_words).collect(),
             is_merge_suspended: facts.view.is_merge_suspended,
             operation: facts.view.operation.as_ref().map(|running| OperationReport {
                 holder: running.holder.clone(),
@@ -82,6 +91,7 @@ impl RingReport {
     pub fn words(&self) -> Vec<String> {
         let mut words = Vec::new();
         words.extend(self.merge.as_ref().map(MergeProgress::words));
+        words.extend((!self.splits.is_empty()).then(|| format!("splitting {}", self.splits.join(", "))));
         words.extend(self.operation.as_ref().map(|running| format!("{}: {}", running.holder, running.what)));
         if self.is_merge_suspended {
             words.push("merges are suspended".into());

@@ -287,6 +287,11 @@ RING MAP               = {
 ";
     assert_eq!(dump(&server(), Some(&ring)), format!("{}{ALL}{map}", self_status(&server())));
     assert!(dump(&server(), None).ends_with("RING MAP               = none yet\n"));
+    let mut splitting = ring.clone();
+    splitting.tablets = vec![TabletPlace { tablet: TabletId(1), ..place(1, 0, 16383, &[]) }];
+    let text = dump(&server(), Some(&splitting));
+    let line = "Tablet 0           = being split off or dropped, here: term 2, index 8/9, 3 records\n";
+    assert!(text.contains(line), "{text}");
 }
 
 #[test]

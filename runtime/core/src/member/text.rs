@@ -177,6 +177,10 @@ pub fn dump(status: &NodeStatus, ring: Option<&RingMap>) -> String {
         for place in &ring.tablets {
             block.line(&format!("Tablet {}", place.tablet), &place_line(ring, place, &status.role));
         }
+        for tablet in outside(ring, &status.role) {
+            let line = format!("being split off or dropped{}", here(tablet, &status.role));
+            block.line(&format!("Tablet {tablet}"), &line);
+        }
     });
     text + &block.text
 }
@@ -200,6 +204,13 @@ fn place_line(ring: &RingMap, place: &TabletPlace, role: &RoleStatus) -> String 
         let _ = write!(line, ", catching up {}", numbers(&place.learners));
     }
     line + &here(place.tablet, role)
+}
+
+/// Tablets that this node holds and the ring map does not name.
+fn outside(ring: &RingMap, role: &RoleStatus) -> Vec<TabletId> {
+    let RoleStatus::Server(server) = role else { return Vec::new() };
+    let held = server.tablets.iter().map(|status| status.tablet);
+    held.filter(|tablet| ring.place_of(*tablet).is_none()).collect()
 }
 
 fn here(tablet: TabletId, role: &RoleStatus) -> String {
