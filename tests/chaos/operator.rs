@@ -86,8 +86,8 @@ impl Operator<'_> {
         self.chance.shuffle(&mut spares);
         let victim = self.chance.pick(&members).number;
         let is_large = members.len() > SERVERS.len();
-        match (self.chance.below(5), spares.first()) {
-            (4, _) => vec!["ring split -n c0".into()],
+        match (self.chance.below(6), spares.first()) {
+            (4 | 5, _) => vec!["ring split -n c0".into()],
             (0, _) => vec![
                 format!("ring serviceout -n c0 --no {victim}"),
                 format!("ring servicein -n c0 --no {victim}"),
@@ -107,8 +107,8 @@ impl Operator<'_> {
         let (mut status, mut said) = self.first_attempt(&line);
         let mut attempts = 1;
         let mut until = None;
-        // Who was taken out comes back as soon as the merge before has ended.
-        let waits = line.starts_with("ring servicein");
+        // Who was taken out comes back, and a tablet is split, as soon as the merge before has ended.
+        let waits = line.starts_with("ring servicein") || line.starts_with("ring split");
         while status != 0 && (status != REFUSED || waits || attempts > 1) {
             if !(self.keep_on)() && Instant::now() > *until.get_or_insert_with(|| Instant::now() + END_MAX) {
                 break;

@@ -248,7 +248,12 @@ fn check_same(
     }
 }
 
-/// Changes parameters, and the ring's shape while it is not founded. A deploy brings them to the nodes.
+/// `None`: its parameters are refused elsewhere.
+fn value_limit(cluster: &Cluster) -> Option<u64> {
+    cluster.effective().ok().map(|parameters| parameters.value_max_bytes)
+}
+
+/// Changes parameters, and the ring's shape and the limit of values while it is not founded. A deploy brings them to the nodes.
 pub fn modify_cluster(inventory: &Inventory, request: &ModifyCluster) -> Result<Edited, EditError> {
     let mut after = inventory.clone();
     let Some(cluster) = after.clusters.get_mut(&request.name) else {
@@ -256,6 +261,7 @@ pub fn modify_cluster(inventory: &Inventory, request: &ModifyCluster) -> Result<
     };
     let mut lines = Vec::new();
     let was_shape = (cluster.replicas, cluster.tablets);
+    let was_limit = value_limit(cluster);
     cluster.replicas = request.replicas.unwrap_or(cluster.replicas);
     cluster.tablets = request.tablets.unwrap_or(cluster.tablets);
     if cluster.founded && was_shape != (cluster.replicas, cluster.tablets) {
@@ -278,6 +284,13 @@ pub fn modify_cluster(inventory: &Inventory, request: &ModifyCluster) -> Result<
     }
     cluster.parameters.extend(request.set.clone());
     check_parameters(&cluster.parameters)?;
+    if cluster.founded && value_limit(cluster) != was_limit {
+        // Replicas decide by it what an entry of their log does: while some have another limit, or one that replays its log after
+        // the change, they would differ.
+        let why = "replicas that apply the log with different limits would differ; a cluster with another limit has to be \
+                   founded with it, and `data export` and `data import` move the data";
+        return Err(EditError::Fixed { what: "value_max_bytes", cluster: request.name.clone(), why });
+    }
     if cluster.servers.iter().any(|server| server.deployed.is_some()) && *inventory != after {
         lines.push(format!("cluster {}: run deploy to apply the change", request.name));
     }

@@ -339,6 +339,13 @@ fn a_founded_ring_keeps_its_shape_and_takes_parameters() {
         "Refused DKC-E0407: the number of tablets of c0 can no longer change\n  \
          cause: it is what the ring was founded with; ring split and grow split tablets",
     );
+    check(
+        edit::modify_cluster(&founded, &set("value_max_bytes", 2 << 20)),
+        "Refused DKC-E0407: value_max_bytes of c0 can no longer change\n  cause: replicas that apply the log with different \
+         limits would differ; a cluster with another limit has to be founded with it, and `data export` and `data import` move the data",
+    );
+    edit::modify_cluster(&three_servers(), &set("value_max_bytes", 2 << 20)).unwrap();
+    edit::modify_cluster(&founded, &set("value_max_bytes", 1 << 20)).unwrap();
     let faster = edit::modify_cluster(&founded, &set("heartbeat_ms", 50)).unwrap().inventory;
     assert_eq!(faster.clusters[&request.name].effective().unwrap().heartbeat_ms, 50);
     let back = edit::modify_cluster(

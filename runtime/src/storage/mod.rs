@@ -9,6 +9,7 @@
 //! - *D5* rows, applied position, sessions, clock and membership are frozen under one lock and written in one
 //!   atomic ingestion (`Overlay::freeze`, `position_rows`, `Engine`).
 //! - *D6* an installed snapshot replaces the state by one change of the catalog (`TabletStore::switch_to`).
+//! - A tablet that a split begins is there as a whole or not at all (`birth`).
 //! - Recovery opens the tables and replays the log from the ingested position: at most two generations.
 //!
 //! The store does not interpret rows; `dkc_core::tablet` does.

@@ -154,7 +154,7 @@ parameters! {
     request_deadline_ms: u64 = 10_000, "ms", number(100, 600_000), Dynamic,
         "How long a slave retries before it reports an error to the application.";
     value_max_bytes: u64 = VALUE_MAX_BYTES_DEFAULT as u64, "bytes", number(KIB, VALUE_MAX_BYTES_LIMIT as u64), RestartNeeded,
-        "Largest value accepted.";
+        "Largest value accepted; fixed once the cluster is founded.";
     connections_max: u32 = 4096, "connections", number(16, 1_000_000), Dynamic,
         "Most open connections; more are refused.";
     slave_memory_bytes: u64 = 256 * MIB, "bytes", number(16 * MIB, 1024 * 1024 * MIB), RestartNeeded,
