@@ -18,4 +18,5 @@ pub mod mutant;
 pub mod resp;
 pub mod ring;
 pub mod tablet;
+pub mod token;
 pub mod wire;

@@ -51,6 +51,12 @@ impl MetaState {
             }
             MetaCommand::TabletSplit { child } => self.tablet_split(*child),
             MetaCommand::RevokeSlave { uuid, id, by } => self.revoke_slave(*uuid, *id, by),
+            MetaCommand::IssueToken { token, now_ms } => self.issue_token(token, *now_ms),
+            MetaCommand::RevokeToken { id, by } => self.revoke_token(*id, by),
+            MetaCommand::ExpireTokens { now_ms } => self.expire_tokens(*now_ms),
+            MetaCommand::RedeemToken { id, hash, slave, now_ms } => {
+                self.redeem_token(*id, hash, *slave, *now_ms)
+            }
             MetaCommand::SetAutomerge { is_on } => {
                 self.is_automerge = *is_on;
                 Ok(MetaReply::Done)

@@ -4,13 +4,16 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{MetaCommand, MetaReply, MetaState, Splits};
+use super::{MetaCommand, MetaReply, MetaState, Splits, Tokens};
 
 /// A state in which identities are revoked: they follow after what version 1 holds.
 const STATE_WITH_REVOKED: u8 = 2;
 
 /// A state of a cluster that has split a tablet: revoked identities and splits follow.
 const STATE_WITH_SPLITS: u8 = 3;
+
+/// A state of a cluster that has issued a token: revoked identities, splits and tokens follow.
+const STATE_WITH_TOKENS: u8 = 4;
 
 /// The version that is written. Every version that was ever released stays readable.
 pub const META_FORMAT_VERSION: u8 = 1;
@@ -61,37 +64,57 @@ pub(crate) fn decode_versioned<T: DeserializeOwned>(what: &'static str, bytes: &
 }
 
 impl MetaState {
+    /// The lowest version that holds all there is: what follows the state stands in the order of the versions.
+    fn version(&self) -> u8 {
+        if self.tokens != Tokens::default() {
+            STATE_WITH_TOKENS
+        } else if self.splits != Splits::default() {
+            STATE_WITH_SPLITS
+        } else if !self.revoked.is_empty() {
+            STATE_WITH_REVOKED
+        } else {
+            META_FORMAT_VERSION
+        }
+    }
+
     /// The format version, then the state.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = encode_versioned(self);
-        let has_splits = self.splits != Splits::default();
-        if self.revoked.is_empty() && !has_splits {
-            return bytes;
+        fn append<T: Serialize>(value: &T, bytes: Vec<u8>) -> Vec<u8> {
+            postcard::to_extend(value, bytes).expect("plain data always encodes")
         }
-        bytes[0] = if has_splits { STATE_WITH_SPLITS } else { STATE_WITH_REVOKED };
-        let bytes = postcard::to_extend(&self.revoked, bytes).expect("plain data always encodes");
-        match has_splits {
-            true => postcard::to_extend(&self.splits, bytes).expect("plain data always encodes"),
-            false => bytes,
+        let (version, mut bytes) = (self.version(), encode_versioned(self));
+        bytes[0] = version;
+        if version >= STATE_WITH_REVOKED {
+            bytes = append(&self.revoked, bytes);
         }
+        if version >= STATE_WITH_SPLITS {
+            bytes = append(&self.splits, bytes);
+        }
+        if version >= STATE_WITH_TOKENS {
+            bytes = append(&self.tokens, bytes);
+        }
+        bytes
     }
 
     /// Reads what any release wrote.
     pub fn decode(bytes: &[u8]) -> Result<Self, BadBytes> {
         let what = "meta snapshot";
-        let Some((&version @ (STATE_WITH_REVOKED | STATE_WITH_SPLITS), body)) = bytes.split_first() else {
+        let Some((&version @ STATE_WITH_REVOKED..=STATE_WITH_TOKENS, body)) = bytes.split_first() else {
             return decode_versioned(what, bytes);
         };
         let damaged = |error: postcard::Error| BadBytes::Damaged { what, why: error.to_string() };
         let (mut state, rest) = postcard::take_from_bytes::<MetaState>(body).map_err(damaged)?;
         let (revoked, mut rest) = postcard::take_from_bytes(rest).map_err(damaged)?;
-        if version == STATE_WITH_SPLITS {
+        state.revoked = revoked;
+        if version >= STATE_WITH_SPLITS {
             (state.splits, rest) = postcard::take_from_bytes(rest).map_err(damaged)?;
+        }
+        if version >= STATE_WITH_TOKENS {
+            (state.tokens, rest) = postcard::take_from_bytes(rest).map_err(damaged)?;
         }
         if !rest.is_empty() {
             return Err(BadBytes::Damaged { what, why: format!("{} bytes too many", rest.len()) });
         }
-        state.revoked = revoked;
         Ok(state)
     }
 }

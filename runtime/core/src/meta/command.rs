@@ -5,7 +5,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::config::ServerEntry;
-use crate::ids::{ClusterId, MemberNo, NodeAddress, NodeId, NodeUuid, RingVersion, SlaveId, TabletId};
+use crate::ids::{
+    ClusterId, MemberNo, Namespace, NodeAddress, NodeId, NodeUuid, RingVersion, SlaveId, TabletId,
+};
+use crate::token::{SecretHash, TokenId};
+
+use super::tokens::NewToken;
 
 /// The id of a membership operation, chosen by who begins it, the same when they retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -144,6 +149,36 @@ pub enum MetaCommand {
         /// `Split::child`.
         child: TabletId,
     },
+    /// From now on a slave can enrol with this token. Idempotent for the same token.
+    IssueToken {
+        /// Without its secret.
+        token: NewToken,
+        /// The clock of the server that was asked.
+        now_ms: u64,
+    },
+    /// A token enrols nobody any more. Idempotent. Slaves that it has enrolled stay.
+    RevokeToken {
+        /// Which one.
+        id: TokenId,
+        /// Who revokes it, as in `ann@admin1`.
+        by: String,
+    },
+    /// Marks tokens whose time has come as expired, for ever. Idempotent.
+    ExpireTokens {
+        /// The clock of the server that noticed.
+        now_ms: u64,
+    },
+    /// Takes one use of a token for a slave. Idempotent for the same slave.
+    RedeemToken {
+        /// What the token names.
+        id: TokenId,
+        /// Of the secret that was shown.
+        hash: SecretHash,
+        /// The identity that comes of the slave's key.
+        slave: NodeUuid,
+        /// The clock of the server that was asked.
+        now_ms: u64,
+    },
 }
 
 /// What changes members: CHMPX's control words, registration and removal.
@@ -226,6 +261,13 @@ pub enum MetaReply {
     },
     /// Nothing was changed.
     Refused(Refused),
+    /// The token was good: the slave may have a certificate.
+    Enrolled {
+        /// On a retry the id of the first time.
+        slave: SlaveId,
+        /// What the certificate is bound to.
+        namespaces: Vec<Namespace>,
+    },
 }
 
 /// Why nothing was changed. The words are for the operator.
@@ -300,5 +342,22 @@ pub enum Refused {
         state: String,
         /// The command that leads on from there.
         next: String,
+    },
+    /// Never issued here, forgotten, or with another secret: which of them is not told.
+    #[error("no such token; it is of another cluster, or it is not complete")]
+    NoSuchToken,
+    /// It enrolled, or could have; now it enrols nobody.
+    #[error("token {id} {why}; `dkc token issue` makes another")]
+    TokenEnded {
+        /// Which token.
+        id: TokenId,
+        /// What became of it.
+        why: String,
+    },
+    /// A rule of tokens or of enrolment is broken.
+    #[error("{why}")]
+    BadToken {
+        /// The rule.
+        why: String,
     },
 }

@@ -26,6 +26,9 @@ mod split;
 mod tests;
 #[cfg(test)]
 mod tests_split;
+#[cfg(test)]
+mod tests_tokens;
+mod tokens;
 mod view;
 
 pub use codec::{BadBytes, META_FORMAT_VERSION};
@@ -33,6 +36,10 @@ pub use command::{Founder, MemberChange, MetaCommand, MetaReply, OperationId, Re
 pub use merge::{Merge, MergeStep, Move, MoveState};
 pub use revoke::REVOKED_MAX;
 pub use split::{Split, Splits, middle_of};
+pub use tokens::{
+    ENROLLED_ID_FIRST, ENROLLED_MAX, EnrolledSlave, NewToken, TOKEN_LABEL_MAX_BYTES, TOKEN_NAMESPACES_MAX,
+    TOKEN_TTL_MAX_MS, TOKEN_USES_MAX, TOKENS_MAX, TokenEnd, TokenView, Tokens,
+};
 pub use view::MetaView;
 
 /// All that the meta group knows. Part of every snapshot of group 0.
@@ -65,6 +72,9 @@ pub struct MetaState {
     /// Written like `revoked`, from the first split on.
     #[serde(skip)]
     splits: Splits,
+    /// Written like `revoked`, from the first token on.
+    #[serde(skip)]
+    tokens: Tokens,
 }
 
 impl Default for MetaState {
@@ -82,6 +92,7 @@ impl Default for MetaState {
             is_automerge_held: false,
             revoked: BTreeMap::new(),
             splits: Splits::default(),
+            tokens: Tokens::default(),
         }
     }
 }

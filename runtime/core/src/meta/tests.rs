@@ -51,6 +51,7 @@ pub(super) fn words(reply: &MetaReply) -> String {
         MetaReply::Done => "done".into(),
         MetaReply::Registered { node_id } => format!("node {node_id}"),
         MetaReply::Refused(refused) => refused.to_string(),
+        MetaReply::Enrolled { slave, .. } => format!("slave {slave}"),
     }
 }
 
@@ -496,6 +497,7 @@ fn these_bytes_of_commands_never_change() {
     check(MetaCommand::Change { operation: None, change: node_out(4) }, &[1, 4, 0, 2, 4]);
     check(MetaCommand::MoveDone { merge: RingVersion(7), tablet: TabletId(2) }, &[1, 7, 7, 2]);
     check(MetaCommand::SetAutomerge { is_on: true }, &[1, 8, 1]);
+    check(MetaCommand::ExpireTokens { now_ms: 300 }, &[1, 16, 0xac, 0x02]);
 }
 
 #[test]

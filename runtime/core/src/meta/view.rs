@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Leaving, MembershipOperation, Merge, MetaState, RemovedNode, RevokedSlave, Splits};
+use super::{Leaving, MembershipOperation, Merge, MetaState, RemovedNode, RevokedSlave, Splits, Tokens};
 use crate::ids::{NodeId, NodeUuid};
 use crate::ring::RingMap;
 
@@ -73,6 +73,8 @@ impl From<&MetaView> for MetaState {
             is_automerge_held: view.is_automerge_held,
             revoked: view.revoked.clone(),
             splits: view.splits.clone(),
+            // A view has no hashes, and no change of members asks for them.
+            tokens: Tokens::default(),
         }
     }
 }

@@ -68,6 +68,8 @@ impl MetaGroup {
         match self.propose(&command, CHANGE_TIMEOUT).await {
             Ok(MetaReply::Done) => ControlReply::Ok,
             Ok(MetaReply::Registered { node_id }) => ControlReply::Registered { node_id },
+            // Only the node port redeems tokens.
+            Ok(MetaReply::Enrolled { .. }) => refusal("a slave was enrolled"),
             Ok(MetaReply::Refused(why)) => refusal(why.to_string()),
             Err(NotProposed::NotLeader(_)) => refusal(format!(
                 "the meta group has had no leader for {} s, so nothing was changed; are most of its voters up?",
