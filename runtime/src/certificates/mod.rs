@@ -12,15 +12,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dkc_core::certificate::REQUEST_MAX_BYTES;
+use dkc_core::certificate::{LEAF_DAYS, REQUEST_MAX_BYTES, Validity};
 use dkc_core::control::CertificateStatus;
+use dkc_core::ids::{Namespace, NodeUuid};
 use dkc_core::wire::Certified;
 use parking_lot::Mutex;
-use rcgen::CertificateSigningRequestParams;
+use rcgen::{CertificateSigningRequestParams, PublicKey, PublicKeyData};
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::net::{NodeRole, Peer, Tls, TlsError};
+use crate::net::{Identity, NodeRole, Peer, Tls, TlsError};
 pub use issuer::CertificateError;
 use issuer::LeafIssuer;
 pub use renewal::Signer;
@@ -31,6 +33,28 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(250);
 /// The pause after a renewal that failed.
 const TRY_AGAIN_MAX_S: i64 = 600;
+
+/// A machine that asks for its first certificate, at a server that can sign it.
+pub struct Newcomer {
+    /// Comes of the key, so that nobody can choose it and a retry is the same slave.
+    pub node: NodeUuid,
+    key: PublicKey,
+    issuer: LeafIssuer,
+}
+
+/// The key of a signing request, whose signature shows that the sender has it.
+fn key_of(request: &[u8]) -> Result<PublicKey, CertificateError> {
+    if request.len() > REQUEST_MAX_BYTES {
+        return Err(CertificateError::LongRequest(request.len()));
+    }
+    Ok(CertificateSigningRequestParams::from_der(&request.into())?.public_key)
+}
+
+fn identity_of(key: &PublicKey) -> NodeUuid {
+    let digest = Sha256::digest(key.der_bytes());
+    let first = std::array::from_fn(|at| digest[at]);
+    NodeUuid(uuid::Builder::from_custom_bytes(first).into_uuid())
+}
 
 pub struct Certificates {
     directory: PathBuf,
@@ -80,6 +104,28 @@ impl Certificates {
         }
     }
 
+    /// Reads the signing request of a machine that has no certificate. Fails where it could not be signed.
+    pub fn newcomer(&self, request: &[u8]) -> Result<Newcomer, CertificateError> {
+        let key = key_of(request)?;
+        let issuer = LeafIssuer::open(&self.directory, self.tls.identity())?;
+        Ok(Newcomer { node: identity_of(&key), key, issuer })
+    }
+
+    /// The first certificate of a slave: the chain in PEM.
+    pub fn enrol(&self, newcomer: &Newcomer, namespaces: &[Namespace]) -> Result<String, CertificateError> {
+        let now_s = clock::certificate_now_s();
+        let identity =
+            Identity { cluster: self.tls.identity().cluster, role: NodeRole::Slave, node: newcomer.node };
+        let first = Peer {
+            identity,
+            issuer: None,
+            namespaces: Some(namespaces.into()),
+            validity: Validity::days(now_s, LEAF_DAYS),
+            serial: String::new(),
+        };
+        newcomer.issuer.renew(&first, now_s, &newcomer.key)
+    }
+
     fn sign_for_slave(&self, peer: &Peer, request: &[u8]) -> Result<String, CertificateError> {
         if peer.identity.role != NodeRole::Slave {
             return Err(CertificateError::NotASlave(peer.identity));
@@ -87,12 +133,9 @@ impl Certificates {
         if peer.namespaces.is_none() {
             return Err(CertificateError::NoNamespaces);
         }
-        if request.len() > REQUEST_MAX_BYTES {
-            return Err(CertificateError::LongRequest(request.len()));
-        }
-        let request = CertificateSigningRequestParams::from_der(&request.into())?;
+        let key = key_of(request)?;
         let issuer = LeafIssuer::open(&self.directory, self.tls.identity())?;
-        issuer.renew(peer, clock::certificate_now_s(), &request.public_key)
+        issuer.renew(peer, clock::certificate_now_s(), &key)
     }
 
     /// Watches the files and renews the certificate, for as long as it is polled.

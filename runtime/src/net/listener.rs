@@ -9,15 +9,16 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use dkc_core::ids::{GroupId, NodeAddress};
-use dkc_core::wire::{BadFrame, Hello, Kind, Refusal, WIRE_VERSION};
+use dkc_core::wire::{BadFrame, Enrol, EnrolAnswer, Hello, Kind, Refusal, WIRE_VERSION};
+use futures::future::BoxFuture;
 
 use super::connection::{self, Connection, FrameReader, HelloError, Sender};
 use super::handshakes::{Handshakes, MemberSources};
 use super::identity::{NodeRole, Peer};
 use super::places::{ConnectionPlace, Places};
 use super::stream::{self, Incoming, Socket};
-use super::tls::{Alpn, Tls, TlsError};
-use super::{NetError, refusal_words};
+use super::tls::{Alpn, Caller, Tls, TlsError};
+use super::{NetError, newcomer, refusal_words};
 
 /// Timeout of TLS handshake and Hello together.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
@@ -30,6 +31,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub trait Admit: Send + Sync + 'static {
     /// Our own Hello as the reply, or the refusal.
     fn admit(&self, peer: &Peer, alpn: Alpn, hello: &Hello) -> Result<Hello, Refusal>;
+
+    /// Answers a peer that has no certificate yet.
+    fn enrol(&self, _: Enrol) -> BoxFuture<'_, EnrolAnswer> {
+        Box::pin(async { EnrolAnswer::Refused("this node enrols nobody".into()) })
+    }
 }
 
 pub struct Listener {
@@ -99,7 +105,10 @@ impl Listener {
                 };
                 drop(place);
                 match outcome.unwrap_or_else(|_| Err(TlsError::Slow(HANDSHAKE_MAX.as_millis() as u64))) {
-                    Ok((connection, _counted_until_it_ends)) => serve_until_idle(connection, serve).await,
+                    Ok(Some((connection, _counted_until_it_ends))) => {
+                        serve_until_idle(connection, serve).await
+                    }
+                    Ok(None) => {}
                     Err(error) => tracing::info!(%address, %error, "connection refused"),
                 }
             });
@@ -145,16 +154,20 @@ impl Handshake {
         stream: Incoming,
         address: SocketAddr,
         admit: &impl Admit,
-    ) -> Result<(Connection, ConnectionPlace), TlsError> {
+    ) -> Result<Option<(Connection, ConnectionPlace)>, TlsError> {
         let (stream, checked) = stream::shake_hands(&self.tls, stream).await?;
         let (mut frames, sender) = connection::open(stream);
-        let (peer, alpn) = checked.inspect_err(|error| refuse(&sender, refusal_of(error)))?;
+        let caller = checked.inspect_err(|error| refuse(&sender, refusal_of(error)))?;
+        let Caller::Node(peer, alpn) = caller else {
+            newcomer::serve(&self.tls, &mut frames, &sender, |request| admit.enrol(request)).await?;
+            return Ok(None);
+        };
         if peer.identity.role == NodeRole::Server {
             self.members.learn(address.ip());
         }
         let place = self.hello(&mut frames, &sender, (&peer, alpn, address), admit).await?;
         frames.allow_large_frames();
-        Ok((Connection { peer, alpn, address, frames, sender }, place))
+        Ok(Some((Connection { peer, alpn, address, frames, sender }, place)))
     }
 
     async fn hello(

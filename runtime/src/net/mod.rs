@@ -2,13 +2,17 @@
 //! glue, the server role and the slave role; it interprets no body except Hello.
 //!
 //! *Invariant:* no frame reaches a caller before the peer's certificate, cluster and ALPN have been checked.
+//! A peer without a certificate may enrol, and nothing else (`newcomer`).
 //! *Invariant:* a slave's certificate opens `dkc-slave/1` only.
 
 pub mod client;
 pub mod connection;
+#[cfg(not(feature = "simulation"))]
+pub mod enrol;
 mod handshakes;
 pub mod identity;
 pub mod listener;
+mod newcomer;
 pub mod peers;
 mod places;
 #[cfg(not(feature = "simulation"))]

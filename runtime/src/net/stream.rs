@@ -4,12 +4,13 @@
 use std::net::{IpAddr, SocketAddr};
 
 use dkc_core::ids::NodeAddress;
+use rustls::server::Acceptor;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 
-use super::identity::{Identity, Peer};
+use super::identity::Identity;
 use super::target::Target;
-use super::tls::{Alpn, Tls, TlsError, explain, server_name};
+use super::tls::{Alpn, Caller, ENROL_ALPN, Tls, TlsError, explain, server_name};
 
 /// A stream after the handshake.
 pub(crate) type Stream = TlsStream<TcpStream>;
@@ -58,10 +59,16 @@ pub(super) async fn resolve(address: &NodeAddress) -> Vec<IpAddr> {
 pub(super) async fn shake_hands(
     tls: &Tls,
     stream: Incoming,
-) -> Result<(Stream, Result<(Peer, Alpn), TlsError>), TlsError> {
+) -> Result<(Stream, Result<Caller, TlsError>), TlsError> {
     let failed = |error: std::io::Error| TlsError::Handshake(explain(&error));
     stream.set_nodelay(true).map_err(failed)?;
-    let stream = tls.acceptor().accept(stream).await.map_err(failed)?;
-    let checked = tls.check_accepted(stream.get_ref().1);
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(failed)?;
+    let named = hello.client_hello().alpn().map(|names| names.eq([ENROL_ALPN.as_bytes()]));
+    let is_newcomer = named == Some(true);
+    let stream = hello.into_stream(tls.server_config(is_newcomer)).await.map_err(failed)?;
+    let checked = match is_newcomer {
+        true => Ok(Caller::Newcomer),
+        false => tls.check_accepted(stream.get_ref().1).map(|(peer, alpn)| Caller::Node(peer, alpn)),
+    };
     Ok((stream.into(), checked))
 }

@@ -14,7 +14,7 @@ use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsConnector;
 
 use super::identity::{Identity, IdentityError, NodeRole, Peer};
 use crate::clock;
@@ -48,6 +48,16 @@ impl Alpn {
             Alpn::Slave => NodeRole::Slave,
         }
     }
+}
+
+/// What a peer without a certificate names instead of an `Alpn`. No other purpose is negotiated with it.
+pub(super) const ENROL_ALPN: &str = "dkc-enrol/1";
+
+/// Who has opened a connection.
+pub(crate) enum Caller {
+    Node(Peer, Alpn),
+    /// Without a certificate: may enrol.
+    Newcomer,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +101,8 @@ struct Loaded {
     /// The contents of this node's own certificate.
     own: Peer,
     server: Arc<ServerConfig>,
+    /// For peers without a certificate.
+    newcomers: Arc<ServerConfig>,
     /// In the order of `Alpn::ALL`.
     clients: [Arc<ClientConfig>; 3],
 }
@@ -170,8 +182,14 @@ impl Tls {
         loaded.expect("a node reads its certificates before it opens a connection")
     }
 
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.current().server.clone())
+    pub(crate) fn server_config(&self, is_newcomer: bool) -> Arc<ServerConfig> {
+        let current = self.current();
+        if is_newcomer { current.newcomers.clone() } else { current.server.clone() }
+    }
+
+    /// The CAs that this node trusts, in PEM.
+    pub(crate) fn anchors(&self) -> Vec<u8> {
+        self.current().files.anchors.clone()
     }
 
     pub(crate) fn connector(&self, alpn: Alpn) -> TlsConnector {
@@ -262,6 +280,23 @@ fn verify(roots: &Arc<RootCertStore>, chain: &[CertificateDer<'_>], at_s: i64) -
     verifier.verify_server_cert(&chain[0], &chain[1..], &server_name(), &[], at).map(|_| ())
 }
 
+/// Whether the chain leads to one of these CAs now.
+#[cfg(not(feature = "simulation"))]
+pub(super) fn verify_chain(
+    anchors: Vec<CertificateDer<'static>>,
+    chain: &[CertificateDer<'_>],
+) -> Result<(), String> {
+    let mut roots = RootCertStore::empty();
+    for anchor in anchors {
+        roots.add(anchor).map_err(|error| error.to_string())?;
+    }
+    if chain.is_empty() {
+        return Err("no certificate".into());
+    }
+    let verified = verify(&Arc::new(roots), chain, clock::certificate_now_s());
+    verified.map_err(|error| explain(&std::io::Error::other(error)))
+}
+
 fn make(directory: &Path, own: Peer, files: Files) -> Result<Loaded, TlsError> {
     let content = |name: &str, why: String| TlsError::Content { path: directory.join(name), why };
     let roots = Arc::new(roots(&files.anchors).map_err(|why| content(layout::TLS_CA, why))?);
@@ -274,13 +309,14 @@ fn make(directory: &Path, own: Peer, files: Files) -> Result<Loaded, TlsError> {
         .map_err(|error| content(key_file, format!("no private key in PEM: {error}")))?;
     let bad_pair = |error: rustls::Error| content(key_file, error.to_string());
     let server = server_config(&roots, chain.clone(), key.clone_key()).map_err(bad_pair)?;
+    let newcomers = newcomer_config(chain.clone(), key.clone_key()).map_err(bad_pair)?;
     let client = client_config(&roots, chain, key).map_err(bad_pair)?;
     let clients = Alpn::ALL.map(|alpn| {
         let mut client = client.clone();
         client.alpn_protocols = vec![alpn.as_str().into()];
         Arc::new(client)
     });
-    Ok(Loaded { files, roots, own, server: Arc::new(server), clients })
+    Ok(Loaded { files, roots, own, server: Arc::new(server), newcomers: Arc::new(newcomers), clients })
 }
 
 fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
@@ -305,7 +341,7 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
     }
 }
 
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+pub(super) fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
@@ -337,6 +373,21 @@ fn server_config(
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)?;
     config.alpn_protocols = Alpn::ALL.map(|alpn| alpn.as_str().into()).into();
+    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(config)
+}
+
+/// The same without asking for a certificate, for the one purpose that needs none.
+fn newcomer_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, rustls::Error> {
+    let mut config = ServerConfig::builder_with_details(provider(), Arc::new(CertificateClock))
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![ENROL_ALPN.into()];
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)

@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::identity::{Identity, NodeRole, Peer};
 use super::target::Target;
-use super::tls::{Alpn, Tls, TlsError};
+use super::tls::{Alpn, Caller, Tls, TlsError};
 use crate::simulation::network::Found;
 use crate::simulation::process::Process;
 use crate::simulation::world;
@@ -274,11 +274,12 @@ pub(super) async fn resolve(address: &NodeAddress) -> Vec<IpAddr> {
 pub(super) async fn shake_hands(
     tls: &Tls,
     incoming: Incoming,
-) -> Result<(Stream, Result<(Peer, Alpn), TlsError>), TlsError> {
+) -> Result<(Stream, Result<Caller, TlsError>), TlsError> {
     let Incoming { stream, opener, alpn, answer } = incoming;
     // The connecting side may have given up.
     let _ = answer.send(tls.identity());
-    let checked =
-        tls.check_identity(opener, alpn, alpn.role()).map(|identity| (Peer::unproved(identity), alpn));
+    let checked = tls
+        .check_identity(opener, alpn, alpn.role())
+        .map(|identity| Caller::Node(Peer::unproved(identity), alpn));
     Ok((stream, checked))
 }

@@ -29,6 +29,9 @@ impl Handler for Slave {
                 | ControlRequest::BeginOperation { .. }
                 | ControlRequest::EndOperation { .. }
                 | ControlRequest::RevokeSlave { .. }
+                | ControlRequest::IssueToken { .. }
+                | ControlRequest::RevokeToken { .. }
+                | ControlRequest::Tokens
                 | ControlRequest::Change { .. } => refusal("a slave does not change members; ask a server"),
                 ControlRequest::Data { .. }
                 | ControlRequest::Export { .. }

@@ -3,6 +3,9 @@
 
 mod authority;
 mod certificates;
+// A simulated network has no TLS to enrol through.
+#[cfg(not(feature = "simulation"))]
+mod enrolment;
 mod hibernation;
 mod lab;
 mod membership;

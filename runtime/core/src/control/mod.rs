@@ -1,6 +1,8 @@
 //! The control socket's words. A line that begins with `{` is a structured request and gets one JSON line; any
 //! other line is a CHMPX word (`VERSION`, `SELFSTATUS`, …) and gets text, after which the connection is closed.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
@@ -8,8 +10,11 @@ use crate::ids::{
     TabletId,
 };
 use crate::kv::Reply;
-use crate::meta::{MemberChange, MembershipOperation, Merge, OperationId};
+use crate::meta::{
+    EnrolledSlave, MemberChange, MembershipOperation, Merge, NewToken, OperationId, TokenView,
+};
 use crate::ring::{Node, RingMap};
+use crate::token::TokenId;
 
 mod blob;
 mod data;
@@ -95,6 +100,20 @@ pub enum ControlRequest {
         /// Who revokes it, as in `ann@admin1`.
         by: String,
     },
+    /// From now on a slave can enrol with this token. Idempotent for the same token.
+    IssueToken {
+        /// Without its secret.
+        token: NewToken,
+    },
+    /// A token enrols nobody any more; slaves that it has enrolled stay. Idempotent.
+    RevokeToken {
+        /// Which one.
+        id: TokenId,
+        /// Who revokes it, as in `ann@admin1`.
+        by: String,
+    },
+    /// Tokens and the slaves that they enrolled, as this node knows them.
+    Tokens,
     /// One change of members. While an operation runs, only changes that name it are carried out.
     Change {
         /// The operation that the change belongs to; `None` is refused while one runs.
@@ -148,6 +167,13 @@ pub enum ControlReply {
     Text(String),
     /// `None` until the cluster is founded as far as this node knows.
     Meta(Option<Box<MetaView>>),
+    /// To `Tokens`.
+    Tokens {
+        /// Living ones and dead ones that are remembered.
+        tokens: Vec<TokenView>,
+        /// By identity.
+        enrolled: BTreeMap<NodeUuid, EnrolledSlave>,
+    },
     /// A node was registered, or had been before.
     Registered {
         /// The id it has; on a retry the one of the first time.

@@ -189,6 +189,11 @@ impl MetaState {
         self.tokens.tokens.values().map(Token::view).collect()
     }
 
+    /// Whether there is such a token, dead or alive: what a door may ask before it proposes anything.
+    pub fn has_token(&self, id: TokenId, hash: &SecretHash) -> bool {
+        self.tokens.tokens.get(&id).is_some_and(|token| token.new.hash.is_equal(hash))
+    }
+
     /// Every slave that a token enrolled.
     pub fn enrolled(&self) -> &BTreeMap<NodeUuid, EnrolledSlave> {
         &self.tokens.enrolled

@@ -10,13 +10,13 @@
 //! RingWatch  u64 ring version: asks for the map once it is newer than this
 //! ```
 //!
-//! Hello, Refusal, Certified and RingIs are a format version byte and postcard.
+//! Hello, Refusal, Certified, Enrol, EnrolAnswer and RingIs are a format version byte and postcard.
 //!
 //! *Invariant:* decoding takes every byte or fails, and values stay slices of the frame they came in.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::{Answer, Certified, Hello, Refusal, Request};
+use super::{Answer, Certified, Enrol, EnrolAnswer, Hello, Refusal, Request};
 use crate::ids::{NodeId, RingVersion};
 use crate::kv::codec;
 use crate::meta::codec::{decode_versioned, encode_versioned};
@@ -189,6 +189,8 @@ macro_rules! versioned {
 versioned!(Hello, "hello");
 versioned!(Refusal, "refusal");
 versioned!(Certified, "answer to a signing request");
+versioned!(Enrol, "request to enrol");
+versioned!(EnrolAnswer, "answer to a request to enrol");
 
 /// The body of `RingWatch`.
 pub fn encode_ring_watch(newer_than: RingVersion) -> Bytes {

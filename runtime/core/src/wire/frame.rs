@@ -48,7 +48,7 @@ pub enum BadFrame {
 
 impl Kind {
     /// Every kind there is.
-    pub const ALL: [Kind; 18] = [
+    pub const ALL: [Kind; 21] = [
         Kind::Hello,
         Kind::HelloAccepted,
         Kind::Refused,
@@ -58,6 +58,9 @@ impl Kind {
         Kind::RingIs,
         Kind::Certify,
         Kind::CertifyAnswer,
+        Kind::AnchorsAre,
+        Kind::Enrol,
+        Kind::EnrolAnswer,
         Kind::RaftAppend,
         Kind::RaftVote,
         Kind::RaftTransfer,

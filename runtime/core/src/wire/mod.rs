@@ -10,8 +10,10 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{ClusterId, GroupId, NodeId, NodeUuid, RingVersion};
+use crate::ids::{ClusterId, ClusterName, GroupId, Namespace, NodeId, NodeUuid, RingVersion, SlaveId};
 use crate::kv::{Command, Reply};
+use crate::ring::Node;
+use crate::token::{Secret, TokenId};
 
 mod body;
 mod frame;
@@ -55,6 +57,12 @@ pub enum Kind {
     Certify = 14,
     /// The body is a `Certified`.
     CertifyAnswer = 15,
+    /// First frame to a peer without a certificate: the CAs of the cluster (PEM), which it compares with its token.
+    AnchorsAre = 16,
+    /// All that a peer without a certificate may send: an `Enrol`.
+    Enrol = 17,
+    /// The body is an `EnrolAnswer`; the connection ends.
+    EnrolAnswer = 18,
     /// Entries or a heartbeat.
     RaftAppend = 20,
     /// A vote or a pre-vote.
@@ -132,6 +140,45 @@ pub enum Certified {
     /// The certificate and its issuer's, in PEM.
     Chain(String),
     /// Why it is not signed, for people.
+    Refused(String),
+}
+
+/// A machine with a token asks to be a slave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrol {
+    /// Of the token.
+    pub cluster: ClusterId,
+    /// Of the token.
+    pub token: TokenId,
+    /// Of the token.
+    pub secret: Secret,
+    /// A signing request (PKCS#10, DER). The slave's identity comes of its key.
+    pub request: Vec<u8>,
+}
+
+/// All that a new slave is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolment {
+    /// For people and paths.
+    pub cluster: ClusterName,
+    /// Its identity.
+    pub node: NodeUuid,
+    /// The id that operators know it by.
+    pub slave: SlaveId,
+    /// What it may use.
+    pub namespaces: Vec<Namespace>,
+    /// Its certificate and the issuer's, in PEM.
+    pub chain: String,
+    /// Where to begin.
+    pub servers: Vec<Node>,
+}
+
+/// The outcome of an `Enrol`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EnrolAnswer {
+    /// It is a slave now.
+    Enrolled(Box<Enrolment>),
+    /// Why not, for people.
     Refused(String),
 }
 

@@ -53,7 +53,7 @@ fn these_bytes_of_a_frame_never_change() {
 #[test]
 fn the_number_of_each_kind_never_changes() {
     let numbers: Vec<u8> = Kind::ALL.iter().map(|kind| *kind as u8).collect();
-    assert_eq!(numbers, [1, 2, 3, 10, 11, 12, 13, 14, 15, 20, 21, 22, 23, 24, 25, 26, 30, 31]);
+    assert_eq!(numbers, [1, 2, 3, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 22, 23, 24, 25, 26, 30, 31]);
     assert!(Kind::ALL.iter().all(|kind| Kind::from_number(*kind as u8) == Some(*kind)));
 }
 
@@ -272,4 +272,26 @@ proptest! {
         let cut = cut % whole.len();
         prop_assert!(Request::decode(whole.slice(..cut)).is_err());
     }
+}
+
+#[test]
+fn a_request_to_enrol_and_its_answers_are_read_as_they_were_written() {
+    use crate::token::{Secret, TokenId};
+    let cluster = "11111111-1111-4111-8111-111111111111".parse().unwrap();
+    let enrol =
+        Enrol { cluster, token: TokenId(uuid::Uuid::nil()), secret: Secret([1; 32]), request: vec![7] };
+    assert_eq!(Enrol::decode(&enrol.encode()), Ok(enrol.clone()));
+    assert!(Enrol::decode(&enrol.encode()[..20]).is_err());
+    let enrolment = Enrolment {
+        cluster: "c0".parse().unwrap(),
+        node: NodeUuid(uuid::Uuid::nil()),
+        slave: SlaveId(1_000_000),
+        namespaces: vec!["sessions".parse().unwrap()],
+        chain: "PEM".into(),
+        servers: vec![],
+    };
+    let answer = EnrolAnswer::Enrolled(Box::new(enrolment));
+    assert_eq!(EnrolAnswer::decode(&answer.encode()), Ok(answer));
+    let refused = EnrolAnswer::Refused("used up".into());
+    assert_eq!(EnrolAnswer::decode(&refused.encode()), Ok(refused));
 }

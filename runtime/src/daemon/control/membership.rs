@@ -6,10 +6,12 @@ use std::time::Duration;
 use dkc_core::control::{ControlReply, MetaView};
 use dkc_core::ids::{NodeAddress, NodeId, NodeUuid, SlaveId};
 use dkc_core::member::ControlWord;
-use dkc_core::meta::{MemberChange, MetaCommand, MetaReply, OperationId};
+use dkc_core::meta::{MemberChange, MetaCommand, MetaReply, NewToken, OperationId};
 use dkc_core::ring::InRing;
+use dkc_core::token::TokenId;
 use tokio::time::Instant;
 
+use crate::clock;
 use crate::control::refusal;
 use crate::daemon::meta_group::MetaGroup;
 use crate::raft::NotProposed;
@@ -35,6 +37,19 @@ impl MetaGroup {
 
     pub async fn revoke_slave(&self, uuid: NodeUuid, id: SlaveId, by: String) -> ControlReply {
         self.propose_change(MetaCommand::RevokeSlave { uuid, id, by }).await
+    }
+
+    pub async fn issue_token(&self, token: NewToken) -> ControlReply {
+        self.propose_change(MetaCommand::IssueToken { token, now_ms: clock::now_ms() }).await
+    }
+
+    pub async fn revoke_token(&self, id: TokenId, by: String) -> ControlReply {
+        self.propose_change(MetaCommand::RevokeToken { id, by }).await
+    }
+
+    pub fn tokens(&self) -> ControlReply {
+        let state = self.state();
+        ControlReply::Tokens { tokens: state.tokens(), enrolled: state.enrolled().clone() }
     }
 
     pub async fn change_members(&self, operation: Option<OperationId>, change: MemberChange) -> ControlReply {

@@ -53,6 +53,9 @@ impl Handler for ServerControl {
                 ControlRequest::RevokeSlave { uuid, id, by } => {
                     self.server.meta().revoke_slave(uuid, id, by).await
                 }
+                ControlRequest::IssueToken { token } => self.server.meta().issue_token(token).await,
+                ControlRequest::RevokeToken { id, by } => self.server.meta().revoke_token(id, by).await,
+                ControlRequest::Tokens => self.server.meta().tokens(),
                 ControlRequest::Change { operation, change } => {
                     self.server.meta().change_members(operation, change).await
                 }

@@ -4,8 +4,11 @@
 use std::sync::Arc;
 
 use dkc_core::mutant::{self, Mutant};
-use dkc_core::wire::{Hello, Refusal};
+use dkc_core::wire::{Enrol, EnrolAnswer, Hello, Refusal};
+use futures::future::BoxFuture;
 
+use super::enrolment::Enroller;
+use crate::certificates::Certificates;
 use crate::daemon::known_ring::KnownRing;
 use crate::daemon::local_node::LocalNode;
 use crate::daemon::meta_group::MetaGroup;
@@ -15,11 +18,18 @@ pub struct Admission {
     local: Arc<LocalNode>,
     ring: Arc<KnownRing>,
     meta: Arc<MetaGroup>,
+    enroller: Enroller,
 }
 
 impl Admission {
-    pub fn new(local: Arc<LocalNode>, ring: Arc<KnownRing>, meta: Arc<MetaGroup>) -> Admission {
-        Admission { local, ring, meta }
+    pub fn new(
+        local: Arc<LocalNode>,
+        ring: Arc<KnownRing>,
+        meta: Arc<MetaGroup>,
+        certificates: Arc<Certificates>,
+    ) -> Admission {
+        let enroller = Enroller::new(local.clone(), meta.clone(), certificates);
+        Admission { local, ring, meta, enroller }
     }
 
     /// Why a valid certificate is refused all the same.
@@ -46,6 +56,10 @@ impl Admission {
 }
 
 impl Admit for Admission {
+    fn enrol(&self, request: Enrol) -> BoxFuture<'_, EnrolAnswer> {
+        Box::pin(self.enroller.enrol(request))
+    }
+
     fn admit(&self, peer: &Peer, _: Alpn, hello: &Hello) -> Result<Hello, Refusal> {
         if mutant::is_active(Mutant::RemovedNodeAdmitted) {
             return Ok(self.hello());

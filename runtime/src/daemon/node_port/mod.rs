@@ -5,6 +5,7 @@
 
 mod admission;
 mod connections;
+mod enrolment;
 mod member_sources;
 mod requests;
 

@@ -141,7 +141,12 @@ impl Server {
 
     fn serve(&self, listener: Listener, tasks: &mut JoinSet<()>) {
         let sources = learn_member_sources(self.local.clone(), self.ring.subscribe(), listener.members());
-        let admission = Arc::new(Admission::new(self.local.clone(), self.ring.clone(), self.meta.clone()));
+        let admission = Arc::new(Admission::new(
+            self.local.clone(),
+            self.ring.clone(),
+            self.meta.clone(),
+            self.certificates.clone(),
+        ));
         let port = Arc::new(NodePort {
             requests: self.requests.clone(),
             admission: admission.clone(),
