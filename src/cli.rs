@@ -79,6 +79,9 @@ pub enum Command {
     Status(status::Args),
     Ring(ring::Args),
     Data(data::Args),
+    #[command(subcommand)]
+    Backup(backup::Args),
+    Restore(restore::Args),
     Bench(bench::Args),
     Playground(playground::Args),
     Exec(exec::Args),

@@ -31,7 +31,9 @@ impl Command {
             Command::Ring(args) if args.is_changing() => Effect::Remote,
             Command::Tls(args) if args.is_changing() => Effect::Remote,
             Command::Data(args) if args.is_changing() => Effect::Remote,
-            Command::Deploy(_)
+            Command::Backup(args) if args.is_changing() => Effect::Remote,
+            Command::Restore(_)
+            | Command::Deploy(_)
             | Command::Start(_)
             | Command::Stop(_)
             | Command::Restart(_)
@@ -71,6 +73,8 @@ pub async fn dispatch(session: &mut Session, command: Command) -> Result<(), Com
         Command::Status(args) => status::run(session, args).await,
         Command::Ring(args) => ring::run(session, args).await,
         Command::Data(args) => data::run(session, args).await,
+        Command::Backup(args) => backup::run(session, args).await,
+        Command::Restore(args) => restore::run(session, args).await,
         Command::Bench(args) => bench::run(session, args).await,
         Command::Playground(args) => playground::run(session, args).await,
         Command::Exec(args) => exec::run(session, args).await,

@@ -2,7 +2,8 @@
 //! *Invariant:* modules import downwards only: `repl` and `batch`, `runner`, `dispatch`, `cli`, `commands`, `operation`, `session`,
 //! then `world`, `store` and `ui`; nothing below imports a command.
 
-pub mod arguments;
+pub mod archive;
+mod arguments;
 mod authority;
 mod batch;
 mod bench;

@@ -4,7 +4,6 @@
 mod export;
 mod forms;
 mod import;
-mod lines;
 
 use std::io::Read as _;
 use std::time::Duration;

@@ -52,7 +52,12 @@ const TASKS: &[(&str, &[(&str, &str)])] = &[
     ),
     (
         "Use the data",
-        &[("data", "data set -n c0 test-key test-value"), ("bench", "bench -n c0 --clients 64")],
+        &[
+            ("data", "data set -n c0 test-key test-value"),
+            ("backup", "backup create -n c0 --backup before-upgrade"),
+            ("restore", "restore -n c1 --backup before-upgrade"),
+            ("bench", "bench -n c0 --clients 64"),
+        ],
     ),
     (
         "This shell",

@@ -2,6 +2,7 @@
 //! need something from the layers above (the grammar of all verbs, the prompt) receive it as a value.
 
 pub mod audit;
+pub mod backup;
 pub mod bench;
 pub mod change_members;
 pub mod check;
@@ -25,6 +26,7 @@ pub mod quit;
 pub mod register;
 pub mod replace;
 pub mod restart;
+pub mod restore;
 pub mod resume;
 pub mod ring;
 pub mod set;

@@ -216,6 +216,9 @@ codes! {
     AUTHORITY_LOST = 450, Refused,
         "A certificate is needed, but the key of the cluster's certificate authority is not next to this machine's inventory. A founded cluster trusts only one authority, so dkc never creates another. Restore `authority/CLUSTER/` from a backup, or work from the machine that has it.",
         "クラスタの認証局の鍵がこのマシンのインベントリの隣にないため、証明書を発行できません。創設済みのクラスタは一つの認証局だけを信頼するので、代わりの認証局が作られることはありません。`authority/CLUSTER/` を控えから戻すか、鍵のあるマシンで作業してください。";
+    NOT_EMPTY = 451, Refused,
+        "A restore needs an empty cluster, because its records would mix with those that are there. Restore into a new cluster, or remove the records first.",
+        "リストア先のクラスタは空でなければなりません。既存のレコードと混ざるためです。新しいクラスタにリストアするか、先にレコードを削除してください。";
     NOTHING_STAGED = 312, Unknown,
         "No change is staged for the cluster. Stage one with `grow`, `shrink` or `replace` and --stage; `plan list` lists staged changes.",
         "そのクラスタに準備済みの変更はありません。`grow`、`shrink`、`replace` に --stage を付けると準備できます。`plan list` で一覧を表示できます。";
@@ -321,6 +324,18 @@ codes! {
     NOT_AN_EXPORT = 728, Usage,
         "The input is not a whole export: a line cannot be read, the format is of a newer release, or the end is missing. A file is checked before anything is changed; standard input is imported up to the line that is shown.",
         "入力が完全なエクスポートではありません。読めない行がある、より新しいリリースの形式である、または末尾が欠けています。ファイルは変更前に検査されます。標準入力は表示された行の手前まで取り込まれます。";
+    NO_BACKUP = 313, Unknown,
+        "There is no backup of that name in that directory, or it lacks what was asked for. `backup list` shows what is there; --from names another directory.",
+        "そのディレクトリにその名前のバックアップがないか、求められた内容が含まれていません。`backup list` で一覧を表示できます。別のディレクトリは --from で指定します。";
+    BACKUP_FILE = 731, Failed,
+        "The files of a backup cannot be read or written; the error shows the cause. An unfinished backup is called NAME.part and is never taken for a whole one.",
+        "バックアップのファイルを読み書きできません。原因が表示されます。未完成のバックアップは NAME.part という名前で、完成したものとして扱われることはありません。";
+    BACKUP_DAMAGED = 732, Refused,
+        "A file of the backup is damaged, missing, of another backup, or of a newer release. Nothing was changed: a backup is read as a whole before the first record is restored.",
+        "バックアップのファイルが壊れている、欠けている、別のバックアップのものである、またはより新しいリリースの形式です。何も変更されていません。最初のレコードをリストアする前に全体が検査されます。";
+    BACKUP_EXISTS = 733, Refused,
+        "A backup is never overwritten. Choose another name, or delete the one that is there.",
+        "バックアップが上書きされることはありません。別の名前を選ぶか、既存のものを削除してください。";
     EXEC_FAILED = 730, Failed,
         "The program failed on some hosts; the error shows each host with its exit status.",
         "一部のホストでプログラムが正常終了しませんでした。ホストごとの終了ステータスが表示されます。";

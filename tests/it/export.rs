@@ -27,7 +27,7 @@ fn started() -> Here {
 }
 
 /// Records of every type, as another program may write them.
-fn records() -> String {
+pub fn records() -> String {
     let mut text = format!(
         r#"{{"key":{{"text":"plain"}},"type":"string","value":{{"text":"v"}},"flags":7}}
 {{"key":{{"base64":"/wA="}},"type":"string","value":{{"base64":"AP8="}},"expires_at_ms":{FAR_AHEAD_MS}}}
@@ -53,7 +53,7 @@ fn records() -> String {
 }
 
 /// What an export says, part by part put together: the type, elements (in order only where the type has one) and the rest by key.
-fn content(export: &str) -> BTreeMap<String, (String, Vec<String>, String)> {
+pub fn content(export: &str) -> BTreeMap<String, (String, Vec<String>, String)> {
     let mut all: BTreeMap<String, (String, Vec<String>, String)> = BTreeMap::new();
     for line in export.lines() {
         let record: Value = serde_json::from_str(line).unwrap();

@@ -278,6 +278,30 @@ pub enum ClusterAction {
         /// The operator, shown to others.
         by: String,
     },
+    /// Writes a backup of all records at one moment, on the operator's machine. Goes on where it was interrupted.
+    BackUp {
+        /// Whose records.
+        cluster: ClusterName,
+        /// The backup's name.
+        name: String,
+        /// The operator's words about it.
+        description: String,
+        /// The directory that it becomes.
+        directory: String,
+        /// The operation, which the backup names.
+        operation: String,
+    },
+    /// Stores the records of a backup in an empty cluster and counts them. Repeated, it leads to the same records.
+    Restore {
+        /// The directory of the backup.
+        directory: String,
+        /// Of its manifest: another backup in that place is refused.
+        digest: String,
+        /// Records to store.
+        records: u64,
+        /// Only this namespace.
+        namespace: Option<Namespace>,
+    },
     /// Waits until no merge runs, all replicas are complete and enough failures are tolerated.
     WaitHealthy {
         /// Failures to tolerate.
@@ -445,6 +469,12 @@ impl ClusterAction {
             }
             ClusterAction::RequireTolerance { failures } => {
                 format!("check that {} still tolerated", are(*failures))
+            }
+            ClusterAction::BackUp { cluster, directory, .. } => {
+                format!("back up all records of {cluster} at one moment to {directory}")
+            }
+            ClusterAction::Restore { directory, records, .. } => {
+                format!("store and count the {records} records of {directory}")
             }
             ClusterAction::Merge { .. } => "merge: move data to its new replicas".into(),
             ClusterAction::WaitHealthy { failures: 0 } => "wait until every replica is complete".into(),

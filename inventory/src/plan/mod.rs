@@ -3,6 +3,7 @@
 
 mod action;
 mod authority;
+mod backup;
 mod change_members;
 mod deploy;
 mod destroy;
@@ -12,6 +13,7 @@ mod header;
 mod refusal;
 mod replace;
 mod restart;
+mod restore;
 mod resume;
 mod ring;
 mod scope;
@@ -29,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub use action::{Action, AuthorityStep, ClusterAction, Endpoint, HostAction};
 pub use authority::{AuthorityView, CERTIFICATE_RENEW_DAYS};
+pub use backup::{BackupRequest, backup};
 pub use change_members::{Lock, MembersRequest, change_members};
 pub use deploy::{CLOCK_OFFSET_MAX_MS, DeployRequest, Program, deploy};
 pub(crate) use deploy::{exposures, ownership_refusal};
@@ -38,6 +41,7 @@ pub use header::Operation;
 pub use refusal::{Refusal, Refused};
 pub use replace::check_replacement;
 pub use restart::{RestartRequest, restart};
+pub use restore::{RestoreRequest, restore};
 pub use ring::{RingRequest, RingWord, ring};
 pub use scope::{Selection, Target};
 pub use splitting::Splitting;

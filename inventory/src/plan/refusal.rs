@@ -255,6 +255,14 @@ pub enum Refusal {
         /// Which.
         why: String,
     },
+    /// DKC-E0451: a restore would mix its records with others.
+    #[error("{cluster} is not empty: it has {records} records")]
+    NotEmpty {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// As its servers count them.
+        records: u64,
+    },
     /// DKC-E0442: too many replicas down at once, by the ring map.
     #[error("{cluster} would lose its quorum: {} would have too few running replicas", tablets(*count))]
     RingQuorum {
@@ -394,6 +402,7 @@ impl Refusal {
             SlavesLeft { .. } => "DKC-E0438",
             RingSilent { .. } => "DKC-E0440",
             NotServing { .. } => "DKC-E0441",
+            NotEmpty { .. } => "DKC-E0451",
             RingQuorum { .. } => "DKC-E0442",
             Degraded { .. } => "DKC-E0443",
             LastServer { .. } => "DKC-E0444",
@@ -478,6 +487,10 @@ impl Refusal {
             NotServing { cluster, .. } => {
                 vec![format!("status cluster -n {cluster}"), format!("start cluster -n {cluster}")]
             }
+            NotEmpty { cluster, .. } => vec![
+                "restore into a new cluster: register cluster, deploy, start cluster".into(),
+                format!("or remove its records first: data keys -n {cluster}, data rm"),
+            ],
             RingQuorum { cluster, .. } => {
                 vec![format!("start cluster -n {cluster}   (start the others first)")]
             }

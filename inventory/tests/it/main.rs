@@ -1,5 +1,6 @@
 //! The inventory as its callers see it: words in, text out.
 
+mod backup;
 mod change_members;
 mod check;
 mod edits;

@@ -2,6 +2,7 @@
 
 mod beats;
 mod control;
+mod cuts;
 mod directory_lock;
 mod disk;
 mod disk_space;

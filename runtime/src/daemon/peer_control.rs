@@ -1,11 +1,12 @@
 //! Messages between servers apart from Raft: initialise the meta group, decline leadership, hibernate
-//! groups.
+//! groups, take cuts.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use dkc_core::ids::NodeId;
 
+use super::cuts::Cuts;
 use super::founding::{BEGIN_META, Founding};
 use super::hibernation::Hibernator;
 use super::liveness::Liveness;
@@ -16,11 +17,17 @@ pub struct PeerControl {
     founding: Arc<Founding>,
     hibernator: Arc<Hibernator>,
     liveness: Arc<Liveness>,
+    cuts: Arc<Cuts>,
 }
 
 impl PeerControl {
-    pub fn new(founding: Arc<Founding>, hibernator: Arc<Hibernator>, liveness: Arc<Liveness>) -> PeerControl {
-        PeerControl { founding, hibernator, liveness }
+    pub fn new(
+        founding: Arc<Founding>,
+        hibernator: Arc<Hibernator>,
+        liveness: Arc<Liveness>,
+        cuts: Arc<Cuts>,
+    ) -> PeerControl {
+        PeerControl { founding, hibernator, liveness, cuts }
     }
 
     /// Another server has connected. True if this node is connected to it, too.
@@ -31,6 +38,9 @@ impl PeerControl {
     /// Answers another server.
     pub async fn answer(&self, body: &[u8]) -> Bytes {
         if let Some(answer) = self.hibernator.answer(body) {
+            return answer;
+        }
+        if let Some(answer) = self.cuts.answer(body).await {
             return answer;
         }
         if body == BEGIN_META {

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 
 use super::codec;
 use super::hibernate::Hibernation;
+use super::hold::Hold;
 use super::log_store::LogStore;
 use super::machine::{Machine, Raft, StateMachine};
 use super::propose::{NotProposed, Proposer, QueuedWrite, propose};
@@ -61,6 +62,7 @@ pub struct Group {
     pub read_lease: Duration,
     pub ring_version: RingVersionSource,
     pub hibernation: Arc<Hibernation>,
+    pub hold: Arc<Hold>,
     /// The log end that this node had in an earlier replica, if it was longer.
     floor: Option<LogId>,
     /// The first slot of a split that this node has proposed.
@@ -155,10 +157,12 @@ impl Group {
             tasks.push(crate::task::spawn(elect_from(floor, raft.clone(), metrics.clone())));
         }
         let hibernation = Arc::new(Hibernation::new(raft.clone(), context.node));
+        let hold = Arc::new(Hold::default());
         if id != GroupId::META {
             let ring_version = context.ring_version.clone();
             let (raft, machine) = (raft.clone(), machine.clone());
-            let proposer = Proposer { raft, machine, ring_version, hibernation: hibernation.clone() };
+            let (hibernation, hold) = (hibernation.clone(), hold.clone());
+            let proposer = Proposer { raft, machine, ring_version, hibernation, hold };
             tasks.push(crate::task::spawn(proposer.run(queue)));
         }
         let ring_version = context.ring_version.clone();
@@ -173,6 +177,7 @@ impl Group {
             read_lease,
             ring_version,
             hibernation,
+            hold,
             floor,
             splitting: Mutex::default(),
             metrics,

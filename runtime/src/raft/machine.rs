@@ -29,7 +29,7 @@ use super::snapshot::SnapshotData;
 use super::types::{
     Applied, Entry, LogId, Membership, Payload, SnapshotMeta, StoredMembership, Types, first_log_id,
 };
-use crate::storage::{Install, NewTablet, StorageError, TabletStore};
+use crate::storage::{Install, NewTablet, StorageError, TabletSnapshot, TabletStore};
 
 /// The row of group 0's keyspace that holds the whole meta state: a few kilobytes, written with each meta command.
 const META_ROW: &[u8] = b"meta";
@@ -156,6 +156,14 @@ impl Machine {
             }
         }
         ReadState { replies, applied: state.applied, last_slot: *tablet.slots().end() }
+    }
+
+    /// Records and bytes of all namespaces of a tablet.
+    pub fn counted(&self) -> (u64, u64) {
+        match &self.read_state().kind {
+            Kind::Tablet(tablet) => tablet.counted(),
+            Kind::Meta(_) => (0, 0),
+        }
     }
 
     fn apply(&self, entry: &Entry) -> Result<Applied, MachineError> {
@@ -305,6 +313,16 @@ impl Machine {
         let decode =
             |bytes| codec::decode_log_id(bytes).map_err(|source| MachineError::Codec { group, source });
         Ok(self.store.durable_applied().map(decode).transpose()?.flatten())
+    }
+
+    /// The state at one applied index, and the bounds of the tablet in it, for a cut.
+    pub fn cut(&self) -> Result<(Option<LogId>, TabletSnapshot, TabletBounds), StorageError> {
+        let state = self.read_state();
+        let mut bounds = self.bounds.clone();
+        if let Kind::Tablet(tablet) = &state.kind {
+            bounds.slots = tablet.slots().clone();
+        }
+        Ok((state.applied, self.store.snapshot()?, bounds))
     }
 
     fn snapshot_meta(&self) -> SnapshotMeta {

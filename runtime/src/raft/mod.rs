@@ -2,8 +2,10 @@
 //! registry and ring map (the meta group), one each tablet. Nothing outside this folder names an openraft type.
 
 pub mod codec;
+pub mod cut;
 pub mod group;
 pub mod hibernate;
+pub mod hold;
 mod limits;
 mod log_store;
 pub mod machine;

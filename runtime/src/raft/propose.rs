@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::hibernate::Hibernation;
+use super::hold::Hold;
 use super::limits::{BATCH_BYTES_MAX, ITEM_REST_MAX_BYTES};
 use super::machine::{Machine, Raft};
 use super::pace::Pace;
@@ -62,6 +63,7 @@ pub struct Proposer {
     pub machine: Arc<Machine>,
     pub ring_version: RingVersionSource,
     pub hibernation: Arc<Hibernation>,
+    pub hold: Arc<Hold>,
 }
 
 type Taken = Vec<Waiting>;
@@ -81,15 +83,20 @@ impl Proposer {
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut waiting: Vec<QueuedWrite> = Vec::new();
         let mut pace = Pace::new(Instant::now());
+        let mut holds = self.hold.changes();
         loop {
-            while pace.may_begin(waiting.len(), Instant::now()) {
+            let held_until = self.hold.held_until();
+            if held_until.is_some() && in_flight.is_empty() {
+                self.hold.say_drained();
+            }
+            while held_until.is_none() && pace.may_begin(waiting.len(), Instant::now()) {
                 let (batch, taken) = next_batch(&mut waiting);
                 if !batch.items.is_empty() {
                     pace.began();
                     in_flight.push(self.propose(batch, taken));
                 }
             }
-            let look_again_at = pace.look_again_at(waiting.len());
+            let look_again_at = held_until.or_else(|| pace.look_again_at(waiting.len()));
             tokio::select! {
                 biased;
                 Some(answered) = in_flight.next() => pace.ended(answered, waiting.len(), Instant::now()),
@@ -97,7 +104,8 @@ impl Proposer {
                     if count == 0 { break }
                 }
                 () = until(look_again_at), if look_again_at.is_some() => {}
-                _ = look.tick(), if pace.has_room() => {
+                Ok(()) = holds.changed() => {}
+                _ = look.tick(), if held_until.is_none() && pace.has_room() => {
                     if self.is_something_expired() {
                         pace.began();
                         in_flight.push(self.propose(Batch { now_ms: now_ms(), ..Batch::default() }, Vec::new()));

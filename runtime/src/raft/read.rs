@@ -28,7 +28,7 @@ use super::respond::{Respond, bounded};
 use super::types::{LogId, Types};
 
 /// Pause before a check is repeated that a new leader could not pass yet.
-const AGAIN_PAUSE: Duration = Duration::from_millis(5);
+pub(super) const AGAIN_PAUSE: Duration = Duration::from_millis(5);
 
 /// Bytes of values in memory for reads that arrived together; further reads wait until these replies have been
 /// sent, so that a peer that requests more than its connection carries costs no more memory.
@@ -119,6 +119,11 @@ impl Group {
             && !mutant::is_active(Mutant::ReadWhileSplitting)
     }
 
+    /// The same for a whole tablet that ends with `last_slot`.
+    pub(super) fn awaits_split(&self, last_slot: SlotId) -> bool {
+        self.splitting.lock().is_some_and(|first_slot| last_slot >= first_slot)
+    }
+
     /// A cheap check, so that a node that does not lead reads nothing.
     fn check_is_leader(&self) -> Result<(), NotReadable> {
         match self.leader() {
@@ -139,6 +144,11 @@ impl Group {
             Ok(linearizer) => Ok(linearizer.read_log_id().committed_leader_id().term),
             Err(error) => Err(not_readable(error)),
         }
+    }
+
+    /// The term in which this node certainly leads at this moment; `None` if that is not certain.
+    pub(super) async fn term_if_leader(&self) -> Option<u64> {
+        self.check_leadership().await.ok()
     }
 
     pub fn not_leader(&self, leader: Option<NodeId>) -> Answer {

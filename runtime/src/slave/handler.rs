@@ -35,7 +35,10 @@ impl Handler for Slave {
                 | ControlRequest::Change { .. } => refusal("a slave does not change members; ask a server"),
                 ControlRequest::Data { .. }
                 | ControlRequest::Export { .. }
-                | ControlRequest::Import { .. } => {
+                | ControlRequest::Import { .. }
+                | ControlRequest::Cut { .. }
+                | ControlRequest::CutPage { .. }
+                | ControlRequest::EndCut { .. } => {
                     refusal("a slave's control socket serves no data; ask a server")
                 }
             }

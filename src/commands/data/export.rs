@@ -12,7 +12,8 @@ use dkc_core::ids::ClusterName;
 use dkc_core::kv::Reply;
 use dkcd::durable_file;
 
-use super::{Server, forms, lines};
+use super::{Server, forms};
+use crate::archive::lines;
 use crate::error::{CommandError, codes};
 use crate::session::Session;
 

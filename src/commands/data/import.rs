@@ -8,7 +8,7 @@ use std::time::Duration;
 use dkc_core::control::{Blob, ControlReply, ControlRequest, ExportedRecord};
 
 use super::Server;
-use super::lines::Lines;
+use crate::archive::lines::{LINE_MAX_BYTES, Lines};
 use crate::error::{CommandError, codes};
 use crate::session::Session;
 
@@ -17,8 +17,6 @@ const BATCH_TIMEOUT: Duration = Duration::from_secs(60);
 const BATCH_RECORDS_MAX: usize = 500;
 /// A batch ends with the line that reaches this.
 const BATCH_BYTES: usize = 2 * 1024 * 1024;
-/// Longer than the line of any record: a request with it would not reach the server.
-const LINE_MAX_BYTES: u64 = 95 * 1024 * 1024;
 
 #[derive(Debug, clap::Args)]
 #[command(

@@ -8,13 +8,12 @@ use dkc_core::control::{ControlReply, ControlRequest, MetaView, NodeStatus};
 use dkc_core::ids::{NodeId, TabletId};
 use dkc_core::meta::{MemberChange, OperationId};
 use dkc_core::ring::{InRing, MemberAction};
-use dkc_inventory::model::Inventory;
-use dkc_inventory::plan::{ClusterAction, Endpoint};
+use dkc_inventory::plan::ClusterAction;
 use dkc_inventory::ring_facts::RingFacts;
 
 use super::StepError;
-use crate::interrupt::Interrupt;
-use crate::world::{World, WorldError};
+use super::backup::BackUp;
+use super::servers::Servers;
 
 /// Limit of one change over all retries: longer than several elections and a host that times out.
 const CHANGE_LIMIT: Duration = Duration::from_secs(60);
@@ -28,14 +27,6 @@ const HEALTHY_LIMIT: Duration = Duration::from_secs(90);
 const POLL_INTERVAL: Duration = Duration::from_millis(400);
 const ENDPOINT_PAUSE: Duration = Duration::from_millis(500);
 
-pub struct ClusterSteps<'a> {
-    pub endpoints: &'a [Endpoint],
-    pub inventory: &'a Inventory,
-    pub world: &'a World,
-    pub interrupt: &'a Interrupt,
-    pub on_words: &'a (dyn Fn(&str) + Send + Sync),
-}
-
 /// The answers of all reachable endpoints at one moment.
 struct Answers(Vec<(Box<MetaView>, Box<NodeStatus>)>);
 
@@ -45,7 +36,7 @@ impl Answers {
     }
 }
 
-impl ClusterSteps<'_> {
+impl Servers<'_> {
     pub async fn run(&self, action: &ClusterAction) -> Result<(), StepError> {
         match action {
             ClusterAction::BeginOperation { id, holder, what, .. } => {
@@ -67,6 +58,12 @@ impl ClusterSteps<'_> {
                 self.change(&ControlRequest::RevokeSlave { uuid, id, by }).await
             }
             ClusterAction::WaitSplit { tablets } => self.wait_split(tablets).await,
+            ClusterAction::BackUp { cluster, name, description, directory, operation } => {
+                self.back_up(BackUp { cluster, name, description, directory, operation }).await
+            }
+            ClusterAction::Restore { directory, digest, namespace, .. } => {
+                self.restore(directory, digest, namespace.as_ref()).await
+            }
             ClusterAction::RequireTolerance { failures } => self.require_tolerance(*failures).await,
             ClusterAction::Merge { operation, come, leave } => self.merge(*operation, come, leave).await,
             ClusterAction::WaitHealthy { failures } => self.wait_healthy(*failures).await,
@@ -97,18 +94,6 @@ impl ClusterSteps<'_> {
             (self.on_words)(&format!("retrying: {last}"));
             tokio::time::sleep(ENDPOINT_PAUSE).await;
         }
-    }
-
-    async fn ask(
-        &self,
-        endpoint: &Endpoint,
-        request: &ControlRequest,
-        limit: Duration,
-    ) -> Result<ControlReply, WorldError> {
-        let entry = self.inventory.host(&endpoint.host);
-        let entry = entry.ok_or_else(|| gone(endpoint))?;
-        let host = self.world.host(&endpoint.host, &entry).await?;
-        host.control(&endpoint.dir).await?.ask(request, limit).await
     }
 
     /// Queries all endpoints concurrently; omits those that do not answer.
@@ -244,11 +229,6 @@ impl ClusterSteps<'_> {
             () = tokio::time::sleep(POLL_INTERVAL) => Ok(()),
         }
     }
-}
-
-fn gone(endpoint: &Endpoint) -> WorldError {
-    let reason = "the host is no longer in the inventory".to_owned();
-    WorldError::NoDaemon { host: endpoint.host.clone(), dir: endpoint.dir.clone(), reason }
 }
 
 /// Whether all members have joined and left as planned.

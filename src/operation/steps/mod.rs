@@ -2,9 +2,11 @@
 //! journal is on disk before the first step and after every step; after the first failure no host begins another
 //! step; every step is idempotent. It never decides which steps there are.
 
+mod backup;
 mod certificates;
 mod cluster;
 mod host;
+mod servers;
 mod service;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,7 +119,7 @@ impl Execution<'_> {
             Action::Cluster { endpoints, action } => {
                 let Execution { inventory, world, interrupt, .. } = self;
                 let cluster =
-                    cluster::ClusterSteps { endpoints, inventory, world, interrupt, on_words: &on_words };
+                    servers::Servers { endpoints, inventory, world, interrupt, on_words: &on_words };
                 return cluster.run(action).await;
             }
         };

@@ -67,6 +67,25 @@ pub enum ControlRequest {
         /// A key that exists stays as it is; otherwise it is replaced.
         keeps_existing: bool,
     },
+    /// Takes the state of all tablets of the cluster at one moment; the servers keep it while it is read.
+    Cut {
+        /// Random, below 2^56: the beginning of the cut's id.
+        id: u64,
+    },
+    /// A page of a tablet's records, of a cut that this node keeps.
+    CutPage {
+        /// Which cut.
+        id: u64,
+        /// Which tablet.
+        tablet: TabletId,
+        /// Where to go on: what the last page's `next` said.
+        cursor: Option<String>,
+    },
+    /// Nobody reads the cut any more. Idempotent.
+    EndCut {
+        /// Which cut.
+        id: u64,
+    },
     /// Prometheus text.
     Metrics,
     /// A CHMPX word with its parameters; answers `ControlReply::Text`.
@@ -158,6 +177,19 @@ pub enum ControlReply {
         /// Give this to the next request; `None` after the last page.
         next: Option<String>,
     },
+    /// To `Cut`.
+    Cut {
+        /// For its pages.
+        id: u64,
+        /// Every tablet once.
+        parts: Vec<CutPart>,
+        /// Of the ring map.
+        ring_version: RingVersion,
+        /// By the clock of the server that took it; milliseconds since the Unix epoch.
+        taken_at_ms: u64,
+    },
+    /// To `CutPage`; `None` if this node does not keep that cut of that tablet, or no longer does.
+    CutPage(Option<CutPage>),
     /// All records of an import are written, but for those of keys that exist and were to stay.
     Imported {
         /// The keys that stayed as they were.
@@ -186,6 +218,26 @@ pub enum ControlReply {
         /// The change may or may not have happened: observe before anything is done again.
         is_outcome_unknown: bool,
     },
+}
+
+/// Who keeps a tablet of a cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutPart {
+    /// The tablet.
+    pub tablet: TabletId,
+    /// Its leader when the cut was taken.
+    pub node: NodeId,
+}
+
+/// Records of one tablet and one namespace, as they were when a cut was taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutPage {
+    /// Of all these records.
+    pub namespace: Namespace,
+    /// May be none although there are more.
+    pub records: Vec<ExportedRecord>,
+    /// Give this to the next request; `None` after the last page.
+    pub next: Option<String>,
 }
 
 /// A replica on its way from this node to another, while a merge runs.

@@ -241,6 +241,16 @@ impl Tablet {
         [sweep, flush, self.expiry_not_before_ms].into_iter().flatten().min()
     }
 
+    /// Those that have or had records, in their order.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
+        self.namespaces.keys()
+    }
+
+    /// Records and bytes of all namespaces.
+    pub fn counted(&self) -> (u64, u64) {
+        self.namespaces.values().fold((0, 0), |(records, bytes), n| (records + n.records, bytes + n.bytes))
+    }
+
     /// About how many bytes the rows of the records have.
     pub fn size_bytes(&self) -> u64 {
         self.namespaces.values().map(|n| n.bytes + n.records * rows::ROW_OVERHEAD_BYTES).sum()

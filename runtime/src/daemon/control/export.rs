@@ -11,9 +11,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::ServerControl;
 use super::kv::{Cursor, Failed, SCANS_MAX, failed, not_given_out, shown};
+use crate::raft::cut::OpenCut;
+use crate::router::Router;
 
 /// Keys of one page.
-const PAGE_KEYS_MAX: u32 = 1000;
+pub(super) const PAGE_KEYS_MAX: u32 = 1000;
 /// A page ends with the record that reaches this.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 /// Keys that are read at once; as many of the largest values may stand in memory.
@@ -25,13 +27,13 @@ const ATTEMPTS_MAX: u32 = 20;
 
 /// Where an export goes on: behind a key, and within that key if it is a large collection. Opaque to callers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Place {
-    at: Cursor,
-    within: Option<Within>,
+pub(super) struct Place {
+    pub at: Cursor,
+    pub within: Option<Within>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Within {
+pub(super) struct Within {
     key: Vec<u8>,
     version: u64,
     /// Elements before it, or the cursor of a scan.
@@ -60,10 +62,9 @@ impl ServerControl {
         prefix: &[u8],
         Place { mut at, within }: Place,
     ) -> Result<(Vec<ExportedRecord>, Option<Place>), Failed> {
+        let keys = Keys::Now(&self.router);
         if let Some(within) = within {
-            let key = Key { namespace: namespace.clone(), bytes: within.key.clone().into() };
-            let (record, within) = self.part(&key, Some(within)).await?.unzip();
-            return Ok((record.into_iter().collect(), Some(Place { at, within: within.flatten() })));
+            return keys.page_within(namespace, at, within).await;
         }
         let tablets = self.router.tablets().await?;
         for _ in 0..SCANS_MAX {
@@ -71,7 +72,7 @@ impl ServerControl {
                 return Ok((Vec::new(), None));
             };
             let wanted = scanned.keys.into_iter().filter(|key| key.starts_with(prefix)).collect();
-            let (records, end) = self.read_all(scanned.tablet, namespace, wanted).await?;
+            let (records, end) = keys.read_all(scanned.tablet, namespace, wanted).await?;
             if let Some(end) = end {
                 return Ok((records, Some(end)));
             }
@@ -82,10 +83,39 @@ impl ServerControl {
         }
         Ok((Vec::new(), Some(Place { at, within: None })))
     }
+}
+
+/// Where keys are read.
+pub(super) enum Keys<'a> {
+    /// In the cluster as it is.
+    Now(&'a Router),
+    /// In the state of a tablet at an earlier moment.
+    Cut(&'a OpenCut),
+}
+
+impl Keys<'_> {
+    pub async fn read(&self, read: Read) -> Result<Reply, Failed> {
+        match self {
+            Keys::Now(router) => Ok(router.execute(Command::Read(read)).await?),
+            Keys::Cut(cut) => cut.read(&read).map_err(|error| Failed::Bad(error.to_string())),
+        }
+    }
+
+    /// The next part of a collection.
+    pub async fn page_within(
+        &self,
+        namespace: &Namespace,
+        at: Cursor,
+        within: Within,
+    ) -> Result<(Vec<ExportedRecord>, Option<Place>), Failed> {
+        let key = Key { namespace: namespace.clone(), bytes: within.key.clone().into() };
+        let (record, within) = self.part(&key, Some(within)).await?.unzip();
+        Ok((record.into_iter().collect(), Some(Place { at, within: within.flatten() })))
+    }
 
     /// The records of these keys in their order, until a page is full or a collection needs more than one: then also where to
     /// go on.
-    async fn read_all(
+    pub async fn read_all(
         &self,
         tablet: TabletId,
         namespace: &Namespace,
@@ -111,7 +141,7 @@ impl ServerControl {
     }
 
     async fn record(&self, key: &Key) -> Result<Found, Failed> {
-        match self.router.execute(Command::Read(Read::Get { key: key.clone() })).await? {
+        match self.read(Read::Get { key: key.clone() }).await? {
             Reply::Record(record) => {
                 let content = ExportedContent::String(Blob::from_bytes(&record.value));
                 let record = ExportedRecord {
@@ -187,7 +217,7 @@ impl ServerControl {
     async fn read_operations(&self, key: &Key, acts: Vec<Act>) -> Result<Vec<Value>, Failed> {
         let all = acts.into_iter().map(|act| Operation { key: key.bytes.clone(), act }).collect();
         let operations = Operations { key: key.clone(), watched: Some(Vec::new()), all };
-        match self.router.execute(Command::Read(Read::Operations(Box::new(operations)))).await? {
+        match self.read(Read::Operations(Box::new(operations))).await? {
             Reply::Value(Value::Array(answers)) => Ok(answers),
             other => Err(Failed::Bad(format!("unexpected reply to a read: {other:?}"))),
         }
@@ -307,7 +337,7 @@ fn size_of(record: &ExportedRecord) -> usize {
 
 impl Place {
     /// The cursor, and behind it the place within a collection.
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let mut text = self.at.text();
         if let Some(Within { key, version, position, attempts }) = &self.within {
             text += &format!(":{}:{version}:{position}:{attempts}", hex::encode(key));
@@ -315,7 +345,7 @@ impl Place {
         text
     }
 
-    fn parse(text: &str) -> Result<Place, Failed> {
+    pub fn parse(text: &str) -> Result<Place, Failed> {
         let second_colon = text.match_indices(':').nth(1).map(|(at, _)| at);
         let (cursor, within) = text.split_at(second_colon.unwrap_or(text.len()));
         let within = match within.strip_prefix(':') {

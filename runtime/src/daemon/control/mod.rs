@@ -1,5 +1,6 @@
 //! The control socket of a server: what each request and each CHMPX word does.
 
+mod cut;
 mod export;
 mod import;
 mod kv;
@@ -43,6 +44,11 @@ impl Handler for ServerControl {
                 ControlRequest::Import { namespace, records, keeps_existing } => {
                     self.import(namespace, records, keeps_existing).await
                 }
+                ControlRequest::Cut { id } => self.take_cut(id).await,
+                ControlRequest::CutPage { id, tablet, cursor } => {
+                    self.cut_page(id, tablet, cursor.as_deref()).await
+                }
+                ControlRequest::EndCut { id } => self.end_cut(id).await,
                 ControlRequest::Metrics => ControlReply::Text(self.server.metrics_text()),
                 ControlRequest::Word { line } => self.word(&line).await,
                 ControlRequest::Meta => self.server.meta().view(),

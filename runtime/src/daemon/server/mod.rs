@@ -12,6 +12,7 @@ use dkc_core::config::{NodeConfig, ServerRole};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::cuts::Cuts;
 use super::disk::Disk;
 use super::disk_space::watch_disk;
 use super::follow_meta::{MetaFollower, targets};
@@ -64,6 +65,7 @@ pub struct Server {
     founding: Arc<Founding>,
     hibernator: Arc<Hibernator>,
     requests: Arc<Requests>,
+    cuts: Arc<Cuts>,
     connections: PortConnections,
 }
 
@@ -110,6 +112,7 @@ impl Server {
         );
         let founding = Founding::new(local.clone(), meta.clone(), replicas.clone(), transport.clone());
         let requests = Requests::new(local.clone(), ring.clone(), replicas.clone(), disk.clone());
+        let cuts = Cuts::new(local.clone(), ring.clone(), replicas.clone(), transport.clone());
         let server = Server {
             local,
             certificates,
@@ -123,6 +126,7 @@ impl Server {
             founding: Arc::new(founding),
             hibernator: Arc::new(hibernator),
             requests: Arc::new(requests),
+            cuts: Arc::new(cuts),
             connections: PortConnections::of(&listener),
         };
         Ok((server, listener))
@@ -155,6 +159,7 @@ impl Server {
                 self.founding.clone(),
                 self.hibernator.clone(),
                 self.liveness.clone(),
+                self.cuts.clone(),
             ),
             ring: self.ring.clone(),
             meta: self.meta.clone(),
@@ -178,6 +183,7 @@ impl Server {
         let splits = SplitDriver::new(self.local.clone(), self.meta.clone(), self.replicas.clone());
         tasks.spawn(of_this_node(splits.run()));
         let persister = Persister::new(self.local.clone(), self.disk.clone(), self.replicas.clone());
+        tasks.spawn(of_this_node(Cuts::keep_tidy(Arc::downgrade(&self.cuts))));
         tasks.spawn(of_this_node(driver.run()));
         tasks.spawn(of_this_node(self.liveness.clone().keep_connected()));
         tasks.spawn(of_this_node(self.leadership.clone().keep_balanced()));
@@ -229,6 +235,10 @@ impl Server {
 
     pub fn leadership(&self) -> &Arc<Leadership> {
         &self.leadership
+    }
+
+    pub fn cuts(&self) -> &Cuts {
+        &self.cuts
     }
 
     pub fn founding(&self) -> &Founding {

@@ -2,7 +2,6 @@
 
 use dkc_core::control::{MemberView, NodeStatus, RoleStatus, ServerStatus, TabletStatus};
 use dkc_core::ids::{NodeId, TabletId};
-use dkc_core::kv::{Read, Reply};
 use dkc_core::ring::{Node, RingMap};
 
 use super::Server;
@@ -103,12 +102,7 @@ impl Server {
 
 fn tablet_status(group: &Group) -> Option<TabletStatus> {
     let progress = group.progress();
-    let count = Read::Count { namespace: Default::default() };
-    let counted = group.machine.read(std::iter::once((&count, u32::MAX)), 0).replies;
-    let (records, bytes) = match counted.first() {
-        Some(Some(Reply::Count { records, bytes })) => (*records, *bytes),
-        _ => (0, 0),
-    };
+    let (records, bytes) = group.machine.counted();
     Some(TabletStatus {
         tablet: group.id.tablet()?,
         leader: group.leader(),

@@ -5,6 +5,9 @@ use dkc_core::control::ExportedRecord;
 use dkc_core::ids::{ClusterName, Namespace};
 use serde::{Deserialize, Serialize};
 
+/// Longer than the line of any record: a request with it would not reach a server.
+pub const LINE_MAX_BYTES: u64 = 95 * 1024 * 1024;
+
 /// Rises when a reader of before would misread what a writer of now writes.
 const FORMAT: u32 = 1;
 
@@ -53,7 +56,7 @@ fn line(value: &impl Serialize) -> String {
 /// Reads lines one after the other.
 #[derive(Debug, Default)]
 pub struct Lines {
-    has_header: bool,
+    header: Option<Header>,
     has_end: bool,
     records: u64,
 }
@@ -95,16 +98,20 @@ impl Lines {
         if format > FORMAT {
             return Err(format!("format {format} is of a newer release; this one reads up to {FORMAT}"));
         }
-        if self.has_header || self.records > 0 {
+        if self.header.is_some() || self.records > 0 {
             return Err(format!("line {number}: a second export begins"));
         }
-        self.has_header = true;
+        self.header = Some(header.dkc_export);
         Ok(())
+    }
+
+    pub fn header(&self) -> Option<&Header> {
+        self.header.as_ref()
     }
 
     /// The input has ended; how many records it had.
     pub fn end(&self) -> Result<u64, String> {
-        match self.has_header && !self.has_end {
+        match self.header.is_some() && !self.has_end {
             true => Err(format!("cut short after {} records: its last line is missing", self.records)),
             false => Ok(self.records),
         }
