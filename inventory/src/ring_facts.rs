@@ -6,13 +6,12 @@ use std::collections::BTreeMap;
 use dkc_core::control::{MetaView, NodeStatus, RoleStatus, ServerStatus};
 use dkc_core::ids::{ClusterName, MemberNo, NodeId, TabletId};
 use dkc_core::meta::MoveState;
-use dkc_core::ring::{Assignment, InRing, Node, PlaceNode, members_after, placement_after};
+use dkc_core::ring::{Assignment, InRing, Node, PlaceNode, RingMap, members_after, placement_after};
 use serde::Serialize;
 
 use crate::edit::plural;
 use crate::model::Inventory;
 use crate::observed::Observed;
-use crate::plan::Splitting;
 
 /// The answers of the reachable servers. The newest view of the ring wins.
 #[derive(Debug, Clone)]
@@ -158,9 +157,14 @@ impl<'a> RingFacts<'a> {
         up.checked_sub(voters.len() / 2 + 1).map(|room| room as u32)
     }
 
-    /// The placement after splits, and after members join and leave, as the meta group will compute it.
-    pub fn reshape(&self, splitting: &Splitting, come: &[PlaceNode], leave: &[NodeId]) -> Reshape {
-        let ring = &splitting.ring;
+    /// The placement of a ring after members join and leave, as the meta group will compute it; with the size of each tablet.
+    pub fn reshape(
+        &self,
+        ring: &RingMap,
+        sizes: &BTreeMap<TabletId, u64>,
+        come: &[PlaceNode],
+        leave: &[NodeId],
+    ) -> Reshape {
         let new: Vec<NodeId> = come.iter().map(|node| node.node_id).collect();
         let target = match &self.view.merge {
             Some(merge) => merge.target.clone(),
@@ -180,7 +184,7 @@ impl<'a> RingFacts<'a> {
             let added = assigned.voters.iter().filter(|node| !place.voters.contains(node)).count();
             reshape.tablets += usize::from(place.voters != assigned.voters);
             reshape.replicas += added;
-            reshape.bytes += added as u64 * splitting.bytes.get(&place.tablet).copied().unwrap_or(0);
+            reshape.bytes += added as u64 * sizes.get(&place.tablet).copied().unwrap_or(0);
         }
         reshape
     }

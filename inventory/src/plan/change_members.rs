@@ -130,7 +130,7 @@ impl<'a> Membership<'a> {
         let wanted = if grows { tablets_wanted(servers_after) } else { 0 };
         let splitting = Splitting::to(&facts, wanted);
         let mut planning = Membership {
-            reshape: facts.reshape(&splitting, &places, &leave),
+            reshape: facts.reshape(&splitting.ring, &splitting.bytes, &places, &leave),
             splitting,
             inventory,
             observed,

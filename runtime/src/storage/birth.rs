@@ -16,7 +16,7 @@ use dkc_core::tablet::Changes;
 use super::catalog::CatalogEntry;
 use super::home::Home;
 use super::incarnation::Part;
-use super::overlay::Position;
+use super::position::Position;
 use super::{Shared, StorageError, TabletStore};
 
 /// A tablet that begins.

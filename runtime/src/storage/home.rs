@@ -7,9 +7,10 @@ use std::sync::Arc;
 use dkc_core::ring::SlotId;
 use dkc_core::tablet::rows::{KIND_EXPIRY, KIND_GARBAGE};
 
-use super::engine::{View, Visit};
+use super::engine::{IngestedRow, View, Visit};
 use super::incarnation::{Incarnation, Part, prefix};
-use super::row::SYSTEM_KIND;
+use super::position::Position;
+use super::row::{APPLIED_ROW, MEMBERSHIP_ROW, SYSTEM_KIND, encode_applied};
 use super::{StorageError, incarnation};
 
 /// Kinds of rows that belong to slots.
@@ -75,6 +76,15 @@ impl Home {
     pub fn forget(&self) {
         self.own.forget();
         self.slots.forget();
+    }
+
+    /// The rows of a position. They come behind all others of their incarnation.
+    pub fn position_rows(&self, position: &Position) -> Vec<IngestedRow> {
+        let Some(applied) = &position.applied else { return Vec::new() };
+        let mut rows = vec![(self.key(APPLIED_ROW), Some(encode_applied(position.commits, applied)))];
+        let membership = position.membership.clone();
+        rows.extend(membership.map(|value| (self.key(MEMBERSHIP_ROW), Some(value))));
+        rows
     }
 
     pub fn stretches(&self) -> [Stretch; 3] {

@@ -17,7 +17,7 @@ use super::birth::Birth;
 use super::engine::{IngestedRow, Ingestion};
 use super::home::{SharedRows, Stretch};
 use super::overlay::Frozen;
-use super::row::{SYSTEM_KIND, position_rows};
+use super::row::SYSTEM_KIND;
 use super::{Storage, StorageError, TabletStore, incarnation};
 
 /// Rows of one step.
@@ -112,7 +112,7 @@ impl Storage {
             generation
                 .tablets
                 .iter()
-                .try_for_each(|(_, frozen)| ingestion.write(position_rows(&frozen.home, &frozen.position)))?;
+                .try_for_each(|(_, frozen)| ingestion.write(frozen.home.position_rows(&frozen.position)))?;
             ingestion.finish()?;
         }
         let ingestion = self.shared.engine.begin()?;
@@ -196,8 +196,8 @@ impl Ingesting {
             return Vec::new();
         }
         match mutant::is_active(Mutant::PositionNewerThanRows) {
-            true => position_rows(&frozen.home, &store.position()),
-            false => position_rows(&frozen.home, &frozen.position),
+            true => frozen.home.position_rows(&store.position()),
+            false => frozen.home.position_rows(&frozen.position),
         }
     }
 
@@ -307,6 +307,6 @@ fn some_rows(
 fn rows_of_birth(birth: &Birth) -> Vec<IngestedRow> {
     let mut rows: Vec<IngestedRow> =
         birth.rows.iter().map(|(row, value)| (birth.home.key(row), value.clone())).collect();
-    rows.extend(position_rows(&birth.home, &birth.position));
+    rows.extend(birth.home.position_rows(&birth.position));
     rows
 }

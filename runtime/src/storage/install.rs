@@ -9,8 +9,8 @@ use dkc_core::mutant::{self, Mutant};
 use super::StorageError;
 use super::engine::Ingestion;
 use super::home::Home;
-use super::overlay::Position;
-use super::row::{check_row, position_rows};
+use super::position::Position;
+use super::row::check_row;
 use super::tablet::TabletStore;
 
 /// An incoming snapshot. Dropped before `finish`, it has no effect.
@@ -64,7 +64,7 @@ impl Install {
     /// The rows are on disk, and not the state yet.
     pub(super) fn register(&mut self, position: &Position) -> Result<(), StorageError> {
         let mut ingestion = self.ingestion.take().ok_or_else(ended)?;
-        ingestion.write(position_rows(&self.home, position))?;
+        ingestion.write(self.home.position_rows(position))?;
         ingestion.finish()
     }
 }

@@ -34,6 +34,7 @@ mod install;
 #[cfg(all(test, not(feature = "simulation")))]
 mod model_tests;
 mod overlay;
+mod position;
 mod row;
 mod snapshot;
 #[cfg(all(test, not(feature = "simulation")))]

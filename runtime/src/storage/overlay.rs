@@ -17,20 +17,12 @@ use dkc_core::tablet::Changes;
 
 use super::birth::Birth;
 use super::home::Home;
+use super::position::Position;
 
 /// What a row takes beside its bytes: its place in the map and the heads of two allocations.
 const ROW_OVERHEAD_BYTES: usize = 128;
 /// A snapshot seals what has grown so far. More seals than this in one generation are merged into one.
 const SEALED_MAX: usize = 4;
-
-/// What has been applied to a group.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Position {
-    /// Counts the commits, so that a loss is noticed.
-    pub commits: u64,
-    pub applied: Option<Bytes>,
-    pub membership: Option<Bytes>,
-}
 
 /// What a generation has to carry out beside its rows.
 #[derive(Default)]

@@ -4,10 +4,7 @@
 use bytes::Bytes;
 
 use super::StorageError;
-use super::engine::IngestedRow;
-use super::home::Home;
 use super::incarnation::PREFIX_BYTES;
-use super::overlay::Position;
 
 /// Rows of the storage itself begin with this byte, which `dkc_core::tablet` does not use.
 pub const SYSTEM_KIND: u8 = 0xFF;
@@ -29,17 +26,8 @@ pub fn check_row(row: &[u8], value: Option<&Bytes>) -> Result<(), StorageError> 
     }
 }
 
-/// The rows of a position. They come behind all others of their incarnation.
-pub fn position_rows(home: &Home, position: &Position) -> Vec<IngestedRow> {
-    let Some(applied) = &position.applied else { return Vec::new() };
-    let mut rows = vec![(home.key(APPLIED_ROW), Some(encode_applied(position.commits, applied)))];
-    let membership = position.membership.clone();
-    rows.extend(membership.map(|value| (home.key(MEMBERSHIP_ROW), Some(value))));
-    rows
-}
-
 /// The applied row: how many commits there were (8 bytes, little endian), then the caller's position.
-fn encode_applied(commits: u64, applied: &[u8]) -> Bytes {
+pub fn encode_applied(commits: u64, applied: &[u8]) -> Bytes {
     Bytes::from([&commits.to_le_bytes(), applied].concat())
 }
 

@@ -12,7 +12,8 @@ use super::StorageError;
 use super::engine::View;
 use super::home::Home;
 use super::incarnation::PREFIX_BYTES;
-use super::overlay::{Merged, Position};
+use super::overlay::Merged;
+use super::position::Position;
 use super::row::SYSTEM_KIND;
 
 /// The state of a group at one applied position. Cheap to clone.

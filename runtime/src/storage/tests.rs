@@ -385,7 +385,7 @@ fn the_child() {
     let rows = numbered(8).into_iter().map(|(row, value)| (Bytes::from(row), value.unwrap())).collect();
     install.add_chunk(rows).unwrap();
     die_at("loading");
-    let position = overlay::Position { commits: 2, applied: Some(text(8)), membership: None };
+    let position = position::Position { commits: 2, applied: Some(text(8)), membership: None };
     install.register(&position).unwrap();
     die_at("loaded");
     install.switch(position).unwrap();

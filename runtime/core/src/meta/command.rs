@@ -163,7 +163,7 @@ pub enum MetaCommand {
         /// Who revokes it, as in `ann@admin1`.
         by: String,
     },
-    /// Marks tokens whose time has come as expired, for ever. Idempotent.
+    /// Marks tokens whose time has come as expired, permanently. Idempotent.
     ExpireTokens {
         /// The clock of the server that noticed.
         now_ms: u64,
