@@ -24,7 +24,7 @@ impl Lab {
     /// `count` hosts, those of `systemd` (counting from 1) with systemd as pid 1.
     #[track_caller]
     pub fn up(count: usize, systemd: &[usize]) -> Lab {
-        Lab::up_with_disk(count, systemd, "640M")
+        Lab::up_with_disk(count, systemd, "768M")
     }
 
     /// `count` hosts whose pid 1 never collects a process that has ended.
