@@ -109,10 +109,11 @@ impl Storage {
         let Some(generation) = generation else { return Ok(None) };
         if mutant::is_active(Mutant::AppliedOutsideBatch) {
             let mut ingestion = self.shared.engine.begin()?;
-            generation
-                .tablets
-                .iter()
-                .try_for_each(|(_, frozen)| ingestion.write(frozen.home.position_rows(&frozen.position)))?;
+            let mut frozen: Vec<_> = generation.tablets.iter().map(|(_, frozen)| frozen).collect();
+            frozen.sort_by_key(|frozen| frozen.home.number());
+            frozen
+                .into_iter()
+                .try_for_each(|frozen| ingestion.write(frozen.home.position_rows(&frozen.position)))?;
             ingestion.finish()?;
         }
         let ingestion = self.shared.engine.begin()?;
