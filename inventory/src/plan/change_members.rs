@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use dkc_core::config::layout;
 use dkc_core::ids::{ClusterName, MemberNo, NodeId};
 use dkc_core::meta::{MemberChange, OperationId, Split};
-use dkc_core::ring::{self, ActionProgress, PlaceNode, SlotId, TabletPlace, members_after, tablets_wanted};
+use dkc_core::ring::{self, ActionProgress, PlaceNode, members_after, tablets_wanted};
 
 use super::authority::AuthorityView;
 use super::deploy::config_step;
-use super::splitting::{self, Splitting};
+use super::splitting::Splitting;
 use super::standing::{failures, tolerated};
 use super::steps::{ObservedNode, Phase, Steps};
 use super::{
@@ -259,27 +259,12 @@ impl<'a> Membership<'a> {
 
     /// While the members are as before, so that a split moves nothing.
     fn split_steps(&self, steps: &mut Steps) {
-        let mut ring = self.facts.view.ring.clone();
         for round in &self.splitting.rounds {
-            for Split { tablet, child, .. } in round {
-                let Some(place) = ring.place_of(*tablet) else { continue };
-                if self.facts.view.splits.pending.iter().any(|one| one.child == *child) {
-                    continue;
-                }
-                let about = format!("split: {}", splitting::words(place, *child));
+            for (Split { tablet, child, .. }, words) in round.splits.iter().filter(|_| !round.is_begun) {
                 let change = MemberChange::SplitTablet { tablet: *tablet, child: *child };
-                self.change(steps, Phase::Split, change, about);
+                self.change(steps, Phase::Split, change, format!("split: {words}"));
             }
-            for Split { tablet, child, first_slot } in round {
-                let Some(at) = ring.tablets.iter().position(|place| place.tablet == *tablet) else {
-                    continue;
-                };
-                let child =
-                    TabletPlace { tablet: *child, first_slot: *first_slot, ..ring.tablets[at].clone() };
-                ring.tablets[at].last_slot = SlotId(first_slot.0 - 1);
-                ring.tablets.insert(at + 1, child);
-            }
-            let tablets = round.iter().map(|split| split.child).collect();
+            let tablets = round.splits.iter().map(|(split, _)| split.child).collect();
             self.ring_step(steps, Phase::Split, ClusterAction::WaitSplit { tablets });
         }
     }

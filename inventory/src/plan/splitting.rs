@@ -14,12 +14,21 @@ use crate::ring_facts::RingFacts;
 /// Splits that come before a change of members.
 #[derive(Debug, Clone)]
 pub struct Splitting {
-    /// Those of a round are under way together; the next round splits what came of them.
-    pub rounds: Vec<Vec<Split>>,
+    /// One after the other: the next splits what came of the one before.
+    pub rounds: Vec<Round>,
     /// The ring with all of them.
     pub ring: RingMap,
     /// Sizes as they will be, where a server has told one.
     pub bytes: BTreeMap<TabletId, u64>,
+}
+
+/// Splits that are under way together.
+#[derive(Debug, Clone)]
+pub struct Round {
+    /// Each with its words.
+    pub splits: Vec<(Split, String)>,
+    /// The cluster has begun them already.
+    pub is_begun: bool,
 }
 
 impl Splitting {
@@ -31,13 +40,10 @@ impl Splitting {
         for place in &facts.view.ring.tablets {
             splitting.bytes.insert(place.tablet, facts.tablet_bytes(place.tablet));
         }
-        // Under way already.
-        let pending = state.splits().to_vec();
-        splitting.end_round(&mut state, pending);
+        splitting.end_round(&mut state, true);
         while splitting.ring.tablets.len() < wanted {
             let lacking = wanted - splitting.ring.tablets.len();
             let round: Vec<TabletId> = splitting.widest().into_iter().take(lacking).collect();
-            let begun = round.len();
             for tablet in round {
                 let child = splitting.ring.next_tablet(state.splits().len());
                 let change = MemberChange::SplitTablet { tablet, child };
@@ -47,26 +53,29 @@ impl Splitting {
                     break;
                 }
             }
-            let round = state.splits().to_vec();
-            if round.is_empty() || begun == 0 {
+            if state.splits().is_empty() {
                 break;
             }
-            splitting.end_round(&mut state, round);
+            splitting.end_round(&mut state, false);
         }
         splitting
     }
 
-    fn end_round(&mut self, state: &mut MetaState, round: Vec<Split>) {
+    /// Completes the splits that are under way in `state`, if there are any.
+    fn end_round(&mut self, state: &mut MetaState, is_begun: bool) {
+        let round = state.splits().to_vec();
         if round.is_empty() {
             return;
         }
+        let told = |split: &Split| Some((*split, words(self.ring.place_of(split.tablet)?, split.child)));
+        let splits = round.iter().filter_map(told).collect();
         for split in &round {
             state.apply(&MetaCommand::TabletSplit { child: split.child });
             let bytes = self.bytes.get(&split.tablet).copied().unwrap_or(0) / 2;
             self.bytes.extend([(split.tablet, bytes), (split.child, bytes)]);
         }
         self.ring = state.ring().cloned().unwrap_or_else(|| self.ring.clone());
-        self.rounds.push(round);
+        self.rounds.push(Round { splits, is_begun });
     }
 
     /// The tablets with the most slots, all of the same width but for one slot.
@@ -81,7 +90,7 @@ impl Splitting {
 
     /// All of them, in order.
     pub fn count(&self) -> usize {
-        self.rounds.iter().map(Vec::len).sum()
+        self.rounds.iter().map(|round| round.splits.len()).sum()
     }
 }
 

@@ -97,16 +97,16 @@ impl MetaFollower {
             self.open_tablet(state, *tablet, *first_slot).await;
         }
         // Those that a split has begun here, before the ring map names them.
-        let on_disk = self.replicas.on_disk();
-        for split in state.splits().iter().filter(|split| on_disk.contains(&split.child)) {
+        for split in state.splits().iter().filter(|split| self.replicas.is_on_disk(split.child)) {
             self.open_tablet(state, split.child, split.first_slot).await;
         }
     }
 
     async fn open_tablet(&self, state: &MetaState, tablet: TabletId, first_slot: SlotId) {
-        let is_open = self.replicas.get(tablet.group()).is_some();
-        let is_on_disk = self.replicas.on_disk().contains(&tablet);
-        if is_open || (!is_on_disk && self.replicas.awaits_split(tablet, first_slot)) {
+        if self.replicas.get(tablet.group()).is_some() {
+            return;
+        }
+        if !self.replicas.is_on_disk(tablet) && self.replicas.awaits_split(tablet, first_slot) {
             return;
         }
         let founding = state.founding_tablets();

@@ -58,11 +58,15 @@ impl Replicas {
         self.store.tablets().into_iter().collect()
     }
 
+    pub fn is_on_disk(&self, tablet: TabletId) -> bool {
+        self.store.has_tablet(tablet)
+    }
+
     /// Opens the replica of a tablet with its state on this disk, if any.
     pub async fn open(&self, tablet: TabletId, bounds: TabletBounds) -> Result<(), ReplicaError> {
         let id = tablet.group();
         let vote_floor = self.vote_floor(tablet)?;
-        if vote_floor.is_some() && !self.store.tablets().contains(&tablet) {
+        if vote_floor.is_some() && !self.is_on_disk(tablet) {
             // This node stopped while it dropped an earlier replica.
             self.drop_log(tablet).await?;
         }

@@ -9,7 +9,6 @@ use dkc_core::meta::{MemberChange, MetaCommand, MetaState, Split};
 use dkc_core::tablet;
 use tokio::time::Instant;
 
-use super::local_node::LocalNode;
 use super::meta_group::MetaGroup;
 use super::replicas::Replicas;
 
@@ -26,14 +25,13 @@ const STEP_MAX: Duration = Duration::from_secs(2);
 const STAND_AGAIN: Duration = Duration::from_millis(200);
 
 pub struct SplitDriver {
-    local: Arc<LocalNode>,
     meta: Arc<MetaGroup>,
     replicas: Arc<Replicas>,
 }
 
 impl SplitDriver {
-    pub fn new(local: Arc<LocalNode>, meta: Arc<MetaGroup>, replicas: Arc<Replicas>) -> SplitDriver {
-        SplitDriver { local, meta, replicas }
+    pub fn new(meta: Arc<MetaGroup>, replicas: Arc<Replicas>) -> SplitDriver {
+        SplitDriver { meta, replicas }
     }
 
     /// Does this node's part of every split, for as long as it is polled.
@@ -104,7 +102,7 @@ impl SplitDriver {
             voters: place.voters.clone(),
         };
         if let Err(error) = parent.split(&entry, STEP_MAX).await {
-            tracing::debug!(node = %self.local.id(), tablet = %split.tablet, %error, "not split; will retry");
+            tracing::debug!(tablet = %split.tablet, %error, "not split; will retry");
         }
     }
 }

@@ -173,6 +173,11 @@ impl Storage {
         self.stores.lock().keys().filter_map(|group| group.tablet()).collect()
     }
 
+    /// Whether this tablet has a state here.
+    pub fn has_tablet(&self, tablet: TabletId) -> bool {
+        self.stores.lock().contains_key(&tablet.group())
+    }
+
     /// The vote floor that this node recorded when it left a tablet, if it did.
     pub fn vote_floor(&self, tablet: TabletId) -> Option<Bytes> {
         self.shared.catalog.lock().vote_floors.get(&tablet.group()).cloned()

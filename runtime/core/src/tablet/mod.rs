@@ -191,7 +191,7 @@ impl Tablet {
             && before.epoch <= self.state.epoch;
         debug_assert!(is_monotone, "T1: {before:?} became {:?}", self.state);
         debug_assert!(
-            changes.keys().filter_map(|row| rows::slot_of_row(row)).all(|slot| self.slots.contains(&slot)),
+            changes.keys().all(|row| is_own(row, &self.slots)),
             "M5: a row of another tablet than {:?}",
             self.slots
         );

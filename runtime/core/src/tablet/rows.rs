@@ -23,7 +23,7 @@ use super::{Changes, Rows};
 use crate::ids::Namespace;
 use crate::kv::codec::{BadBytes, Reader};
 use crate::kv::{Key, Record};
-use crate::ring::{SlotId, slot_of};
+use crate::ring::slot_of;
 
 /// Clock, counters, namespaces, sweep.
 pub const KIND_SYSTEM: u8 = 1;
@@ -68,14 +68,6 @@ pub const ROW_OVERHEAD_BYTES: u64 = 48;
 /// The format byte is the one this release writes.
 pub fn check_format(reader: &mut Reader<'_>) -> Result<(), BadBytes> {
     if reader.u8()? == FORMAT { Ok(()) } else { Err(reader.bad("unknown format version")) }
-}
-
-/// The slot that a data row belongs to; `None` for rows of other kinds.
-pub fn slot_of_row(row: &[u8]) -> Option<SlotId> {
-    match row {
-        [KIND_DATA, high, low, ..] => Some(SlotId(u16::from_be_bytes([*high, *low]))),
-        _ => None,
-    }
 }
 
 /// The row of a key's record or head. Sorts by slot, so that a range of slots is a range of rows.

@@ -180,7 +180,7 @@ impl Server {
             self.liveness.clone(),
             self.leadership.clone(),
         );
-        let splits = SplitDriver::new(self.local.clone(), self.meta.clone(), self.replicas.clone());
+        let splits = SplitDriver::new(self.meta.clone(), self.replicas.clone());
         tasks.spawn(of_this_node(splits.run()));
         let persister = Persister::new(self.local.clone(), self.disk.clone(), self.replicas.clone());
         tasks.spawn(of_this_node(Cuts::keep_tidy(Arc::downgrade(&self.cuts))));
