@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use dkc_core::ids::{ClusterName, MemberNo, SlaveId};
+use dkc_core::ids::{ClusterName, ConfigName, MemberNo, SlaveId};
 
 use crate::ui::Format;
 
@@ -106,6 +106,38 @@ pub struct NewCluster {
     /// Cluster name
     #[arg(short = 'n', long = "name", value_name = "NAME", aliases = ["cluster", "css"])]
     pub name: ClusterName,
+}
+
+/// Name of the argument `-n` of commands about configuration groups.
+pub const CONFIG: &str = "config";
+
+/// A configuration group.
+#[derive(Debug, Clone, Args)]
+pub struct NamedConfig {
+    /// Name of the configuration group
+    #[arg(id = CONFIG, short = 'n', long = "name", value_name = "NAME", add = crate::complete::configs())]
+    pub name: ConfigName,
+}
+
+/// A configuration group, or one cluster.
+#[derive(Debug, Clone, Args)]
+pub struct OfConfig {
+    /// Name of a configuration group
+    #[arg(id = CONFIG, short = 'n', long = "name", value_name = "NAME", add = crate::complete::configs())]
+    pub name: Option<ConfigName>,
+    /// One cluster instead (default: the one chosen with use, or the only one)
+    #[arg(short = 'c', long, value_name = "CLUSTER", alias = "css", conflicts_with = CONFIG,
+        add = crate::complete::clusters())]
+    pub cluster: Option<ClusterName>,
+}
+
+/// What a command about parameters is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigTarget {
+    /// A group, and all clusters that are attached to it.
+    Config(ConfigName),
+    /// One cluster.
+    Cluster(ClusterName),
 }
 
 /// A cluster, or some of its servers.

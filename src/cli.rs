@@ -62,6 +62,10 @@ pub enum Command {
     History(history::Args),
     Undo(undo::Args),
     Check(check::Args),
+    #[command(subcommand)]
+    Diff(diff::Args),
+    #[command(subcommand)]
+    Apply(apply::Args),
     Deploy(deploy::Args),
     #[command(subcommand)]
     Start(start::Args),
@@ -162,12 +166,17 @@ mod tests {
         line().debug_assert();
     }
 
-    /// `-n` names a cluster in every command that has it, under the same long name and aliases.
+    /// `-n` names a cluster in every command that has it, under the same long name and aliases; but for commands about
+    /// configuration groups, where it names one of these.
     #[test]
     fn every_command_spells_the_cluster_alike() {
         fn walk(command: &clap::Command, found: &mut usize) {
             for arg in command.get_arguments().filter(|arg| arg.get_short() == Some('n')) {
                 let name = command.get_name();
+                if arg.get_id() == crate::arguments::CONFIG {
+                    assert_eq!((name, arg.get_long()), ("config", Some("name")));
+                    continue;
+                }
                 assert_eq!(arg.get_id(), crate::arguments::CLUSTER, "{name}");
                 assert_eq!(arg.get_long(), Some("name"), "{name}");
                 assert_eq!(arg.get_all_aliases(), Some(vec!["cluster", "css"]), "{name}");

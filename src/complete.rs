@@ -59,6 +59,20 @@ pub fn clusters() -> ArgValueCandidates {
     from_inventory(list_clusters)
 }
 
+pub fn configs() -> ArgValueCandidates {
+    from_inventory(list_configs)
+}
+
+/// What `--config` of a cluster takes: a group, or `KEY=` of a parameter.
+pub fn configs_and_parameters() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let configs = inventory().map(|inventory| list_configs(&inventory)).unwrap_or_default();
+        let configs =
+            configs.into_iter().map(|(name, help)| CompletionCandidate::new(name).help(Some(help.into())));
+        configs.chain(parameter_candidates()).collect()
+    })
+}
+
 pub fn slaves() -> ArgValueCandidates {
     from_inventory(|inventory| {
         let about = |s: &dkc_inventory::model::Slave| {
@@ -93,11 +107,12 @@ pub fn selectors() -> ArgValueCandidates {
 
 /// `KEY=` of every parameter of a cluster.
 pub fn parameters() -> ArgValueCandidates {
-    ArgValueCandidates::new(|| {
-        let all = dkc_core::config::PARAMETERS.iter();
-        all.map(|p| CompletionCandidate::new(format!("{}=", p.name)).help(Some(p.explanation.into())))
-            .collect()
-    })
+    ArgValueCandidates::new(|| parameter_candidates().collect())
+}
+
+fn parameter_candidates() -> impl Iterator<Item = CompletionCandidate> {
+    let all = dkc_core::config::PARAMETERS.iter();
+    all.map(|p| CompletionCandidate::new(format!("{}=", p.name)).help(Some(p.explanation.into())))
 }
 
 /// The ids of errors.
@@ -122,6 +137,13 @@ fn list_clusters(inventory: &Inventory) -> Vec<(String, String)> {
         format!("{} servers, {state}", c.servers.len())
     };
     inventory.clusters.iter().map(|(name, cluster)| (name.to_string(), about(cluster))).collect()
+}
+
+fn list_configs(inventory: &Inventory) -> Vec<(String, String)> {
+    let about = |name: &dkc_core::ids::ConfigName, set: &dkc_inventory::model::Overrides| {
+        format!("{} parameters set, {} clusters", set.len(), inventory.attached_to(name).len())
+    };
+    inventory.configs.iter().map(|(name, set)| (name.to_string(), about(name, set))).collect()
 }
 
 fn list_groups(inventory: &Inventory) -> Vec<(String, String)> {

@@ -34,6 +34,7 @@ impl Command {
             Command::Backup(args) if args.is_changing() => Effect::Remote,
             Command::Restore(_)
             | Command::Deploy(_)
+            | Command::Apply(_)
             | Command::Start(_)
             | Command::Stop(_)
             | Command::Restart(_)
@@ -61,6 +62,8 @@ pub async fn dispatch(session: &mut Session, command: Command) -> Result<(), Com
         Command::History(args) => history::run(session, args).await,
         Command::Undo(args) => undo::run(session, args).await,
         Command::Check(args) => check::run(session, args).await,
+        Command::Diff(args) => diff::run(session, args).await,
+        Command::Apply(args) => apply::run(session, args).await,
         Command::Deploy(args) => deploy::run(session, args).await,
         Command::Start(args) => start::run(session, args).await,
         Command::Stop(args) => stop::run(session, args).await,

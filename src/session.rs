@@ -9,7 +9,7 @@ use dkc_inventory::edit::{EditError, Edited};
 use dkc_inventory::model::Inventory;
 use dkc_inventory::plan::{Detail, Plan};
 
-use crate::arguments::Settings;
+use crate::arguments::{ConfigTarget, OfConfig, Settings};
 use crate::error::{CommandError, Exit, codes};
 use crate::interrupt::Interrupt;
 use crate::store::{Locked, Store};
@@ -151,6 +151,14 @@ impl Session {
                     .cause(format!("registered are {}", names.join(", ")))
                     .next("add -n NAME, or set a default: use cluster NAME"))
             }
+        }
+    }
+
+    /// The configuration group of a command, or its cluster if it names none.
+    pub fn config_target(&self, of: &OfConfig) -> Result<ConfigTarget, CommandError> {
+        match &of.name {
+            Some(name) => Ok(ConfigTarget::Config(name.clone())),
+            None => Ok(ConfigTarget::Cluster(self.cluster_name(of.cluster.as_ref())?)),
         }
     }
 

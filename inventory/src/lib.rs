@@ -7,6 +7,7 @@
 
 pub mod certificates;
 pub mod check;
+pub mod config_drift;
 pub mod document;
 pub mod edit;
 pub mod generation;
@@ -14,6 +15,7 @@ mod listeners;
 pub mod model;
 pub mod names;
 pub mod observed;
+pub mod parameters;
 pub mod plan;
 pub mod problem;
 pub mod render;

@@ -5,8 +5,10 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use dkc_core::config::{Pair, Parameters, ServerEntry, Setting};
-use dkc_core::ids::{ClusterId, ClusterName, HostAddress, MemberNo, NodeAddress, NodeId, NodeUuid, SlaveId};
+use dkc_core::config::{Pair, ServerEntry, Setting};
+use dkc_core::ids::{
+    ClusterId, ClusterName, ConfigName, HostAddress, MemberNo, NodeAddress, NodeId, NodeUuid, SlaveId,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::generation::Generation;
@@ -31,6 +33,9 @@ pub struct Inventory {
     /// By SSH address.
     #[serde(default)]
     pub hosts: BTreeMap<HostAddress, Host>,
+    /// Configuration groups by name: what the operator set in them. What a group leaves out has its default.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub configs: BTreeMap<ConfigName, Overrides>,
     /// By name.
     #[serde(default)]
     pub clusters: BTreeMap<ClusterName, Cluster>,
@@ -41,6 +46,9 @@ pub struct Inventory {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub jump_hosts: BTreeMap<String, Vec<String>>,
 }
+
+/// Parameters that an operator set, by name.
+pub type Overrides = BTreeMap<String, Setting>;
 
 /// What a host is called in lists of known hosts.
 pub fn ssh_name(host: &str, port: u16) -> String {
@@ -96,9 +104,12 @@ pub struct Cluster {
     pub removed: Vec<Server>,
     /// The next server's Raft id; ids are never reused.
     pub next_node_id: NodeId,
-    /// Parameters set by the operator; all others have their defaults.
+    /// The configuration group that it is attached to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<ConfigName>,
+    /// Parameters set for this cluster alone, before those of its group. `crate::parameters` resolves them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub parameters: BTreeMap<String, Setting>,
+    pub parameters: Overrides,
     /// Set once `start cluster` has founded the ring.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub founded: bool,
@@ -216,6 +227,7 @@ impl Inventory {
             version: INVENTORY_VERSION,
             generation: Generation::NONE,
             hosts: BTreeMap::new(),
+            configs: BTreeMap::new(),
             clusters: BTreeMap::new(),
             slaves: BTreeMap::new(),
             jump_hosts: BTreeMap::new(),
@@ -350,10 +362,5 @@ impl Cluster {
     /// Replicas of each tablet: the configured number, at most the number of servers.
     pub fn copies(&self) -> u32 {
         self.replicas.min(self.servers.len() as u32)
-    }
-
-    /// The defaults overridden by the operator's values; the error names an unknown or invalid one.
-    pub fn effective(&self) -> Result<Parameters, String> {
-        Parameters::with_overrides(&self.parameters)
     }
 }

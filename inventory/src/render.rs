@@ -52,7 +52,7 @@ pub fn node_config(inventory: &Inventory, node: &NodeName) -> Option<NodeConfig>
         node_uuid: inventory.uuid_of(node)?,
         role,
         servers: listed.into_iter().map(|s| inventory.server_entry(s)).collect(),
-        parameters: cluster.effective().ok()?,
+        parameters: inventory.parameters_of(cluster).ok()?,
     })
 }
 

@@ -58,8 +58,9 @@ pub fn parse(text: &str, file_name: &str) -> Result<Inventory, YamlError> {
     check_version(&at, &value)?;
     let mut inventory: Inventory = serde_yaml::from_str(text).map_err(|e| at.yaml_error(&e))?;
     // They have no effect, and an upgrade of dkc alone must not make its inventory unreadable.
-    for cluster in inventory.clusters.values_mut() {
-        cluster.parameters.retain(|name, _| Retired::named(name).is_none());
+    let of_clusters = inventory.clusters.values_mut().map(|cluster| &mut cluster.parameters);
+    for set in of_clusters.chain(inventory.configs.values_mut()) {
+        set.retain(|name, _| Retired::named(name).is_none());
     }
     match find_fault(&inventory) {
         Some(fault) => Err(at.error(at.find(&fault.near), fault.message)),
@@ -125,6 +126,7 @@ fn fault<const N: usize>(near: [String; N], message: impl Into<String>) -> Fault
 /// The first inconsistency. Every edit keeps this `None`.
 pub(crate) fn find_fault(inventory: &Inventory) -> Option<Fault> {
     host_fault(inventory)
+        .or_else(|| config_fault(inventory))
         .or_else(|| {
             inventory.clusters.iter().find_map(|(name, cluster)| cluster_fault(inventory, name, cluster))
         })
@@ -148,12 +150,24 @@ fn host_fault(inventory: &Inventory) -> Option<Fault> {
     })
 }
 
+fn config_fault(inventory: &Inventory) -> Option<Fault> {
+    inventory.configs.iter().find_map(|(name, set)| {
+        let error = edit::check_parameters(set).err()?;
+        let message = format!("configuration group {name}: {}", said(&error));
+        Some(fault(["configs:".into(), name.to_string()], message))
+    })
+}
+
 fn cluster_fault(inventory: &Inventory, name: &ClusterName, cluster: &Cluster) -> Option<Fault> {
     let near = || ["clusters:".to_owned(), name.to_string()];
     if let Err(error) = edit::check_shape(cluster.replicas, cluster.tablets) {
         return Some(fault(near(), format!("cluster {name}: {}", said(&error))));
     }
-    if let Err(error) = edit::check_parameters(&cluster.parameters) {
+    if let Some(config) = cluster.config.as_ref().filter(|config| !inventory.configs.contains_key(config)) {
+        let message = format!("cluster {name}: configuration group {config} is not registered");
+        return Some(fault(["clusters:".into(), name.to_string(), format!("config: {config}")], message));
+    }
+    if let Err(error) = edit::check_parameters(&inventory.overrides_of(cluster)) {
         return Some(fault(near(), format!("cluster {name}: {}", said(&error))));
     }
     let mut numbers: BTreeSet<MemberNo> = BTreeSet::new();

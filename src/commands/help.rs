@@ -29,7 +29,14 @@ const TASKS: &[(&str, &[(&str, &str)])] = &[
     ),
     (
         "Install it on the hosts",
-        &[("check", "check"), ("trust", "trust show"), ("deploy", "deploy --dry-run"), ("resume", "resume")],
+        &[
+            ("check", "check"),
+            ("trust", "trust show"),
+            ("deploy", "deploy --dry-run"),
+            ("diff", "diff config -n prod"),
+            ("apply", "apply config -n prod --dry-run"),
+            ("resume", "resume"),
+        ],
     ),
     (
         "Run it",
@@ -125,8 +132,8 @@ fn exits_of(verb: &str) -> &'static [Exit] {
         "register" | "unregister" | "modify" | "undo" => &[Unknown, Refused, Busy],
         "show" | "list" | "history" | "use" | "explain" => &[Unknown],
         "check" | "exec" | "logs" | "trust" => &[Unknown, NotConfirmed, Unreachable, Interrupted],
-        "deploy" | "start" | "stop" | "restart" | "destroy" | "resume" | "playground" | "grow" | "shrink"
-        | "replace" | "plan" | "ring" | "tls" => &[
+        "deploy" | "apply" | "start" | "stop" | "restart" | "destroy" | "resume" | "playground" | "grow"
+        | "shrink" | "replace" | "plan" | "ring" | "tls" => &[
             Unknown,
             Refused,
             NotConfirmed,
@@ -137,6 +144,7 @@ fn exits_of(verb: &str) -> &'static [Exit] {
             Pending,
             Interrupted,
         ],
+        "diff" => &[Unknown, Unreachable, Pending, Interrupted],
         "status" => &[Unknown, Degraded, NotServing, StatusUnknown, Interrupted],
         "data" => &[Unknown, Unreachable, OutcomeUnknown, Interrupted],
         "bench" => &[Unknown, Unreachable, Interrupted],

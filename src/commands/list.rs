@@ -1,6 +1,5 @@
 //! `list`: registered names, one per line, for people and scripts; with `-o` the same as `show`.
 
-use dkc_core::config::PARAMETERS;
 use dkc_inventory::show;
 
 use super::show::Args as What;
@@ -10,7 +9,7 @@ use crate::session::Session;
 /// List registered names, one per line
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "EXAMPLES\n  list host\n  list host --group c0\n  list host -o table\n  list cluster\n  list slave --cluster c0\n  list pair"
+    after_help = "EXAMPLES\n  list host\n  list host --group c0\n  list host -o table\n  list cluster\n  list slave --cluster c0\n  list pair\n  list config"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -29,7 +28,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         What::Cluster(words) => show::list_clusters(&inventory, &words.filter())?,
         What::Slave(words) => show::list_slaves(&inventory, &words.filter())?,
         What::Pair(words) => show::list_pairs(&inventory, &words.filter())?,
-        What::Config(_) => PARAMETERS.iter().map(|parameter| parameter.name.to_owned()).collect(),
+        What::Config(_) => show::list_configs(&inventory),
     };
     names.iter().for_each(|name| session.ui.data_line(name));
     session.say_nothing_found(names.is_empty());

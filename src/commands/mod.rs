@@ -1,6 +1,7 @@
 //! One file for each verb: its arguments, its help, and a short `run`. A verb with several nouns is a folder. The few verbs that
 //! need something from the layers above (the grammar of all verbs, the prompt) receive it as a value.
 
+pub mod apply;
 pub mod audit;
 pub mod backup;
 pub mod bench;
@@ -10,6 +11,7 @@ pub mod completion;
 pub mod data;
 pub mod deploy;
 pub mod destroy;
+pub mod diff;
 pub mod exec;
 pub mod explain;
 pub mod generate;

@@ -1,11 +1,11 @@
 //! `show`: registered entries as YAML documents in the ancestor's format (or as a table or JSON with `-o`).
 
-use dkc_core::config::PARAMETERS;
 use dkc_core::ids::{ClusterName, HostAddress, Namespace, SlaveId};
 use dkc_inventory::model::Inventory;
+use dkc_inventory::parameters::Resolved;
 use dkc_inventory::show::{self, ClusterFilter, HostFilter, PairFilter, SlaveFilter};
 
-use crate::arguments::{CLUSTER, OfCluster, OnlyCluster};
+use crate::arguments::{CLUSTER, ConfigTarget, OfConfig, OnlyCluster};
 use crate::error::CommandError;
 use crate::session::Session;
 use crate::ui::{Format, Listing};
@@ -13,7 +13,7 @@ use crate::ui::{Format, Listing};
 /// Show registered hosts, clusters, slaves, pairs and parameters
 #[derive(Debug, clap::Subcommand)]
 #[command(
-    after_help = "EXAMPLES\n  show host\n  show host 10.0.0.10 -o json\n  show host --group c0\n  show cluster c0\n  show slave --id 0\n  show pair\n  show config -n c0 -o table"
+    after_help = "EXAMPLES\n  show host\n  show host 10.0.0.10 -o json\n  show host --group c0\n  show cluster c0\n  show slave --id 0\n  show pair\n  show config -n prod -o table\n  show config -c c0 -o table"
 )]
 pub enum Args {
     /// Show hosts
@@ -26,7 +26,7 @@ pub enum Args {
     Slave(SlaveWords),
     /// Show the listen addresses of slaves
     Pair(PairWords),
-    /// Show a cluster's parameters and their values
+    /// Show the parameters of a configuration group or of a cluster: value, origin, range and meaning
     Config(ConfigWords),
 }
 
@@ -92,7 +92,7 @@ pub struct PairWords {
 #[derive(Debug, clap::Args)]
 pub struct ConfigWords {
     #[command(flatten)]
-    pub of: OfCluster,
+    pub of: OfConfig,
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
@@ -109,7 +109,7 @@ pub fn listing(session: &Session, inventory: &Inventory, what: &Args) -> Result<
         Args::Cluster(words) => show::show_clusters(inventory, &words.filter())?.into(),
         Args::Slave(words) => show::show_slaves(inventory, &words.filter())?.into(),
         Args::Pair(words) => show::show_pairs(inventory, &words.filter())?.into(),
-        Args::Config(words) => parameters(inventory, &session.cluster_name(words.of.name.as_ref())?)?,
+        Args::Config(words) => parameters(inventory, &session.config_target(&words.of)?)?,
     })
 }
 
@@ -147,31 +147,37 @@ impl PairWords {
     }
 }
 
-/// Every parameter with its effective value, and whether the operator set it.
-fn parameters(inventory: &Inventory, name: &ClusterName) -> Result<Listing, CommandError> {
-    let shown = show::show_clusters(inventory, &ClusterFilter { name: Some(name.clone()), host: None });
-    shown?;
-    let cluster = inventory.clusters.get(name).ok_or_else(|| CommandError::bug("a cluster went away"))?;
-    let effective =
-        cluster.effective().map_err(|e| CommandError::bug(format!("parameters of {name}: {e}")))?;
-    let mut listing = Listing::new(&["parameter", "value", "unit", "allowed", "change", "set", "meaning"]);
-    for parameter in PARAMETERS {
-        let value = parameter.value_in(&effective);
-        let is_set = cluster.parameters.contains_key(parameter.name);
+/// Every parameter with its value and who set it.
+fn parameters(inventory: &Inventory, target: &ConfigTarget) -> Result<Listing, CommandError> {
+    let resolved = match target {
+        ConfigTarget::Config(name) => {
+            show::check_config(inventory, name)?;
+            inventory.resolved_of_config(name)
+        }
+        ConfigTarget::Cluster(name) => {
+            show::show_clusters(inventory, &ClusterFilter { name: Some(name.clone()), host: None })?;
+            inventory.resolved_of_cluster(name)
+        }
+    };
+    let mut listing = Listing::new(&["parameter", "value", "origin", "unit", "allowed", "change", "meaning"]);
+    for Resolved { parameter, value, origin } in resolved {
         let row = vec![
             parameter.name.to_owned(),
             value.to_string(),
+            origin.to_string(),
             parameter.unit.to_owned(),
             parameter.range.to_string(),
             parameter.change.to_string(),
-            if is_set { "yes".into() } else { String::new() },
             parameter.explanation.to_owned(),
         ];
         let document = serde_json::json!({
             "parameter": parameter.name,
             "value": value,
+            "origin": origin.to_string(),
+            "unit": parameter.unit,
+            "allowed": parameter.range.to_string(),
             "change": parameter.change.to_string(),
-            "is_set": is_set,
+            "meaning": parameter.explanation,
         });
         listing.push(row, document);
     }

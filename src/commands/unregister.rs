@@ -2,16 +2,16 @@
 //! operator chooses to clean up by hand.
 
 use dkc_core::ids::{HostAddress, SlaveId};
-use dkc_inventory::edit::{self, ModifyCluster, UnregisterCluster, UnregisterPair, UnregisterSlave};
+use dkc_inventory::edit::{self, UnregisterCluster, UnregisterPair, UnregisterSlave};
 
-use crate::arguments::{NamedCluster, OfCluster};
+use crate::arguments::{NamedCluster, NamedConfig};
 use crate::error::CommandError;
 use crate::session::Session;
 
-/// Remove hosts, clusters, slaves and pairs from the inventory
+/// Remove hosts, clusters, slaves, pairs and configuration groups from the inventory
 #[derive(Debug, clap::Subcommand)]
 #[command(
-    after_help = "EXAMPLES\n  unregister host 10.0.0.12\n  unregister cluster -n c0\n  unregister slave --id 0\n  unregister pair --id 0 --listen 127.0.0.1:11211\n  unregister config -n c0 log_level"
+    after_help = "EXAMPLES\n  unregister host 10.0.0.12\n  unregister cluster -n c0\n  unregister slave --id 0\n  unregister pair --id 0 --listen 127.0.0.1:11211\n  unregister config -n prod"
 )]
 pub enum Args {
     /// Unregister hosts without nodes
@@ -48,13 +48,10 @@ pub enum Args {
         #[arg(long, value_name = "ADDRESS:PORT")]
         listen: Option<String>,
     },
-    /// Reset a cluster's parameters to their defaults
+    /// Unregister a configuration group that no cluster is attached to
     Config {
         #[command(flatten)]
-        of: OfCluster,
-        /// Parameters to reset
-        #[arg(required = true, value_name = "KEY")]
-        parameters: Vec<String>,
+        named: NamedConfig,
     },
 }
 
@@ -75,16 +72,8 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
             let request = UnregisterPair { id, listen };
             session.edit(|inventory| edit::unregister_pair(inventory, &request))
         }
-        Args::Config { of: OfCluster { name }, parameters } => {
-            let name = session.cluster_name(name.as_ref())?;
-            let request = ModifyCluster {
-                name,
-                replicas: None,
-                tablets: None,
-                set: Default::default(),
-                unset: parameters,
-            };
-            session.edit(|inventory| edit::modify_cluster(inventory, &request))
+        Args::Config { named: NamedConfig { name } } => {
+            session.edit(|inventory| edit::unregister_config(inventory, &name))
         }
     }
 }

@@ -99,6 +99,9 @@ codes! {
     UNKNOWN_NAME = 305, Unknown,
         "The name is not registered. dkc suggests the closest matches.",
         "その名前のものは登録されていません。近い名前が候補として表示されます。";
+    UNKNOWN_CONFIG = 306, Unknown,
+        "No configuration group has this name. `list config` lists registered groups; `register config` adds one.",
+        "その名前の設定グループは登録されていません。`list config` で登録済みのグループを確認し、`register config` で追加してください。";
     INVENTORY_BROKEN = 310, Unknown,
         "The inventory file is invalid: it is truncated, was edited incorrectly, or has a field unknown to this version. The error shows the line. dkc never falls back to an older copy by itself: correct the line, or restore the previous generation with `undo --broken`.",
         "インベントリファイルが不正です。途中で切れている、手作業での編集に誤りがある、または未知の項目があります。該当行が表示されます。古い世代が自動的に使われることはありません。その行を修正するか、`undo --broken` で前の世代に戻してください。";
@@ -219,6 +222,9 @@ codes! {
     NOT_EMPTY = 451, Refused,
         "A restore needs an empty cluster, because its records would mix with those that are there. Restore into a new cluster, or remove the records first.",
         "リストア先のクラスタは空でなければなりません。既存のレコードと混ざるためです。新しいクラスタにリストアするか、先にレコードを削除してください。";
+    TIMEOUTS = 460, Refused,
+        "While servers restart one by one, leaders and followers go by different election timeouts. With these, a leader could answer a read by lease after another one was elected. Change them in two steps, or restart all servers at once.",
+        "サーバを 1 台ずつ再起動する間、リーダーとフォロワーの選出タイムアウトが異なります。この値では、別のリーダーが選出された後に古いリーダーがリースで読み出しに応答するおそれがあります。2 段階に分けて変更するか、全サーバを同時に再起動してください。";
     NOTHING_STAGED = 312, Unknown,
         "No change is staged for the cluster. Stage one with `grow`, `shrink` or `replace` and --stage; `plan list` lists staged changes.",
         "そのクラスタに準備済みの変更はありません。`grow`、`shrink`、`replace` に --stage を付けると準備できます。`plan list` で一覧を表示できます。";

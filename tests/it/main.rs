@@ -2,6 +2,7 @@
 //! `prompt`, `shell` and `transcripts` need this machine only; the others have the lab (`tests/lab/lab`) make hosts
 //! with sshd in namespaces and type at them what an operator types.
 
+mod apply;
 mod backup;
 mod bad_input;
 mod bench;

@@ -207,7 +207,7 @@ fn a_closed_standard_output_is_no_error() {
 fn json_is_json_and_nothing_but_data_is_on_standard_output() {
     let stage = registered();
     for verb in
-        ["show host", "show cluster", "show slave", "show config -n c0", "list host", "history", "audit list"]
+        ["show host", "show cluster", "show slave", "show config -c c0", "list host", "history", "audit list"]
     {
         let words: Vec<&str> = verb.split(' ').chain(["-o", "json"]).collect();
         let output = run(&stage, &words, b"");

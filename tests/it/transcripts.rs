@@ -130,6 +130,7 @@ fn a_verb_with_a_plan_has_its_command_its_transcript_and_its_manual_page() {
         "authority",
         "change_members",
         "diff",
+        "gate",
         "header",
         "mod",
         "refusal",

@@ -1,15 +1,16 @@
 //! Clusters: a name, a permanent identity, and the servers that found the ring.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use dkc_core::config::{PARAMETERS, Parameter, Parameters, Setting};
-use dkc_core::ids::{ClusterId, ClusterName, MemberNo, NodeAddress, NodeId, NodeUuid};
+use dkc_core::config::Parameters;
+use dkc_core::ids::{ClusterId, ClusterName, ConfigName, MemberNo, NodeAddress, NodeId, NodeUuid};
 use dkc_core::ring::tablets_wanted;
 
+use super::config::{apply_words, change, check_cluster};
 use super::error::plural;
-use super::unknown::unknown_cluster;
-use super::{EditError, Edited, Fresh};
-use crate::model::{Cluster, Host, Inventory, Server};
+use super::unknown::{unknown_cluster, unknown_config};
+use super::{Change, EditError, Edited, Fresh};
+use crate::model::{Cluster, Host, Inventory, Overrides, Server};
 
 /// Default number of replicas: one server may fail.
 pub const DEFAULT_REPLICAS: u32 = 3;
@@ -34,11 +35,13 @@ pub struct RegisterCluster {
     pub replicas: Option<u32>,
     /// 1 to `TABLETS_MAX`, to begin with; `None`: `default_tablets`.
     pub tablets: Option<u16>,
-    /// Overrides of the defaults, checked against the table in `dkc_core::config`.
-    pub parameters: BTreeMap<String, Setting>,
+    /// The configuration group to attach it to; must be registered.
+    pub config: Option<ConfigName>,
+    /// Set for this cluster alone, checked against the table in `dkc_core::config`.
+    pub parameters: Overrides,
 }
 
-/// `modify cluster -n NAME [--replicas R] [--tablets T] [--set …] [--unset …]`. `None` keeps a value.
+/// `modify cluster -n NAME [--replicas R] [--tablets T] [--config …] [--reset …]`. `None` keeps a value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModifyCluster {
     /// Which cluster.
@@ -47,9 +50,11 @@ pub struct ModifyCluster {
     pub replicas: Option<u32>,
     /// Refused once the cluster is founded.
     pub tablets: Option<u16>,
+    /// Its configuration group.
+    pub config: Change<ConfigName>,
     /// Overrides to add or replace; checked together with those that stay.
-    pub set: BTreeMap<String, Setting>,
-    /// Parameters to reset to their defaults.
+    pub set: Overrides,
+    /// Parameters that are no longer set for this cluster alone.
     pub unset: Vec<String>,
 }
 
@@ -70,7 +75,7 @@ pub fn register_cluster(
 ) -> Result<Edited, EditError> {
     let mut lines = Vec::new();
     let addresses = once_each(&request.servers, &mut lines)?;
-    check_parameters(&request.parameters)?;
+    check_config_known(inventory, request.config.as_ref())?;
     if let Some(present) = inventory.clusters.get(&request.name) {
         check_same(present, &addresses, request)?;
         lines.push(format!("cluster {}: already registered", request.name));
@@ -90,10 +95,12 @@ pub fn register_cluster(
             servers: founders(&addresses, fresh),
             removed: Vec::new(),
             next_node_id: NodeId(addresses.len() as u64 + 1),
+            config: request.config.clone(),
             parameters: request.parameters.clone(),
             founded: false,
         },
     );
+    check_cluster(inventory, &after, &request.name)?;
     register_unknown_hosts(&mut after, &request.name, &addresses, &mut lines);
     warn_of_weakness(replicas, &addresses, &mut lines);
     Ok(Edited::from(inventory, after, lines))
@@ -164,7 +171,14 @@ pub(crate) fn check_shape(replicas: u32, tablets: u16) -> Result<(), EditError> 
     Ok(())
 }
 
-pub(crate) fn check_parameters(parameters: &BTreeMap<String, Setting>) -> Result<(), EditError> {
+fn check_config_known(inventory: &Inventory, config: Option<&ConfigName>) -> Result<(), EditError> {
+    match config.filter(|config| !inventory.configs.contains_key(config)) {
+        Some(unknown) => Err(unknown_config(inventory, unknown)),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn check_parameters(parameters: &Overrides) -> Result<(), EditError> {
     let bad = |rule| EditError::BadValue { what: "parameter".into(), rule };
     Parameters::with_overrides(parameters).map(|_| ()).map_err(bad)
 }
@@ -233,6 +247,12 @@ fn check_same(
     if request.tablets.is_some_and(|t| t != present.tablets) {
         differences.push(format!("current tablets: {}", present.tablets));
     }
+    if request.config.as_ref().is_some_and(|config| present.config.as_ref() != Some(config)) {
+        differences.push(match &present.config {
+            Some(config) => format!("it is attached to configuration group {config}"),
+            None => "it is attached to no configuration group".into(),
+        });
+    }
     for (name, value) in &request.parameters {
         if present.parameters.get(name) != Some(value) {
             differences.push(format!("{name} differs"));
@@ -248,20 +268,13 @@ fn check_same(
     }
 }
 
-/// `None`: its parameters are refused elsewhere.
-fn value_limit(cluster: &Cluster) -> Option<u64> {
-    cluster.effective().ok().map(|parameters| parameters.value_max_bytes)
-}
-
 /// Changes parameters, and the ring's shape and the limit of values while it is not founded. A deploy brings them to the nodes.
 pub fn modify_cluster(inventory: &Inventory, request: &ModifyCluster) -> Result<Edited, EditError> {
     let mut after = inventory.clone();
     let Some(cluster) = after.clusters.get_mut(&request.name) else {
         return Err(unknown_cluster(inventory, &request.name));
     };
-    let mut lines = Vec::new();
     let was_shape = (cluster.replicas, cluster.tablets);
-    let was_limit = value_limit(cluster);
     cluster.replicas = request.replicas.unwrap_or(cluster.replicas);
     cluster.tablets = request.tablets.unwrap_or(cluster.tablets);
     if cluster.founded && was_shape != (cluster.replicas, cluster.tablets) {
@@ -274,26 +287,16 @@ pub fn modify_cluster(inventory: &Inventory, request: &ModifyCluster) -> Result<
         return Err(EditError::Fixed { what, cluster: request.name.clone(), why });
     }
     check_shape(cluster.replicas, cluster.tablets)?;
-    for name in &request.unset {
-        if Parameter::named(name).is_none() {
-            let known: Vec<&str> = PARAMETERS.iter().map(|parameter| parameter.name).collect();
-            let rule = format!("known parameters: {}", known.join(", "));
-            return Err(EditError::BadValue { what: format!("parameter '{name}'"), rule });
-        }
-        cluster.parameters.remove(name);
+    request.config.apply_optional(&mut cluster.config);
+    change(&mut cluster.parameters, &request.set, &request.unset)?;
+    if let Change::Set(config) = &request.config {
+        check_config_known(inventory, Some(config))?;
     }
-    cluster.parameters.extend(request.set.clone());
-    check_parameters(&cluster.parameters)?;
-    if cluster.founded && value_limit(cluster) != was_limit {
-        // Replicas decide by it what an entry of their log does: while some have another limit, or one that replays its log after
-        // the change, they would differ.
-        let why = "replicas that apply the log with different limits would differ; a cluster with another limit has to be \
-                   founded with it, and `data export` and `data import` move the data";
-        return Err(EditError::Fixed { what: "value_max_bytes", cluster: request.name.clone(), why });
-    }
-    if cluster.servers.iter().any(|server| server.deployed.is_some()) && *inventory != after {
-        lines.push(format!("cluster {}: run deploy to apply the change", request.name));
-    }
+    check_cluster(inventory, &after, &request.name)?;
+    let lines = match *inventory == after {
+        true => Vec::new(),
+        false => apply_words(&after, &request.name).into_iter().collect(),
+    };
     Ok(Edited::from(inventory, after, lines))
 }
 

@@ -1,6 +1,6 @@
 //! Why an edit was refused, with advice.
 
-use dkc_core::ids::{ClusterName, HostAddress, MemberNo, NodeAddress, SlaveId};
+use dkc_core::ids::{ClusterName, ConfigName, HostAddress, MemberNo, NodeAddress, SlaveId};
 
 use crate::names::suggestion;
 use crate::problem::{Problem, ProblemKind};
@@ -23,6 +23,16 @@ pub enum EditError {
         name: ClusterName,
         /// All names, for a suggestion.
         known: Vec<String>,
+    },
+    /// DKC-E0306
+    #[error("configuration group {name} is not registered")]
+    UnknownConfig {
+        /// As it was typed.
+        name: ConfigName,
+        /// All names, for a suggestion.
+        known: Vec<String>,
+        /// There is a cluster of that name.
+        is_cluster: bool,
     },
     /// DKC-E0303
     #[error("slave {id} is not registered")]
@@ -142,9 +152,11 @@ impl EditError {
     pub fn kind(&self) -> ProblemKind {
         use EditError::*;
         match self {
-            UnknownHost { .. } | UnknownCluster { .. } | UnknownSlave { .. } | UnknownPair { .. } => {
-                ProblemKind::UnknownName
-            }
+            UnknownHost { .. }
+            | UnknownCluster { .. }
+            | UnknownConfig { .. }
+            | UnknownSlave { .. }
+            | UnknownPair { .. } => ProblemKind::UnknownName,
             BadValue { .. } | Nothing { .. } | AddressTwice { .. } | LocalWithLogin => ProblemKind::Usage,
             _ => ProblemKind::Refused,
         }
@@ -158,6 +170,7 @@ impl EditError {
             UnknownCluster { .. } => "DKC-E0302",
             UnknownSlave { .. } => "DKC-E0303",
             UnknownPair { .. } => "DKC-E0304",
+            UnknownConfig { .. } => "DKC-E0306",
             Different { .. } => "DKC-E0401",
             InUse { .. } => "DKC-E0402",
             AddressTaken { .. } => "DKC-E0403",
@@ -195,6 +208,14 @@ impl EditError {
                 advice
             }
             UnknownCluster { name, known } => suggestion(name.as_str(), known.iter().cloned(), "cluster"),
+            UnknownConfig { name, is_cluster: true, .. } => {
+                vec![format!("{name} is a cluster: -c {name}")]
+            }
+            UnknownConfig { name, known, .. } => {
+                let mut advice = suggestion(name.as_str(), known.iter().cloned(), "config");
+                advice.push(format!("register config -n {name}"));
+                advice
+            }
             UnknownSlave { known, .. } if known.is_empty() => vec!["register slave --cluster NAME".into()],
             UnknownSlave { known, .. } => vec![format!("registered: {}", known.join(", "))],
             UnknownPair { known, .. } if known.is_empty() => vec!["the slave has no pairs".into()],

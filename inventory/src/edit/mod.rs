@@ -2,6 +2,7 @@
 //! messages for the operator, or an error; its input is not modified.
 
 mod cluster;
+mod config;
 mod error;
 mod host;
 mod pair;
@@ -17,6 +18,7 @@ pub use cluster::{
     ModifyCluster, RegisterCluster, UnregisterCluster, modify_cluster, register_cluster, unregister_cluster,
 };
 pub(crate) use cluster::{check_parameters, check_shape};
+pub use config::{ModifyConfig, RegisterConfig, modify_config, register_config, unregister_config};
 pub use error::EditError;
 pub(crate) use error::plural;
 pub(crate) use host::check_host;
@@ -30,7 +32,7 @@ pub use server::{add_members, remove_members};
 pub use slave::{
     ModifySlave, RegisterSlave, UnregisterSlave, modify_slave, register_slave, unregister_slave,
 };
-pub(crate) use unknown::{unknown_cluster, unknown_host, unknown_slave};
+pub(crate) use unknown::{unknown_cluster, unknown_config, unknown_host, unknown_slave};
 pub(crate) use words::{check_data_dir, check_group, check_listen, check_pin, check_user};
 
 use crate::model::Inventory;

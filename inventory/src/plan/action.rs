@@ -302,6 +302,8 @@ pub enum ClusterAction {
         /// Only this namespace.
         namespace: Option<Namespace>,
     },
+    /// Writes a key into every tablet, reads it back and removes it.
+    Canary,
     /// Waits until no merge runs, all replicas are complete and enough failures are tolerated.
     WaitHealthy {
         /// Failures to tolerate.
@@ -476,6 +478,7 @@ impl ClusterAction {
             ClusterAction::Restore { directory, records, .. } => {
                 format!("store and count the {records} records of {directory}")
             }
+            ClusterAction::Canary => format!("write and read back a key of every tablet through {first}"),
             ClusterAction::Merge { .. } => "merge: move data to its new replicas".into(),
             ClusterAction::WaitHealthy { failures: 0 } => "wait until every replica is complete".into(),
             ClusterAction::WaitHealthy { failures } => {

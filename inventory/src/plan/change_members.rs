@@ -407,7 +407,8 @@ impl<'a> Membership<'a> {
     /// The limit per sending node; several senders may be faster.
     fn merge_bytes_per_s(&self) -> u64 {
         let cluster = self.inventory.clusters.get(&self.request.cluster);
-        let parameters = cluster.and_then(|cluster| cluster.effective().ok()).unwrap_or_default();
+        let parameters =
+            cluster.and_then(|cluster| self.inventory.parameters_of(cluster).ok()).unwrap_or_default();
         parameters.merge_bytes_per_s.max(1)
     }
 

@@ -11,6 +11,7 @@ use super::authority::{Authorities, AuthorityView, namespaces};
 use super::header::ring_version;
 use super::steps::{ObservedNode, Phase, Steps, places};
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Selection, unified};
+use crate::config_drift::in_use;
 use crate::edit::record_deployed;
 use crate::model::{Inventory, NodeName};
 use crate::observed::{HostFacts, NodeView, Observed, UNIT_FILE};
@@ -87,7 +88,7 @@ pub fn deploy(inventory: &Inventory, observed: &Observed, request: &DeployReques
 pub(super) fn parameter_refusals(inventory: &Inventory, nodes: &[NodeName]) -> Vec<Refusal> {
     let clusters: BTreeSet<&ClusterName> = nodes.iter().map(|node| node.cluster()).collect();
     let refusal = |name: &ClusterName| {
-        let message = inventory.clusters.get(name)?.effective().err()?;
+        let message = inventory.parameters_of(inventory.clusters.get(name)?).err()?;
         Some(Refusal::Parameters { cluster: name.clone(), message })
     };
     clusters.into_iter().filter_map(refusal).collect()
@@ -316,10 +317,7 @@ pub(super) fn config_step(dir: &str, config: &NodeConfig, view: &NodeView) -> Op
 
 /// What a running node would have to take over; `None` when it does not run or does not say what it goes by.
 fn change_in_use(inventory: &Inventory, place: &ObservedNode<'_>) -> Option<ConfigChange> {
-    let view = place.facts.node(&place.node);
-    let text = view.status.as_ref().filter(|_| view.is_running())?.config_in_use.as_deref()?;
-    // Another release may know other parameters: then only a restart is certain to help.
-    let in_use = NodeConfig::parse(text, layout::CONFIG).ok()?;
+    let in_use = in_use(&place.facts.node(&place.node))?;
     Some(in_use.change_to(&render::node_config(inventory, &place.node)?))
 }
 

@@ -2,12 +2,14 @@
 //! reasons to refuse and the order of its steps.
 
 mod action;
+mod apply;
 mod authority;
 mod backup;
 mod change_members;
 mod deploy;
 mod destroy;
 mod diff;
+mod gate;
 mod grow;
 mod header;
 mod refusal;
@@ -30,6 +32,7 @@ use dkc_core::ids::{HostAddress, RingVersion};
 use serde::{Deserialize, Serialize};
 
 pub use action::{Action, AuthorityStep, ClusterAction, Endpoint, HostAction};
+pub use apply::{ApplyRequest, apply};
 pub use authority::{AuthorityView, CERTIFICATE_RENEW_DAYS};
 pub use backup::{BackupRequest, backup};
 pub use change_members::{Lock, MembersRequest, change_members};

@@ -227,6 +227,14 @@ pub enum Refusal {
         /// The parameter and the rule.
         message: String,
     },
+    /// DKC-E0460: while servers restart one by one, some go by the old timeouts and some by the new ones.
+    #[error("{cluster} cannot restart one server at a time with these timeouts: {why}")]
+    Timeouts {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// The two values and the rule.
+        why: String,
+    },
     /// DKC-E0450
     #[error("cannot issue certificates: the certificate authority of {cluster} is not on this machine")]
     AuthorityLost {
@@ -397,6 +405,7 @@ impl Refusal {
             Quorum { .. } => "DKC-E0434",
             FoundersMissing { .. } => "DKC-E0435",
             Parameters { .. } => "DKC-E0436",
+            Timeouts { .. } => "DKC-E0460",
             NoPair { .. } => "DKC-E0437",
             AuthorityLost { .. } => "DKC-E0450",
             SlavesLeft { .. } => "DKC-E0438",
@@ -478,6 +487,12 @@ impl Refusal {
             AuthorityLost { cluster } => one(format!(
                 "restore authority/{cluster}/ca.pem and ca.key next to the inventory, then run the command again"
             )),
+            Timeouts { cluster, .. } => vec![
+                "go there in two changes, each applied: to raise them, election_timeout_max_ms first; to lower them, \
+                 election_timeout_min_ms first"
+                    .into(),
+                format!("or restart all servers at once: restart cluster -n {cluster}"),
+            ],
             NoPair { id } => one(format!("register pair --id {id} --listen 127.0.0.1:11211")),
             RingSilent { cluster, .. } => {
                 vec![format!(
@@ -537,6 +552,7 @@ impl Refusal {
             ForeignData { .. } | ForeignNode { .. } => {
                 Some("a data directory always belongs to the same node")
             }
+            Timeouts { .. } => Some("a leader could answer a read by lease after another one was elected"),
             Drift { .. } => Some("the ring is founded once, with the parameters in this file"),
             _ => None,
         }

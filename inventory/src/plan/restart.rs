@@ -1,13 +1,16 @@
-//! Restart: rolling, one server at a time with a health check in between, or all at once. Stopped nodes are started.
+//! Restart: rolling, one server at a time with a health check and a canary write in between, or all at once. Stopped nodes are started.
 
+use dkc_core::config::{NodeConfig, Parameters, layout};
 use dkc_core::control::RoleStatus;
 use dkc_core::ids::{ClusterName, NodeId};
 
+use super::gate::Gate;
 use super::header::ring_version;
 use super::standing::{is_up, members_up, tolerated};
 use super::start::{is_kept, is_running, start_action, start_refusals};
 use super::steps::{ObservedNode, Phase, Steps, places};
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Target};
+use crate::config_drift::in_use;
 use crate::model::{Inventory, NodeName};
 use crate::observed::Observed;
 
@@ -39,17 +42,21 @@ pub fn restart(
     let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
     if let Target::Servers { cluster, .. } = &request.target {
         match request.rolling {
-            true => refusals.extend(rolling_refusal(inventory, observed, cluster, request, &mut plan)),
+            true => {
+                let allow = request.allow_no_quorum;
+                refusals.extend(rolling_refusal(inventory, observed, cluster, allow, &mut plan));
+                refusals.extend(timeouts_refusal(cluster, places.iter().filter_map(timeouts)));
+            }
             false => plan.impact.push(format!("{cluster} is unavailable until its servers are back")),
         }
         if request.rolling {
-            meta_leader_last(inventory, observed, cluster, &mut places);
+            meta_leader_last(inventory, observed, cluster, &mut places, |place| &place.node);
         }
     }
     Refused::unless_empty(refusals)?;
     plan.ring_version = ring_version(observed, &nodes);
     plan.steps = match request.rolling {
-        true => rolling_steps(&places),
+        true => rolling_steps(&places, gate_of(inventory, observed, &request.target).as_ref()),
         false => steps_at_once(&places),
     };
     plan.undo = "not needed: a restart changes no data and no configuration".into();
@@ -57,18 +64,18 @@ pub fn restart(
 }
 
 /// Refuses a rolling restart that would lose the quorum.
-fn rolling_refusal(
+pub(super) fn rolling_refusal(
     inventory: &Inventory,
     observed: &Observed,
     name: &ClusterName,
-    request: &RestartRequest,
+    allow_no_quorum: bool,
     plan: &mut Plan,
 ) -> Option<Refusal> {
     let cluster = inventory.clusters.get(name)?;
     let servers = cluster.servers.len();
     let down_now = servers - members_up(inventory, observed, name).len();
     let tolerates = tolerated(cluster.copies());
-    if down_now > 0 && down_now < servers && down_now + 1 > tolerates && !request.allow_no_quorum {
+    if down_now > 0 && down_now < servers && down_now + 1 > tolerates && !allow_no_quorum {
         return Some(Refusal::Quorum { cluster: name.clone(), down: down_now + 1, servers, tolerates });
     }
     plan.impact.push(match tolerates {
@@ -78,21 +85,55 @@ fn rolling_refusal(
     None
 }
 
-/// Each server is its own phase, which ends with a health check.
-fn rolling_steps(places: &[ObservedNode<'_>]) -> Vec<super::Step> {
+/// Refuses timeouts with which a leader of the old ones and a follower of the new ones, or the other way round, would break reads by
+/// lease while the servers restart one by one. `changes` are what each goes by and will go by.
+pub(super) fn timeouts_refusal(
+    name: &ClusterName,
+    changes: impl Iterator<Item = (Parameters, Parameters)>,
+) -> Option<Refusal> {
+    let changes: Vec<(Parameters, Parameters)> = changes.collect();
+    let pairs = changes.iter().flat_map(|(old, _)| changes.iter().map(move |(_, new)| (old, new)));
+    let why = pairs.filter_map(|(old, new)| old.check_beside(new).err()).next()?;
+    Some(Refusal::Timeouts { cluster: name.clone(), why })
+}
+
+/// What a server goes by, and what its file says.
+fn timeouts(place: &ObservedNode<'_>) -> Option<(Parameters, Parameters)> {
+    let view = place.facts.node(&place.node);
+    let written = NodeConfig::parse(view.config_text.as_deref()?, layout::CONFIG).ok()?;
+    Some((in_use(&view)?.parameters, written.parameters))
+}
+
+fn gate_of(inventory: &Inventory, observed: &Observed, target: &Target) -> Option<Gate> {
+    match target {
+        Target::Servers { cluster, .. } => Gate::of(inventory, observed, cluster),
+        Target::Slaves { .. } => None,
+    }
+}
+
+/// Each server is its own phase, which ends with a health check and a write that is read back.
+fn rolling_steps(places: &[ObservedNode<'_>], gate: Option<&Gate>) -> Vec<super::Step> {
     let mut steps = Steps::default();
     for (index, place) in places.iter().enumerate() {
         let phase = Phase::Turn(index);
-        if is_running(place) && place.node.is_server() {
-            steps.node(phase, place, HostAction::PrepareStop { dir: place.dir() });
+        restart_steps(&mut steps, phase, place);
+        if let Some(gate) = gate {
+            gate.steps(&mut steps, phase, place);
         }
-        if is_up(&place.facts.node(&place.node)) {
-            steps.node(phase, place, stop_action(place));
-        }
-        steps.node(phase, place, start_action(place));
-        steps.node(phase, place, HostAction::WaitReady { dir: place.dir() });
     }
     steps.numbered()
+}
+
+/// One node stops, starts and is waited for; one that is stopped is only started.
+pub(super) fn restart_steps(steps: &mut Steps, phase: Phase, place: &ObservedNode<'_>) {
+    if is_running(place) && place.node.is_server() {
+        steps.node(phase, place, HostAction::PrepareStop { dir: place.dir() });
+    }
+    if is_up(&place.facts.node(&place.node)) {
+        steps.node(phase, place, stop_action(place));
+    }
+    steps.node(phase, place, start_action(place));
+    steps.node(phase, place, HostAction::WaitReady { dir: place.dir() });
 }
 
 fn steps_at_once(places: &[ObservedNode<'_>]) -> Vec<super::Step> {
@@ -112,11 +153,12 @@ fn stop_action(place: &ObservedNode<'_>) -> HostAction {
 }
 
 /// Restarts the meta group's leader last, so it changes only once.
-fn meta_leader_last(
+pub(super) fn meta_leader_last<T>(
     inventory: &Inventory,
     observed: &Observed,
     cluster: &ClusterName,
-    places: &mut [ObservedNode<'_>],
+    places: &mut [T],
+    node_of: impl Fn(&T) -> &NodeName,
 ) {
     let leader = inventory.servers_of(cluster).iter().find_map(|node| {
         match &observed.node(node)?.status.as_ref()?.role {
@@ -130,5 +172,5 @@ fn meta_leader_last(
             NodeName::Slave(..) => None,
         }
     };
-    places.sort_by_key(|place| leader.is_some() && node_id(&place.node) == leader);
+    places.sort_by_key(|place| leader.is_some() && node_id(node_of(place)) == leader);
 }

@@ -58,9 +58,12 @@ fn fields(name: &ClusterName, cluster: &Cluster) -> Vec<(String, Document)> {
         field("replicas", cluster.replicas),
         field("tablets", cluster.tablets),
     ];
+    if let Some(config) = &cluster.config {
+        fields.push(field("config", config.to_string()));
+    }
     if !cluster.parameters.is_empty() {
         let set = cluster.parameters.iter().map(|(name, value)| field(name, value.clone()));
-        fields.push(field("config", Document::Map(set.collect())));
+        fields.push(field("parameters", Document::Map(set.collect())));
     }
     fields.push(field("server", Document::List(servers.collect())));
     fields

@@ -2,10 +2,12 @@
 //! names only. A filter with an unknown name is refused; one that matches nothing returns nothing.
 
 mod cluster;
+mod config;
 mod host;
 mod slave;
 
 pub use cluster::{ClusterFilter, list_clusters, show_clusters};
+pub use config::{check_config, list_configs};
 pub use host::{HostFilter, list_hosts, show_hosts};
 pub use slave::{PairFilter, SlaveFilter, list_pairs, list_slaves, show_pairs, show_slaves};
 

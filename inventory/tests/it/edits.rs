@@ -328,8 +328,14 @@ fn a_destroyed_cluster_is_as_before_its_first_deploy_and_an_undo_does_not_forget
 fn a_founded_ring_keeps_its_shape_and_takes_parameters() {
     let c0 = "c0".parse().unwrap();
     let founded = edit::record_founded(&three_servers(), &c0).inventory;
-    let request =
-        ModifyCluster { name: c0, replicas: None, tablets: None, set: Default::default(), unset: Vec::new() };
+    let request = ModifyCluster {
+        name: c0,
+        replicas: None,
+        tablets: None,
+        config: Change::Keep,
+        set: Default::default(),
+        unset: Vec::new(),
+    };
     let set = |name: &str, value: u64| ModifyCluster {
         set: [(name.to_owned(), value.into())].into(),
         ..request.clone()
@@ -347,7 +353,7 @@ fn a_founded_ring_keeps_its_shape_and_takes_parameters() {
     edit::modify_cluster(&three_servers(), &set("value_max_bytes", 2 << 20)).unwrap();
     edit::modify_cluster(&founded, &set("value_max_bytes", 1 << 20)).unwrap();
     let faster = edit::modify_cluster(&founded, &set("heartbeat_ms", 50)).unwrap().inventory;
-    assert_eq!(faster.clusters[&request.name].effective().unwrap().heartbeat_ms, 50);
+    assert_eq!(faster.parameters_of(&faster.clusters[&request.name]).unwrap().heartbeat_ms, 50);
     let back = edit::modify_cluster(
         &faster,
         &ModifyCluster { unset: vec!["heartbeat_ms".into()], ..request.clone() },
@@ -355,7 +361,7 @@ fn a_founded_ring_keeps_its_shape_and_takes_parameters() {
     assert_eq!(back.unwrap().inventory.clusters, founded.clusters);
     check(
         edit::modify_cluster(&founded, &set("heartbeat_ms", 1)),
-        "Usage DKC-E0210: invalid parameter: heartbeat_ms is a number from 10 to 5000, not 1",
+        "Usage DKC-E0210: invalid parameter of cluster c0: heartbeat_ms is a number from 10 to 5000, not 1",
     );
     assert!(
         told(edit::modify_cluster(&founded, &set("hartbeat", 1))).contains("'hartbeat' is not a parameter")

@@ -43,8 +43,8 @@ fn shape_is_checked_with_line_and_column() {
     check("version: 2\nring: new\n", "inv.yaml:1:1: unknown format version 2; this dkc supports 1");
     check(
         "version: 1\ngeneration: 3\ncolour: red\n",
-        "inv.yaml:3:1: unknown field `colour`, expected one of `version`, `generation`, `hosts`, `clusters`, `slaves`, \
-         `jump_hosts`",
+        "inv.yaml:3:1: unknown field `colour`, expected one of `version`, `generation`, `hosts`, `configs`, `clusters`, \
+         `slaves`, `jump_hosts`",
     );
     check_changed(
         "    user: dkc\n",

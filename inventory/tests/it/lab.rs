@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dkc_core::control::{MemberView, NodeStatus, RoleStatus, ServerStatus};
+use dkc_core::control::{MemberView, NodeStatus, RoleStatus, ServerStatus, SlaveStatus};
 use dkc_core::ids::{HostAddress, MemberNo, NodeId, RingVersion, SlaveId};
 use dkc_core::ring;
 use dkc_inventory::edit::{
@@ -42,6 +42,7 @@ pub fn cluster_request(name: &str, servers: &str) -> RegisterCluster {
         servers: servers.split_whitespace().map(|word| word.parse().unwrap()).collect(),
         replicas: None,
         tablets: None,
+        config: None,
         parameters: BTreeMap::new(),
     }
 }
@@ -193,6 +194,21 @@ pub fn server_status(inventory: &Inventory, node: &NodeName, up: &[u32], leader:
         config_in_use: None,
         certificate: None,
     }
+}
+
+/// What a running slave says of itself.
+pub fn slave_status(inventory: &Inventory, node: &NodeName) -> NodeStatus {
+    let NodeName::Slave(name, id) = node else { panic!("{node} is no slave") };
+    let role = RoleStatus::Slave(SlaveStatus {
+        id: *id,
+        listeners: Vec::new(),
+        servers: Vec::new(),
+        operations: 0,
+        client_connections: 0,
+    });
+    let server = inventory.servers_of(name).remove(0);
+    let node_uuid = inventory.slaves[id].node_uuid;
+    NodeStatus { role, node_uuid, ..server_status(inventory, &server, &[], 1) }
 }
 
 /// Marks a node as running, with its status when it is a server.

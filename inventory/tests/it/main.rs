@@ -1,8 +1,10 @@
 //! The inventory as its callers see it: words in, text out.
 
+mod apply;
 mod backup;
 mod change_members;
 mod check;
+mod configs;
 mod edits;
 mod files;
 mod lab;

@@ -187,6 +187,7 @@ fn a_changed_parameter_is_shown_as_a_diff_and_restarts_nothing() {
         name: "c0".parse().unwrap(),
         replicas: None,
         tablets: None,
+        config: edit::Change::Keep,
         set: [("heartbeat_ms".to_owned(), 50_u64.into())].into(),
         unset: Vec::new(),
     };
@@ -220,7 +221,7 @@ plan op-0000002a: deploy
 }
 
 /// What every running node says that it goes by.
-fn all_go_by_their_files(inventory: &Inventory, observed: &mut Observed) {
+pub fn all_go_by_their_files(inventory: &Inventory, observed: &mut Observed) {
     for node in inventory.node_names() {
         let host = inventory.host_of(&node).unwrap();
         let view = lab::facts_mut(observed, host.as_str()).nodes.get_mut(&node).unwrap();
@@ -240,6 +241,7 @@ fn what_can_change_in_a_running_node_is_reloaded_and_what_cannot_needs_a_restart
             name: "c0".parse().unwrap(),
             replicas: None,
             tablets: None,
+            config: edit::Change::Keep,
             set: set.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect(),
             unset: Vec::new(),
         };

@@ -127,6 +127,7 @@ fn carry_out(
                 name: cluster(*name),
                 replicas: None,
                 tablets: None,
+                config: edit::Change::Keep,
                 set: BTreeMap::from([("heartbeat_ms".into(), (*heartbeat_ms).into())]),
                 unset: Vec::new(),
             },

@@ -7,7 +7,7 @@ use dkc_inventory::model::{Inventory, NodeName};
 use dkc_inventory::observed::{
     CertificateView, HostFacts, HostView, NodeView, Observed, RunState, UNIT_FILE,
 };
-use dkc_inventory::plan::{HostAction, Plan, Step};
+use dkc_inventory::plan::{ClusterAction, HostAction, Plan, Step};
 use dkc_inventory::render;
 
 /// The hosts after the first `count` steps.
@@ -46,6 +46,10 @@ pub fn record(inventory: &Inventory, plan: &Plan) -> Inventory {
 }
 
 fn carry_out(facts: &mut HostFacts, step: &Step) {
+    // What only looks at the ring changes no host.
+    if let Some(ClusterAction::WaitHealthy { .. } | ClusterAction::Canary) = step.action.on_cluster() {
+        return;
+    }
     match step.action.on_host().expect("the ring is not simulated here") {
         HostAction::MakeRoot { .. } => facts.root_has_marker = true,
         HostAction::MakeAuthority { .. } | HostAction::MakeUser { .. } => {}

@@ -92,6 +92,17 @@ impl FromStr for ClusterName {
 }
 
 checked_string!(
+    /// The name of a configuration group: parameters that several clusters share.
+    ConfigName
+);
+impl FromStr for ConfigName {
+    type Err = BadWord;
+    fn from_str(word: &str) -> Result<Self, BadWord> {
+        check_name(word, "the name of a configuration group").map(ConfigName)
+    }
+}
+
+checked_string!(
     /// The name of a key space inside a cluster. `default` is used if none is named.
     Namespace
 );

@@ -119,13 +119,6 @@ fn settings(
     settings.validate().map_err(|error| GroupError::Start { group, why: error.to_string() })
 }
 
-/// How old the last confirmation by a majority may be for a read by lease. A follower that has confirmed grants no vote
-/// else for `election_timeout_max_ms` of its own configuration: by default this is half of that, so that clocks
-/// may run at different rates, and so that a rolling restart may bring other timeouts.
-pub fn read_lease(parameters: &Parameters) -> Duration {
-    Duration::from_millis(parameters.election_timeout_min_ms) * 9 / 10
-}
-
 impl Group {
     /// `vote_floor` is this node's vote and log end when it left the group, if it was a member before.
     pub async fn open(
@@ -167,7 +160,7 @@ impl Group {
         }
         let ring_version = context.ring_version.clone();
         let (node, read_policy) = (context.node, context.parameters.read);
-        let read_lease = read_lease(&context.parameters);
+        let read_lease = Duration::from_millis(context.parameters.read_lease_ms());
         Ok(Group {
             id,
             node,

@@ -143,6 +143,7 @@ fn inventory(
         servers: servers.iter().map(address).collect(),
         replicas: None,
         tablets: None,
+        config: None,
         parameters: Default::default(),
     };
     inventory = edit::register_cluster(&inventory, &cluster, &mut uuid::Uuid::new_v4)?.inventory;

@@ -4,7 +4,7 @@ use dkc_core::ids::NodeAddress;
 use dkc_inventory::edit::{self, RegisterCluster};
 use uuid::Uuid;
 
-use super::parse_parameters;
+use super::parse_config;
 use crate::arguments::NewCluster;
 use crate::error::CommandError;
 use crate::session::Session;
@@ -23,18 +23,20 @@ pub struct Args {
     /// them where the servers need more, ring split does it by hand
     #[arg(long, value_name = "COUNT")]
     pub tablets: Option<u16>,
-    /// Set a parameter; repeatable
-    #[arg(long = "config", value_name = "KEY=VALUE", add = crate::complete::parameters())]
-    pub parameters: Vec<String>,
+    /// Attach it to a configuration group, or set a parameter for this cluster alone; repeatable
+    #[arg(long, value_name = "NAME|KEY=VALUE", add = crate::complete::configs_and_parameters())]
+    pub config: Vec<String>,
 }
 
 pub fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
+    let (config, parameters) = parse_config(&args.config)?;
     let request = RegisterCluster {
         name: args.of.name,
         servers: args.servers,
         replicas: args.replicas,
         tablets: args.tablets,
-        parameters: parse_parameters(&args.parameters)?,
+        config,
+        parameters,
     };
     session.edit(|inventory| edit::register_cluster(inventory, &request, &mut Uuid::new_v4))
 }

@@ -1,28 +1,48 @@
-//! `register config`: a cluster's parameters. The next deploy brings them to its nodes.
+//! `register config`: a configuration group, which any number of clusters can be attached to.
 
 use std::collections::BTreeMap;
 
 use dkc_core::config::Setting;
-use dkc_inventory::edit::{self, ModifyCluster};
+use dkc_core::ids::ConfigName;
+use dkc_inventory::edit::{self, RegisterConfig};
 
-use crate::arguments::OfCluster;
+use crate::arguments::NamedConfig;
 use crate::error::{CommandError, codes};
 use crate::session::Session;
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "EXAMPLES\n  register config -n prod\n  register config -n prod memory_bytes=1073741824 log_format=json"
+)]
 pub struct Args {
     #[command(flatten)]
-    pub of: OfCluster,
-    /// Parameters to set
-    #[arg(required = true, value_name = "KEY=VALUE", add = crate::complete::parameters())]
+    pub named: NamedConfig,
+    /// Parameters to set; all others have their defaults
+    #[arg(value_name = "KEY=VALUE", add = crate::complete::parameters())]
     pub parameters: Vec<String>,
 }
 
 pub fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
-    let name = session.cluster_name(args.of.name.as_ref())?;
-    let set = parse_parameters(&args.parameters)?;
-    let request = ModifyCluster { name, replicas: None, tablets: None, set, unset: Vec::new() };
-    session.edit(|inventory| edit::modify_cluster(inventory, &request))
+    let request = RegisterConfig { name: args.named.name, set: parse_parameters(&args.parameters)? };
+    session.edit(|inventory| edit::register_config(inventory, &request))
+}
+
+/// What `--config` of a cluster says: a group's name, and parameters.
+pub fn parse_config(
+    words: &[String],
+) -> Result<(Option<ConfigName>, BTreeMap<String, Setting>), CommandError> {
+    let (parameters, groups): (Vec<String>, Vec<String>) =
+        words.iter().cloned().partition(|word| word.contains('='));
+    let usage = |what: String| CommandError::new(&codes::USAGE, what);
+    let group = match groups.as_slice() {
+        [] => None,
+        [one] => Some(one.parse().map_err(|error: dkc_core::ids::BadWord| usage(error.to_string()))?),
+        [one, other, ..] => {
+            let what = format!("a cluster has one configuration group, not {one} and {other}");
+            return Err(usage(what).next("for a parameter: --config KEY=VALUE"));
+        }
+    };
+    Ok((group, parse_parameters(&parameters)?))
 }
 
 /// Parses `KEY=VALUE` words into a map. A value is a number if it parses as one, else text.

@@ -7,18 +7,18 @@ mod host;
 mod pair;
 mod slave;
 
-pub use config::parse_parameters;
+pub use config::{parse_config, parse_parameters};
 pub use pair::protocol;
 
 use crate::error::CommandError;
 use crate::session::Session;
 
-/// Add hosts, clusters, slaves and pairs to the inventory
+/// Add hosts, clusters, slaves, pairs and configuration groups to the inventory
 ///
 /// Changes only the inventory on this machine. check inspects the hosts, deploy installs on them.
 #[derive(Debug, clap::Subcommand)]
 #[command(
-    after_help = "EXAMPLES\n  register host --user dkc 10.0.0.10 10.0.0.11 10.0.0.12\n  register cluster --name c0 10.0.0.10:8020 10.0.0.11:8020 10.0.0.12:8020\n  register slave --cluster c0 --host 10.0.0.21\n  register pair --id 0 --listen 127.0.0.1:11211\n  register config -n c0 log_level=debug"
+    after_help = "EXAMPLES\n  register host --user dkc 10.0.0.10 10.0.0.11 10.0.0.12\n  register cluster --name c0 10.0.0.10:8020 10.0.0.11:8020 10.0.0.12:8020\n  register slave --cluster c0 --host 10.0.0.21\n  register pair --id 0 --listen 127.0.0.1:11211\n  register config -n prod log_level=debug"
 )]
 pub enum Args {
     /// Register hosts with their login
@@ -31,7 +31,7 @@ pub enum Args {
     Slave(slave::Args),
     /// Register where a slave listens for applications
     Pair(pair::Args),
-    /// Set a cluster's parameters
+    /// Register a configuration group: parameters for any number of clusters
     Config(config::Args),
 }
 

@@ -66,6 +66,7 @@ impl Servers<'_> {
             }
             ClusterAction::RequireTolerance { failures } => self.require_tolerance(*failures).await,
             ClusterAction::Merge { operation, come, leave } => self.merge(*operation, come, leave).await,
+            ClusterAction::Canary => self.canary().await,
             ClusterAction::WaitHealthy { failures } => self.wait_healthy(*failures).await,
         }
     }

@@ -3,6 +3,7 @@
 //! step; every step is idempotent. It never decides which steps there are.
 
 mod backup;
+mod canary;
 mod certificates;
 mod cluster;
 mod host;
@@ -118,8 +119,15 @@ impl Execution<'_> {
             Action::Host(action) => action,
             Action::Cluster { endpoints, action } => {
                 let Execution { inventory, world, interrupt, .. } = self;
-                let cluster =
-                    servers::Servers { endpoints, inventory, world, interrupt, on_words: &on_words };
+                let operation = self.plan.operation.as_str();
+                let cluster = servers::Servers {
+                    operation,
+                    endpoints,
+                    inventory,
+                    world,
+                    interrupt,
+                    on_words: &on_words,
+                };
                 return cluster.run(action).await;
             }
         };

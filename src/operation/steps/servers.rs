@@ -10,6 +10,8 @@ use crate::interrupt::Interrupt;
 use crate::world::{ControlClient, World, WorldError};
 
 pub struct Servers<'a> {
+    /// The plan's id.
+    pub operation: &'a str,
     pub endpoints: &'a [Endpoint],
     pub inventory: &'a Inventory,
     pub world: &'a World,

@@ -1,7 +1,7 @@
 //! What has to happen before a node goes by another configuration: nothing, a reload, or a restart. The daemon and the
 //! plan of a deploy both ask this.
 
-use super::{Change, NodeConfig, PARAMETERS};
+use super::{Change, NodeConfig, PARAMETERS, Role};
 
 /// The parts of a configuration that differ from the one in use, by when they take effect.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,7 +28,8 @@ impl NodeConfig {
             ("cluster_id", self.cluster_id == wanted.cluster_id),
             ("node_uuid", self.node_uuid == wanted.node_uuid),
             ("role", self.role == wanted.role),
-            ("servers", self.servers == wanted.servers),
+            // A slave needs them to begin with only: while it runs it follows the ring.
+            ("servers", matches!(wanted.role, Role::Slave(_)) || self.servers == wanted.servers),
             // Who goes by it is of the release before and cannot read what has its place.
             ("cache_bytes", self.parameters.retired_cache_bytes == wanted.parameters.retired_cache_bytes),
         ];

@@ -146,8 +146,8 @@ parameters! {
     election_timeout_min_ms: u64 = 250, "ms", number(50, 60_000), RestartNeeded,
         "Shortest silence of a leader after which a follower campaigns; at least 3 heartbeats.";
     election_timeout_max_ms: u64 = 450, "ms", number(50, 60_000), RestartNeeded,
-        "Longest such silence; more than the shortest, so that followers do not campaign at once. A single rolling \
-         restart must not lower it below nine tenths of the previous election_timeout_min_ms.";
+        "Longest such silence; more than the shortest, so that followers do not campaign at once. Never less than \
+         nine tenths of the election_timeout_min_ms of a server that runs: a rolling restart with such values is refused.";
     read: ReadPolicy = ReadPolicy::Lease, "", Range::Words(ReadPolicy::WORDS), RestartNeeded,
         "How reads are made linearizable: by the leader's lease (fast, assumes bounded clock drift) or by asking a \
          majority (index).";
@@ -270,6 +270,28 @@ impl Parameters {
         }
         self.check_elections()?;
         self.check_segments()
+    }
+
+    /// How old the last confirmation by a majority may be for a read by lease. A follower that has confirmed grants no vote
+    /// else for `election_timeout_max_ms` of its own configuration: by default this is half of that, so that clocks may run at
+    /// different rates.
+    pub fn read_lease_ms(&self) -> u64 {
+        self.election_timeout_min_ms * 9 / 10
+    }
+
+    /// Whether servers with these parameters and servers with `other` may be in one cluster: no lease outlives the time in which
+    /// followers grant no vote.
+    pub fn check_beside(&self, other: &Parameters) -> Result<(), String> {
+        for (leader, follower) in [(self, other), (other, self)] {
+            if leader.read_lease_ms() > follower.election_timeout_max_ms {
+                return Err(format!(
+                    "nine tenths of election_timeout_min_ms ({}) of one server are more than election_timeout_max_ms \
+                     ({}) of another",
+                    leader.election_timeout_min_ms, follower.election_timeout_max_ms
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn check_elections(&self) -> Result<(), (&'static str, String)> {

@@ -332,3 +332,29 @@ fn a_changed_configuration_says_what_a_reload_takes_over_and_what_needs_a_restar
     // What a node of the release before goes by: it cannot reload a file of this one.
     check("heartbeat_ms: 75", "heartbeat_ms: 75\n  cache_bytes: 16777216", &[], &["cache_bytes"]);
 }
+
+/// Its list of servers is where a slave begins; while it runs it follows the ring, which other servers may have joined.
+#[test]
+fn a_slave_reloads_although_its_cluster_has_other_servers_now() {
+    let slave = parse(SLAVE).unwrap();
+    let grown = SLAVE.replace("10.77.0.11:8020", "10.77.0.19:8020").replace("{}", "\n  log_level: debug");
+    let change = slave.change_to(&parse(&grown).unwrap());
+    assert_eq!((change.dynamic.as_slice(), change.restart_needed.as_slice()), (&["log_level"][..], &[][..]));
+}
+
+#[test]
+fn servers_whose_timeouts_would_break_each_others_leases_are_not_put_side_by_side() {
+    let check = |(min, max): (u64, u64), is_good: bool| {
+        let (election_timeout_min_ms, election_timeout_max_ms) = (min, max);
+        let other = Parameters { election_timeout_min_ms, election_timeout_max_ms, ..Parameters::default() };
+        for (one, two) in [(Parameters::default(), other.clone()), (other, Parameters::default())] {
+            assert_eq!(one.check_beside(&two).is_ok(), is_good, "{min} {max}");
+        }
+    };
+    check((250, 450), true);
+    check((500, 900), true);
+    check((502, 900), false);
+    check((250, 2_000), true);
+    check((50, 225), true);
+    check((50, 224), false);
+}

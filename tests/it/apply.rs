@@ -1,0 +1,136 @@
+//! A configuration group reaches the nodes of its clusters with `apply config`: by a reload or a restart, node by node, and a shell
+//! that is killed after any step leaves what `resume` brings to the same end.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::here::Here;
+use crate::support::wait_for;
+
+/// A running cluster that is attached to the group `prod`.
+fn attached(servers: usize) -> Here {
+    let here = Here::registered(servers);
+    here.ok("register config -n prod log_level=warn");
+    here.ok("modify cluster -n c0 --config prod");
+    here.ok("deploy --yes");
+    here.ok("start cluster -n c0 --yes");
+    here
+}
+
+/// What the daemon answers on its control socket.
+fn ask(here: &Here, number: u32, request: &str) -> serde_json::Value {
+    let dir = format!("{}/c0-{number}", here.data());
+    let answer = Command::new(format!("{dir}/dkcd")).args(["ctl", "--dir", &dir, request]).output();
+    serde_json::from_slice(&answer.expect("it runs").stdout).unwrap_or_default()
+}
+
+fn pid(here: &Here, number: u32) -> u64 {
+    ask(here, number, r#"{"do":"status"}"#)["status"]["pid"].as_u64().expect("a process")
+}
+
+fn goes_by(here: &Here, number: u32, line: &str) -> bool {
+    let status = ask(here, number, r#"{"do":"status"}"#);
+    let in_use = status["status"]["config_in_use"].as_str().unwrap_or_default();
+    in_use.lines().any(|said| said.trim() == line)
+}
+
+#[test]
+fn a_group_is_reloaded_where_that_is_enough_and_what_a_node_refuses_stops_before_the_next_node() {
+    let here = attached(2);
+    let before = [pid(&here, 0), pid(&here, 1)];
+    assert!(here.ok("diff config -n prod --exit-code").is_empty(), "everybody goes by it");
+    here.ok("modify config -n prod log_level=error");
+    let shown = here.exits("diff config -n prod --exit-code", 10);
+    for node in ["c0-0", "c0-1"] {
+        let row = shown.lines().find(|line| line.contains(node)).expect("a row");
+        assert!(["log_level", "warn", "error", "reload"].iter().all(|word| row.contains(word)), "{row}");
+    }
+    let plan = here.exits("apply config -n prod --dry-run --exit-code", 10);
+    assert!(plan.contains("reload, no restart: log_level on c0-0, c0-1"), "{plan}");
+    assert!(plan.contains("write and read back a key of every tablet"), "{plan}");
+    assert!(goes_by(&here, 0, "log_level: warn"), "a dry run changes nothing");
+    here.exits("apply config -n prod", 5);
+    here.ok("apply config -n prod --yes");
+    assert!((0..2).all(|number| goes_by(&here, number, "log_level: error")));
+    assert_eq!(before, [pid(&here, 0), pid(&here, 1)], "the same processes");
+    assert!(here.ok("diff config -n prod").is_empty());
+    assert!(here.ok("apply config -n prod --yes").contains("nothing to do"));
+    let canaries = here.ok("data count -n c0 --namespace dkc-canary -o json");
+    assert!(canaries.contains("\"records\": 0"), "{canaries}");
+
+    // Only the daemon knows that this is no level: it refuses, and the other server is not touched.
+    here.ok("modify config -n prod 'log_level=info,=,'");
+    let said = here.exits("apply config -n prod --yes", 8);
+    assert!(said.contains("invalid log_level") && said.contains("resume op-"), "{said}");
+    let written = |number: u32| {
+        let text = std::fs::read_to_string(format!("{}/c0-{number}/node.yaml", here.data()));
+        text.expect("a file").contains("info,=,")
+    };
+    assert_eq!((0..2).filter(|number| written(*number)).count(), 1, "one node has it");
+    assert!((0..2).all(|number| goes_by(&here, number, "log_level: error")));
+    here.ok("modify config -n prod log_level=info");
+    here.ok("apply config -n prod --yes");
+    assert!((0..2).all(|number| goes_by(&here, number, "log_level: info")));
+    assert_eq!(before, [pid(&here, 0), pid(&here, 1)]);
+    // A cluster's own value comes before that of its group.
+    here.ok("modify config -c c0 log_level=debug");
+    here.ok("apply config -c c0 --yes");
+    assert!(goes_by(&here, 1, "log_level: debug"));
+    here.exits("unregister config -n prod", 4);
+}
+
+/// Steps that the newest operation has written down as done, and all of its plan; `None` while it has written nothing.
+fn steps(here: &Here) -> Option<(std::path::PathBuf, usize, usize)> {
+    let dir = std::fs::read_dir(here.stage.inventory().join("journal")).ok()?;
+    let newest = dir.flatten().max_by_key(|entry| entry.metadata().and_then(|m| m.modified()).ok())?;
+    let text = std::fs::read_to_string(newest.path()).ok()?;
+    let mut lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let all = lines.next()?["plan"]["steps"].as_array()?.len();
+    let done = lines.filter(|line| line["step"].is_object() && line["step"]["error"].is_null()).count();
+    Some((newest.path(), done, all))
+}
+
+/// Begins a command and kills the shell as soon as one more step is written down as done.
+fn cut_after_one_more_step(here: &Here, line: &str) {
+    let before = steps(here);
+    let words = shlex::split(line).expect("words");
+    let quiet = || Stdio::null();
+    let mut shell =
+        here.stage.program().args(words).stdout(quiet()).stderr(quiet()).spawn().expect("the program runs");
+    wait_for("one more step", Duration::from_secs(60), || {
+        let has_ended = shell.try_wait().expect("a child").is_some();
+        let is_more = match (&before, steps(here)) {
+            (Some((file, done, _)), Some((now_file, now, _))) if *file == now_file => now > *done,
+            (_, Some((_, now, _))) => now > 0,
+            _ => false,
+        };
+        assert!(is_more || !has_ended, "{line} ended without a step");
+        is_more.then_some(())
+    });
+    shell.kill().expect("killed");
+    shell.wait().expect("ended");
+}
+
+#[test]
+fn an_apply_that_is_killed_after_each_of_its_steps_is_resumed_to_the_same_end() {
+    let here = attached(2);
+    here.ok("data set -n c0 kept yes");
+    let before = [pid(&here, 0), pid(&here, 1)];
+    here.ok("modify config -n prod heartbeat_ms=60");
+    cut_after_one_more_step(&here, "apply config -n prod --yes");
+    let (file, _, all) = steps(&here).expect("a journal");
+    assert_eq!(all, 2 * 8, "file, check, hand over, stop, start, wait, health, canary");
+    let operation = file.file_stem().and_then(|stem| stem.to_str()).expect("its name").to_owned();
+    let mut cuts = 1;
+    while steps(&here).is_some_and(|(_, done, all)| done < all) {
+        cut_after_one_more_step(&here, &format!("resume {operation} --yes"));
+        cuts += 1;
+    }
+    assert!(cuts > 4, "only {cuts} cuts");
+    here.ok(&format!("resume {operation} --yes"));
+    assert!((0..2).all(|number| goes_by(&here, number, "heartbeat_ms: 60")));
+    assert!((0..2).all(|number| pid(&here, number) != before[number as usize]), "both have restarted");
+    assert!(here.ok("diff config -n prod").is_empty());
+    assert!(here.ok("apply config -n prod --yes").contains("nothing to do"));
+    assert!(here.ok("data print -n c0 kept").contains("yes"));
+}
