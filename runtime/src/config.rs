@@ -82,6 +82,7 @@ impl InUse {
         let level = &wanted.parameters.log_level;
         // The only one that may still be invalid, so it comes first.
         logging::set_level(level).map_err(|_| ReloadError::LogLevel(level.clone()))?;
+        logging::set_format(wanted.parameters.log_format);
         apply(&wanted.parameters);
         *self.0.config.write() = Arc::new(wanted);
         tracing::info!(changed = change.dynamic.join(", "), "configuration reloaded");

@@ -130,7 +130,8 @@ fn exits_of(verb: &str) -> &'static [Exit] {
     use Exit::*;
     match verb {
         "register" | "unregister" | "modify" | "undo" => &[Unknown, Refused, Busy],
-        "show" | "list" | "history" | "use" | "explain" => &[Unknown],
+        "show" | "list" => &[Unknown, Interrupted],
+        "history" | "use" | "explain" => &[Unknown],
         "check" | "exec" | "logs" | "trust" => &[Unknown, NotConfirmed, Unreachable, Interrupted],
         "deploy" | "apply" | "start" | "stop" | "restart" | "destroy" | "resume" | "playground" | "grow"
         | "shrink" | "replace" | "plan" | "ring" | "tls" => &[

@@ -17,17 +17,21 @@ pub struct Args {
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
-    let inventory = session.inventory()?;
     if let Some(format) = session.settings.output {
-        let listing = super::show::listing(session, &inventory, &args.what)?;
+        let listing = super::show::listing(session, &args.what).await?;
         session.ui.show(format, &listing);
         return Ok(());
     }
+    let inventory = session.inventory()?;
     let names = match &args.what {
         What::Host(words) => show::list_hosts(&inventory, &words.filter())?,
         What::Cluster(words) => show::list_clusters(&inventory, &words.filter())?,
         What::Slave(words) => show::list_slaves(&inventory, &words.filter())?,
         What::Pair(words) => show::list_pairs(&inventory, &words.filter())?,
+        What::Instance(words) => {
+            let nodes = super::show::nodes(&inventory, words)?;
+            nodes.iter().map(ToString::to_string).collect()
+        }
         What::Config(_) => show::list_configs(&inventory),
     };
     names.iter().for_each(|name| session.ui.data_line(name));

@@ -2,6 +2,7 @@
 //! never guessed: a host that does not answer is `unknown`, never `stopped`.
 
 mod cluster;
+mod instance;
 mod ring_report;
 mod slave;
 
@@ -16,6 +17,7 @@ use crate::observed::{HostView, NodeView, Observed, RunState};
 use crate::plan::CERTIFICATE_RENEW_DAYS;
 
 pub use cluster::{ClusterReport, ServerReport};
+pub use instance::InstanceReport;
 pub use ring_report::{OperationReport, RingReport};
 pub use slave::SlaveReport;
 

@@ -1,6 +1,7 @@
 //! This node's configuration: its identity, its role, and the parameters in use.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dkc_core::config::{NodeConfig, Parameters, ServerRole};
@@ -9,18 +10,21 @@ use dkc_core::wire::Hello;
 use tokio::time::Instant;
 
 use crate::config::InUse;
+use crate::raft::Tuning;
 
 pub struct LocalNode {
     /// The configuration at start; all but the dynamic parameters still apply.
     config: NodeConfig,
     role: ServerRole,
     in_use: InUse,
+    tuning: Arc<Tuning>,
     started: Instant,
 }
 
 impl LocalNode {
     pub fn new(directory: &Path, config: NodeConfig, role: ServerRole) -> LocalNode {
-        LocalNode { in_use: InUse::new(directory, config.clone()), config, role, started: Instant::now() }
+        let (in_use, tuning) = (InUse::new(directory, config.clone()), Tuning::of(&config.parameters));
+        LocalNode { in_use, tuning, config, role, started: Instant::now() }
     }
 
     pub fn id(&self) -> NodeId {
@@ -37,6 +41,11 @@ impl LocalNode {
 
     pub fn in_use(&self) -> &InUse {
         &self.in_use
+    }
+
+    /// What all groups of this node take over while they are open.
+    pub fn tuning(&self) -> &Arc<Tuning> {
+        &self.tuning
     }
 
     /// The parameters in use now.

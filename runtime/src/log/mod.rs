@@ -142,6 +142,11 @@ impl SharedLog {
         self.open.shared.pool.trouble()
     }
 
+    /// The size of segments from the next one on.
+    pub fn set_segment_bytes(&self, bytes: u64) {
+        self.open.shared.pool.set_segment_bytes(bytes);
+    }
+
     pub fn usage(&self) -> LogUsage {
         let shared = &self.open.shared;
         let locations = shared.locations.lock();

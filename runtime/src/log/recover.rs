@@ -22,8 +22,6 @@ const LOCK_FILE: &str = "lock";
 /// Size of the first segment of a new log, and of the one after an interrupted segment change: small, because the caller waits
 /// while it is created.
 const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
-/// Smaller segments could not hold the state of the groups; larger ones no longer fit 32-bit offsets.
-const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 16 << 10..=1 << 30;
 
 /// A group's state after the records read so far.
 #[derive(Default)]
@@ -73,17 +71,15 @@ impl Replay {
 
 /// Opens the directory: returns the shared state, and the writer to run on it.
 pub(super) fn open(directory: &Path, options: LogOptions) -> Result<(Arc<Shared>, Writer), LogError> {
-    let segment_bytes = options.segment_bytes.clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end());
-    let options = LogOptions { segment_bytes, ..options };
     fs::create_dir_all(directory).map_err(LogError::io("make", directory))?;
     let directory_lock = lock_directory(directory)?;
-    let (pool, paths) = SegmentPool::open(directory, segment_bytes)?;
+    let (pool, paths) = SegmentPool::open(directory, options.segment_bytes)?;
     let (mut locations, replays, last) = read_segments(&paths)?;
     let (file, at) = match last {
         Some((file, Some(at))) => (file, at),
         last => {
             let generation = last.map_or(0, |(file, _)| file.header.generation) + 1;
-            let bytes = FIRST_SEGMENT_BYTES.min(segment_bytes);
+            let bytes = FIRST_SEGMENT_BYTES.min(pool.segment_bytes());
             (first_segment(&pool, directory, generation, bytes)?, HEADER_BYTES as u32)
         }
     };

@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
@@ -23,6 +24,8 @@ const SPARES_MAX: usize = 2;
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// Chunk size when writing zeros.
 const ZERO_BYTES: usize = 1024 * 1024;
+/// Smaller segments could not hold the state of the groups; larger ones no longer fit 32-bit offsets.
+const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = 16 << 10..=1 << 30;
 const SPARE_PREFIX: &str = "spare-";
 const UNFINISHED_SUFFIX: &str = ".tmp";
 const SUFFIX: &str = ".seg";
@@ -96,17 +99,35 @@ pub fn is_disk_full(error: &io::Error) -> bool {
         .is_some_and(|errno| matches!(errno, Errno::ENOSPC | Errno::EDQUOT))
 }
 
+/// The size that is possible for what was configured.
+fn allowed(segment_bytes: u64) -> u64 {
+    segment_bytes.clamp(*SEGMENT_BYTES.start(), *SEGMENT_BYTES.end())
+}
+
 /// The directory of the log with its spare files.
 pub(super) struct SegmentPool {
     directory: PathBuf,
-    segment_bytes: u64,
+    /// May change at any time. A spare has the size that it was made with, and is used for a segment of that size only.
+    segment_bytes: AtomicU64,
     state: Mutex<PoolState>,
     changed: Condvar,
 }
 
+struct Spare {
+    path: PathBuf,
+    bytes: u64,
+}
+
+impl Spare {
+    /// One that stays is removed when the log is opened.
+    fn remove(self) {
+        drop(fs::remove_file(self.path));
+    }
+}
+
 #[derive(Default)]
 struct PoolState {
-    spares: VecDeque<PathBuf>,
+    spares: VecDeque<Spare>,
     spares_made: u64,
     is_spare_wanted: bool,
     is_closing: bool,
@@ -119,6 +140,7 @@ impl SegmentPool {
         directory: &Path,
         segment_bytes: u64,
     ) -> Result<(SegmentPool, Vec<(u64, PathBuf)>), LogError> {
+        let segment_bytes = allowed(segment_bytes);
         let mut segments = Vec::new();
         let mut state = PoolState::default();
         for item in fs::read_dir(directory).map_err(LogError::io("list", directory))? {
@@ -128,7 +150,7 @@ impl SegmentPool {
                 state.spares_made = state.spares_made.max(number.parse().unwrap_or(0));
                 let length = item.metadata().map_err(LogError::io("read", &path))?.len();
                 if length == segment_bytes && state.spares.len() < SPARES_MAX {
-                    state.spares.push_back(path);
+                    state.spares.push_back(Spare { path, bytes: length });
                 } else {
                     fs::remove_file(&path).map_err(LogError::io("remove", &path))?;
                 }
@@ -141,11 +163,27 @@ impl SegmentPool {
         segments.sort();
         let pool = SegmentPool {
             directory: directory.into(),
-            segment_bytes,
+            segment_bytes: AtomicU64::new(segment_bytes),
             state: Mutex::new(state),
             changed: Condvar::new(),
         };
         Ok((pool, segments))
+    }
+
+    /// Of segments to come.
+    pub fn segment_bytes(&self) -> u64 {
+        self.segment_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The size of segments from the next one on.
+    pub fn set_segment_bytes(&self, bytes: u64) {
+        let bytes = allowed(bytes);
+        let mut state = self.state.lock();
+        if self.segment_bytes.swap(bytes, Ordering::Relaxed) != bytes {
+            state.spares.drain(..).for_each(Spare::remove);
+        }
+        // The writer may be waiting for a spare of the size before.
+        self.changed.notify_all();
     }
 
     pub fn trouble(&self) -> Option<String> {
@@ -192,10 +230,11 @@ impl SegmentPool {
                 return;
             }
             drop(state);
-            match self.make_spare(self.segment_bytes) {
+            let bytes = self.segment_bytes();
+            match self.make_spare(bytes) {
                 Ok(path) => {
                     let mut state = self.state.lock();
-                    state.spares.push_back(path);
+                    state.spares.push_back(Spare { path, bytes });
                     (state.trouble, state.is_spare_wanted) = (None, false);
                     self.changed.notify_all();
                 }
@@ -208,7 +247,7 @@ impl SegmentPool {
     }
 
     pub fn explain(&self, step: &str, error: &io::Error) -> String {
-        let megabytes = self.segment_bytes / (1024 * 1024);
+        let megabytes = self.segment_bytes() / (1024 * 1024);
         format!(
             "cannot {step} in {}: {error}; writes wait until there is space again ({megabytes} MiB)",
             self.directory.display()
@@ -218,8 +257,7 @@ impl SegmentPool {
     /// The next segment, with its header durable. Waits for the filler while the log is open.
     pub fn next_segment(&self, header: SegmentHeader) -> io::Result<SegmentFile> {
         // One record that is larger than a segment gets a file of its own size.
-        let has_usual_size = header.segment_bytes == self.segment_bytes;
-        match has_usual_size.then(|| self.take_spare()).flatten() {
+        match self.take_spare(header.segment_bytes) {
             Some(spare) => self.activate(&spare, header),
             None => self.new_segment(header),
         }
@@ -231,19 +269,22 @@ impl SegmentPool {
         self.activate(&spare, header)
     }
 
-    fn take_spare(&self) -> Option<PathBuf> {
+    /// `None` when no spare of this size is to be had: it is not the usual one, or is no longer, or the log is being closed.
+    fn take_spare(&self, bytes: u64) -> Option<PathBuf> {
         let mut state = self.state.lock();
-        loop {
-            if let Some(spare) = state.spares.pop_front() {
-                return Some(spare);
+        while self.segment_bytes() == bytes {
+            match state.spares.pop_front() {
+                Some(spare) if spare.bytes == bytes => return Some(spare.path),
+                Some(spare) => spare.remove(),
+                None if state.is_closing => return None,
+                None => {
+                    state.is_spare_wanted = true;
+                    self.changed.notify_all();
+                    self.changed.wait(&mut state);
+                }
             }
-            if state.is_closing {
-                return None;
-            }
-            state.is_spare_wanted = true;
-            self.changed.notify_all();
-            self.changed.wait(&mut state);
         }
+        None
     }
 
     fn activate(&self, spare: &Path, header: SegmentHeader) -> io::Result<SegmentFile> {
@@ -280,12 +321,13 @@ impl SegmentPool {
     /// synced before this returns, so that segments disappear oldest first also across a power cut.
     pub fn retire(&self, segment: Arc<SegmentFile>) -> io::Result<()> {
         let path = segment.path.clone();
-        let has_right_size = segment.header.segment_bytes == self.segment_bytes;
+        let bytes = segment.header.segment_bytes;
+        let has_right_size = bytes == self.segment_bytes();
         // A reader that still holds the file must not see it overwritten, so it is deleted instead of recycled.
         let is_free = Arc::try_unwrap(segment).is_ok();
         if is_free && has_right_size && self.state.lock().spares.len() < SPARES_MAX {
-            let spare = self.new_spare_path();
-            fs::rename(&path, &spare)?;
+            let spare = Spare { path: self.new_spare_path(), bytes };
+            fs::rename(&path, &spare.path)?;
             self.sync_directory()?;
             self.state.lock().spares.push_back(spare);
             self.changed.notify_all();

@@ -218,6 +218,41 @@ proptest! {
 }
 
 #[test]
+fn segments_change_their_size_while_the_log_is_written_and_all_of_them_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = SharedLog::open(directory.path(), SMALL).unwrap();
+    let group = log.group(GroupId(3));
+    let sizes = || -> Vec<u64> {
+        let segments = segments(directory.path());
+        segments.iter().map(|path| fs::metadata(path).unwrap().len()).collect()
+    };
+    let payload = "x".repeat(1000);
+    let mut next = 1;
+    let mut fill = |count: u64| {
+        (next..next + count).for_each(|index| append(&group, index, &[&payload]));
+        next += count;
+        next - 1
+    };
+    fill(60);
+    assert!(sizes().iter().all(|bytes| *bytes == 16 << 10), "{:?}", sizes());
+    log.set_segment_bytes(64 << 10);
+    fill(200);
+    assert_eq!(sizes().last(), Some(&(64 << 10)), "{:?}", sizes());
+    log.set_segment_bytes(16 << 10);
+    let last = fill(100);
+    assert_eq!(sizes().last(), Some(&(16 << 10)), "{:?}", sizes());
+    // Emptied ones become spares of their own size, or none.
+    durably(|done| group.purge_to(last - 100, bytes("marker"), done)).unwrap();
+    log.set_segment_bytes(32 << 10);
+    let last = fill(100);
+    log.close();
+    let log = SharedLog::open(directory.path(), SMALL).unwrap();
+    let group = log.group(GroupId(3));
+    assert_eq!(group.state().last_index, Some(last));
+    assert_eq!(texts(&group, last - 99..last + 1).len(), 100);
+}
+
+#[test]
 fn an_append_that_leaves_a_gap_is_refused_and_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let log = SharedLog::open(directory.path(), SMALL).unwrap();

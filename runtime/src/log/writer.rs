@@ -255,7 +255,7 @@ impl Writer {
         let header = SegmentHeader {
             generation: self.file.header.generation + 1,
             salt: new_salt(),
-            segment_bytes: self.shared.options.segment_bytes.max(least.next_multiple_of(HEADER_BYTES) as u64),
+            segment_bytes: self.shared.pool.segment_bytes().max(least.next_multiple_of(HEADER_BYTES) as u64),
         };
         self.file = Arc::new(self.wait_for_segment(header)?);
         (self.at, self.round) = (HEADER_BYTES as u32, HEADER_BYTES as u32);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dkc_core::config::{Parameters, ReadPolicy};
+use dkc_core::config::Parameters;
 use dkc_core::ids::{GroupId, NodeId};
 use dkc_core::meta::{MetaCommand, MetaReply};
 use dkc_core::mutant::{self, Mutant};
@@ -31,6 +31,7 @@ use super::machine::{Machine, Raft, StateMachine};
 use super::propose::{NotProposed, Proposer, QueuedWrite, propose};
 use super::ring_version::RingVersionSource;
 use super::transport::{NetworkOfGroup, Transport};
+use super::tuning::{QUEUE_ROOM_MAX, Tuning};
 use super::types::{Applied, LogId, Proposal, Types, Vote};
 use super::vote_floor::{VoteFloor, later};
 use crate::log::GroupLog;
@@ -49,7 +50,9 @@ const KEEP_ENTRIES: u64 = if cfg!(feature = "simulation") { 10 } else { 2_000 };
 pub struct GroupContext {
     pub node: NodeId,
     pub transport: Arc<Transport>,
+    /// As they were when the node started, but for those in `tuning`.
     pub parameters: Parameters,
+    pub tuning: Arc<Tuning>,
     pub ring_version: RingVersionSource,
 }
 
@@ -58,7 +61,7 @@ pub struct Group {
     pub node: NodeId,
     pub machine: Arc<Machine>,
     pub raft: Raft,
-    pub read_policy: ReadPolicy,
+    pub tuning: Arc<Tuning>,
     pub read_lease: Duration,
     pub ring_version: RingVersionSource,
     pub hibernation: Arc<Hibernation>,
@@ -144,7 +147,7 @@ impl Group {
             .await
             .map_err(|fatal| failed(fatal.to_string()))?;
         let metrics = raft.metrics();
-        let (writes, queue) = mpsc::channel(context.parameters.tablet_queue_max as usize);
+        let (writes, queue) = mpsc::channel(QUEUE_ROOM_MAX);
         let mut tasks = vec![crate::task::spawn(end_with_raft(id, raft.clone()))];
         if let Some(floor) = floor {
             tasks.push(crate::task::spawn(elect_from(floor, raft.clone(), metrics.clone())));
@@ -159,14 +162,14 @@ impl Group {
             tasks.push(crate::task::spawn(proposer.run(queue)));
         }
         let ring_version = context.ring_version.clone();
-        let (node, read_policy) = (context.node, context.parameters.read);
+        let (node, tuning) = (context.node, context.tuning.clone());
         let read_lease = Duration::from_millis(context.parameters.read_lease_ms());
         Ok(Group {
             id,
             node,
             machine,
             raft,
-            read_policy,
+            tuning,
             read_lease,
             ring_version,
             hibernation,
@@ -191,6 +194,10 @@ impl Group {
 
     /// Queues a write for the next entry; a full queue refuses it at once.
     pub fn write(&self, write: QueuedWrite) {
+        let queued = self.writes.max_capacity() - self.writes.capacity();
+        if !self.tuning.has_room(queued) {
+            return write.respond.send(Answer::Busy);
+        }
         if let Err(error) = self.writes.try_send(write) {
             let (mpsc::error::TrySendError::Full(write) | mpsc::error::TrySendError::Closed(write)) = error;
             write.respond.send(Answer::Busy);

@@ -21,6 +21,7 @@ pub mod snapshot_receive;
 pub mod snapshot_sends;
 mod splitting;
 pub mod transport;
+mod tuning;
 pub mod types;
 pub mod vote_floor;
 
@@ -31,3 +32,4 @@ pub use read::QueuedRead;
 pub use respond::Respond;
 pub use ring_version::RingVersionSource;
 pub use transport::Transport;
+pub use tuning::Tuning;

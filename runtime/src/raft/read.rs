@@ -134,7 +134,7 @@ impl Group {
 
     /// The term in which this node certainly leads at this moment.
     async fn check_leadership(&self) -> Result<u64, NotReadable> {
-        let option = match self.read_policy {
+        let option = match self.tuning.read_policy() {
             ReadPolicy::Lease => {
                 LinearizerOption::new(Some(self.read_lease), false).with_wait_timeout(Duration::ZERO)
             }

@@ -88,6 +88,9 @@ impl SharedLog {
         None
     }
 
+    /// It has no segments.
+    pub fn set_segment_bytes(&self, _: u64) {}
+
     pub fn usage(&self) -> LogUsage {
         let state = self.open.state.lock();
         LogUsage { rounds: state.rounds, entries: state.entries, ..LogUsage::default() }

@@ -54,9 +54,10 @@ impl Slave {
     /// Applies dynamic parameters: every part that keeps a copy gets it here.
     async fn reload(&self) -> ControlReply {
         let (router, timeouts) = (self.router.clone(), self.timeouts.clone());
-        let connections_max = self.connections_max.clone();
+        let (connections_max, memory) = (self.connections_max.clone(), self.memory.clone());
         let apply = move |parameters: &Parameters| {
             router.set_deadline(Duration::from_millis(parameters.request_deadline_ms));
+            memory.set_bytes(parameters.slave_memory_bytes as usize);
             timeouts.set_limits(Limits::of(parameters));
             connections_max.store(parameters.connections_max, Ordering::Relaxed);
         };

@@ -31,9 +31,8 @@ const LARGE_IN_FLIGHT_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Of one slave.
 pub(crate) struct Memory {
     /// Usable by every connection.
-    common: Semaphore,
-    common_units: usize,
-    reserve: Semaphore,
+    common: Pool,
+    reserve: Pool,
     /// Of `LARGE_IN_FLIGHT_MAX_BYTES`.
     in_flight: Semaphore,
     waiting: AtomicUsize,
@@ -53,17 +52,70 @@ struct Held {
     reserve_units: usize,
 }
 
+/// Units that connections take and give back. There may become more or fewer of them at any time; what is taken beyond the new
+/// number is owed, and is missing when it comes back.
+struct Pool {
+    free: Semaphore,
+    size: Mutex<PoolSize>,
+}
+
+#[derive(Default)]
+struct PoolSize {
+    units: usize,
+    owed: usize,
+}
+
+impl Pool {
+    fn new(units: usize) -> Pool {
+        Pool { free: Semaphore::new(units), size: Mutex::new(PoolSize { units, owed: 0 }) }
+    }
+
+    fn units(&self) -> usize {
+        self.size.lock().units
+    }
+
+    fn give_back(&self, units: usize) {
+        let mut size = self.size.lock();
+        let paid = units.min(size.owed);
+        size.owed -= paid;
+        self.free.add_permits(units - paid);
+        debug_assert!(self.free.available_permits() <= size.units, "more memory released than reserved");
+    }
+
+    fn resize(&self, units: usize) {
+        let mut size = self.size.lock();
+        let fewer = size.units.saturating_sub(units);
+        size.owed += fewer - self.free.forget_permits(fewer);
+        let more = units.saturating_sub(size.units);
+        let paid = more.min(size.owed);
+        size.owed -= paid;
+        size.units = units;
+        self.free.add_permits(more - paid);
+    }
+}
+
+/// Common units and those of the reserve.
+fn parts(bytes: usize) -> (usize, usize) {
+    let units = (bytes / UNIT_BYTES).min(Semaphore::MAX_PERMITS);
+    (units - units / 4, units / 4)
+}
+
 impl Memory {
     pub fn new(bytes: usize) -> Arc<Memory> {
-        let units = (bytes / UNIT_BYTES).min(Semaphore::MAX_PERMITS);
-        let common_units = units - units / 4;
+        let (common, reserve) = parts(bytes);
         Arc::new(Memory {
-            common: Semaphore::new(common_units),
-            common_units,
-            reserve: Semaphore::new(units - common_units),
+            common: Pool::new(common),
+            reserve: Pool::new(reserve),
             in_flight: Semaphore::new(LARGE_IN_FLIGHT_MAX_BYTES / UNIT_BYTES),
             waiting: AtomicUsize::new(0),
         })
+    }
+
+    /// Connections that hold more than there is now keep it until they are done with it.
+    pub fn set_bytes(&self, bytes: usize) {
+        let (common, reserve) = parts(bytes);
+        self.common.resize(common);
+        self.reserve.resize(reserve);
     }
 
     /// Whether a connection waits for memory.
@@ -73,7 +125,7 @@ impl Memory {
 
     /// Free bytes.
     pub fn free_bytes(&self) -> usize {
-        (self.common.available_permits() + self.reserve.available_permits()) * UNIT_BYTES
+        (self.common.free.available_permits() + self.reserve.free.available_permits()) * UNIT_BYTES
     }
 
     /// `None` if there is no memory for another connection.
@@ -97,12 +149,12 @@ impl Memory {
 
     fn take(&self, held: &mut Held, units: usize, is_small: bool) -> bool {
         let count = u32::try_from(units).unwrap_or(u32::MAX);
-        if let Ok(taken) = self.common.try_acquire_many(count) {
+        if let Ok(taken) = self.common.free.try_acquire_many(count) {
             taken.forget();
             held.common_units += units;
             return true;
         }
-        match self.reserve.try_acquire_many(count) {
+        match self.reserve.free.try_acquire_many(count) {
             Ok(taken) if is_small => {
                 taken.forget();
                 held.reserve_units += units;
@@ -167,12 +219,12 @@ impl Share {
         let (missing, most) = {
             let held = self.held();
             let missing = held.missing_units(held.used_bytes.saturating_add(bytes));
-            (missing, self.memory.common_units - held.common_units)
+            (missing, self.memory.common.units().saturating_sub(held.common_units))
         };
         let Some(count) = u32::try_from(missing).ok().filter(|_| missing <= most) else { return false };
         self.memory.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.memory.waiting);
-        let Ok(Ok(taken)) = tokio::time::timeout(timeout, self.memory.common.acquire_many(count)).await
+        let Ok(Ok(taken)) = tokio::time::timeout(timeout, self.memory.common.free.acquire_many(count)).await
         else {
             return false;
         };
@@ -193,12 +245,8 @@ impl Share {
             let from_reserve = surplus.min(held.reserve_units);
             held.reserve_units -= from_reserve;
             held.common_units -= surplus - from_reserve;
-            self.memory.reserve.add_permits(from_reserve);
-            self.memory.common.add_permits(surplus - from_reserve);
-            debug_assert!(
-                self.memory.common.available_permits() <= self.memory.common_units,
-                "more memory released than reserved"
-            );
+            self.memory.reserve.give_back(from_reserve);
+            self.memory.common.give_back(surplus - from_reserve);
         }
     }
 }
@@ -212,8 +260,8 @@ impl AdmitValue for Share {
 impl Drop for Share {
     fn drop(&mut self) {
         let held = self.held.get_mut();
-        self.memory.reserve.add_permits(held.reserve_units);
-        self.memory.common.add_permits(held.common_units);
+        self.memory.reserve.give_back(held.reserve_units);
+        self.memory.common.give_back(held.common_units);
     }
 }
 
@@ -246,6 +294,26 @@ mod tests {
         newcomer.settle(0);
         drop(newcomer);
         assert_eq!(memory.free_bytes(), 16 * MIB);
+    }
+
+    #[test]
+    fn memory_that_shrinks_while_it_is_held_is_missing_when_it_comes_back() {
+        let memory = Memory::new(32 * MIB);
+        let holder = memory.connection().unwrap();
+        assert!(holder.try_take(20 * MIB));
+        memory.set_bytes(16 * MIB);
+        assert_eq!(memory.free_bytes(), 4 * MIB, "the reserve, which nobody holds");
+        assert!(!memory.connection().unwrap().try_take(MIB));
+        holder.settle(0);
+        drop(holder);
+        assert_eq!(memory.free_bytes(), 16 * MIB);
+        let holder = memory.connection().unwrap();
+        assert!(holder.try_take(11 * MIB));
+        memory.set_bytes(4 * MIB);
+        memory.set_bytes(64 * MIB);
+        assert!(holder.try_take(20 * MIB), "there is more than before");
+        drop(holder);
+        assert_eq!(memory.free_bytes(), 64 * MIB);
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use std::io::Read;
 use std::net::TcpStream;
 
-use dkc_core::config::{NodeConfig, Parameters, Switch, layout};
-use dkc_core::control::{ControlReply, ControlRequest};
+use dkc_core::config::{LogFormat, NodeConfig, Parameters, ReadPolicy, Switch, layout};
+use dkc_core::control::{ControlReply, ControlRequest, DataRequest};
+use dkc_core::ids::Namespace;
+use dkc_core::kv::{Command, Expiry, Key, Read as KeyRead, Reply, StoreMode, Write};
 
 use crate::lab::{Lab, Server, TIMEOUT, wait_for};
 
@@ -83,4 +85,73 @@ fn a_slave_takes_over_its_limits_for_connections_that_stand_too() {
     assert_eq!(reload(&slave, |parameters| parameters.connections_max = 17), ["connections_max"]);
     standing.push(idle());
     wait_for("one more stands", || connections() == Some(17));
+}
+
+/// With timeouts so long that a lease outlives the test: while the other servers are frozen, the leader reads by its lease, and cannot
+/// where a majority is asked.
+#[test]
+fn reads_ask_a_majority_from_the_reload_on() {
+    let lab = Lab::founded(3, 1, |parameters| {
+        (parameters.heartbeat_ms, parameters.election_timeout_min_ms) = (5_000, 55_000);
+        (parameters.election_timeout_max_ms, parameters.request_deadline_ms) = (60_000, 1_000);
+    });
+    let key = Key { namespace: Namespace::default(), bytes: "k".into() };
+    let (mode, expiry) = (StoreMode::Set, Expiry::Never);
+    let store = Write::Store { key: key.clone(), mode, flags: 0, expiry, value: "v".into() };
+    let data = |command| ControlRequest::Data(DataRequest::Command(command));
+    let reads = |server: &Server| {
+        let reply = server.ask(&data(Command::Read(KeyRead::Get { key: key.clone() })));
+        matches!(reply, ControlReply::Data(Reply::Record(_)))
+    };
+    let leads = |server: &&Server| {
+        let status = server.status();
+        status.tablets.iter().any(|tablet| tablet.leader == Some(status.node_id))
+    };
+    wait_for("a leader", || lab.servers.iter().any(|server| leads(&server)));
+    let leader = lab.servers.iter().find(leads).expect("a leader");
+    assert!(matches!(leader.ask(&data(Command::Write(store))), ControlReply::Data(Reply::Stored { .. })));
+    let others = || lab.servers.iter().filter(|server| server.directory != leader.directory);
+    others().for_each(Server::pause);
+    assert!(reads(leader), "by its lease");
+    assert_eq!(reload(leader, |parameters| parameters.read = ReadPolicy::Index), ["read"]);
+    assert!(!reads(leader), "nobody confirms that it leads");
+    others().for_each(|server| server.signal(nix::sys::signal::Signal::SIGCONT));
+    wait_for("a majority confirms", || reads(leader));
+}
+
+#[test]
+fn a_server_takes_over_its_log_and_its_queues_and_writes_lines_of_json() {
+    let lab = Lab::founded(1, 2, |_| {});
+    let server = &lab.servers[0];
+    let changed = reload(server, |parameters| {
+        (parameters.log_segment_bytes, parameters.tablet_queue_max) = (8 << 20, 100);
+        parameters.log_format = LogFormat::Json;
+    });
+    assert_eq!(changed, ["tablet_queue_max", "log_segment_bytes", "log_format"]);
+    let told =
+        || server.log().lines().any(|line| line.starts_with('{') && line.contains("configuration reloaded"));
+    wait_for("a line of JSON", told);
+    let line = server.log().lines().find(|line| line.starts_with('{')).expect("a line").to_owned();
+    let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!(event["fields"]["message"], "configuration reloaded", "{line}");
+    assert_eq!(reload(server, |parameters| parameters.log_format = LogFormat::Text), ["log_format"]);
+    let last = server.log().lines().last().unwrap_or_default().to_owned();
+    assert!(!last.starts_with('{') && last.contains("configuration reloaded"), "{last}");
+}
+
+#[test]
+fn a_slave_takes_over_its_memory() {
+    let lab = Lab::founded(1, 2, |_| {});
+    let (slave, _) = lab.slave(|_| {});
+    let free = || match slave.ask(&ControlRequest::Metrics) {
+        ControlReply::Text(text) => {
+            let line =
+                text.lines().find(|line| line.starts_with("dkc_slave_memory_free_bytes ")).expect("a metric");
+            line.rsplit(' ').next().and_then(|number| number.parse::<u64>().ok()).expect("a number")
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(free(), 256 << 20);
+    assert_eq!(reload(&slave, |parameters| parameters.slave_memory_bytes = 16 << 20), ["slave_memory_bytes"]);
+    assert_eq!(free(), 16 << 20);
 }

@@ -148,7 +148,7 @@ parameters! {
     election_timeout_max_ms: u64 = 450, "ms", number(50, 60_000), RestartNeeded,
         "Longest such silence; more than the shortest, so that followers do not campaign at once. Never less than \
          nine tenths of the election_timeout_min_ms of a server that runs: a rolling restart with such values is refused.";
-    read: ReadPolicy = ReadPolicy::Lease, "", Range::Words(ReadPolicy::WORDS), RestartNeeded,
+    read: ReadPolicy = ReadPolicy::Lease, "", Range::Words(ReadPolicy::WORDS), Dynamic,
         "How reads are made linearizable: by the leader's lease (fast, assumes bounded clock drift) or by asking a \
          majority (index).";
     request_deadline_ms: u64 = 10_000, "ms", number(100, 600_000), Dynamic,
@@ -157,7 +157,7 @@ parameters! {
         "Largest value accepted; fixed once the cluster is founded.";
     connections_max: u32 = 4096, "connections", number(16, 1_000_000), Dynamic,
         "Most open connections; more are refused.";
-    slave_memory_bytes: u64 = 256 * MIB, "bytes", number(16 * MIB, 1024 * 1024 * MIB), RestartNeeded,
+    slave_memory_bytes: u64 = 256 * MIB, "bytes", number(16 * MIB, 1024 * 1024 * MIB), Dynamic,
         "Memory for all connections of applications to one slave together; a quarter is kept for new connections and \
          small requests.";
     client_idle_timeout_ms: u64 = 24 * 3_600_000, "ms", number(1_000, 366 * 24 * 3_600_000), Dynamic,
@@ -165,9 +165,9 @@ parameters! {
     client_stall_timeout_ms: u64 = 60_000, "ms", number(1_000, 3_600_000), Dynamic,
         "How long an application may take to finish a request or to read its answers; three seconds while others wait \
          for memory.";
-    tablet_queue_max: u32 = 16_384, "writes", number(16, 1_000_000), RestartNeeded,
+    tablet_queue_max: u32 = 16_384, "writes", number(16, 1_000_000), Dynamic,
         "Most writes queued for one tablet; more are refused as busy.";
-    log_segment_bytes: u64 = 64 * MIB, "bytes", number(2 * MIB, 1024 * MIB), RestartNeeded,
+    log_segment_bytes: u64 = 64 * MIB, "bytes", number(2 * MIB, 1024 * MIB), Dynamic,
         "Size of one file of the replication log; must hold the largest value.";
     memory_bytes: u64 = 256 * MIB, "bytes", number(64 * MIB, 1024 * 1024 * MIB), RestartNeeded,
         "Memory of one server: six sixteenths for rows that are not in table files yet, two for blocks of table files and \
@@ -183,7 +183,7 @@ parameters! {
         "Most tablets that catch up at once on any one node.";
     log_level: String = "info".to_owned(), "", Range::Text { max_bytes: 200 }, Dynamic,
         "What is logged: error, warn, info, debug or trace, also by part as in `info,dkcd::raft=debug`.";
-    log_format: LogFormat = LogFormat::Text, "", Range::Words(LogFormat::WORDS), RestartNeeded,
+    log_format: LogFormat = LogFormat::Text, "", Range::Words(LogFormat::WORDS), Dynamic,
         "One line of text, or one JSON object, for each event.";
 }
 

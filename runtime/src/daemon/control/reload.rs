@@ -12,6 +12,8 @@ impl ServerControl {
     pub(super) async fn reload(&self) -> ControlReply {
         let (server, router) = (self.server.clone(), self.router.clone());
         let apply = move |parameters: &Parameters| {
+            server.local().tuning().set(parameters);
+            server.disk().log().set_segment_bytes(parameters.log_segment_bytes);
             router.set_deadline(Duration::from_millis(parameters.request_deadline_ms));
             server.transport().sending.set_bytes_per_s(parameters.merge_bytes_per_s);
             server.connections().set_max(parameters.connections_max);

@@ -93,6 +93,7 @@ impl Server {
             node: local.id(),
             transport: transport.clone(),
             parameters: local.parameters(),
+            tuning: local.tuning().clone(),
             ring_version: ring.version_source(),
         };
         let (store, log) = (disk.store().clone(), disk.log().clone());
@@ -207,6 +208,10 @@ impl Server {
 
     pub fn local(&self) -> &LocalNode {
         &self.local
+    }
+
+    pub fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     pub fn certificates(&self) -> &Arc<Certificates> {
