@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use dkc_core::config::Parameters;
 use dkc_core::ids::{ClusterId, ClusterName, ConfigName, MemberNo, NodeAddress, NodeId, NodeUuid};
 use dkc_core::ring::tablets_wanted;
 
-use super::config::{apply_words, change, check_cluster};
 use super::error::plural;
+use super::parameters::{apply_words, change, check_cluster};
 use super::unknown::{unknown_cluster, unknown_config};
 use super::{Change, EditError, Edited, Fresh};
 use crate::model::{Cluster, Host, Inventory, Overrides, Server};
@@ -176,11 +175,6 @@ fn check_config_known(inventory: &Inventory, config: Option<&ConfigName>) -> Res
         Some(unknown) => Err(unknown_config(inventory, unknown)),
         None => Ok(()),
     }
-}
-
-pub(crate) fn check_parameters(parameters: &Overrides) -> Result<(), EditError> {
-    let bad = |rule| EditError::BadValue { what: "parameter".into(), rule };
-    Parameters::with_overrides(parameters).map(|_| ()).map_err(bad)
 }
 
 /// As in the PAXOS shell: unknown hosts of servers are registered, and all join the group named after the cluster.

@@ -6,6 +6,7 @@ mod config;
 mod error;
 mod host;
 mod pair;
+mod parameters;
 mod record;
 mod server;
 mod slave;
@@ -14,10 +15,10 @@ mod words;
 
 use uuid::Uuid;
 
+pub(crate) use cluster::check_shape;
 pub use cluster::{
     ModifyCluster, RegisterCluster, UnregisterCluster, modify_cluster, register_cluster, unregister_cluster,
 };
-pub(crate) use cluster::{check_parameters, check_shape};
 pub use config::{ModifyConfig, RegisterConfig, modify_config, register_config, unregister_config};
 pub use error::EditError;
 pub(crate) use error::plural;
@@ -27,6 +28,7 @@ pub use host::{
 };
 pub use pair::{ModifyPair, RegisterPair, UnregisterPair, modify_pair, register_pair, unregister_pair};
 pub(crate) use pair::{check_free, check_own};
+pub(crate) use parameters::check_parameters;
 pub use record::{forget_deployed, keep_recorded, record_deployed, record_founded};
 pub use server::{add_members, remove_members};
 pub use slave::{
