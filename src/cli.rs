@@ -68,6 +68,8 @@ pub enum Command {
     Apply(apply::Args),
     Deploy(deploy::Args),
     #[command(subcommand)]
+    Launch(launch::Args),
+    #[command(subcommand)]
     Start(start::Args),
     #[command(subcommand)]
     Stop(stop::Args),

@@ -35,6 +35,7 @@ impl Command {
             Command::Restore(_)
             | Command::Deploy(_)
             | Command::Apply(_)
+            | Command::Launch(_)
             | Command::Start(_)
             | Command::Stop(_)
             | Command::Restart(_)
@@ -65,6 +66,7 @@ pub async fn dispatch(session: &mut Session, command: Command) -> Result<(), Com
         Command::Diff(args) => diff::run(session, args).await,
         Command::Apply(args) => apply::run(session, args).await,
         Command::Deploy(args) => deploy::run(session, args).await,
+        Command::Launch(args) => launch::run(session, args).await,
         Command::Start(args) => start::run(session, args).await,
         Command::Stop(args) => stop::run(session, args).await,
         Command::Restart(args) => restart::run(session, args).await,

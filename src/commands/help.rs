@@ -41,6 +41,7 @@ const TASKS: &[(&str, &[(&str, &str)])] = &[
     (
         "Run it",
         &[
+            ("launch", "launch cluster --name c1 --servers 3 --from @rack1"),
             ("start", "start cluster --name c0"),
             ("stop", "stop slave --id 0"),
             ("restart", "restart cluster --name c0 --rolling"),
@@ -133,8 +134,8 @@ fn exits_of(verb: &str) -> &'static [Exit] {
         "show" | "list" => &[Unknown, Interrupted],
         "history" | "use" | "explain" => &[Unknown],
         "check" | "exec" | "logs" | "trust" => &[Unknown, NotConfirmed, Unreachable, Interrupted],
-        "deploy" | "apply" | "start" | "stop" | "restart" | "destroy" | "resume" | "playground" | "grow"
-        | "shrink" | "replace" | "plan" | "ring" | "tls" => &[
+        "deploy" | "apply" | "launch" | "start" | "stop" | "restart" | "destroy" | "resume"
+        | "playground" | "grow" | "shrink" | "replace" | "plan" | "ring" | "tls" => &[
             Unknown,
             Refused,
             NotConfirmed,

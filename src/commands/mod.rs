@@ -18,6 +18,7 @@ pub mod generate;
 pub mod grow;
 pub mod help;
 pub mod history;
+pub mod launch;
 pub mod list;
 pub mod lock;
 pub mod logs;

@@ -129,6 +129,9 @@ codes! {
     DEPLOYED = 408, Refused,
         "It is installed on hosts; unregistering it would leave files and running programs behind. Remove it from the hosts first, or add --forget and clean up by hand.",
         "ホストに配置済みです。登録だけを消すとファイルと実行中のプログラムが残ります。先にホストから削除するか、--forget を付けて手作業で片付けてください。";
+    TOO_FEW_HOSTS = 409, Refused,
+        "A cluster is launched on hosts without any registered node, and too few of the named hosts are free. Register more hosts, or name others with --from.",
+        "クラスタは登録済みノードのないホスト上に起動されますが、指定されたホストに空きが足りません。ホストを追加登録するか、--from で別のホストを指定してください。";
     FOREIGN_ROOT = 420, Refused,
         "The data directory on the host contains other files. dkc writes and removes only files under its own marker. Choose another directory with `modify host --data-dir`.",
         "ホストのディレクトリに dkc 以外のファイルがあります。dkc は自身の印があるものだけを書き込み、削除します。`modify host --data-dir` で別のディレクトリを指定してください。";

@@ -1,11 +1,10 @@
 //! A configuration group reaches the nodes of its clusters with `apply config`: by a reload or a restart, node by node, and a shell
 //! that is killed after any step leaves what `resume` brings to the same end.
 
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
+use crate::cuts::cut_after_each_step;
 use crate::here::Here;
-use crate::support::wait_for;
 
 /// A running cluster that is attached to the group `prod`.
 fn attached(servers: usize) -> Here {
@@ -79,55 +78,14 @@ fn a_group_is_reloaded_where_that_is_enough_and_what_a_node_refuses_stops_before
     here.exits("unregister config -n prod", 4);
 }
 
-/// Steps that the newest operation has written down as done, and all of its plan; `None` while it has written nothing.
-fn steps(here: &Here) -> Option<(std::path::PathBuf, usize, usize)> {
-    let dir = std::fs::read_dir(here.stage.inventory().join("journal")).ok()?;
-    let newest = dir.flatten().max_by_key(|entry| entry.metadata().and_then(|m| m.modified()).ok())?;
-    let text = std::fs::read_to_string(newest.path()).ok()?;
-    let mut lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let all = lines.next()?["plan"]["steps"].as_array()?.len();
-    let done = lines.filter(|line| line["step"].is_object() && line["step"]["error"].is_null()).count();
-    Some((newest.path(), done, all))
-}
-
-/// Begins a command and kills the shell as soon as one more step is written down as done.
-fn cut_after_one_more_step(here: &Here, line: &str) {
-    let before = steps(here);
-    let words = shlex::split(line).expect("words");
-    let quiet = || Stdio::null();
-    let mut shell =
-        here.stage.program().args(words).stdout(quiet()).stderr(quiet()).spawn().expect("the program runs");
-    wait_for("one more step", Duration::from_secs(60), || {
-        let has_ended = shell.try_wait().expect("a child").is_some();
-        let is_more = match (&before, steps(here)) {
-            (Some((file, done, _)), Some((now_file, now, _))) if *file == now_file => now > *done,
-            (_, Some((_, now, _))) => now > 0,
-            _ => false,
-        };
-        assert!(is_more || !has_ended, "{line} ended without a step");
-        is_more.then_some(())
-    });
-    shell.kill().expect("killed");
-    shell.wait().expect("ended");
-}
-
 #[test]
 fn an_apply_that_is_killed_after_each_of_its_steps_is_resumed_to_the_same_end() {
     let here = attached(2);
     here.ok("data set -n c0 kept yes");
     let before = [pid(&here, 0), pid(&here, 1)];
     here.ok("modify config -n prod heartbeat_ms=60");
-    cut_after_one_more_step(&here, "apply config -n prod --yes");
-    let (file, _, all) = steps(&here).expect("a journal");
-    assert_eq!(all, 2 * 8, "file, check, hand over, stop, start, wait, health, canary");
-    let operation = file.file_stem().and_then(|stem| stem.to_str()).expect("its name").to_owned();
-    let mut cuts = 1;
-    while steps(&here).is_some_and(|(_, done, all)| done < all) {
-        cut_after_one_more_step(&here, &format!("resume {operation} --yes"));
-        cuts += 1;
-    }
-    assert!(cuts > 4, "only {cuts} cuts");
-    here.ok(&format!("resume {operation} --yes"));
+    let steps = cut_after_each_step(&here, "apply config -n prod --yes");
+    assert_eq!(steps, 2 * 8, "file, check, hand over, stop, start, wait, health, canary");
     assert!((0..2).all(|number| goes_by(&here, number, "heartbeat_ms: 60")));
     assert!((0..2).all(|number| pid(&here, number) != before[number as usize]), "both have restarted");
     assert!(here.ok("diff config -n prod").is_empty());

@@ -14,19 +14,29 @@ pub struct Here {
 }
 
 impl Here {
-    /// One host and a cluster `c0` of so many servers on it, not deployed yet.
-    pub fn registered(servers: usize) -> Here {
+    /// One host, and so many ports that were free a moment ago for a cluster `c0` of as many servers.
+    pub fn bare(servers: usize) -> Here {
         let stage = Stage::empty();
         let listeners: Vec<TcpListener> =
             (0..servers).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
         let ports: Vec<u16> = listeners.iter().map(|l| l.local_addr().expect("its address").port()).collect();
         let here = Here { stage, ports };
         here.ok(&format!("register host --local --data-dir {} 127.0.0.1", here.data()));
-        let members: Vec<String> = here.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        here.ok(&format!("register cluster -n c0 --replicas 1 --tablets 2 {}", members.join(" ")));
         // No systemd of this machine is touched.
         std::fs::write(here.stage.inventory().join(".supervised"), "").expect("written");
         here
+    }
+
+    /// One host and a cluster `c0` of so many servers on it, not deployed yet.
+    pub fn registered(servers: usize) -> Here {
+        let here = Here::bare(servers);
+        let members: Vec<String> = here.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        here.ok(&format!("register cluster -n c0 --replicas 1 --tablets 2 {}", members.join(" ")));
+        here
+    }
+
+    pub fn port(&self, number: usize) -> u16 {
+        self.ports[number]
     }
 
     pub fn data(&self) -> String {

@@ -88,6 +88,16 @@ pub enum EditError {
         /// The one that is repeated.
         address: NodeAddress,
     },
+    /// DKC-E0409
+    #[error("too few free hosts: {wanted} wanted, {} free", free.len())]
+    TooFewHosts {
+        /// Servers to launch.
+        wanted: usize,
+        /// Hosts without a node.
+        free: Vec<String>,
+        /// The others, with their nodes.
+        taken: Vec<String>,
+    },
     /// DKC-E0404
     #[error("slave {by} on the same host already listens on {listen}")]
     ListenTaken {
@@ -175,6 +185,7 @@ impl EditError {
             InUse { .. } => "DKC-E0402",
             AddressTaken { .. } => "DKC-E0403",
             ListenTaken { .. } => "DKC-E0404",
+            TooFewHosts { .. } => "DKC-E0409",
             NotLoopback { .. } => "DKC-E0405",
             Fixed { .. } => "DKC-E0407",
             Deployed { .. } => "DKC-E0408",
@@ -189,6 +200,10 @@ impl EditError {
         use EditError::*;
         match self {
             Different { differences, .. } => differences.clone(),
+            TooFewHosts { free, taken, .. } => {
+                let free = (!free.is_empty()).then(|| format!("free: {}", free.join(", ")));
+                free.into_iter().chain(taken.iter().cloned()).collect()
+            }
             InUse { by, .. } => vec![format!("used by {}", by.join(", "))],
             NotLoopback { .. } => {
                 vec!["a slave's port gives full access to the data, so it may only listen on loopback or a Unix socket".into()]
@@ -224,6 +239,9 @@ impl EditError {
             InUse { first, .. } => first.clone(),
             AddressTaken { cluster, .. } => {
                 vec!["use another port".into(), format!("show cluster {cluster}")]
+            }
+            TooFewHosts { .. } => {
+                vec!["register host --group GROUP HOST".into(), "or add --from with other hosts".into()]
             }
             ListenTaken { by, .. } => vec!["use another port".into(), format!("show slave --id {by}")],
             NotLoopback { .. } => vec!["--listen 127.0.0.1:11211".into(), "--listen /path/of/a.sock".into()],

@@ -5,6 +5,7 @@ mod cluster;
 mod config;
 mod error;
 mod host;
+mod launch;
 mod pair;
 mod parameters;
 mod record;
@@ -26,6 +27,7 @@ pub(crate) use host::check_host;
 pub use host::{
     ModifyHost, RegisterHosts, modify_host, register_hosts, set_jump_pins, set_pins, unregister_hosts,
 };
+pub use launch::{LaunchCluster, launch_cluster};
 pub use pair::{ModifyPair, RegisterPair, UnregisterPair, modify_pair, register_pair, unregister_pair};
 pub(crate) use pair::{check_free, check_own};
 pub(crate) use parameters::check_parameters;

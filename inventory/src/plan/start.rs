@@ -193,7 +193,7 @@ fn founders_refusal(
     (!missing.is_empty()).then(|| Refusal::FoundersMissing { cluster: cluster.clone(), missing })
 }
 
-fn founding_words(inventory: &Inventory, name: &ClusterName) -> String {
+pub(super) fn founding_words(inventory: &Inventory, name: &ClusterName) -> String {
     let Some(cluster) = inventory.clusters.get(name) else { return String::new() };
     let (servers, copies) = (cluster.servers.len(), cluster.copies() as usize);
     format!(

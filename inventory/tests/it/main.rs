@@ -8,6 +8,7 @@ mod configs;
 mod edits;
 mod files;
 mod lab;
+mod launch;
 mod plans;
 mod properties;
 mod refusals;
