@@ -78,6 +78,8 @@ pub enum Command {
     Grow(grow::Args),
     Shrink(shrink::Args),
     Replace(replace::Args),
+    Detach(detach::Args),
+    Attach(attach::Args),
     #[command(subcommand)]
     Plan(plan::Args),
     #[command(subcommand)]

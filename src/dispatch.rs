@@ -43,6 +43,8 @@ impl Command {
             | Command::Grow(_)
             | Command::Shrink(_)
             | Command::Replace(_)
+            | Command::Detach(_)
+            | Command::Attach(_)
             | Command::Plan(plan::Args::Apply { .. })
             | Command::Exec(_)
             | Command::Resume(_) => Effect::Remote,
@@ -73,6 +75,8 @@ pub async fn dispatch(session: &mut Session, command: Command) -> Result<(), Com
         Command::Grow(args) => grow::run(session, args).await,
         Command::Shrink(args) => shrink::run(session, args).await,
         Command::Replace(args) => replace::run(session, args).await,
+        Command::Detach(args) => detach::run(session, args).await,
+        Command::Attach(args) => attach::run(session, args).await,
         Command::Plan(args) => plan::run(session, args).await,
         Command::Destroy(args) => destroy::run(session, args).await,
         Command::Status(args) => status::run(session, args).await,

@@ -1,4 +1,4 @@
-//! Shared by `grow`, `shrink`, `replace` and `plan apply`: which members join and leave, carried out as one plan. With `--stage`
+//! Shared by `grow`, `shrink`, `replace`, `detach`, `attach` and `plan apply`: which members join and leave, carried out as one plan. With `--stage`
 //! the change is only stored, for `plan show` and `plan apply`.
 
 use dkc_core::ids::{ClusterName, MemberNo, NodeAddress};
@@ -23,6 +23,8 @@ pub struct Wanted {
     pub cluster: ClusterName,
     pub come: Vec<NodeAddress>,
     pub leave: Vec<MemberNo>,
+    /// Those that leave keep running as members without data.
+    pub is_detached: bool,
     pub allow_no_tolerance: bool,
 }
 
@@ -82,6 +84,7 @@ pub async fn prepare(session: &mut Session, verb: &str, wanted: &Wanted) -> Resu
         cluster: name.clone(),
         come: come.map(|server| server.number).collect(),
         leave,
+        is_detached: wanted.is_detached,
         base,
         program: deploy::own_program()?,
         authorities: deploy::authorities_of(session, &inventory, [name].into_iter())?,

@@ -31,6 +31,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         cluster: session.cluster_name(args.of.name.as_ref())?,
         come: args.servers,
         leave: Vec::new(),
+        is_detached: false,
         allow_no_tolerance: args.how.allow_no_tolerance,
     };
     change_members::run(session, "grow", wanted, &args.how).await

@@ -50,6 +50,8 @@ const TASKS: &[(&str, &[(&str, &str)])] = &[
             ("grow", "grow -n c0 10.0.0.13:8020"),
             ("shrink", "shrink -n c0 --no 3"),
             ("replace", "replace -n c0 --no 2 --address 10.0.0.14:8020"),
+            ("detach", "detach -n c0 --no 3"),
+            ("attach", "attach -n c0 --no 3"),
             ("plan", "plan show -n c0"),
             ("tls", "tls show -n c0"),
             ("logs", "logs --name c0"),
@@ -135,7 +137,7 @@ fn exits_of(verb: &str) -> &'static [Exit] {
         "history" | "use" | "explain" => &[Unknown],
         "check" | "exec" | "logs" | "trust" => &[Unknown, NotConfirmed, Unreachable, Interrupted],
         "deploy" | "apply" | "launch" | "start" | "stop" | "restart" | "destroy" | "resume"
-        | "playground" | "grow" | "shrink" | "replace" | "plan" | "ring" | "tls" => &[
+        | "playground" | "grow" | "shrink" | "replace" | "detach" | "attach" | "plan" | "ring" | "tls" => &[
             Unknown,
             Refused,
             NotConfirmed,

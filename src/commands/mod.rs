@@ -2,6 +2,7 @@
 //! need something from the layers above (the grammar of all verbs, the prompt) receive it as a value.
 
 pub mod apply;
+pub mod attach;
 pub mod audit;
 pub mod backup;
 pub mod bench;
@@ -11,6 +12,7 @@ pub mod completion;
 pub mod data;
 pub mod deploy;
 pub mod destroy;
+pub mod detach;
 pub mod diff;
 pub mod exec;
 pub mod explain;

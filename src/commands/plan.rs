@@ -100,6 +100,7 @@ fn wanted(cluster: &ClusterName, staged: &Staged, allow_no_tolerance: bool) -> W
         cluster: cluster.clone(),
         come: staged.come.clone(),
         leave: staged.leave.clone(),
+        is_detached: false,
         allow_no_tolerance,
     }
 }

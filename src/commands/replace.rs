@@ -38,6 +38,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         cluster,
         come: vec![args.address],
         leave: vec![args.no],
+        is_detached: false,
         allow_no_tolerance: args.how.allow_no_tolerance,
     };
     change_members::run(session, "replace", wanted, &args.how).await

@@ -31,6 +31,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
         cluster: args.of.name,
         come: Vec::new(),
         leave: args.no,
+        is_detached: false,
         allow_no_tolerance: args.how.allow_no_tolerance,
     };
     change_members::run(session, "shrink", wanted, &args.how).await

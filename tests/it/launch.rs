@@ -50,3 +50,32 @@ fn a_cluster_is_launched_on_a_group_of_hosts_with_a_slave_beside_its_application
     let shown = lab.dkc("show instance --timeout 2s").ok().stdout.clone();
     assert!(shown.lines().any(|line| line.contains("10.77.0.13") && line.contains("unknown")), "{shown}");
 }
+
+#[test]
+fn a_server_is_detached_and_attached_with_a_shell_that_is_killed_after_each_step() {
+    let here = Here::registered(3);
+    here.ok("deploy --yes");
+    here.ok("start cluster -n c0 --yes");
+    (0..20).for_each(|key| drop(here.ok(&format!("data set -n c0 key-{key} {key}"))));
+    let plan = here.exits("detach -n c0 --no 2 --dry-run --exit-code", 10);
+    assert!(plan.contains("No.2 keeps running without data") && !plan.contains("stop c0-2"), "{plan}");
+    here.exits("detach -n c0 --no 7 --yes", 3);
+    let is_detached = || {
+        let shown = here.ok("show instance c0/2");
+        assert!(shown.contains("running"), "{shown}");
+        shown.contains("detached: a member without data")
+    };
+    assert!(!is_detached());
+    cut_after_each_step(&here, "detach -n c0 --no 2 --yes");
+    assert!(is_detached());
+    assert!(here.ok("detach -n c0 --no 2 --yes").contains("nothing to do"));
+    let all_are_there = || {
+        let counted = here.ok("data count -n c0 -o json");
+        assert!(counted.contains("\"records\": 20"), "{counted}");
+    };
+    all_are_there();
+    cut_after_each_step(&here, "attach -n c0 --no 2 --yes");
+    assert!(!is_detached());
+    all_are_there();
+    here.exits("detach -n c0 --no 0 --no 1 --no 2 --yes", 4);
+}

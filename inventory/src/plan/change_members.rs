@@ -45,6 +45,8 @@ pub struct MembersRequest {
     pub come: Vec<MemberNo>,
     /// Present members.
     pub leave: Vec<MemberNo>,
+    /// Those that leave keep running as members without data.
+    pub is_detached: bool,
     /// The generation on disk; the plan is bound to it, not to the one with the joining members.
     pub base: Generation,
     /// What joining members get.
@@ -69,15 +71,18 @@ pub fn change_members(
     let mut steps = Steps::default();
     planning.begin_steps(&mut steps, &new);
     planning.merge_steps(&mut steps);
-    planning.stop_steps(&mut steps);
-    planning.slave_steps(&mut steps);
+    if !request.is_detached {
+        planning.stop_steps(&mut steps);
+        planning.slave_steps(&mut steps);
+    }
     planning.end_steps(&mut steps);
 
     let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
     plan.base = request.base;
     plan.ring_version = Some(planning.facts.view.ring.version);
     plan.steps = steps.numbered();
-    plan.leaves = planning.leaving.iter().map(|server| planning.node_name(server.number)).collect();
+    let removed = planning.leaving.iter().filter(|_| !request.is_detached);
+    plan.leaves = removed.map(|server| planning.node_name(server.number)).collect();
     let is_recorded = !plan.leaves.is_empty() || plan.steps.iter().any(records);
     plan.target = inventory.generation.next_if(is_recorded);
     planning.judge_danger(&mut plan);
@@ -158,6 +163,9 @@ impl<'a> Membership<'a> {
     fn what(&self) -> String {
         match (self.coming.is_empty(), self.leaving.is_empty()) {
             (_, true) => self.grow_words(),
+            (true, false) if self.request.is_detached => {
+                format!("detach {} of {}", self.leaving_numbers(), self.request.cluster)
+            }
             (true, false) => self.shrink_words(),
             (false, false) => self.replace_words(),
         }
@@ -241,7 +249,7 @@ impl<'a> Membership<'a> {
 
     pub(super) fn needs_operation(&self) -> bool {
         let known = |server: &&Server| self.facts.view.ring.node(server.node_id).is_some();
-        self.moves() || self.leaving.iter().any(known)
+        self.moves() || (!self.request.is_detached && self.leaving.iter().any(known))
     }
 
     fn begin_steps(&self, steps: &mut Steps, new: &[ObservedNode<'_>]) {
@@ -304,7 +312,7 @@ impl<'a> Membership<'a> {
             let operation = self.operation;
             self.ring_step(steps, Phase::Merge, ClusterAction::Merge { operation, come, leave });
         }
-        for server in &self.leaving {
+        for server in self.leaving.iter().filter(|_| !self.request.is_detached) {
             if self.facts.view.ring.node(server.node_id).is_some() {
                 let about = format!("remove No.{} from the ring permanently", server.number);
                 self.change(steps, Phase::Merge, MemberChange::RemoveNode { node: server.node_id }, about);
@@ -364,6 +372,13 @@ impl<'a> Membership<'a> {
         }
         if self.is_continued {
             plan.impact.push("continues the running operation".into());
+        }
+        if self.request.is_detached {
+            plan.impact.push(format!(
+                "{} keeps running without data; it stays a member and counts for no quorum",
+                self.leaving_numbers()
+            ));
+            return;
         }
         plan.impact.extend(self.departure_words());
         let silent = self.inventory.slaves_of(&self.request.cluster).into_iter().filter(|id| {
@@ -447,6 +462,11 @@ impl<'a> Membership<'a> {
     fn undo(&self) -> String {
         let before = format!("before completion: ring abortmerge -n {}", self.request.cluster);
         let after = match (self.coming.is_empty(), self.leaving.is_empty()) {
+            (true, false) if self.request.is_detached => {
+                let numbers: Vec<String> =
+                    self.leaving.iter().map(|s| format!("--no {}", s.number)).collect();
+                format!("attach -n {} {}", self.request.cluster, numbers.join(" "))
+            }
             (false, true) => self.grow_undo(),
             _ => self.shrink_undo(),
         };

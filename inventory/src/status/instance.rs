@@ -1,10 +1,15 @@
 //! One line for each node of all clusters: where it runs, what it belongs to, which release it is, and how it is.
 
+use dkc_core::ring::{InRing, MemberAction};
 use serde::Serialize;
 
 use super::{NodeCondition, State};
 use crate::model::{Inventory, NodeName};
 use crate::observed::Observed;
+use crate::ring_facts::RingFacts;
+
+/// The reason of a server that `detach` took out of the ring.
+const DETACHED: &str = "detached: a member without data";
 
 /// A node among those of all clusters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,6 +47,7 @@ impl InstanceReport {
         let cluster = inventory.clusters.get(node.cluster())?;
         let host = inventory.host_of(node)?;
         let condition = NodeCondition::of(inventory, observed, node);
+        let is_detached = is_detached(inventory, observed, node);
         let (role, address) = match node {
             NodeName::Server(name, number) => {
                 ("server", inventory.server(name, *number)?.address.to_string())
@@ -52,13 +58,21 @@ impl InstanceReport {
             instance: node.to_string(),
             role,
             cluster: node.cluster().to_string(),
-            config: cluster.config.as_ref().map(ToString::to_string),
+            config: cluster.config.as_ref().filter(|_| !is_detached).map(ToString::to_string),
             address,
             version: condition.said.as_ref().map(|said| said.release.clone()),
             program: observed.node(node).and_then(|view| view.program.clone()),
             uptime_s: condition.said.as_ref().map(|said| said.uptime_s),
             status: condition.state,
-            why: condition.why.or(condition.notice),
+            why: condition.why.or(is_detached.then(|| DETACHED.to_owned())).or(condition.notice),
         })
     }
+}
+
+/// A member that holds no data and will not, by what the ring says.
+fn is_detached(inventory: &Inventory, observed: &Observed, node: &NodeName) -> bool {
+    let NodeName::Server(name, number) = node else { return false };
+    let facts = RingFacts::of(inventory, observed, name);
+    let member = facts.as_ref().and_then(|facts| facts.node(*number));
+    member.is_some_and(|member| member.in_ring == InRing::ServiceOut && member.action == MemberAction::None)
 }

@@ -90,6 +90,16 @@ impl Stage {
     }
 
     fn plan_with(&mut self, come: &str, leave: &[u32], allow: bool) -> Result<Plan, Refused> {
+        let request = self.request(come, leave, allow);
+        plan::change_members(&self.inventory, &self.observed, &request).map(|(plan, _)| plan)
+    }
+
+    fn detach(&mut self, leave: &[u32]) -> Result<Plan, Refused> {
+        let request = MembersRequest { is_detached: true, ..self.request("", leave, false) };
+        plan::change_members(&self.inventory, &self.observed, &request).map(|(plan, _)| plan)
+    }
+
+    fn request(&mut self, come: &str, leave: &[u32], allow: bool) -> MembersRequest {
         let base = self.inventory.generation;
         let addresses: Vec<_> = come.split_whitespace().map(|word| word.parse().unwrap()).collect();
         let name = "c0".parse().unwrap();
@@ -102,13 +112,14 @@ impl Stage {
             self.observed.hosts.entry(address.host.clone()).or_insert_with(bare);
         }
         let servers = &self.inventory.clusters[&name].servers;
-        let request = MembersRequest {
+        MembersRequest {
             operation: operation("grow"),
             lock: Lock { id: OperationId(Uuid::from_u128(42)), holder: "ann@admin1".into() },
             come: servers.iter().filter(|s| addresses.contains(&s.address)).map(|s| s.number).collect(),
             leave: leave.iter().map(|number| MemberNo(*number)).collect(),
             cluster: name,
             base,
+            is_detached: false,
             program: Program {
                 digest: lab::PROGRAM.into(),
                 bytes: 30_000_000,
@@ -116,8 +127,7 @@ impl Stage {
             },
             authorities: lab::authorities(),
             allow_no_tolerance: allow,
-        };
-        plan::change_members(&self.inventory, &self.observed, &request).map(|(plan, _)| plan)
+        }
     }
 
     fn ring(&self, word: RingWord, numbers: &[u32], take_over: bool) -> Result<Plan, Refused> {
@@ -646,4 +656,24 @@ fn a_merge_says_how_far_it_is() {
         moves[1].tablet
     );
     assert_eq!(facts.progress().unwrap().words(), want);
+}
+
+#[test]
+fn a_detached_server_gives_its_data_away_and_is_neither_stopped_nor_removed() {
+    let mut stage = Stage::three();
+    let plan = stage.detach(&[2]).unwrap();
+    let words: Vec<String> = plan.steps.iter().map(|step| step.action.words()).collect();
+    assert!(words.contains(&"SERVICEOUT No.2".to_owned()), "{words:?}");
+    assert!(words.last().is_some_and(|last| last == "release the ring's lock"), "{words:?}");
+    let is_final = |words: &String| ["stop", "mark", "remove"].iter().any(|word| words.starts_with(word));
+    assert!(!words.iter().any(is_final), "{words:?}");
+    assert!(plan.leaves.is_empty() && plan.target == plan.running, "the inventory stays as it is");
+    assert!(plan.undo.ends_with("after: attach -n c0 --no 2"), "{}", plan.undo);
+    let words = "No.2 keeps running without data; it stays a member and counts for no quorum";
+    assert!(plan.impact.iter().any(|line| line == words), "{:?}", plan.impact);
+    assert_eq!(plan.danger, Danger::LosesData, "two servers for three replicas");
+    assert!(plan.confirm.is_some());
+    assert!(refused(stage.detach(&[0, 1, 2])).contains("would be left without a server"));
+    let text = refused(stage.down(0).detach(&[2]));
+    assert!(text.starts_with("Refused: c0 would lose its quorum"), "{text}");
 }
