@@ -69,6 +69,8 @@ parameters:
   automerge: \"on\"
   merge_bytes_per_s: 33554432
   merge_incoming_max: 2
+  split_operations_per_s: 2000
+  split_after_ms: 60000
   log_level: info
   log_format: text
 "

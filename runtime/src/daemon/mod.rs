@@ -13,6 +13,7 @@ mod hibernation;
 mod known_ring;
 mod leadership;
 mod liveness;
+mod load;
 mod local_node;
 mod memory;
 mod merge_driver;

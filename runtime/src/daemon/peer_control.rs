@@ -10,6 +10,7 @@ use super::cuts::Cuts;
 use super::founding::{BEGIN_META, Founding};
 use super::hibernation::Hibernator;
 use super::liveness::Liveness;
+use super::load::ServerLoads;
 
 const DONE: &[u8] = b"\x01done";
 
@@ -18,6 +19,7 @@ pub struct PeerControl {
     hibernator: Arc<Hibernator>,
     liveness: Arc<Liveness>,
     cuts: Arc<Cuts>,
+    loads: Arc<ServerLoads>,
 }
 
 impl PeerControl {
@@ -26,8 +28,9 @@ impl PeerControl {
         hibernator: Arc<Hibernator>,
         liveness: Arc<Liveness>,
         cuts: Arc<Cuts>,
+        loads: Arc<ServerLoads>,
     ) -> PeerControl {
-        PeerControl { founding, hibernator, liveness, cuts }
+        PeerControl { founding, hibernator, liveness, cuts, loads }
     }
 
     /// Another server has connected. True if this node is connected to it, too.
@@ -47,7 +50,7 @@ impl PeerControl {
             if let Err(error) = self.founding.begin_meta_if_voter().await {
                 tracing::warn!(%error, "founding the meta group failed");
             }
-        } else if !self.liveness.hear_declined(body) {
+        } else if !self.liveness.hear_declined(body) && !self.loads.hear(body) {
             tracing::debug!("unknown control message ignored");
         }
         Bytes::from_static(DONE)

@@ -28,6 +28,7 @@ use super::hibernate::Hibernation;
 use super::hold::Hold;
 use super::log_store::LogStore;
 use super::machine::{Machine, Raft, StateMachine};
+use super::operations::Operations;
 use super::propose::{NotProposed, Proposer, QueuedWrite, propose};
 use super::ring_version::RingVersionSource;
 use super::transport::{NetworkOfGroup, Transport};
@@ -66,6 +67,7 @@ pub struct Group {
     pub ring_version: RingVersionSource,
     pub hibernation: Arc<Hibernation>,
     pub hold: Arc<Hold>,
+    pub operations: Operations,
     /// The log end that this node had in an earlier replica, if it was longer.
     floor: Option<LogId>,
     /// The first slot of a split that this node has proposed.
@@ -174,6 +176,7 @@ impl Group {
             ring_version,
             hibernation,
             hold,
+            operations: Operations::default(),
             floor,
             splitting: Mutex::default(),
             metrics,

@@ -9,6 +9,7 @@ pub mod hold;
 mod limits;
 mod log_store;
 pub mod machine;
+mod operations;
 mod pace;
 mod propose;
 pub mod read;

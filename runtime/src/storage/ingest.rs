@@ -298,11 +298,12 @@ fn some_rows(
         let found: Vec<_> =
             layers.iter_mut().filter_map(|layer| layer.next_if(|(row, _)| *row == smallest)).collect();
         let Some((row, value)) = found.last() else { return (rows, None) };
+        let row = *row;
         bytes += row.len() + value.as_ref().map_or(0, Bytes::len);
         rows.push((stretch.key(row), (*value).clone()));
-        last = Some((*row).clone());
+        last = Some(row);
     }
-    (rows, last)
+    (rows, last.map(|row| row.to_vec()))
 }
 
 fn rows_of_birth(birth: &Birth) -> Vec<IngestedRow> {

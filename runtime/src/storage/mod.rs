@@ -31,6 +31,7 @@ mod home;
 pub mod incarnation;
 mod ingest;
 mod install;
+mod layer;
 #[cfg(all(test, not(feature = "simulation")))]
 mod model_tests;
 mod overlay;

@@ -4,7 +4,6 @@
 //! *Invariant (D5):* a frozen generation has the rows and the position of one moment between two commits.
 //! *Invariant:* a removed row stays here as a tombstone, or an older value in the engine would reappear.
 
-use std::collections::btree_map;
 use std::iter::Peekable;
 use std::ops::{Bound, RangeInclusive};
 use std::sync::Arc;
@@ -17,6 +16,7 @@ use dkc_core::tablet::Changes;
 
 use super::birth::Birth;
 use super::home::Home;
+use super::layer::{Layer, LayerRows, Row};
 use super::position::Position;
 
 /// What a row takes beside its bytes: its place in the map and the heads of two allocations.
@@ -40,7 +40,7 @@ pub struct Frozen {
     pub narrowed_to: Option<RangeInclusive<SlotId>>,
     /// The tablets that came of it on this node.
     pub births: Vec<Arc<Birth>>,
-    layers: Vec<Arc<Changes>>,
+    layers: Vec<Arc<Layer>>,
 }
 
 impl Frozen {
@@ -52,9 +52,9 @@ impl Frozen {
 
 #[derive(Default)]
 pub struct Overlay {
-    growing: Changes,
+    growing: Layer,
     /// Older parts of the growing generation that snapshots read, the newest first.
-    sealed: Vec<Arc<Changes>>,
+    sealed: Vec<Arc<Layer>>,
     frozen: Option<Arc<Frozen>>,
     growing_bytes: u64,
 }
@@ -99,7 +99,7 @@ impl Overlay {
     }
 
     /// All rows that are here at this moment, as layers that never change, the newest first.
-    pub fn snapshot(&mut self) -> Vec<Arc<Changes>> {
+    pub fn snapshot(&mut self) -> Vec<Arc<Layer>> {
         self.seal();
         let frozen = self.frozen.iter().flat_map(|frozen| &frozen.layers);
         self.sealed.iter().chain(frozen).cloned().collect()
@@ -110,9 +110,7 @@ impl Overlay {
             self.sealed.insert(0, Arc::new(std::mem::take(&mut self.growing)));
         }
         if self.sealed.len() > SEALED_MAX {
-            let merged = Merged::new(&self.sealed, Bound::Unbounded);
-            let merged = merged.map(|(row, value)| (row.clone(), value.clone())).collect();
-            self.sealed = vec![Arc::new(merged)];
+            self.sealed = vec![Arc::new(Merged::new(&self.sealed, Bound::Unbounded).collect())];
         }
     }
 
@@ -129,7 +127,7 @@ impl Overlay {
         let mut layers = std::mem::take(&mut self.sealed);
         if mutant::is_active(Mutant::TombstoneLostAtFreezing) {
             let values = Merged::new(&layers, Bound::Unbounded).filter(|(_, value)| value.is_some());
-            layers = vec![Arc::new(values.map(|(row, value)| (row.clone(), value.clone())).collect())];
+            layers = vec![Arc::new(values.collect())];
         }
         self.growing_bytes = 0;
         let SplitHere { narrowed_to, births } = split;
@@ -159,23 +157,22 @@ fn size_of_value(value: &Option<Bytes>) -> usize {
 
 /// Layers as one: rows in order, each with the value of the newest layer that has it.
 pub struct Merged<'l> {
-    layers: Vec<Peekable<btree_map::Range<'l, Vec<u8>, Option<Bytes>>>>,
+    layers: Vec<Peekable<LayerRows<'l>>>,
 }
 
 impl<'l> Merged<'l> {
     /// The newest layer first.
-    pub fn new(layers: &'l [Arc<Changes>], from: Bound<&[u8]>) -> Merged<'l> {
+    pub fn new(layers: &'l [Arc<Layer>], from: Bound<&[u8]>) -> Merged<'l> {
         Merged::of(layers.iter().map(Arc::as_ref), from)
     }
 
-    fn of(layers: impl Iterator<Item = &'l Changes>, from: Bound<&[u8]>) -> Merged<'l> {
-        let range = (from, Bound::Unbounded);
-        Merged { layers: layers.map(|layer| layer.range::<[u8], _>(range).peekable()).collect() }
+    fn of(layers: impl Iterator<Item = &'l Layer>, from: Bound<&[u8]>) -> Merged<'l> {
+        Merged { layers: layers.map(|layer| layer.rows_from(from).peekable()).collect() }
     }
 }
 
 impl<'l> Iterator for Merged<'l> {
-    type Item = (&'l Vec<u8>, &'l Option<Bytes>);
+    type Item = (&'l Row, &'l Option<Bytes>);
 
     fn next(&mut self) -> Option<Self::Item> {
         if let [only] = &mut self.layers[..] {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dkc_core::ring::SlotId;
-use dkc_core::tablet::{Changes, OwnRows, Rows};
+use dkc_core::tablet::{OwnRows, Rows};
 
 use super::StorageError;
 use super::engine::View;
 use super::home::Home;
 use super::incarnation::PREFIX_BYTES;
+use super::layer::Layer;
 use super::overlay::Merged;
 use super::position::Position;
 use super::row::SYSTEM_KIND;
@@ -25,7 +26,7 @@ pub struct TabletSnapshot {
 struct Inner {
     /// While it is held its rows stay, whatever becomes of the group.
     home: Home,
-    layers: Vec<Arc<Changes>>,
+    layers: Vec<Arc<Layer>>,
     view: Box<dyn View>,
     position: Position,
 }
@@ -41,7 +42,7 @@ pub struct Chunk {
 impl TabletSnapshot {
     pub(super) fn new(
         home: Home,
-        layers: Vec<Arc<Changes>>,
+        layers: Vec<Arc<Layer>>,
         view: Box<dyn View>,
         position: Position,
     ) -> TabletSnapshot {

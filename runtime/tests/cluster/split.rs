@@ -5,6 +5,7 @@ use dkc_core::control::{ControlReply, DataRequest};
 use dkc_core::ids::TabletId;
 use dkc_core::kv::Reply;
 use dkc_core::meta::MemberChange;
+use dkc_core::ring::TabletPlace;
 
 use crate::lab::{Lab, Server, wait_for};
 use crate::membership::{service_in, while_writing};
@@ -45,6 +46,23 @@ fn counted(at: &Server) -> u64 {
         ControlReply::Data(Reply::Count { records, .. }) => records,
         other => panic!("{other:?}"),
     }
+}
+
+/// One tablet carries everything that three servers have to do, so it is split, and another server leads the new one.
+#[test]
+fn a_tablet_with_more_than_its_share_of_the_load_is_split_by_itself() {
+    let mut lab = Lab::founded(3, 1, |parameters| {
+        parameters.split_operations_per_s = 10;
+        parameters.split_after_ms = 1_200;
+    });
+    while_writing(&mut lab, 1, |lab| {
+        wait_for("the tablet is split and the halves have two leaders", || {
+            let places = lab.servers[1].meta().ring.tablets;
+            let is_led_elsewhere = |place: &TabletPlace| place.preferred_leader != places[0].preferred_leader;
+            places.iter().any(is_led_elsewhere)
+        });
+    });
+    assert!(lab.servers.iter().any(|server| server.log().contains("asking for the split of a busy tablet")));
 }
 
 #[test]

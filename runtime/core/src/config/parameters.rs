@@ -181,6 +181,11 @@ parameters! {
         "Bandwidth of one node for snapshots to new replicas, so that a merge leaves capacity to the service.";
     merge_incoming_max: u32 = 2, "tablets", number(1, 64), Dynamic,
         "Most tablets that catch up at once on any one node.";
+    split_operations_per_s: u64 = 2_000, "operations/s", number(0, 1_000_000_000), Dynamic,
+        "Least load for which a tablet is split that carries more than one and a half times the share of a server; 0 means \
+         never for its load.";
+    split_after_ms: u64 = 60_000, "ms", number(600, 24 * 3_600_000), Dynamic,
+        "How long a tablet must carry so much before it is split.";
     log_level: String = "info".to_owned(), "", Range::Text { max_bytes: 200 }, Dynamic,
         "What is logged: error, warn, info, debug or trace, also by part as in `info,dkcd::raft=debug`.";
     log_format: LogFormat = LogFormat::Text, "", Range::Words(LogFormat::WORDS), Dynamic,

@@ -48,6 +48,8 @@ parameters:
   automerge: on
   merge_bytes_per_s: 33554432
   merge_incoming_max: 2
+  split_operations_per_s: 2000
+  split_after_ms: 60000
   log_level: info
   log_format: text
 ";
@@ -256,7 +258,7 @@ fn overrides_are_checked_by_name_and_value() {
         "5",
         "'heartbeat' is not a parameter; there are: heartbeat_ms, election_timeout_min_ms, \
          election_timeout_max_ms, read, request_deadline_ms, value_max_bytes, connections_max, slave_memory_bytes, client_idle_timeout_ms, client_stall_timeout_ms, tablet_queue_max, \
-         log_segment_bytes, memory_bytes, persist_interval_ms, automerge, merge_bytes_per_s, merge_incoming_max, log_level, log_format",
+         log_segment_bytes, memory_bytes, persist_interval_ms, automerge, merge_bytes_per_s, merge_incoming_max, split_operations_per_s, split_after_ms, log_level, log_format",
     );
     let value_and_log = "log_segment_bytes is 67108864, but must be at least 68157440 to hold a value of \
                          value_max_bytes (67108864)";
@@ -315,9 +317,9 @@ fn a_changed_configuration_says_what_a_reload_takes_over_and_what_needs_a_restar
     check("cluster: c0", "cluster: c0", &[], &[]);
     check("automerge: on", "automerge: off", &["automerge"], &[]);
     check(
-        "merge_incoming_max: 2\n  log_level: info",
-        "merge_incoming_max: 3\n  log_level: debug",
-        &["merge_incoming_max", "log_level"],
+        "split_after_ms: 60000\n  log_level: info",
+        "split_after_ms: 5000\n  log_level: debug",
+        &["split_after_ms", "log_level"],
         &[],
     );
     check("heartbeat_ms: 75", "heartbeat_ms: 70", &[], &["heartbeat_ms"]);

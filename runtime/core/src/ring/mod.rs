@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{ClusterId, MemberNo, NodeAddress, NodeId, NodeUuid, RingVersion, TabletId};
 
 mod change;
+mod load;
 mod place;
 #[cfg(test)]
 mod place_tests;
@@ -16,6 +17,7 @@ mod slot;
 mod sound;
 
 pub use change::{members_after, placement_after, tablets_wanted};
+pub use load::{ClusterLoad, TabletLoad, is_worth_a_split};
 pub use place::{Assigned, Assignment, PlaceNode, next_voters_of_meta, place, voters_of_meta};
 pub use slot::{slot_of, tablet_range, tablet_ranges};
 

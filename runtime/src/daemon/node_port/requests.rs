@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use dkc_core::ids::GroupId;
 use dkc_core::kv::Command;
+use dkc_core::meta::middle_of;
 use dkc_core::mutant::{self, Mutant};
 use dkc_core::ring::slot_of;
 use dkc_core::tablet::Item;
@@ -116,15 +117,17 @@ impl Requests {
             .command
             .check_limits(self.local.parameters().value_max_bytes as usize)
             .map_err(|over| Answer::Refused(over.to_string()))?;
-        if let Some(key) = request.command.key()
-            && !place.holds(slot_of(&key.namespace, &key.bytes))
-        {
+        let slot = request.command.key().map(|key| slot_of(&key.namespace, &key.bytes));
+        if slot.is_some_and(|slot| !place.holds(slot)) {
             return Err(not_here);
         }
         let group = self
             .replicas
             .get(id)
             .ok_or(Answer::NotLeader { leader: Some(place.preferred_leader), ring_version })?;
+        if let Some(slot) = slot {
+            group.operations.count(middle_of(place).is_some_and(|middle| slot >= middle));
+        }
         match group.leader() {
             // Between elections the group itself waits, for as long as the sender does.
             None => Ok(group),

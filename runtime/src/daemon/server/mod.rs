@@ -21,6 +21,7 @@ use super::hibernation::Hibernator;
 use super::known_ring::KnownRing;
 use super::leadership::Leadership;
 use super::liveness::Liveness;
+use super::load::ServerLoads;
 use super::local_node::LocalNode;
 use super::merge_driver::MergeDriver;
 use super::meta_group::MetaGroup;
@@ -66,6 +67,7 @@ pub struct Server {
     hibernator: Arc<Hibernator>,
     requests: Arc<Requests>,
     cuts: Arc<Cuts>,
+    loads: Arc<ServerLoads>,
     connections: PortConnections,
 }
 
@@ -114,6 +116,7 @@ impl Server {
         let founding = Founding::new(local.clone(), meta.clone(), replicas.clone(), transport.clone());
         let requests = Requests::new(local.clone(), ring.clone(), replicas.clone(), disk.clone());
         let cuts = Cuts::new(local.clone(), ring.clone(), replicas.clone(), transport.clone());
+        let loads = ServerLoads::new(local.id(), transport.clone());
         let server = Server {
             local,
             certificates,
@@ -128,6 +131,7 @@ impl Server {
             hibernator: Arc::new(hibernator),
             requests: Arc::new(requests),
             cuts: Arc::new(cuts),
+            loads: Arc::new(loads),
             connections: PortConnections::of(&listener),
         };
         Ok((server, listener))
@@ -161,6 +165,7 @@ impl Server {
                 self.hibernator.clone(),
                 self.liveness.clone(),
                 self.cuts.clone(),
+                self.loads.clone(),
             ),
             ring: self.ring.clone(),
             meta: self.meta.clone(),
@@ -181,7 +186,12 @@ impl Server {
             self.liveness.clone(),
             self.leadership.clone(),
         );
-        let splits = SplitDriver::new(self.meta.clone(), self.replicas.clone());
+        let splits = SplitDriver::new(
+            self.local.clone(),
+            self.meta.clone(),
+            self.replicas.clone(),
+            self.loads.clone(),
+        );
         tasks.spawn(of_this_node(splits.run()));
         let persister = Persister::new(self.local.clone(), self.disk.clone(), self.replicas.clone());
         tasks.spawn(of_this_node(Cuts::keep_tidy(Arc::downgrade(&self.cuts))));
