@@ -98,6 +98,12 @@ pub enum Command {
     Trust(trust::Args),
     #[command(subcommand)]
     Tls(tls::Args),
+    #[command(subcommand)]
+    Token(token::Args),
+    Userdata(userdata::Args),
+    Join(join::Args),
+    #[command(subcommand)]
+    Adopt(adopt::Args),
     Resume(resume::Args),
     #[command(subcommand)]
     Use(r#use::Args),

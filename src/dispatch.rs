@@ -25,14 +25,17 @@ impl Command {
             | Command::Unregister(_)
             | Command::Modify(_)
             | Command::Undo(_)
+            | Command::Adopt(_)
             | Command::Trust(trust::Args::Update { .. })
             | Command::Plan(plan::Args::Discard { .. })
             | Command::Lock(lock::Args::Break) => Effect::Local,
             Command::Ring(args) if args.is_changing() => Effect::Remote,
             Command::Tls(args) if args.is_changing() => Effect::Remote,
+            Command::Token(args) if args.is_changing() => Effect::Remote,
             Command::Data(args) if args.is_changing() => Effect::Remote,
             Command::Backup(args) if args.is_changing() => Effect::Remote,
             Command::Restore(_)
+            | Command::Join(_)
             | Command::Deploy(_)
             | Command::Apply(_)
             | Command::Launch(_)
@@ -89,6 +92,10 @@ pub async fn dispatch(session: &mut Session, command: Command) -> Result<(), Com
         Command::Exec(args) => exec::run(session, args).await,
         Command::Logs(args) => logs::run(session, args).await,
         Command::Tls(args) => tls::run(session, args).await,
+        Command::Token(args) => token::run(session, args).await,
+        Command::Userdata(args) => userdata::run(session, args).await,
+        Command::Join(args) => join::run(session, args).await,
+        Command::Adopt(args) => adopt::run(session, args).await,
         Command::Trust(args) => trust::run(session, args).await,
         Command::Resume(args) => resume::run(session, args).await,
         Command::Use(args) => r#use::run(session, args).await,

@@ -10,6 +10,7 @@ pub mod check;
 pub mod config_drift;
 pub mod document;
 pub mod edit;
+pub mod enrolled;
 pub mod generation;
 mod listeners;
 pub mod model;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dkc_core::config::layout;
-use dkc_core::control::{MetaView, NodeStatus};
+use dkc_core::control::{MetaView, NodeStatus, TokensView};
 use dkc_core::ids::{HostAddress, Namespace, NodeUuid};
 use serde::{Deserialize, Serialize};
 
@@ -183,6 +183,9 @@ pub struct NodeView {
     /// A running server's view of members and merges.
     #[serde(default)]
     pub meta: Option<Box<MetaView>>,
+    /// A running server's view of tokens and slaves.
+    #[serde(default)]
+    pub tokens: Option<Box<TokensView>>,
     /// Last lines of its log; asked for only where it helps to explain a failure.
     pub log_tail: Vec<String>,
 }

@@ -8,11 +8,19 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use dkc_core::config::layout;
+use dkc_core::config::{NodeConfig, layout};
+#[cfg(not(feature = "simulation"))]
+use dkc_core::config::{Protocol, Role};
+#[cfg(not(feature = "simulation"))]
+use dkc_core::ids::Namespace;
 use dkc_core::ids::NodeUuid;
 
 use crate::config::{self, ConfigError};
 use crate::daemon::{self, StartError};
+#[cfg(not(feature = "simulation"))]
+use crate::join::{JoinError, WantedPair, join_directory};
+#[cfg(not(feature = "simulation"))]
+use crate::slave::SlaveError;
 use crate::{control, logging, supervise};
 
 /// Founding may take a minute; nothing else takes longer.
@@ -32,6 +40,9 @@ struct Arguments {
 enum Command {
     /// Run the node in the foreground until SIGTERM
     Run(Directory),
+    /// Run a slave; with a token the machine becomes one first
+    #[cfg(not(feature = "simulation"))]
+    Slave(SlaveArguments),
     /// Run the node in the background and restart it when it fails
     Supervise {
         #[command(flatten)]
@@ -60,6 +71,33 @@ enum Command {
     },
     /// Print the release
     Version,
+}
+
+#[cfg(not(feature = "simulation"))]
+#[derive(clap::Args)]
+struct SlaveArguments {
+    #[command(flatten)]
+    directory: Directory,
+    /// File with a token (- for standard input); not read if the directory is there
+    #[arg(long, value_name = "FILE")]
+    join: Option<PathBuf>,
+    /// Exit when the directory is there
+    #[arg(long, requires = "join")]
+    only_join: bool,
+    /// Loopback ADDRESS:PORT, or the path of a Unix socket (default: the protocol's own port)
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "join")]
+    listen: Option<String>,
+    /// Protocol for applications: memcache or redis
+    #[arg(long, value_name = "PROTOCOL", requires = "join", default_value = "memcache", value_parser = protocol)]
+    protocol: Protocol,
+    /// Namespace for applications (default: the token's first)
+    #[arg(long, value_name = "NS", requires = "join")]
+    namespace: Option<Namespace>,
+}
+
+#[cfg(not(feature = "simulation"))]
+fn protocol(word: &str) -> Result<Protocol, String> {
+    Protocol::named(word).ok_or_else(|| "one of memcache, redis".into())
 }
 
 #[derive(clap::Args)]
@@ -105,6 +143,12 @@ impl From<ConfigError> for Failure {
         StartError::from(error).into()
     }
 }
+#[cfg(not(feature = "simulation"))]
+impl From<JoinError> for Failure {
+    fn from(error: JoinError) -> Failure {
+        Failure { status: error.exit_status(), message: error.to_string() }
+    }
+}
 impl From<supervise::SuperviseError> for Failure {
     fn from(error: supervise::SuperviseError) -> Failure {
         Failure { status: 1, message: error.to_string() }
@@ -114,6 +158,8 @@ impl From<supervise::SuperviseError> for Failure {
 fn carry_out(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Run(directory) => run_node(&directory.path)?,
+        #[cfg(not(feature = "simulation"))]
+        Command::Slave(arguments) => run_slave(arguments)?,
         Command::Supervise { directory, foreground } => {
             config::read(&directory.path)?;
             if foreground { supervise::run(&directory.path)? } else { supervise::start(&directory.path)? }
@@ -135,8 +181,33 @@ fn carry_out(command: Command) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_node(directory: &Path) -> Result<(), Failure> {
+#[cfg(not(feature = "simulation"))]
+fn run_slave(arguments: SlaveArguments) -> Result<(), Failure> {
+    let directory = &arguments.directory.path;
+    if let Some(token) = &arguments.join {
+        let SlaveArguments { listen, protocol, namespace, .. } = &arguments;
+        let wanted = WantedPair { listen: listen.clone(), protocol: *protocol, namespace: namespace.clone() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime =
+            runtime.map_err(|error| Failure { message: format!("cannot start: {error}"), status: 1 })?;
+        runtime.block_on(join_directory(directory, token, &wanted))?;
+    }
     let config = config::read(directory)?;
+    let Role::Slave(role) = &config.role else {
+        return Err(StartError::from(SlaveError::NotASlave).into());
+    };
+    if arguments.only_join {
+        println!("{}-slave{}", config.cluster, role.id);
+        return Ok(());
+    }
+    run_config(directory, config)
+}
+
+fn run_node(directory: &Path) -> Result<(), Failure> {
+    run_config(directory, config::read(directory)?)
+}
+
+fn run_config(directory: &Path, config: NodeConfig) -> Result<(), Failure> {
     logging::begin(&config.parameters);
     let threads = worker_threads(std::thread::available_parallelism().map_or(1, usize::from));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();

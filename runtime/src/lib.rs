@@ -19,6 +19,8 @@ pub mod daemon;
 pub mod durable_file;
 pub mod fatal;
 #[cfg(not(feature = "simulation"))]
+pub mod join;
+#[cfg(not(feature = "simulation"))]
 pub mod log;
 #[cfg(feature = "simulation")]
 #[path = "simulation/log.rs"]

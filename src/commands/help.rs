@@ -54,6 +54,10 @@ const TASKS: &[(&str, &[(&str, &str)])] = &[
             ("attach", "attach -n c0 --no 3"),
             ("plan", "plan show -n c0"),
             ("tls", "tls show -n c0"),
+            ("token", "token issue -n c0 --namespace sessions"),
+            ("userdata", "userdata -n c0 --token FILE"),
+            ("join", "join --token FILE"),
+            ("adopt", "adopt slave -n c0 --id 1000000 --host 10.0.0.20"),
             ("logs", "logs --name c0"),
             ("symbolize", "symbolize node.log"),
             ("exec", "exec @rack1 -- uptime"),
@@ -137,7 +141,8 @@ fn exits_of(verb: &str) -> &'static [Exit] {
         "history" | "use" | "explain" => &[Unknown],
         "check" | "exec" | "logs" | "trust" => &[Unknown, NotConfirmed, Unreachable, Interrupted],
         "deploy" | "apply" | "launch" | "start" | "stop" | "restart" | "destroy" | "resume"
-        | "playground" | "grow" | "shrink" | "replace" | "detach" | "attach" | "plan" | "ring" | "tls" => &[
+        | "playground" | "grow" | "shrink" | "replace" | "detach" | "attach" | "plan" | "ring" | "tls"
+        | "token" | "join" => &[
             Unknown,
             Refused,
             NotConfirmed,
@@ -152,6 +157,8 @@ fn exits_of(verb: &str) -> &'static [Exit] {
         "status" => &[Unknown, Degraded, NotServing, StatusUnknown, Interrupted],
         "data" => &[Unknown, Unreachable, OutcomeUnknown, Interrupted],
         "bench" => &[Unknown, Unreachable, Interrupted],
+        "userdata" => &[Unknown, Refused, Unreachable, Interrupted],
+        "adopt" => &[Unknown, Refused, Busy, Unreachable],
         "lock" => &[NotConfirmed],
         "dkc" => &Exit::ALL,
         _ => &[],

@@ -1,6 +1,7 @@
 //! One file for each verb: its arguments, its help, and a short `run`. A verb with several nouns is a folder. The few verbs that
 //! need something from the layers above (the grammar of all verbs, the prompt) receive it as a value.
 
+pub mod adopt;
 pub mod apply;
 pub mod attach;
 pub mod audit;
@@ -20,6 +21,7 @@ pub mod generate;
 pub mod grow;
 pub mod help;
 pub mod history;
+pub mod join;
 pub mod launch;
 pub mod list;
 pub mod lock;
@@ -42,7 +44,9 @@ pub mod status;
 pub mod stop;
 pub mod symbolize;
 pub mod tls;
+pub mod token;
 pub mod trust;
 pub mod undo;
 pub mod unregister;
 pub mod r#use;
+pub mod userdata;

@@ -312,6 +312,12 @@ codes! {
     AUTHORITY = 520, Failed,
         "The cluster's certificate authority, stored next to the inventory, is unusable; nodes cannot get certificates without it. Restore its directory from a backup: it cannot be recreated for a running cluster.",
         "インベントリの隣にあるクラスタの認証局を使用できません。認証局がなければノードに証明書を発行できません。控えから復元してください。稼働中のクラスタの認証局は作り直せません。";
+    NOT_JOINED = 526, Failed,
+        "A machine did not become a slave: its token is damaged, dead or of another cluster, or no server could enrol it. `token issue` prints a new token; running `join` again with the same token continues as the same slave.",
+        "マシンをスレーブにできませんでした。トークンが壊れているか、失効済みか、別のクラスタのものか、登録できるサーバがありません。`token issue` で新しいトークンを発行できます。同じトークンで `join` をもう一度実行すれば、同じスレーブとして続行します。";
+    NOT_ADOPTED = 527, Refused,
+        "The slave was not taken into the inventory: its host and the cluster do not say the same about it. `status` shows slaves that joined and where they are connected from.",
+        "スレーブをインベントリに取り込めませんでした。ホストとクラスタの情報が一致しません。参加したスレーブとその接続元は `status` で確認できます。";
     NO_DAEMON = 725, Unreachable,
         "The daemon did not answer on its control socket. `status` shows whether it runs, `logs` its last messages.",
         "デーモンが制御ソケットに応答しません。`status` で稼働状態を、`logs` で直近のログを確認してください。";

@@ -252,6 +252,10 @@ async fn ask_daemon(host: &Host, dir: &str, view: &mut NodeView, limit: Duration
         view.status = Some(status);
         if is_server && let Ok(ControlReply::Meta(meta)) = control.ask(&ControlRequest::Meta, limit).await {
             view.meta = meta;
+            // A server of the release before does not know this.
+            if let Ok(ControlReply::Tokens(tokens)) = control.ask(&ControlRequest::Tokens, limit).await {
+                view.tokens = Some(tokens);
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ pub use carry_out::{carry_out, resume};
 pub use journal::Recorded;
 pub use observe::{observe, observe_planned, observe_scope, pin_learned};
 pub use record::InventoryChanges;
-pub use steps::log;
+pub use steps::{STAGED_ANCHORS, STAGED_NODE, log};
 
 use crate::error::{CommandError, codes};
 use crate::session::Session;

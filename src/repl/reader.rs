@@ -118,7 +118,8 @@ fn read(editor: &mut Editor<LineHelper, FileHistory>, prompt: &str, history: Opt
 }
 
 fn remember(editor: &mut Editor<LineHelper, FileHistory>, line: &str, history: Option<&Path>) {
-    if line.trim().is_empty() {
+    // A token is a secret, wherever somebody pastes it.
+    if line.trim().is_empty() || line.contains(dkc_core::token::PREFIX) {
         return;
     }
     let is_new = editor.add_history_entry(line).unwrap_or(false);

@@ -4,6 +4,8 @@
 //! *Invariant:* the parsed command knows the secret, and the parser finds its word: a word is the secret one if replacing it changes
 //! the parsed value. No spelling is ever guessed.
 
+use dkc_core::token;
+
 use crate::cli::Command;
 use crate::commands::data;
 
@@ -19,6 +21,8 @@ pub fn redacted(
     for place in secret_places(&words, command, parse) {
         words[place] = LEFT_OUT.into();
     }
+    // Nobody should type a token as an argument. Whoever does it finds it nowhere afterwards.
+    words.iter_mut().filter(|word| word.contains(token::PREFIX)).for_each(|word| *word = LEFT_OUT.into());
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
@@ -109,6 +113,13 @@ mod tests {
         check("exec '@a b' -- ls", "exec '@a b' -- ls");
         check("exec h1 h2 -- mysql -pS3CRET -- x", "exec h1 h2 -- mysql … … …");
         check("exec h1 --timeout 5s -- sh -c 'echo S3CRET'", "exec h1 --timeout 5s -- sh … …");
+    }
+
+    #[test]
+    fn a_token_that_somebody_typed_is_left_out_wherever_it_stands() {
+        check("join --token dkc-token-1.AAAA --yes", "join --token … --yes");
+        check("userdata -n c0 --token=dkc-token-1.AAAA", "userdata -n c0 …");
+        check("token issue --label dkc-token-1.AAAA", "token issue --label …");
     }
 
     #[test]

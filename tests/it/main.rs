@@ -8,6 +8,7 @@ mod bad_input;
 mod bench;
 mod cuts;
 mod dependencies;
+mod enrolment;
 mod export;
 mod faults;
 mod grow;

@@ -1,6 +1,7 @@
 //! Edits of the inventory, one file per noun. Each takes an inventory and a request and returns the next inventory with
 //! messages for the operator, or an error; its input is not modified.
 
+mod adopt;
 mod cluster;
 mod config;
 mod error;
@@ -16,6 +17,7 @@ mod words;
 
 use uuid::Uuid;
 
+pub use adopt::{AdoptSlave, adopt_slave};
 pub(crate) use cluster::check_shape;
 pub use cluster::{
     ModifyCluster, RegisterCluster, UnregisterCluster, modify_cluster, register_cluster, unregister_cluster,

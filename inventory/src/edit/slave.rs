@@ -63,7 +63,7 @@ pub fn register_slave(
     Ok(Edited::from(inventory, after, vec![format!("slave {id}: registered on {place}")]))
 }
 
-fn check_cluster_and_host(
+pub(super) fn check_cluster_and_host(
     inventory: &Inventory,
     cluster: &ClusterName,
     host: Option<&HostAddress>,
@@ -81,7 +81,7 @@ fn smallest_free(inventory: &Inventory) -> SlaveId {
     (0..).map(SlaveId).find(|id| !inventory.slaves.contains_key(id)).unwrap_or_default()
 }
 
-fn check_same(id: SlaveId, present: &Slave, request: &RegisterSlave) -> Result<(), EditError> {
+pub(super) fn check_same(id: SlaveId, present: &Slave, request: &RegisterSlave) -> Result<(), EditError> {
     let mut differences = Vec::new();
     if present.cluster != request.cluster {
         differences.push(format!("its cluster is {}, not {}", present.cluster, request.cluster));

@@ -2,7 +2,8 @@
 //! its text and carried out by the one interpreter of its kind.
 
 use dkc_core::ids::{ClusterName, HostAddress, Namespace, NodeId, NodeUuid, SlaveId, TabletId};
-use dkc_core::meta::{MemberChange, OperationId};
+use dkc_core::meta::{MemberChange, NewToken, OperationId};
+use dkc_core::token::TokenId;
 use serde::{Deserialize, Serialize};
 
 use super::standing::failures;
@@ -116,6 +117,13 @@ pub enum HostAction {
         /// What a slave may use.
         #[serde(default)]
         namespaces: Vec<Namespace>,
+    },
+    /// The key and certificate that this machine enrolled with, and the trust anchors.
+    BringCertificate {
+        /// The node's directory.
+        dir: String,
+        /// The directory on this machine that they are in.
+        staged: String,
     },
     /// `<dir>/dkcd` points to the program.
     LinkProgram {
@@ -278,6 +286,18 @@ pub enum ClusterAction {
         /// The operator, shown to others.
         by: String,
     },
+    /// From now on slaves can enrol with this token.
+    IssueToken {
+        /// Without its secret.
+        token: NewToken,
+    },
+    /// A token enrols nobody any more.
+    RevokeToken {
+        /// Which one.
+        id: TokenId,
+        /// The operator, shown to others.
+        by: String,
+    },
     /// Writes a backup of all records at one moment, on the operator's machine. Goes on where it was interrupted.
     BackUp {
         /// Whose records.
@@ -362,6 +382,7 @@ impl HostAction {
             WriteFile { path, .. } => Directory::Node(parent(path)),
             MakeNode { dir, .. }
             | IssueCertificate { dir, .. }
+            | BringCertificate { dir, .. }
             | LinkProgram { dir, .. }
             | InitialiseData { dir, .. }
             | CheckConfiguration { dir }
@@ -431,6 +452,7 @@ impl HostAction {
             IssueCertificate { dir, is_server, .. } => {
                 format!("issue a {} certificate into {dir}/tls", if *is_server { "server" } else { "slave" })
             }
+            BringCertificate { dir, .. } => format!("write the enrolled key and certificate into {dir}/tls"),
             LinkProgram { dir, digest } => format!("link {dir}/dkcd to {digest}"),
             InitialiseData { dir, .. } => format!("initialise {dir}/data"),
             CheckConfiguration { dir } => format!("check the configuration in {dir}"),
@@ -459,6 +481,8 @@ impl ClusterAction {
             ClusterAction::RevokeSlave { id, uuid, .. } => {
                 format!("revoke the identity of slave {id} ({uuid}) at every server")
             }
+            ClusterAction::IssueToken { token } => format!("issue the token {}", token.id),
+            ClusterAction::RevokeToken { id, .. } => format!("revoke the token {id}"),
             ClusterAction::WaitSplit { tablets } => {
                 let names: Vec<String> = tablets.iter().map(ToString::to_string).collect();
                 match tablets.len() {

@@ -327,7 +327,12 @@ fn reload_step(steps: &mut Steps, inventory: &Inventory, place: &ObservedNode<'_
     }
 }
 
-fn service_step(place: &ObservedNode<'_>, dir: &str, user: &str, config: &NodeConfig) -> Option<HostAction> {
+pub(super) fn service_step(
+    place: &ObservedNode<'_>,
+    dir: &str,
+    user: &str,
+    config: &NodeConfig,
+) -> Option<HostAction> {
     let view = place.facts.node(&place.node);
     let manager = place.facts.service;
     let pairs = match &config.role {

@@ -430,6 +430,7 @@ impl Refusal {
         let one = |text: String| vec![text];
         match self {
             UnknownName { what, name, known } => match *what {
+                "token" => one("token list".to_owned()),
                 "cluster" | "host" | "slave" => suggestion(name, known.iter().cloned(), what),
                 _ => one(format!("known: {}", known.join(", "))),
             },

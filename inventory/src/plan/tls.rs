@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use dkc_core::certificate::LEAF_DAYS;
-use dkc_core::ids::{ClusterName, SlaveId};
+use dkc_core::ids::{ClusterName, NodeUuid, SlaveId};
 
 use super::authority::{AuthorityView, namespaces};
 use super::header::ring_version;
@@ -14,6 +14,7 @@ use super::ring::endpoints;
 use super::start::is_running;
 use super::steps::{ObservedNode, Phase, Steps, places};
 use super::{AuthorityStep, ClusterAction, Danger, HostAction, Operation, Plan, Refusal, Refused, Target};
+use crate::enrolled::tokens;
 use crate::model::{Inventory, NodeName};
 use crate::observed::Observed;
 use crate::ring_facts::RingFacts;
@@ -166,7 +167,7 @@ impl Turns<'_> {
 pub fn revoke(inventory: &Inventory, observed: &Observed, request: &RevokeRequest) -> Result<Plan, Refused> {
     let (name, id) = (&request.cluster, request.slave);
     Target::Servers { cluster: name.clone(), numbers: Vec::new() }.nodes(inventory)?;
-    let Some(slave) = inventory.slaves.get(&id).filter(|slave| slave.cluster == *name) else {
+    let Some(uuid) = identity_of(inventory, observed, name, id) else {
         let of_cluster = inventory.slaves.iter().filter(|(_, slave)| slave.cluster == *name);
         let known = of_cluster.map(|(id, _)| id.to_string()).collect();
         return Err(Refusal::UnknownName { what: "slave", name: id.to_string(), known }.into());
@@ -177,10 +178,10 @@ pub fn revoke(inventory: &Inventory, observed: &Observed, request: &RevokeReques
     };
     let mut plan = Plan::new(inventory, &request.operation, Danger::Disruptive);
     plan.ring_version = Some(facts.view.ring.version);
-    if facts.view.revoked.contains_key(&slave.node_uuid) {
+    if facts.view.revoked.contains_key(&uuid) {
         return Ok(plan);
     }
-    let action = ClusterAction::RevokeSlave { uuid: slave.node_uuid, id, by: request.holder.clone() };
+    let action = ClusterAction::RevokeSlave { uuid, id, by: request.holder.clone() };
     let mut steps = Steps::default();
     steps.ring(Phase::Finish, endpoints(inventory, observed, name), action);
     plan.steps = steps.numbered();
@@ -190,9 +191,26 @@ pub fn revoke(inventory: &Inventory, observed: &Observed, request: &RevokeReques
         ),
         "its host keeps what it has; what it has read is not taken back".into(),
     ];
-    plan.undo = format!(
-        "not possible for this identity; with another one: destroy slave --id {id}, unregister slave --id {id}, register slave, \
-         deploy"
-    );
+    plan.undo = match inventory.slaves.contains_key(&id) {
+        true => format!(
+            "not possible for this identity; with another one: destroy slave --id {id}, unregister slave --id {id}, register slave, \
+             deploy"
+        ),
+        false => "not possible for this identity; its host can join again with another token".into(),
+    };
     Ok(plan)
+}
+
+/// Of a registered slave, or of one that joined with a token and is in no inventory.
+fn identity_of(
+    inventory: &Inventory,
+    observed: &Observed,
+    cluster: &ClusterName,
+    id: SlaveId,
+) -> Option<NodeUuid> {
+    if let Some(slave) = inventory.slaves.get(&id) {
+        return (slave.cluster == *cluster).then_some(slave.node_uuid);
+    }
+    let enrolled = tokens(inventory, observed, cluster)?.enrolled;
+    enrolled.into_iter().find(|(_, slave)| slave.id == id).map(|(uuid, _)| uuid)
 }

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod instance;
+mod joined;
 mod ring_report;
 mod slave;
 
@@ -18,6 +19,7 @@ use crate::plan::CERTIFICATE_RENEW_DAYS;
 
 pub use cluster::{ClusterReport, ServerReport};
 pub use instance::InstanceReport;
+pub use joined::{JoinedSlave, joined_slaves};
 pub use ring_report::{OperationReport, RingReport};
 pub use slave::SlaveReport;
 

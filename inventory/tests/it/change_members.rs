@@ -1,7 +1,7 @@
 //! Plans that change members, and every reason why they are not made. The ring beside the hosts is a real meta state,
 //! so that what the plan shows is what the meta group would do.
 
-use dkc_core::control::{MetaView, RoleStatus, TabletStatus};
+use dkc_core::control::{MetaView, RoleStatus, TabletStatus, TokensView};
 use dkc_core::ids::{MemberNo, NodeId, TabletId};
 use dkc_core::meta::{Founder, MemberChange, MetaCommand, MetaReply, MetaState, OperationId};
 use dkc_inventory::edit;
@@ -68,6 +68,12 @@ impl Stage {
             }
             let mut status = lab::server_status(&self.inventory, &name, &self.up, meta_leader);
             status.ring_version = view.ring.version;
+            let tokens = TokensView {
+                tokens: self.meta.tokens(),
+                enrolled: self.meta.enrolled().clone(),
+                connected: Default::default(),
+            };
+            found.tokens = Some(Box::new(tokens));
             if let RoleStatus::Server(said) = &mut status.role {
                 said.members.retain(|member| view.ring.node(member.node.node_id).is_some());
                 said.tablets = (0..6).map(tablet).collect();

@@ -15,3 +15,4 @@ mod refusals;
 mod render;
 mod symbolic;
 mod tls;
+mod tokens;

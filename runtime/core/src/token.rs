@@ -25,7 +25,8 @@ pub const TOKEN_TEXT_MAX_BYTES: usize = 4096;
 pub const TOKEN_SERVERS_MAX: usize = 8;
 /// Two while the CA is being replaced.
 pub const TOKEN_AUTHORITIES_MAX: usize = 2;
-const PREFIX: &str = "dkc-token-1.";
+/// How every text of a token begins.
+pub const PREFIX: &str = "dkc-token-1.";
 const CHECKSUM_BYTES: usize = 8;
 
 /// Names a token; no secret.

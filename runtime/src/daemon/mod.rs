@@ -30,6 +30,7 @@ pub mod server;
 pub mod simulated;
 mod split_driver;
 mod start;
+mod token_sweep;
 
 pub use directory_lock::{DirectoryLock, LockError};
 pub use server::Parts;

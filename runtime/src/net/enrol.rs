@@ -29,8 +29,21 @@ pub enum EnrolError {
     Connection { address: NodeAddress, why: String },
     #[error("{address}: not the cluster of this token ({why}); the token was not shown")]
     OtherCluster { address: NodeAddress, why: String },
+    #[error(
+        "{address}: its certificate is not valid by this machine's clock, which may be wrong ({why}); the token was not shown"
+    )]
+    Clock { address: NodeAddress, why: String },
     #[error("{address}: refused: {why}")]
     Refused { address: NodeAddress, why: String },
+    #[error("{address}: not now: {why}")]
+    NotNow { address: NodeAddress, why: String },
+}
+
+impl EnrolError {
+    /// Trying again would not help.
+    pub fn is_final(&self) -> bool {
+        matches!(self, EnrolError::OtherCluster { .. } | EnrolError::Refused { .. })
+    }
 }
 
 /// What a newcomer gets: the CAs in PEM, and the rest.
@@ -51,7 +64,6 @@ pub async fn enrol(token: &JoinToken, address: &NodeAddress, request: &[u8]) -> 
 
 async fn enrol_at(token: &JoinToken, address: &NodeAddress, request: &[u8]) -> Result<Enrolled, EnrolError> {
     let broken = |why: String| EnrolError::Connection { address: address.clone(), why };
-    let other = |why: String| EnrolError::OtherCluster { address: address.clone(), why };
     let stream = TcpStream::connect((address.host.as_str(), address.port)).await;
     let stream = stream.map_err(|error| broken(error.to_string()))?;
     let config = client_config().map_err(|error| broken(error.to_string()))?;
@@ -60,7 +72,10 @@ async fn enrol_at(token: &JoinToken, address: &NodeAddress, request: &[u8]) -> R
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
     let (mut frames, sender) = connection::open(stream.into());
     let anchors = next(&mut frames, Kind::AnchorsAre).await.map_err(broken)?.body;
-    check_server(token, &anchors, &chain).map_err(other)?;
+    check_server(token, &anchors, &chain).map_err(|why| match why {
+        NotTheirs::Other(why) => EnrolError::OtherCluster { address: address.clone(), why },
+        NotTheirs::Clock(why) => EnrolError::Clock { address: address.clone(), why },
+    })?;
     let asked = Enrol {
         cluster: token.cluster,
         token: token.id,
@@ -77,6 +92,7 @@ async fn enrol_at(token: &JoinToken, address: &NodeAddress, request: &[u8]) -> R
             Ok(Enrolled { anchors_pem: anchors.to_vec(), enrolment: *enrolment })
         }
         EnrolAnswer::Refused(why) => Err(EnrolError::Refused { address: address.clone(), why }),
+        EnrolAnswer::NotNow(why) => Err(EnrolError::NotNow { address: address.clone(), why }),
     }
 }
 
@@ -85,17 +101,31 @@ async fn next(frames: &mut FrameReader, wanted: Kind) -> Result<Frame, String> {
     if frame.kind == wanted { Ok(frame) } else { Err(format!("unexpected reply: {:?}", frame.kind)) }
 }
 
+/// Why a server is not one of the token's cluster.
+enum NotTheirs {
+    Other(String),
+    /// As far as can be told at this time.
+    Clock(String),
+}
+
 /// The token pins one of the CAs; the server's chain must lead to one that is pinned.
-fn check_server(token: &JoinToken, anchors_pem: &[u8], chain: &[CertificateDer<'_>]) -> Result<(), String> {
-    let mut anchors = tls::certificates(anchors_pem)?;
+fn check_server(
+    token: &JoinToken,
+    anchors_pem: &[u8],
+    chain: &[CertificateDer<'_>],
+) -> Result<(), NotTheirs> {
+    let mut anchors = tls::certificates(anchors_pem).map_err(NotTheirs::Other)?;
     anchors.retain(|anchor| token.authorities.iter().any(|digest| digest[..] == Sha256::digest(anchor)[..]));
     if anchors.is_empty() {
-        return Err("its CA is not the one that the token names".into());
+        return Err(NotTheirs::Other("its CA is not the one that the token names".into()));
     }
-    tls::verify_chain(anchors, chain)?;
-    let server = Peer::of_chain(chain).map_err(|error| error.to_string())?.identity;
+    tls::verify_chain(anchors, chain).map_err(|error| match tls::is_of_time(&error) {
+        true => NotTheirs::Clock(explain(&std::io::Error::other(error))),
+        false => NotTheirs::Other(explain(&std::io::Error::other(error))),
+    })?;
+    let server = Peer::of_chain(chain).map_err(|error| NotTheirs::Other(error.to_string()))?.identity;
     if server.cluster != token.cluster || server.role != NodeRole::Server {
-        return Err(format!("it is {server}"));
+        return Err(NotTheirs::Other(format!("it is {server}")));
     }
     Ok(())
 }

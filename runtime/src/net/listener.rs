@@ -13,10 +13,11 @@ use dkc_core::wire::{BadFrame, Enrol, EnrolAnswer, Hello, Kind, Refusal, WIRE_VE
 use futures::future::BoxFuture;
 
 use super::connection::{self, Connection, FrameReader, HelloError, Sender};
+use super::download::{self, Download, Downloads};
 use super::handshakes::{Handshakes, MemberSources};
 use super::identity::{NodeRole, Peer};
-use super::places::{ConnectionPlace, Places};
-use super::stream::{self, Incoming, Socket};
+use super::places::{ConnectedSlaves, ConnectionPlace, Places};
+use super::stream::{self, Incoming, Socket, Stream};
 use super::tls::{Alpn, Caller, Tls, TlsError};
 use super::{NetError, newcomer, refusal_words};
 
@@ -35,6 +36,11 @@ pub trait Admit: Send + Sync + 'static {
     /// Answers a peer that has no certificate yet.
     fn enrol(&self, _: Enrol) -> BoxFuture<'_, EnrolAnswer> {
         Box::pin(async { EnrolAnswer::Refused("this node enrols nobody".into()) })
+    }
+
+    /// The file that a path names, for a peer that has no program yet.
+    fn download(&self, _path: String) -> BoxFuture<'_, Option<Download>> {
+        Box::pin(async { None })
     }
 }
 
@@ -64,6 +70,11 @@ impl Listener {
         self.places.count()
     }
 
+    /// Slaves with a connection; stays valid while the listener serves.
+    pub fn connected_slaves(&self) -> ConnectedSlaves {
+        ConnectedSlaves(self.places.clone())
+    }
+
     /// Source addresses of members, to be updated from the ring map; stays valid while the listener serves.
     pub fn members(&self) -> MemberSources {
         self.members.clone()
@@ -82,7 +93,7 @@ impl Listener {
         S: Fn(Connection) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let handshakes = Handshakes::default();
+        let (handshakes, downloads) = (Handshakes::default(), Downloads::default());
         loop {
             let (stream, address) = match self.socket.accept().await {
                 Ok(accepted) => accepted,
@@ -95,7 +106,7 @@ impl Listener {
             let mut place = handshakes.begin(address.ip(), self.members.contains(address.ip()));
             let (tls, places, members) = (self.tls.clone(), self.places.clone(), self.members.clone());
             let handshake = Handshake { tls, places, members };
-            let (admit, serve) = (admit.clone(), serve.clone());
+            let (admit, serve, downloads) = (admit.clone(), serve.clone(), downloads.clone());
             crate::task::spawn(async move {
                 let outcome = tokio::select! {
                     biased;
@@ -105,10 +116,15 @@ impl Listener {
                 };
                 drop(place);
                 match outcome.unwrap_or_else(|_| Err(TlsError::Slow(HANDSHAKE_MAX.as_millis() as u64))) {
-                    Ok(Some((connection, _counted_until_it_ends))) => {
+                    Ok(Shaken::Node(connection, _counted_until_it_ends)) => {
                         serve_until_idle(connection, serve).await
                     }
-                    Ok(None) => {}
+                    Ok(Shaken::Downloader(stream, path)) => {
+                        if let Err(error) = downloads.serve(stream, admit.download(path)).await {
+                            tracing::info!(%address, %error, "download ended early");
+                        }
+                    }
+                    Ok(Shaken::Done) => {}
                     Err(error) => tracing::info!(%address, %error, "connection refused"),
                 }
             });
@@ -142,6 +158,16 @@ where
     sender.close("closed by this side");
 }
 
+/// How a handshake ended.
+#[expect(clippy::large_enum_variant, reason = "there is one for each handshake, and it is moved once")]
+enum Shaken {
+    Node(Connection, ConnectionPlace),
+    /// Asks for a path.
+    Downloader(Stream, String),
+    /// All was said in the handshake's time.
+    Done,
+}
+
 struct Handshake {
     tls: Arc<Tls>,
     places: Places,
@@ -154,20 +180,24 @@ impl Handshake {
         stream: Incoming,
         address: SocketAddr,
         admit: &impl Admit,
-    ) -> Result<Option<(Connection, ConnectionPlace)>, TlsError> {
-        let (stream, checked) = stream::shake_hands(&self.tls, stream).await?;
+    ) -> Result<Shaken, TlsError> {
+        let (mut stream, checked) = stream::shake_hands(&self.tls, stream).await?;
+        if let Ok(Caller::Downloader) = checked {
+            let path = download::read_path(&mut stream).await?;
+            return Ok(Shaken::Downloader(stream, path));
+        }
         let (mut frames, sender) = connection::open(stream);
         let caller = checked.inspect_err(|error| refuse(&sender, refusal_of(error)))?;
         let Caller::Node(peer, alpn) = caller else {
             newcomer::serve(&self.tls, &mut frames, &sender, |request| admit.enrol(request)).await?;
-            return Ok(None);
+            return Ok(Shaken::Done);
         };
         if peer.identity.role == NodeRole::Server {
             self.members.learn(address.ip());
         }
         let place = self.hello(&mut frames, &sender, (&peer, alpn, address), admit).await?;
         frames.allow_large_frames();
-        Ok(Some((Connection { peer, alpn, address, frames, sender }, place)))
+        Ok(Shaken::Node(Connection { peer, alpn, address, frames, sender }, place))
     }
 
     async fn hello(

@@ -2,11 +2,12 @@
 //! glue, the server role and the slave role; it interprets no body except Hello.
 //!
 //! *Invariant:* no frame reaches a caller before the peer's certificate, cluster and ALPN have been checked.
-//! A peer without a certificate may enrol, and nothing else (`newcomer`).
+//! A peer without a certificate may enrol (`newcomer`) or fetch the program (`download`), and nothing else.
 //! *Invariant:* a slave's certificate opens `dkc-slave/1` only.
 
 pub mod client;
 pub mod connection;
+mod download;
 #[cfg(not(feature = "simulation"))]
 pub mod enrol;
 mod handshakes;
@@ -34,10 +35,12 @@ use dkc_core::wire::Refusal;
 
 pub use client::{Client, Receive};
 pub use connection::{Connection, FrameReader, Sender, TurnOfBulk};
+pub use download::Download;
 pub use handshakes::MemberSources;
 pub use identity::{Identity, IdentityError, NodeRole, Peer};
 pub use listener::{Admit, Listener};
 pub use peers::{Link, LinkState, Peers};
+pub use places::ConnectedSlaves;
 pub use target::Target;
 pub use tls::{Alpn, Tls, TlsError};
 

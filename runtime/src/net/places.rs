@@ -3,11 +3,12 @@
 //!
 //! *Invariant:* however many connections slaves open, a member gets a slot; a node that opens too many evicts its own oldest.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use dkc_core::ids::NodeUuid;
 use dkc_core::wire::Refusal;
 use parking_lot::{Mutex, MutexGuard};
 
@@ -37,7 +38,24 @@ struct Taken {
     next: u64,
     slaves: u32,
     slaves_by_source: HashMap<IpAddr, u32>,
-    by_identity: HashMap<(Identity, Alpn), Vec<(u64, Sender)>>,
+    by_identity: HashMap<(Identity, Alpn), Vec<Taker>>,
+}
+
+/// The slaves that are connected to a listener; stays valid while it serves.
+pub struct ConnectedSlaves(pub(super) Places);
+
+impl ConnectedSlaves {
+    /// Where each is connected from.
+    pub fn sources(&self) -> BTreeMap<NodeUuid, IpAddr> {
+        self.0.slaves()
+    }
+}
+
+/// Who has a slot.
+struct Taker {
+    number: u64,
+    sender: Sender,
+    source: IpAddr,
 }
 
 impl Places {
@@ -52,6 +70,13 @@ impl Places {
 
     pub fn connections_max(&self) -> Arc<AtomicU32> {
         self.0.connections_max.clone()
+    }
+
+    /// Where each slave is connected from.
+    fn slaves(&self) -> BTreeMap<NodeUuid, IpAddr> {
+        let taken = self.taken();
+        let slaves = taken.by_identity.iter().filter(|((peer, _), _)| peer.role == NodeRole::Slave);
+        slaves.filter_map(|((peer, _), takers)| Some((peer.node, takers.last()?.source))).collect()
     }
 
     /// The share of all slots that slaves may use together.
@@ -92,9 +117,9 @@ impl Places {
         taken.next += 1;
         let same = taken.by_identity.entry((peer, alpn)).or_default();
         if same.len() >= CONNECTIONS_PER_IDENTITY_MAX {
-            same.remove(0).1.close("evicted by newer connections of the same node");
+            same.remove(0).sender.close("evicted by newer connections of the same node");
         }
-        same.push((number, sender.clone()));
+        same.push(Taker { number, sender: sender.clone(), source });
         self.0.count.fetch_add(1, Ordering::Relaxed);
         drop(taken);
         Ok(ConnectionPlace { number, peer, alpn, source, places: self.clone() })
@@ -128,7 +153,7 @@ impl Drop for ConnectionPlace {
             }
         }
         if let Some(same) = taken.by_identity.get_mut(&(self.peer, self.alpn)) {
-            same.retain(|(number, _)| *number != self.number);
+            same.retain(|taker| taker.number != self.number);
             if same.is_empty() {
                 taken.by_identity.remove(&(self.peer, self.alpn));
             }

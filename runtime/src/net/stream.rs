@@ -10,7 +10,7 @@ use tokio_rustls::{LazyConfigAcceptor, TlsStream};
 
 use super::identity::Identity;
 use super::target::Target;
-use super::tls::{Alpn, Caller, ENROL_ALPN, Tls, TlsError, explain, server_name};
+use super::tls::{Alpn, Caller, DOWNLOAD_ALPN, ENROL_ALPN, Opener, Tls, TlsError, explain, server_name};
 
 /// A stream after the handshake.
 pub(crate) type Stream = TlsStream<TcpStream>;
@@ -63,12 +63,22 @@ pub(super) async fn shake_hands(
     let failed = |error: std::io::Error| TlsError::Handshake(explain(&error));
     stream.set_nodelay(true).map_err(failed)?;
     let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(failed)?;
-    let named = hello.client_hello().alpn().map(|names| names.eq([ENROL_ALPN.as_bytes()]));
-    let is_newcomer = named == Some(true);
-    let stream = hello.into_stream(tls.server_config(is_newcomer)).await.map_err(failed)?;
-    let checked = match is_newcomer {
-        true => Ok(Caller::Newcomer),
-        false => tls.check_accepted(stream.get_ref().1).map(|(peer, alpn)| Caller::Node(peer, alpn)),
+    let names: Vec<&[u8]> = hello.client_hello().alpn().map(Iterator::collect).unwrap_or_default();
+    let opener = opener(&names);
+    let stream = hello.into_stream(tls.server_config(opener)).await.map_err(failed)?;
+    let checked = match opener {
+        Opener::Newcomer => Ok(Caller::Newcomer),
+        Opener::Downloader => Ok(Caller::Downloader),
+        Opener::Node => tls.check_accepted(stream.get_ref().1).map(|(peer, alpn)| Caller::Node(peer, alpn)),
     };
     Ok((stream.into(), checked))
+}
+
+/// Whoever names one purpose that needs no certificate, and no other, has no certificate.
+fn opener(names: &[&[u8]]) -> Opener {
+    match names {
+        [name] if *name == ENROL_ALPN.as_bytes() => Opener::Newcomer,
+        [name] if *name == DOWNLOAD_ALPN.as_bytes() => Opener::Downloader,
+        _ => Opener::Node,
+    }
 }

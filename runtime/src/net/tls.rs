@@ -9,11 +9,13 @@ use std::time::Duration;
 use dkc_core::certificate::SERVER_NAME;
 use dkc_core::config::layout;
 use dkc_core::ids::ClusterId;
+use dkc_core::token::Secret;
 use parking_lot::RwLock;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use sha2::{Digest, Sha256};
 use tokio_rustls::TlsConnector;
 
 use super::identity::{Identity, IdentityError, NodeRole, Peer};
@@ -53,11 +55,24 @@ impl Alpn {
 /// What a peer without a certificate names instead of an `Alpn`. No other purpose is negotiated with it.
 pub(super) const ENROL_ALPN: &str = "dkc-enrol/1";
 
+/// What a peer without a certificate names that has no program of ours yet.
+pub(super) const DOWNLOAD_ALPN: &str = "http/1.1";
+
+/// Who has opened a connection, by what it names in its first message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opener {
+    Node,
+    Newcomer,
+    Downloader,
+}
+
 /// Who has opened a connection.
 pub(crate) enum Caller {
     Node(Peer, Alpn),
     /// Without a certificate: may enrol.
     Newcomer,
+    /// Without a certificate: may fetch the program.
+    Downloader,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +118,8 @@ struct Loaded {
     server: Arc<ServerConfig>,
     /// For peers without a certificate.
     newcomers: Arc<ServerConfig>,
+    /// For peers without a certificate and without our program.
+    downloaders: Arc<ServerConfig>,
     /// In the order of `Alpn::ALL`.
     clients: [Arc<ClientConfig>; 3],
 }
@@ -182,9 +199,13 @@ impl Tls {
         loaded.expect("a node reads its certificates before it opens a connection")
     }
 
-    pub(crate) fn server_config(&self, is_newcomer: bool) -> Arc<ServerConfig> {
+    pub(crate) fn server_config(&self, opener: Opener) -> Arc<ServerConfig> {
         let current = self.current();
-        if is_newcomer { current.newcomers.clone() } else { current.server.clone() }
+        match opener {
+            Opener::Node => current.server.clone(),
+            Opener::Newcomer => current.newcomers.clone(),
+            Opener::Downloader => current.downloaders.clone(),
+        }
     }
 
     /// The CAs that this node trusts, in PEM.
@@ -285,16 +306,27 @@ fn verify(roots: &Arc<RootCertStore>, chain: &[CertificateDer<'_>], at_s: i64) -
 pub(super) fn verify_chain(
     anchors: Vec<CertificateDer<'static>>,
     chain: &[CertificateDer<'_>],
-) -> Result<(), String> {
+) -> Result<(), rustls::Error> {
     let mut roots = RootCertStore::empty();
     for anchor in anchors {
-        roots.add(anchor).map_err(|error| error.to_string())?;
+        roots.add(anchor)?;
     }
     if chain.is_empty() {
-        return Err("no certificate".into());
+        return Err(rustls::Error::NoCertificatesPresented);
     }
-    let verified = verify(&Arc::new(roots), chain, clock::certificate_now_s());
-    verified.map_err(|error| explain(&std::io::Error::other(error)))
+    verify(&Arc::new(roots), chain, clock::certificate_now_s())
+}
+
+/// Whether the same chain would be accepted at another time.
+#[cfg(not(feature = "simulation"))]
+pub(super) fn is_of_time(error: &rustls::Error) -> bool {
+    use rustls::CertificateError as Bad;
+    matches!(
+        error,
+        rustls::Error::InvalidCertificate(
+            Bad::Expired | Bad::ExpiredContext { .. } | Bad::NotValidYet | Bad::NotValidYetContext { .. }
+        )
+    )
 }
 
 fn make(directory: &Path, own: Peer, files: Files) -> Result<Loaded, TlsError> {
@@ -309,14 +341,16 @@ fn make(directory: &Path, own: Peer, files: Files) -> Result<Loaded, TlsError> {
         .map_err(|error| content(key_file, format!("no private key in PEM: {error}")))?;
     let bad_pair = |error: rustls::Error| content(key_file, error.to_string());
     let server = server_config(&roots, chain.clone(), key.clone_key()).map_err(bad_pair)?;
-    let newcomers = newcomer_config(chain.clone(), key.clone_key()).map_err(bad_pair)?;
+    let newcomers = newcomer_config(ENROL_ALPN, chain.clone(), key.clone_key()).map_err(bad_pair)?;
+    let downloaders = newcomer_config(DOWNLOAD_ALPN, chain.clone(), key.clone_key()).map_err(bad_pair)?;
     let client = client_config(&roots, chain, key).map_err(bad_pair)?;
     let clients = Alpn::ALL.map(|alpn| {
         let mut client = client.clone();
         client.alpn_protocols = vec![alpn.as_str().into()];
         Arc::new(client)
     });
-    Ok(Loaded { files, roots, own, server: Arc::new(server), newcomers: Arc::new(newcomers), clients })
+    let (server, newcomers, downloaders) = (Arc::new(server), Arc::new(newcomers), Arc::new(downloaders));
+    Ok(Loaded { files, roots, own, server, newcomers, downloaders, clients })
 }
 
 fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
@@ -339,6 +373,19 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
         Ok(all) => Ok(all),
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// SHA-256 of each certificate of a PEM text, as tokens name them.
+pub fn fingerprints(pem: &[u8]) -> Result<Vec<[u8; 32]>, String> {
+    Ok(certificates(pem)?.iter().map(|certificate| Sha256::digest(certificate).into()).collect())
+}
+
+/// A secret from the operating system.
+pub fn new_secret() -> Result<Secret, String> {
+    let mut bytes = [0; 32];
+    let filled = provider().secure_random.fill(&mut bytes);
+    filled.map_err(|_| "the system gives no random numbers".to_owned())?;
+    Ok(Secret(bytes))
 }
 
 pub(super) fn provider() -> Arc<rustls::crypto::CryptoProvider> {
@@ -380,6 +427,7 @@ fn server_config(
 
 /// The same without asking for a certificate, for the one purpose that needs none.
 fn newcomer_config(
+    alpn: &str,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
 ) -> Result<ServerConfig, rustls::Error> {
@@ -387,7 +435,7 @@ fn newcomer_config(
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![ENROL_ALPN.into()];
+    config.alpn_protocols = vec![alpn.into()];
     config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)

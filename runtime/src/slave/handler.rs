@@ -32,6 +32,7 @@ impl Handler for Slave {
                 | ControlRequest::IssueToken { .. }
                 | ControlRequest::RevokeToken { .. }
                 | ControlRequest::Tokens
+                | ControlRequest::Program
                 | ControlRequest::Change { .. } => refusal("a slave does not change members; ask a server"),
                 ControlRequest::Data { .. }
                 | ControlRequest::Export { .. }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use dkc_core::config::{NodeConfig, ServerEntry, layout};
 use dkc_core::ids::{ClusterId, RingVersion};
-use dkc_core::ring::{Node, RingMap};
+use dkc_core::ring::RingMap;
 use dkc_core::wire::{decode_ring, encode_ring};
 use serde::{Deserialize, Serialize};
 
@@ -87,21 +87,11 @@ pub(super) async fn keep(slave: Arc<Slave>) {
 
 fn save(data: &Path, ring: &RingMap) -> io::Result<()> {
     std::fs::create_dir_all(data)?;
-    let servers = ring.nodes.iter().map(entry_of).collect();
+    let servers = ring.nodes.iter().map(ServerEntry::from).collect();
     let file = ServersFile { cluster_id: ring.cluster, ring_version: ring.version, servers };
     let yaml = serde_yaml::to_string(&file).map_err(io::Error::other)?;
     durable_file::replace(&data.join(SERVERS_FILE), yaml.as_bytes(), FILE_MODE)?;
     durable_file::replace(&data.join(RING_FILE), &encode_ring(ring), FILE_MODE)
-}
-
-fn entry_of(node: &Node) -> ServerEntry {
-    ServerEntry {
-        number: node.number,
-        node_id: node.node_id,
-        node_uuid: node.uuid,
-        address: node.address.clone(),
-        zone: node.zone.clone(),
-    }
 }
 
 #[cfg(test)]
@@ -129,7 +119,7 @@ mod tests {
     }
     fn ring(cluster: &str, numbers: &[u8]) -> RingMap {
         let node = |number: &u8| {
-            serde_yaml::from_str::<Node>(&format!(
+            serde_yaml::from_str::<dkc_core::ring::Node>(&format!(
                 "{{node_id: {number}, uuid: {}, number: {number}, address: '10.0.0.{number}:8020', zone: null,\
                   in_ring: ServiceIn, action: None, operate: Nothing}}",
                 uuid(*number)

@@ -64,6 +64,8 @@ impl Authority {
         let mut parameters = CertificateParams::new(vec!["dkc".to_owned()]).expect("a name");
         let uris = uris.into_iter().map(|uri| SanType::URI(uri.as_str().try_into().expect("a URI")));
         parameters.subject_alt_names.extend(uris);
+        // A leaf has none, as the shell makes it: OpenSSL would take one with the CA's name for self-signed.
+        parameters.distinguished_name = rcgen::DistinguishedName::new();
         if let IsCa::Ca(_) = is_ca {
             parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
             // Names that chains are built by must differ.

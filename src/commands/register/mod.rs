@@ -4,7 +4,7 @@
 mod cluster;
 mod config;
 mod host;
-mod pair;
+pub mod pair;
 mod slave;
 
 pub use config::{parse_config, parse_parameters};

@@ -4,7 +4,7 @@ use dkc_core::control::NodeStatus;
 use dkc_core::ids::HostAddress;
 use dkc_inventory::model::NodeName;
 use dkc_inventory::observed::{HostFacts, HostView, NodeView};
-use dkc_inventory::status::{ClusterReport, ServerReport, SlaveReport, State, state_of};
+use dkc_inventory::status::{ClusterReport, JoinedSlave, ServerReport, SlaveReport, State, state_of};
 use serde::Serialize;
 
 use crate::error::Exit;
@@ -53,6 +53,15 @@ pub fn slave_row(slave: &SlaveReport) -> Vec<String> {
     row.push(memory(slave.long.as_deref()));
     row.push(uptime(slave.long.as_deref()));
     row.push(what(&slave.why, &slave.notice, slave.restarts));
+    row
+}
+
+pub fn joined_row(slave: &JoinedSlave) -> Vec<String> {
+    let mut row = vec![format!("slave {}", slave.id), slave.status.to_string()];
+    row.push(slave.address.clone().unwrap_or_default());
+    row.resize(COLUMNS.len() - 1, String::new());
+    let connected = if slave.address.is_some() { "" } else { ", not connected to any server" };
+    row.push(format!("joined {} with a token{connected}", slave.cluster));
     row
 }
 

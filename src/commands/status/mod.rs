@@ -11,7 +11,7 @@ use dkc_inventory::model::{Inventory, NodeName};
 use dkc_inventory::observed::{HostView, Observed};
 use dkc_inventory::plan::Target;
 
-use dkc_inventory::status::{ClusterReport, SlaveReport, State};
+use dkc_inventory::status::{ClusterReport, JoinedSlave, SlaveReport, State, joined_slaves};
 
 use crate::arguments::{Noun, OnlyCluster};
 use crate::error::{CommandError, Exit};
@@ -67,7 +67,16 @@ struct StatusScope {
     /// Servers of those clusters that are shown; empty = all.
     numbers: Vec<MemberNo>,
     slaves: Vec<SlaveId>,
+    /// Whose slaves that joined with a token are shown, too.
+    joined: Vec<ClusterName>,
     hosts: BTreeSet<HostAddress>,
+}
+
+/// What is shown.
+struct Reports {
+    clusters: Vec<ClusterReport>,
+    slaves: Vec<SlaveReport>,
+    joined: Vec<JoinedSlave>,
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
@@ -129,8 +138,11 @@ async fn once(session: &mut Session, args: &Args) -> Result<(), CommandError> {
         .collect();
     let slaves: Vec<_> =
         wanted.slaves.iter().filter_map(|id| SlaveReport::of(&inventory, &observed, *id)).collect();
+    // A machine that comes and goes with its token decides about no exit status.
     let states = clusters.iter().map(|c| c.status).chain(slaves.iter().map(|s| s.status));
     let worst = states.max();
+    let joined = wanted.joined.iter().flat_map(|name| joined_slaves(&inventory, &observed, name)).collect();
+    let reports = Reports { clusters, slaves, joined };
     if args.quiet {
         let silent =
             wanted.hosts.iter().any(|host| matches!(observed.hosts.get(host), Some(HostView::Silent { .. })));
@@ -141,10 +153,10 @@ async fn once(session: &mut Session, args: &Args) -> Result<(), CommandError> {
         session.ui.redraw();
     }
     if args.short {
-        show_short(session, &clusters, &slaves, &observed, &wanted);
+        show_short(session, &reports, &observed, &wanted);
         return Ok(());
     }
-    show(session, args, &clusters, &slaves, &observed, &wanted);
+    show(session, args, &reports, &observed, &wanted);
     Ok(())
 }
 
@@ -163,8 +175,13 @@ fn wanted(inventory: &Inventory, args: &Args) -> Result<StatusScope, CommandErro
         clusters: Vec::new(),
         numbers: args.no.clone(),
         slaves: Vec::new(),
+        joined: Vec::new(),
         hosts: BTreeSet::new(),
     };
+    if wants(Noun::Slave) && args.id.is_empty() {
+        let is_meant = |name: &&ClusterName| is_everything || args.of.name.as_ref() == Some(name);
+        wanted.joined = inventory.clusters.keys().filter(is_meant).cloned().collect();
+    }
     for node in &nodes {
         match node {
             NodeName::Server(name, _) if wants(Noun::Cluster) && !wanted.clusters.contains(name) => {
@@ -196,50 +213,42 @@ fn check_names(inventory: &Inventory, args: &Args) -> Result<(), CommandError> {
 }
 
 fn hosts_of(inventory: &Inventory, wanted: &StatusScope) -> BTreeSet<HostAddress> {
-    let servers = wanted.clusters.iter().flat_map(|name| inventory.servers_of(name));
+    let clusters: BTreeSet<&ClusterName> = wanted.clusters.iter().chain(&wanted.joined).collect();
+    let servers = clusters.into_iter().flat_map(|name| inventory.servers_of(name));
     let slaves = wanted.slaves.iter().filter_map(|id| inventory.slave_node(*id));
     let of_nodes = servers.chain(slaves).filter_map(|node| inventory.host_of(&node));
     of_nodes.chain(wanted.hosts.iter().cloned()).collect()
 }
 
 /// The ancestor's form, for scripts: `c0: running`, `slave 0: stopped`.
-fn show_short(
-    session: &Session,
-    clusters: &[ClusterReport],
-    slaves: &[SlaveReport],
-    observed: &Observed,
-    wanted: &StatusScope,
-) {
+fn show_short(session: &Session, reports: &Reports, observed: &Observed, wanted: &StatusScope) {
     let line = |name: &str, state: State| session.ui.data_line(&format!("{name}: {state}"));
-    clusters.iter().for_each(|cluster| line(&cluster.name, cluster.status));
-    slaves.iter().for_each(|slave| line(&format!("slave {}", slave.id), slave.status));
+    reports.clusters.iter().for_each(|cluster| line(&cluster.name, cluster.status));
+    reports.slaves.iter().for_each(|slave| line(&format!("slave {}", slave.id), slave.status));
+    reports.joined.iter().for_each(|slave| line(&format!("slave {}", slave.id), slave.status));
     for host in &wanted.hosts {
         let is_silent = matches!(observed.hosts.get(host), Some(HostView::Silent { .. }) | None);
         line(host.as_str(), if is_silent { State::Unknown } else { State::Running });
     }
 }
 
-fn show(
-    session: &Session,
-    args: &Args,
-    clusters: &[ClusterReport],
-    slaves: &[SlaveReport],
-    observed: &Observed,
-    wanted: &StatusScope,
-) {
+fn show(session: &Session, args: &Args, reports: &Reports, observed: &Observed, wanted: &StatusScope) {
     let usual = if args.noun.is_some_and(|noun| noun != Noun::Host) { Format::Yaml } else { Format::Table };
     if args.noun == Some(Noun::Host) {
         return show_hosts(session, observed, wanted);
     }
     let mut listing = Listing::new(&draw::COLUMNS);
-    for cluster in clusters {
+    for cluster in &reports.clusters {
         listing.rows.push(draw::cluster_row(cluster));
         listing.rows.extend(cluster.server.iter().map(draw::server_row));
         listing.documents.push(draw::document(cluster, args.long).into());
     }
-    for slave in slaves {
+    for slave in &reports.slaves {
         listing.rows.push(draw::slave_row(slave));
         listing.documents.push(draw::document(slave, args.long).into());
+    }
+    for slave in &reports.joined {
+        listing.push(draw::joined_row(slave), slave);
     }
     session.show(usual, &listing);
 }

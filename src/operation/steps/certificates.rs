@@ -1,6 +1,8 @@
 //! Steps for certificates: an authority next to the inventory, and the files of a node in `tls/`. *Invariant:* each file of a node
 //! is replaced as a whole, and a daemon that reads them at any moment finds a consistent set.
 
+use std::path::Path;
+
 use dkc_core::certificate::shown;
 use dkc_core::config::layout;
 use dkc_core::control::ControlRequest;
@@ -15,6 +17,9 @@ use crate::world::files::Replaces;
 
 const PUBLIC_MODE: u32 = 0o644;
 const PRIVATE_MODE: u32 = 0o600;
+/// What a join leaves until the machine is a slave: key and chain, and the trust anchors.
+pub const STAGED_NODE: &str = "node.pem";
+pub const STAGED_ANCHORS: &str = "ca.pem";
 
 impl HostStep<'_> {
     /// On this machine. A cluster founded since the plan was made keeps the authority that it trusts.
@@ -58,6 +63,19 @@ impl HostStep<'_> {
         }
         self.write_in(dir, layout::TLS_CERT, &files.node_pem, PRIVATE_MODE).await?;
         self.write_in(dir, layout::TLS_CERT_SHOWN, &shown(&files.node_pem), PUBLIC_MODE).await
+    }
+
+    /// Of a join: the files lie on this machine.
+    pub(super) async fn bring(&self, dir: &str, staged: &Path) -> Result<(), StepError> {
+        let read = |name: &str| {
+            let path = staged.join(name);
+            std::fs::read_to_string(&path)
+                .map_err(|source| WorldError::Here { what: format!("read {}", path.display()), source })
+        };
+        let (node_pem, anchors_pem) = (read(STAGED_NODE)?, read(STAGED_ANCHORS)?);
+        self.write_in(dir, layout::TLS_CA, &anchors_pem, PUBLIC_MODE).await?;
+        self.write_in(dir, layout::TLS_CERT, &node_pem, PRIVATE_MODE).await?;
+        self.write_in(dir, layout::TLS_CERT_SHOWN, &shown(&node_pem), PUBLIC_MODE).await
     }
 
     /// A daemon that has exited meanwhile reads its files when it starts.

@@ -57,6 +57,12 @@ impl Servers<'_> {
                 let (uuid, id, by) = (*uuid, *id, by.clone());
                 self.change(&ControlRequest::RevokeSlave { uuid, id, by }).await
             }
+            ClusterAction::IssueToken { token } => {
+                self.change(&ControlRequest::IssueToken { token: token.clone() }).await
+            }
+            ClusterAction::RevokeToken { id, by } => {
+                self.change(&ControlRequest::RevokeToken { id: *id, by: by.clone() }).await
+            }
             ClusterAction::WaitSplit { tablets } => self.wait_split(tablets).await,
             ClusterAction::BackUp { cluster, name, description, directory, operation } => {
                 self.back_up(BackUp { cluster, name, description, directory, operation }).await

@@ -214,6 +214,7 @@ impl HostStep<'_> {
             HostAction::IssueCertificate { dir, uuid, is_server, namespaces } => {
                 self.issue(dir, *uuid, *is_server, namespaces).await
             }
+            HostAction::BringCertificate { dir, staged } => self.bring(dir, Path::new(staged)).await,
             HostAction::LinkProgram { dir, digest } => {
                 self.in_node("link program", LINK, &[dir, digest, operation]).await
             }

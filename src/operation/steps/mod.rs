@@ -20,6 +20,7 @@ use dkc_inventory::plan::{Action, Plan, Step};
 use futures::StreamExt;
 use parking_lot::Mutex;
 
+pub use certificates::{STAGED_ANCHORS, STAGED_NODE};
 pub use host::StepError;
 pub use service::log_anywhere as log;
 

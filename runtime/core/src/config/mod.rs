@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{ClusterId, ClusterName, MemberNo, Namespace, NodeAddress, NodeId, NodeUuid, SlaveId};
+use crate::ring::Node;
 
 mod change;
 mod parameters;
@@ -114,6 +115,18 @@ pub struct ServerEntry {
     /// As in `ServerRole::zone`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
+}
+
+impl From<&Node> for ServerEntry {
+    fn from(node: &Node) -> ServerEntry {
+        ServerEntry {
+            number: node.number,
+            node_id: node.node_id,
+            node_uuid: node.uuid,
+            address: node.address.clone(),
+            zone: node.zone.clone(),
+        }
+    }
 }
 
 /// Where things of a node lie, relative to its directory `<root>/<cluster>-<no>` (`-slave<id>` for a slave).

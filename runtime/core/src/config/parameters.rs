@@ -268,6 +268,11 @@ impl Parameters {
         Ok(parameters)
     }
 
+    /// As they stand in `node.yaml`.
+    pub fn to_yaml(&self) -> String {
+        serde_yaml::to_string(self).expect("parameters are numbers and words")
+    }
+
     /// Says which parameter is wrong, and why: each by its range, then all together.
     pub fn check(&self) -> Result<(), (&'static str, String)> {
         for parameter in PARAMETERS {

@@ -131,8 +131,10 @@ pub enum ControlRequest {
         /// Who revokes it, as in `ann@admin1`.
         by: String,
     },
-    /// Tokens and the slaves that they enrolled, as this node knows them.
+    /// Tokens and the slaves that they enrolled, as this node knows them, and the slaves that are connected to it.
     Tokens,
+    /// The program that this node runs, which machines with a token may fetch at the node port.
+    Program,
     /// One change of members. While an operation runs, only changes that name it are carried out.
     Change {
         /// The operation that the change belongs to; `None` is refused while one runs.
@@ -200,12 +202,9 @@ pub enum ControlReply {
     /// `None` until the cluster is founded as far as this node knows.
     Meta(Option<Box<MetaView>>),
     /// To `Tokens`.
-    Tokens {
-        /// Living ones and dead ones that are remembered.
-        tokens: Vec<TokenView>,
-        /// By identity.
-        enrolled: BTreeMap<NodeUuid, EnrolledSlave>,
-    },
+    Tokens(Box<TokensView>),
+    /// To `Program`.
+    Program(ProgramView),
     /// A node was registered, or had been before.
     Registered {
         /// The id it has; on a retry the one of the first time.
@@ -218,6 +217,29 @@ pub enum ControlReply {
         /// The change may or may not have happened: observe before anything is done again.
         is_outcome_unknown: bool,
     },
+}
+
+/// Tokens and slaves, as one server knows them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokensView {
+    /// Living ones and dead ones that are remembered.
+    pub tokens: Vec<TokenView>,
+    /// Slaves that a token enrolled, by identity.
+    pub enrolled: BTreeMap<NodeUuid, EnrolledSlave>,
+    /// Where slaves of any origin are connected from, by identity.
+    #[serde(default)]
+    pub connected: BTreeMap<NodeUuid, String>,
+}
+
+/// An executable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramView {
+    /// SHA-256 in hex.
+    pub digest: String,
+    /// Its size.
+    pub bytes: u64,
+    /// As `uname -m` prints it.
+    pub architecture: String,
 }
 
 /// Who keeps a tablet of a cut.

@@ -194,6 +194,17 @@ impl MetaState {
         self.tokens.tokens.get(&id).is_some_and(|token| token.new.hash.is_equal(hash))
     }
 
+    /// Whether a token that still counts as alive has reached its end by this clock.
+    pub fn has_overdue_token(&self, now_ms: u64) -> bool {
+        self.tokens.tokens.values().any(|token| token.end.is_none() && token.expires_at_ms() <= now_ms)
+    }
+
+    /// Whether there is such a token and it still enrols by this clock. Its id is no secret, so this opens nothing that is one.
+    pub fn is_token_alive(&self, id: TokenId, now_ms: u64) -> bool {
+        let token = self.tokens.tokens.get(&id);
+        token.is_some_and(|token| token.end.is_none() && now_ms < token.expires_at_ms())
+    }
+
     /// Every slave that a token enrolled.
     pub fn enrolled(&self) -> &BTreeMap<NodeUuid, EnrolledSlave> {
         &self.tokens.enrolled

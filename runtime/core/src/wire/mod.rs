@@ -171,6 +171,8 @@ pub struct Enrolment {
     pub chain: String,
     /// Where to begin.
     pub servers: Vec<Node>,
+    /// The parameters of the cluster, as in the `parameters` of `node.yaml`.
+    pub parameters: String,
 }
 
 /// The outcome of an `Enrol`.
@@ -180,6 +182,8 @@ pub enum EnrolAnswer {
     Enrolled(Box<Enrolment>),
     /// Why not, for people.
     Refused(String),
+    /// Not by this server at this moment: another one may, or the same one later.
+    NotNow(String),
 }
 
 /// A key-value command on its way to a tablet's leader. The group in the frame's header names the tablet.

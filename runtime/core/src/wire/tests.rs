@@ -289,9 +289,12 @@ fn a_request_to_enrol_and_its_answers_are_read_as_they_were_written() {
         namespaces: vec!["sessions".parse().unwrap()],
         chain: "PEM".into(),
         servers: vec![],
+        parameters: "heartbeat_ms: 75\n".into(),
     };
     let answer = EnrolAnswer::Enrolled(Box::new(enrolment));
     assert_eq!(EnrolAnswer::decode(&answer.encode()), Ok(answer));
     let refused = EnrolAnswer::Refused("used up".into());
     assert_eq!(EnrolAnswer::decode(&refused.encode()), Ok(refused));
+    let not_now = EnrolAnswer::NotNow("no leader".into());
+    assert_eq!(EnrolAnswer::decode(&not_now.encode()), Ok(not_now));
 }

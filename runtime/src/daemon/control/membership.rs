@@ -1,9 +1,10 @@
 //! Membership requests: CHMPX words and structured requests of the control socket become commands
 //! of the meta group, from any server. The meta group decides; its refusals are returned unchanged.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dkc_core::control::{ControlReply, MetaView};
+use dkc_core::control::{ControlReply, MetaView, TokensView};
 use dkc_core::ids::{NodeAddress, NodeId, NodeUuid, SlaveId};
 use dkc_core::member::ControlWord;
 use dkc_core::meta::{MemberChange, MetaCommand, MetaReply, NewToken, OperationId};
@@ -47,9 +48,10 @@ impl MetaGroup {
         self.propose_change(MetaCommand::RevokeToken { id, by }).await
     }
 
-    pub fn tokens(&self) -> ControlReply {
+    pub fn tokens(&self, connected: BTreeMap<NodeUuid, String>) -> ControlReply {
         let state = self.state();
-        ControlReply::Tokens { tokens: state.tokens(), enrolled: state.enrolled().clone() }
+        let view = TokensView { tokens: state.tokens(), enrolled: state.enrolled().clone(), connected };
+        ControlReply::Tokens(Box::new(view))
     }
 
     pub async fn change_members(&self, operation: Option<OperationId>, change: MemberChange) -> ControlReply {

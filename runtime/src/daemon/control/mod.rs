@@ -61,7 +61,11 @@ impl Handler for ServerControl {
                 }
                 ControlRequest::IssueToken { token } => self.server.meta().issue_token(token).await,
                 ControlRequest::RevokeToken { id, by } => self.server.meta().revoke_token(id, by).await,
-                ControlRequest::Tokens => self.server.meta().tokens(),
+                ControlRequest::Tokens => self.server.meta().tokens(self.server.connections().slaves()),
+                ControlRequest::Program => match self.server.program().view().await {
+                    Ok(view) => ControlReply::Program(view),
+                    Err(error) => refusal(format!("cannot read the program of this node: {error}")),
+                },
                 ControlRequest::Change { operation, change } => {
                     self.server.meta().change_members(operation, change).await
                 }

@@ -8,17 +8,19 @@ use dkc_core::wire::{Enrol, EnrolAnswer, Hello, Refusal};
 use futures::future::BoxFuture;
 
 use super::enrolment::Enroller;
+use super::own_program::OwnProgram;
 use crate::certificates::Certificates;
 use crate::daemon::known_ring::KnownRing;
 use crate::daemon::local_node::LocalNode;
 use crate::daemon::meta_group::MetaGroup;
-use crate::net::{Admit, Alpn, NodeRole, Peer};
+use crate::net::{Admit, Alpn, Download, NodeRole, Peer};
 
 pub struct Admission {
     local: Arc<LocalNode>,
     ring: Arc<KnownRing>,
     meta: Arc<MetaGroup>,
     enroller: Enroller,
+    program: Arc<OwnProgram>,
 }
 
 impl Admission {
@@ -27,9 +29,10 @@ impl Admission {
         ring: Arc<KnownRing>,
         meta: Arc<MetaGroup>,
         certificates: Arc<Certificates>,
+        program: Arc<OwnProgram>,
     ) -> Admission {
         let enroller = Enroller::new(local.clone(), meta.clone(), certificates);
-        Admission { local, ring, meta, enroller }
+        Admission { local, ring, meta, enroller, program }
     }
 
     /// Why a valid certificate is refused all the same.
@@ -58,6 +61,10 @@ impl Admission {
 impl Admit for Admission {
     fn enrol(&self, request: Enrol) -> BoxFuture<'_, EnrolAnswer> {
         Box::pin(self.enroller.enrol(request))
+    }
+
+    fn download(&self, path: String) -> BoxFuture<'_, Option<Download>> {
+        Box::pin(async move { self.program.at(&path).await })
     }
 
     fn admit(&self, peer: &Peer, _: Alpn, hello: &Hello) -> Result<Hello, Refusal> {

@@ -21,6 +21,14 @@ use crate::raft::NotProposed;
 /// Below the time of a handshake, within which all of this happens.
 const REDEEM_MAX: Duration = Duration::from_secs(4);
 
+/// Why a machine is no slave, for people.
+enum NotEnrolled {
+    /// Another server would say the same.
+    Refused(String),
+    /// Another server may enrol it, or this one later.
+    NotNow(String),
+}
+
 pub struct Enroller {
     local: Arc<LocalNode>,
     meta: Arc<MetaGroup>,
@@ -39,26 +47,31 @@ impl Enroller {
                 tracing::info!(%token, slave = %enrolment.slave, node = %enrolment.node, "slave enrolled");
                 EnrolAnswer::Enrolled(Box::new(enrolment))
             }
-            Err(why) => {
+            Err(NotEnrolled::Refused(why)) => {
                 tracing::info!(%token, why, "enrolment refused");
                 EnrolAnswer::Refused(why)
+            }
+            Err(NotEnrolled::NotNow(why)) => {
+                tracing::info!(%token, why, "enrolment not possible now");
+                EnrolAnswer::NotNow(why)
             }
         }
     }
 
-    async fn try_enrol(&self, request: Enrol) -> Result<Enrolment, String> {
+    async fn try_enrol(&self, request: Enrol) -> Result<Enrolment, NotEnrolled> {
         let state = self.meta.state();
         if state.cluster() != Some(request.cluster) {
-            return Err("the token is of another cluster".into());
+            return Err(NotEnrolled::Refused("the token is of another cluster".into()));
         }
         if !state.node(self.meta.node()).is_some_and(Node::stays_in_service) {
-            return Err("this server is not in service".into());
+            return Err(NotEnrolled::NotNow("this server is not in service".into()));
         }
         let hash = SecretHash(Sha256::digest(request.secret.0).into());
         if !state.has_token(request.token, &hash) {
-            return Err(dkc_core::meta::Refused::NoSuchToken.to_string());
+            return Err(NotEnrolled::Refused(dkc_core::meta::Refused::NoSuchToken.to_string()));
         }
-        let newcomer = self.certificates.newcomer(&request.request).map_err(|error| error.to_string())?;
+        let newcomer = self.certificates.newcomer(&request.request);
+        let newcomer = newcomer.map_err(|error| NotEnrolled::NotNow(error.to_string()))?;
         let command = MetaCommand::RedeemToken {
             id: request.token,
             hash,
@@ -67,14 +80,14 @@ impl Enroller {
         };
         // The same rule on what this server knows: a dead token causes no log entry, however often it is shown.
         if let MetaReply::Refused(why) = MetaState::clone(&state).apply(&command) {
-            return Err(why.to_string());
+            return Err(NotEnrolled::Refused(why.to_string()));
         }
         match self.meta.propose(&command, REDEEM_MAX).await {
             Ok(MetaReply::Enrolled { slave, namespaces }) => self.sign(&newcomer, slave, namespaces),
-            Ok(MetaReply::Refused(why)) => Err(why.to_string()),
-            Ok(other) => Err(format!("unexpected answer of the meta group: {other:?}")),
+            Ok(MetaReply::Refused(why)) => Err(NotEnrolled::Refused(why.to_string())),
+            Ok(other) => Err(NotEnrolled::NotNow(format!("unexpected answer of the meta group: {other:?}"))),
             Err(NotProposed::NotLeader(_) | NotProposed::Unknown) => {
-                Err("the meta group has no leader; try again with the same key".into())
+                Err(NotEnrolled::NotNow("the meta group has no leader; try again with the same key".into()))
             }
         }
     }
@@ -84,12 +97,14 @@ impl Enroller {
         newcomer: &Newcomer,
         slave: dkc_core::ids::SlaveId,
         namespaces: Vec<dkc_core::ids::Namespace>,
-    ) -> Result<Enrolment, String> {
-        let chain = self.certificates.enrol(newcomer, &namespaces).map_err(|error| error.to_string())?;
+    ) -> Result<Enrolment, NotEnrolled> {
+        let chain = self.certificates.enrol(newcomer, &namespaces);
+        let chain = chain.map_err(|error| NotEnrolled::NotNow(error.to_string()))?;
         let state = self.meta.state();
         let nodes = state.ring().map(|ring| ring.nodes.as_slice()).unwrap_or_default();
         let servers = nodes.iter().filter(|node| node.stays_in_service()).cloned().collect();
         let cluster = self.local.config().cluster.clone();
-        Ok(Enrolment { cluster, node: newcomer.node, slave, namespaces, chain, servers })
+        let parameters = self.local.parameters().to_yaml();
+        Ok(Enrolment { cluster, node: newcomer.node, slave, namespaces, chain, servers, parameters })
     }
 }

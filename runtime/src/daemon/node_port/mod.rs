@@ -7,6 +7,7 @@ mod admission;
 mod connections;
 mod enrolment;
 mod member_sources;
+mod own_program;
 mod requests;
 
 use std::pin::pin;
@@ -31,6 +32,7 @@ use crate::raft::{receive, snapshot_receive};
 pub use admission::Admission;
 pub use connections::PortConnections;
 pub use member_sources::learn_member_sources;
+pub use own_program::OwnProgram;
 use requests::Reads;
 pub use requests::Requests;
 

@@ -25,12 +25,15 @@ use super::load::ServerLoads;
 use super::local_node::LocalNode;
 use super::merge_driver::MergeDriver;
 use super::meta_group::MetaGroup;
-use super::node_port::{self, Admission, NodePort, PortConnections, Requests, learn_member_sources};
+use super::node_port::{
+    self, Admission, NodePort, OwnProgram, PortConnections, Requests, learn_member_sources,
+};
 use super::peer_control::PeerControl;
 use super::persist::Persister;
 use super::replica_error::ReplicaError;
 use super::replicas::Replicas;
 use super::split_driver::SplitDriver;
+use super::token_sweep::keep_tokens_swept;
 use crate::certificates::Certificates;
 use crate::net::{Alpn, Listener, Peers, Tls};
 use crate::raft::snapshot_sends::SnapshotSends;
@@ -69,6 +72,7 @@ pub struct Server {
     cuts: Arc<Cuts>,
     loads: Arc<ServerLoads>,
     connections: PortConnections,
+    program: Arc<OwnProgram>,
 }
 
 impl Server {
@@ -117,6 +121,7 @@ impl Server {
         let requests = Requests::new(local.clone(), ring.clone(), replicas.clone(), disk.clone());
         let cuts = Cuts::new(local.clone(), ring.clone(), replicas.clone(), transport.clone());
         let loads = ServerLoads::new(local.id(), transport.clone());
+        let program = Arc::new(OwnProgram::new(meta.clone()));
         let server = Server {
             local,
             certificates,
@@ -133,6 +138,7 @@ impl Server {
             cuts: Arc::new(cuts),
             loads: Arc::new(loads),
             connections: PortConnections::of(&listener),
+            program,
         };
         Ok((server, listener))
     }
@@ -155,6 +161,7 @@ impl Server {
             self.ring.clone(),
             self.meta.clone(),
             self.certificates.clone(),
+            self.program.clone(),
         ));
         let port = Arc::new(NodePort {
             requests: self.requests.clone(),
@@ -201,6 +208,7 @@ impl Server {
         tasks.spawn(of_this_node(self.hibernator.clone().keep_beating()));
         tasks.spawn(of_this_node(self.hibernator.clone().keep_hibernating()));
         tasks.spawn(of_this_node(persister.run()));
+        tasks.spawn(of_this_node(keep_tokens_swept(self.meta.clone())));
         tasks.spawn(of_this_node(watch_disk(self.disk.clone(), self.leadership.clone())));
     }
 
@@ -262,6 +270,10 @@ impl Server {
 
     pub fn connections(&self) -> &PortConnections {
         &self.connections
+    }
+
+    pub fn program(&self) -> &OwnProgram {
+        &self.program
     }
 }
 
