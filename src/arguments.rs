@@ -108,6 +108,21 @@ pub struct NewCluster {
     pub name: ClusterName,
 }
 
+// The shape and the parameters of a cluster that does not exist yet.
+#[derive(Debug, Clone, Args)]
+pub struct NewShape {
+    /// Number of replicas (default: 3; with fewer servers, every server holds all data)
+    #[arg(long, value_name = "COUNT")]
+    pub replicas: Option<u32>,
+    /// Number of tablets to begin with (default: 3 for up to 3 servers, beyond that twice the number of servers). grow splits
+    /// them where the servers need more, ring split does it by hand
+    #[arg(long, value_name = "COUNT")]
+    pub tablets: Option<u16>,
+    /// Attach it to a configuration group, or set a parameter for this cluster alone; repeatable
+    #[arg(long, value_name = "NAME|KEY=VALUE", add = crate::complete::configs_and_parameters())]
+    pub config: Vec<String>,
+}
+
 /// Name of the argument `-n` of commands about configuration groups.
 pub const CONFIG: &str = "config";
 

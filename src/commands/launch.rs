@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::register::parse_config;
 use super::{deploy, status};
-use crate::arguments::NewCluster;
+use crate::arguments::{NewCluster, NewShape};
 use crate::error::CommandError;
 use crate::observe::Scope;
 use crate::operation::{self, InventoryChanges};
@@ -48,15 +48,8 @@ pub struct ClusterArgs {
     /// Hosts that get a slave, which listens on 127.0.0.1:11211: HOST or @GROUP; repeatable
     #[arg(long, value_name = "SELECTOR", add = crate::complete::selectors())]
     pub slaves: Vec<String>,
-    /// Number of replicas (default: 3)
-    #[arg(long, value_name = "COUNT")]
-    pub replicas: Option<u32>,
-    /// Number of tablets to begin with
-    #[arg(long, value_name = "COUNT")]
-    pub tablets: Option<u16>,
-    /// Attach it to a configuration group, or set a parameter for this cluster alone; repeatable
-    #[arg(long, value_name = "NAME|KEY=VALUE", add = crate::complete::configs_and_parameters())]
-    pub config: Vec<String>,
+    #[command(flatten)]
+    pub shape: NewShape,
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
@@ -89,14 +82,14 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
 }
 
 fn wanted(inventory: &Inventory, args: ClusterArgs) -> Result<LaunchCluster, CommandError> {
-    let (config, parameters) = parse_config(&args.config)?;
+    let (config, parameters) = parse_config(&args.shape.config)?;
     Ok(LaunchCluster {
         name: args.of.name,
         servers: args.servers,
         from: hosts(inventory, &args.from)?,
         port: args.port,
-        replicas: args.replicas,
-        tablets: args.tablets,
+        replicas: args.shape.replicas,
+        tablets: args.shape.tablets,
         config,
         parameters,
         slaves: hosts(inventory, &args.slaves)?,

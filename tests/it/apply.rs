@@ -1,8 +1,6 @@
 //! A configuration group reaches the nodes of its clusters with `apply config`: by a reload or a restart, node by node, and a shell
 //! that is killed after any step leaves what `resume` brings to the same end.
 
-use std::process::Command;
-
 use crate::cuts::cut_after_each_step;
 use crate::here::Here;
 
@@ -16,19 +14,8 @@ fn attached(servers: usize) -> Here {
     here
 }
 
-/// What the daemon answers on its control socket.
-fn ask(here: &Here, number: u32, request: &str) -> serde_json::Value {
-    let dir = format!("{}/c0-{number}", here.data());
-    let answer = Command::new(format!("{dir}/dkcd")).args(["ctl", "--dir", &dir, request]).output();
-    serde_json::from_slice(&answer.expect("it runs").stdout).unwrap_or_default()
-}
-
-fn pid(here: &Here, number: u32) -> u64 {
-    ask(here, number, r#"{"do":"status"}"#)["status"]["pid"].as_u64().expect("a process")
-}
-
-fn goes_by(here: &Here, number: u32, line: &str) -> bool {
-    let status = ask(here, number, r#"{"do":"status"}"#);
+fn goes_by(here: &Here, number: usize, line: &str) -> bool {
+    let status = here.ask(number, r#"{"do":"status"}"#);
     let in_use = status["status"]["config_in_use"].as_str().unwrap_or_default();
     in_use.lines().any(|said| said.trim() == line)
 }
@@ -36,7 +23,7 @@ fn goes_by(here: &Here, number: u32, line: &str) -> bool {
 #[test]
 fn a_group_is_reloaded_where_that_is_enough_and_what_a_node_refuses_stops_before_the_next_node() {
     let here = attached(2);
-    let before = [pid(&here, 0), pid(&here, 1)];
+    let before = [here.pid(0), here.pid(1)];
     assert!(here.ok("diff config -n prod --exit-code").is_empty(), "everybody goes by it");
     here.ok("modify config -n prod log_level=error");
     let shown = here.exits("diff config -n prod --exit-code", 10);
@@ -51,7 +38,7 @@ fn a_group_is_reloaded_where_that_is_enough_and_what_a_node_refuses_stops_before
     here.exits("apply config -n prod", 5);
     here.ok("apply config -n prod --yes");
     assert!((0..2).all(|number| goes_by(&here, number, "log_level: error")));
-    assert_eq!(before, [pid(&here, 0), pid(&here, 1)], "the same processes");
+    assert_eq!(before, [here.pid(0), here.pid(1)], "the same processes");
     assert!(here.ok("diff config -n prod").is_empty());
     assert!(here.ok("apply config -n prod --yes").contains("nothing to do"));
     let canaries = here.ok("data count -n c0 --namespace dkc-canary -o json");
@@ -61,7 +48,7 @@ fn a_group_is_reloaded_where_that_is_enough_and_what_a_node_refuses_stops_before
     here.ok("modify config -n prod 'log_level=info,=,'");
     let said = here.exits("apply config -n prod --yes", 8);
     assert!(said.contains("invalid log_level") && said.contains("resume op-"), "{said}");
-    let written = |number: u32| {
+    let written = |number: usize| {
         let text = std::fs::read_to_string(format!("{}/c0-{number}/node.yaml", here.data()));
         text.expect("a file").contains("info,=,")
     };
@@ -70,7 +57,7 @@ fn a_group_is_reloaded_where_that_is_enough_and_what_a_node_refuses_stops_before
     here.ok("modify config -n prod log_level=info");
     here.ok("apply config -n prod --yes");
     assert!((0..2).all(|number| goes_by(&here, number, "log_level: info")));
-    assert_eq!(before, [pid(&here, 0), pid(&here, 1)]);
+    assert_eq!(before, [here.pid(0), here.pid(1)]);
     // A cluster's own value comes before that of its group.
     here.ok("modify config -c c0 log_level=debug");
     here.ok("apply config -c c0 --yes");
@@ -82,12 +69,12 @@ fn a_group_is_reloaded_where_that_is_enough_and_what_a_node_refuses_stops_before
 fn an_apply_that_is_killed_after_each_of_its_steps_is_resumed_to_the_same_end() {
     let here = attached(2);
     here.ok("data set -n c0 kept yes");
-    let before = [pid(&here, 0), pid(&here, 1)];
+    let before = [here.pid(0), here.pid(1)];
     here.ok("modify config -n prod heartbeat_ms=60");
     let steps = cut_after_each_step(&here, "apply config -n prod --yes");
     assert_eq!(steps, 2 * 8, "file, check, hand over, stop, start, wait, health, canary");
     assert!((0..2).all(|number| goes_by(&here, number, "heartbeat_ms: 60")));
-    assert!((0..2).all(|number| pid(&here, number) != before[number as usize]), "both have restarted");
+    assert!((0..2).all(|number| here.pid(number) != before[number]), "both have restarted");
     assert!(here.ok("diff config -n prod").is_empty());
     assert!(here.ok("apply config -n prod --yes").contains("nothing to do"));
     assert!(here.ok("data print -n c0 kept").contains("yes"));

@@ -2,7 +2,7 @@
 //! when the handle is dropped.
 
 use std::net::TcpListener;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use crate::support::terminal::Terminal;
 use crate::transcripts::Stage;
@@ -37,6 +37,17 @@ impl Here {
 
     pub fn port(&self, number: usize) -> u16 {
         self.ports[number]
+    }
+
+    /// What a daemon answers on its control socket; nothing if it does not run.
+    pub fn ask(&self, number: usize, request: &str) -> serde_json::Value {
+        let dir = format!("{}/c0-{number}", self.data());
+        let answer = Command::new(format!("{dir}/dkcd")).args(["ctl", "--dir", &dir, request]).output();
+        serde_json::from_slice(&answer.expect("it runs").stdout).unwrap_or_default()
+    }
+
+    pub fn pid(&self, number: usize) -> u64 {
+        self.ask(number, r#"{"do":"status"}"#)["status"]["pid"].as_u64().expect("a process")
     }
 
     pub fn data(&self) -> String {
@@ -80,7 +91,7 @@ impl Drop for Here {
         let program = format!("{}/c0-0/dkcd", self.data());
         for number in 0..self.ports.len() {
             let dir = format!("{}/c0-{number}", self.data());
-            let _ = std::process::Command::new(&program).args(["stop", "--dir", &dir]).output();
+            let _ = Command::new(&program).args(["stop", "--dir", &dir]).output();
         }
     }
 }

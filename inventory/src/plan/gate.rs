@@ -3,16 +3,17 @@
 
 use dkc_core::ids::ClusterName;
 
+use super::ring::endpoints;
 use super::steps::{ObservedNode, Phase, Steps};
 use super::{ClusterAction, Endpoint};
-use crate::model::{Inventory, node_dir};
+use crate::model::Inventory;
 use crate::observed::Observed;
 use crate::ring_facts::RingFacts;
 
 pub(super) struct Gate {
     /// Servers that answer.
     endpoints: Vec<Endpoint>,
-    /// Failures tolerated when the plan was made. `None` while data moves: a merge goes on longer than a node is waited for.
+    /// Failures tolerated when the plan was made. `None` while data moves, or waits for MERGE: neither ends while a node is waited for.
     failures: Option<u32>,
 }
 
@@ -20,14 +21,11 @@ impl Gate {
     /// `None` if no server with a founded ring answers: nothing can be asked of such a cluster.
     pub fn of(inventory: &Inventory, observed: &Observed, cluster: &ClusterName) -> Option<Gate> {
         let facts = RingFacts::of(inventory, observed, cluster)?;
-        let endpoint = |node: &crate::model::NodeName| {
-            let host = inventory.host_of(node)?;
-            let facts = observed.facts(&host)?;
-            facts.node(node).meta.as_ref()?;
-            Some(Endpoint { dir: node_dir(&facts.root, node), host })
-        };
-        let endpoints = inventory.servers_of(cluster).iter().filter_map(endpoint).collect();
-        let failures = facts.view.merge.is_none().then(|| facts.tolerates().unwrap_or(0));
+        let endpoints = endpoints(inventory, observed, cluster);
+        let wanted = facts.copies_wanted();
+        let is_whole = facts.view.ring.tablets.iter().all(|place| place.voters.len() >= wanted);
+        let is_at_rest = facts.view.merge.is_none() && is_whole;
+        let failures = is_at_rest.then(|| facts.tolerates().unwrap_or(0));
         Some(Gate { endpoints, failures })
     }
 
