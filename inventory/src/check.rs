@@ -180,6 +180,8 @@ fn directory(inventory: &Inventory, address: &HostAddress, facts: &HostFacts) ->
         let uuid = inventory.uuid_of(&node).expect("a node of this inventory");
         let refusal = crate::plan::ownership_refusal(address, &dir, &facts.node(&node), uuid);
         findings.extend(refusal.map(|refusal| Finding::of(address, "directory", &refusal)));
+        let put_back = Refusal::put_back(address, &node, &facts.node(&node));
+        findings.extend(put_back.map(|refusal| Finding::of(address, "directory", &refusal)));
     }
     findings
 }

@@ -158,6 +158,9 @@ pub struct NodeView {
     pub torn: BTreeSet<String>,
     /// The UUID in `data/identity`.
     pub identity: Option<NodeUuid>,
+    /// In its daemon's words: its data was put back from an older copy, so that it may not serve any more.
+    #[serde(default)]
+    pub put_back: Option<String>,
     /// The program that the link points to.
     pub program: Option<String>,
     /// SHA-256 of deployed files (`node.yaml`, `tls/ca.pem`, `tls/node.pem`, the unit under `UNIT_FILE`), by

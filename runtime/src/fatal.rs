@@ -3,12 +3,14 @@
 //! because after a failed fsync the state of the page cache is unknown.
 
 use std::fmt::Display;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::{fs, io};
 
 use dkc_core::config::layout;
 use dkc_core::ids::GroupId;
+
+use crate::durable_file;
 
 /// The exit status for a broken invariant.
 pub const EXIT_BUG: i32 = 70;
@@ -20,6 +22,9 @@ pub const EXIT_CONFIG: i32 = 78;
 /// What the operator of a removed node can do.
 pub const HOW_TO_SERVE_AGAIN: &str =
     "for this host to serve again, register it with `dkc grow`, which gives it a new data directory";
+
+/// The shell looks for marks, also where it is another user.
+const MARK_MODE: u32 = 0o644;
 
 struct ThisNode {
     name: String,
@@ -61,18 +66,28 @@ pub fn removed(by: &dyn Display) -> ! {
 }
 
 fn mark_removed(directory: &Path, by: &dyn Display) -> io::Result<()> {
-    let path = directory.join(layout::REMOVED);
+    let words = format!(
+        "removed from its cluster, says {by}; it can never return, and this directory is no longer needed\n"
+    );
+    write_mark(directory, layout::REMOVED, &words)
+}
+
+fn write_mark(directory: &Path, name: &str, words: &str) -> io::Result<()> {
+    let path = directory.join(name);
     if path.exists() {
         return Ok(());
     }
-    fs::write(
-        &path,
-        format!(
-            "removed from its cluster, says {by}; it can never return, and this directory is no longer needed\n"
-        ),
-    )?;
-    fs::File::open(&path)?.sync_all()?;
-    fs::File::open(directory)?.sync_all()
+    durable_file::replace(&path, words.as_bytes(), MARK_MODE)
+}
+
+/// The data of this node was put back from an older copy. This is recorded before the exit, for when it starts again while whoever
+/// remembers more is down.
+pub fn put_back(words: &dyn Display) -> ! {
+    let mark = |node: &ThisNode| write_mark(&node.directory, layout::PUT_BACK, &format!("{words}\n"));
+    if let Some(Err(error)) = NODE.get().map(mark) {
+        tracing::warn!(%error, "mark not written");
+    }
+    end(EXIT_CONFIG, &words.to_string())
 }
 
 /// The state store or the log failed.

@@ -157,8 +157,11 @@ codes! {
         "The data on the host belongs to another node and must not be overwritten: a data directory always belongs to the same node.",
         "ホスト上のデータは別のノードのものです。データディレクトリは一つのノードに固有であり、上書きできません。";
     LOST_DATA = 428, Refused,
-        "A server of a running ring has lost its data. It has voted before; restarted empty, it could undo acknowledged writes. Restore the data (is a disk not mounted?) or `replace` the server.",
+        "A server of a running ring has lost its data. It has voted before; restarted empty, it could undo acknowledged writes. Restore its newest data (is a disk not mounted?) or `replace` the server; an older copy is refused.",
         "稼働中のリングのサーバがデータを失っています。投票に参加していたため、空のまま起動すると応答済みの書き込みが失われる恐れがあります。データを復元してください（ディスクが未マウントでないか確認してください）。";
+    PUT_BACK = 470, Refused,
+        "The data of a server was put back from an older copy (a snapshot of a virtual machine, a restored disk), and another server remembers more of it. It may lack writes that it acknowledged, so it may not vote any more. `replace` it: its data comes back from the other replicas. A whole cluster can be put back only to copies of one moment (made while all servers were stopped, or by one snapshot of all); copies of several moments contradict each other: `restore` a backup into a new cluster instead.",
+        "サーバのデータが古いコピー（仮想マシンのスナップショットや復元したディスク）に戻されており、他のサーバがより新しい状態を記憶しています。応答済みの書き込みが失われている恐れがあるため、このサーバは投票に参加できません。`replace` で置き換えてください。データは他のレプリカから復元されます。クラスタ全体を戻せるのは、同一時点のコピー（全サーバ停止中に作成したもの、または全体を一括したスナップショット）だけです。時点が異なるコピーは互いに矛盾するため、バックアップを新しいクラスタに `restore` してください。";
     SOCKET_PATH = 429, Refused,
         "The control socket's path would exceed the system's limit. Choose a shorter data directory.",
         "制御ソケットのパスが長すぎます。より短いデータディレクトリを指定してください。";

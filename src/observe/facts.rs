@@ -126,6 +126,7 @@ impl NodeLines {
             "pid" => self.pid = value.parse().ok(),
             "daemon" => self.daemon = value.parse().ok(),
             "restarts" => self.restarts = restarts(value),
+            "put_back" => self.view.put_back = Some(value.into()),
             "gave_up" => self.gave_up = Some(value.into()),
             "unit" => {
                 if let Some((name, value)) = value.split_once('=') {
@@ -294,7 +295,7 @@ mod tests {
         let facts = facts(&format!(
             "node\tc0-0\nexists\tyes\nnode_marker\t{uuid}\nidentity\t{uuid}\nlink\t../bin/feed/dkc\n\
              file\tabcd node.yaml\nconfig\tversion: 1\nconfig\t\nconfig\trole: x\npid\t77\nlog\tone\nlog\ttwo\n\
-             node\tc0-1\ntorn\t.dkc-node\n"
+             put_back\tan older copy\nnode\tc0-1\ntorn\t.dkc-node\n"
         ));
         assert_eq!(facts.nodes[&node("c0", 1)].torn, [".dkc-node".to_owned()].into());
         let view = &facts.nodes[&node("c0", 0)];
@@ -304,6 +305,7 @@ mod tests {
         assert_eq!(view.config_text.as_deref(), Some("version: 1\n\nrole: x\n"));
         assert_eq!(view.run, RunState::Running { pid: 77 });
         assert_eq!(view.log_tail, ["one", "two"]);
+        assert_eq!(view.put_back.as_deref(), Some("an older copy"));
         assert!(view.torn.is_empty());
     }
 

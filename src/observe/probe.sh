@@ -161,6 +161,7 @@ node() {
   pid=$(holder "$dir" daemon.lock)
   [ -n "$pid" ] && say daemon "$pid"
   [ -f "$dir/run/restarts" ] && say restarts "$(head -n 1 "$dir/run/restarts")"
+  [ -f "$dir/data/PUT_BACK" ] && say put_back "$(head -n 1 "$dir/data/PUT_BACK")"
   [ -f "$dir/run/gave-up" ] && say gave_up "$(head -n 1 "$dir/run/gave-up")"
   if [ -n "$unit" ] && [ -f "$unit" ]; then
     ask_systemd show -p ActiveState -p SubState -p MainPID -p Result -p NRestarts "dkcd@$name.service" 2>/dev/null |

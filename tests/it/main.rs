@@ -20,6 +20,7 @@ mod operation;
 mod package;
 mod power;
 mod prompt;
+mod put_back;
 mod release;
 mod reload;
 mod replace;

@@ -8,7 +8,7 @@ use crate::edit::plural;
 use crate::generation::Generation;
 use crate::model::NodeName;
 use crate::names::suggestion;
-use crate::observed::Silence;
+use crate::observed::{NodeView, Silence};
 use crate::problem::{Problem, ProblemKind};
 use crate::render::SOCKET_PATH_MAX_BYTES;
 
@@ -146,6 +146,18 @@ pub enum Refusal {
         host: HostAddress,
         /// The node concerned.
         node: NodeName,
+    },
+    /// DKC-E0470: a server whose directory is an older copy of itself.
+    #[error("{host}: {words}")]
+    PutBack {
+        /// The host concerned.
+        host: HostAddress,
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// The server concerned.
+        number: MemberNo,
+        /// Its daemon's own.
+        words: String,
     },
     /// DKC-E0429: Linux limits the path of a Unix socket.
     #[error("{host}: control socket path {path} exceeds {SOCKET_PATH_MAX_BYTES} bytes")]
@@ -360,6 +372,14 @@ fn seconds(offset_ms: i64) -> String {
 }
 
 impl Refusal {
+    /// Of a server that its daemon found to be an older copy of itself.
+    pub(crate) fn put_back(host: &HostAddress, node: &NodeName, view: &NodeView) -> Option<Refusal> {
+        let (NodeName::Server(cluster, number), Some(words)) = (node, view.put_back.clone()) else {
+            return None;
+        };
+        Some(Refusal::PutBack { host: host.clone(), cluster: cluster.clone(), number: *number, words })
+    }
+
     /// Decides the exit status.
     pub fn kind(&self) -> ProblemKind {
         use Refusal::*;
@@ -397,6 +417,7 @@ impl Refusal {
             UnmarkedNode { .. } => "DKC-E0426",
             ForeignData { .. } => "DKC-E0427",
             LostData { .. } => "DKC-E0428",
+            PutBack { .. } => "DKC-E0470",
             SocketPath { .. } => "DKC-E0429",
             PortTaken { .. } => "DKC-E0430",
             NotInstalled { .. } => "DKC-E0431",
@@ -463,10 +484,14 @@ impl Refusal {
             }
             LostData { host, node } => match node {
                 NodeName::Server(..) => one(format!(
-                    "restore the data (is a disk not mounted on {host}?), then run the command again"
+                    "restore its newest data (is a disk not mounted on {host}?), then run the command again"
                 )),
                 NodeName::Slave(..) => one("deploy".into()),
             },
+            PutBack { cluster, number, .. } => vec![
+                format!("replace -n {cluster} --no {number} --address HOST:PORT"),
+                "if every server was put back: explain DKC-E0470".into(),
+            ],
             SocketPath { host, .. } => one(format!("modify host --data-dir /a/shorter/path {host}")),
             PortTaken { host, port, .. } => vec![
                 format!("on {host}: ss -ltnp 'sport = :{port}' shows the program"),
@@ -550,6 +575,7 @@ impl Refusal {
             LostData { .. } => {
                 Some("it has voted before; restarted empty, it could undo acknowledged writes")
             }
+            PutBack { .. } => Some("it could vote and acknowledge without what it acknowledged before"),
             ForeignData { .. } | ForeignNode { .. } => {
                 Some("a data directory always belongs to the same node")
             }

@@ -19,9 +19,9 @@ pub(super) fn is_founded(inventory: &Inventory, observed: &Observed, cluster: &C
         || inventory.servers_of(cluster).iter().any(says_so)
 }
 
-/// Running, or being restarted by its manager.
+/// Running, or being restarted by its manager, which does not restart an older copy.
 pub(super) fn is_up(view: &NodeView) -> bool {
-    view.run != RunState::Stopped
+    view.run != RunState::Stopped && view.put_back.is_none()
 }
 
 /// Members that run on their hosts or that another member sees up.

@@ -138,6 +138,9 @@ pub(super) fn start_refusals(
     if view.identity.is_none() && has_held_data(inventory, &node) {
         return vec![Refusal::LostData { host, node }];
     }
+    if let Some(refusal) = Refusal::put_back(&host, &node, &view) {
+        return vec![refusal];
+    }
     if !is_installed(&view) {
         return vec![Refusal::NotInstalled { host, node }];
     }

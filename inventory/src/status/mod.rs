@@ -84,6 +84,9 @@ impl NodeCondition {
     }
 
     fn of_view(view: &NodeView) -> NodeCondition {
+        if let Some(words) = &view.put_back {
+            return NodeCondition::new(State::Error, Some(words.clone()));
+        }
         match (&view.run, &view.status) {
             (RunState::Stopped, _) if !view.exists => {
                 NodeCondition::new(State::Stopped, Some("not installed".into()))

@@ -3,7 +3,7 @@
 use dkc_inventory::check::{self, Grade};
 use dkc_inventory::edit;
 use dkc_inventory::model::Inventory;
-use dkc_inventory::observed::{NodeView, Observed, ServiceManager};
+use dkc_inventory::observed::{NodeView, Observed, RunState, ServiceManager};
 use dkc_inventory::status::{ClusterReport, State};
 
 use crate::lab::{self, three_servers};
@@ -124,6 +124,26 @@ fn a_certificate_is_told_from_thirty_days_before_its_end_on() {
     let ended = "its certificate has expired: new connections fail";
     check(Some(-1), Grade::Fail, ended, (State::Degraded, None));
     check(None, Grade::Fail, "has no readable certificate", (State::Running, None));
+}
+
+#[test]
+fn an_older_copy_of_a_servers_data_is_told_with_the_way_out() {
+    let (inventory, mut observed) = crate::plans::running();
+    let facts = lab::facts_mut(&mut observed, "10.77.0.11");
+    let view = facts.nodes.iter_mut().find(|(name, _)| name.to_string() == "c0-0").unwrap().1;
+    view.put_back = Some("an older copy".into());
+    (view.run, view.status) = (RunState::Failing { message: "systemd gave up (exit-code)".into() }, None);
+    let hosts = lab::hosts("10.77.0.11").into_iter().collect();
+    let findings = check::check(&inventory, &observed, &hosts, "x86_64");
+    let found = findings.iter().find(|finding| finding.grade == Grade::Fail).unwrap();
+    assert_eq!((found.topic, found.what.as_str()), ("directory", "an older copy"));
+    assert_eq!(found.advice.as_deref(), Some("replace -n c0 --no 0 --address HOST:PORT"));
+    let report = ClusterReport::of(&inventory, &observed, &"c0".parse().unwrap()).unwrap();
+    assert_eq!(
+        (report.server[0].status, report.server[0].why.as_deref()),
+        (State::Error, Some("an older copy"))
+    );
+    assert_eq!(report.status, State::Degraded);
 }
 
 #[test]

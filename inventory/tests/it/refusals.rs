@@ -156,9 +156,31 @@ fn a_member_that_lost_its_data_is_neither_deployed_nor_started() {
     assert_eq!(refused(told), want);
     assert_eq!(
         advice,
-        ["restore the data (is a disk not mounted on 10.77.0.11?), then run the command again"]
+        ["restore its newest data (is a disk not mounted on 10.77.0.11?), then run the command again"]
     );
     assert_eq!(refused(start(&inventory, &observed, servers(&[0]))), want);
+}
+
+#[test]
+fn a_server_on_an_older_copy_of_its_data_is_not_started() {
+    let (inventory, mut observed) = running();
+    let view = lab::facts_mut(&mut observed, "10.77.0.11").nodes.get_mut(&node(0)).unwrap();
+    view.put_back = Some("the data was put back, says 10.77.0.12:8020".into());
+    (view.run, view.status) = (RunState::Stopped, None);
+    let told = start(&inventory, &observed, servers(&[0]));
+    let problem = told.as_ref().unwrap_err().problem("start");
+    assert_eq!(refused(told), "Refused: 10.77.0.11: the data was put back, says 10.77.0.12:8020");
+    assert_eq!(
+        (problem.code, problem.advice),
+        (
+            "DKC-E0470",
+            vec![
+                "replace -n c0 --no 0 --address HOST:PORT".to_owned(),
+                "if every server was put back: explain DKC-E0470".to_owned()
+            ]
+        )
+    );
+    assert!(start(&inventory, &observed, servers(&[1])).is_ok());
 }
 
 fn start(inventory: &Inventory, observed: &Observed, target: Target) -> Result<plan::Plan, plan::Refused> {

@@ -11,6 +11,7 @@ pub mod config;
 pub mod control;
 pub mod ids;
 pub mod kv;
+pub mod lineage;
 pub mod member;
 pub mod memcache;
 pub mod meta;

@@ -66,11 +66,19 @@ pub enum Mutant {
     SplitDuringMove,
     /// Nobody keeps the rows of a tablet that comes of a split.
     ChildRowsNotKept,
+    /// A server whose log is shorter than others remember is admitted if they know the run.
+    ShorterLogAdmitted,
+    /// A server takes part before others have told what they remember of it.
+    TakesPartUntold,
+    /// What a server remembers of the others ends with its process.
+    OthersForgotten,
+    /// A server tells the end of its log before that is synced.
+    LogEndToldUnsynced,
 }
 
 impl Mutant {
     /// For simulations that put back each of them.
-    pub const ALL: [Mutant; 31] = [
+    pub const ALL: [Mutant; 35] = [
         Mutant::AckBeforeFsync,
         Mutant::VoteNotPersisted,
         Mutant::AppliedOutsideBatch,
@@ -102,6 +110,10 @@ impl Mutant {
         Mutant::ChildBornTwice,
         Mutant::SplitDuringMove,
         Mutant::ChildRowsNotKept,
+        Mutant::ShorterLogAdmitted,
+        Mutant::TakesPartUntold,
+        Mutant::OthersForgotten,
+        Mutant::LogEndToldUnsynced,
     ];
 }
 

@@ -1,4 +1,4 @@
-//! This server's shared log and state store, and whether the disk has room for them.
+//! This server's shared log, state store and lineage, and whether the disk has room for them.
 //!
 //! A node stops acknowledging before the disk is full: after a full disk the state store takes no more writes until a restart.
 
@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use dkc_core::config::{NodeConfig, ServerRole, layout};
 
+use super::lineage_store::{LineageError, LineageStore};
 use super::memory::MemorySplit;
 use crate::log::{LogError, LogOptions, LogUsage, SharedLog};
 use crate::storage::{Storage, StorageError, StorageOptions};
@@ -22,11 +23,14 @@ pub enum DiskError {
     Log(#[from] LogError),
     #[error(transparent)]
     Storage(#[from] StorageError),
+    #[error(transparent)]
+    Lineage(#[from] LineageError),
 }
 
 pub struct Disk {
     log: SharedLog,
     store: Storage,
+    lineage: LineageStore,
     /// Set before the disk is full: no entry is taken any more.
     is_short: AtomicBool,
 }
@@ -51,14 +55,17 @@ impl Disk {
         };
         let (log_directory, state_directory) =
             (directory.join(layout::RAFT_LOG_DIR), directory.join(layout::STATE_DIR));
+        let directory = directory.to_owned();
         let opening = crate::task::spawn_blocking(move || -> Result<_, DiskError> {
             let log = SharedLog::open(&log_directory, log_options)?;
-            Ok((log, Storage::open(&state_directory, storage_options)?))
+            let store = Storage::open(&state_directory, storage_options)?;
+            let lineage = LineageStore::open(&directory, &log)?;
+            Ok((log, store, lineage))
         });
-        let (log, store) = opening
+        let (log, store, lineage) = opening
             .await
             .unwrap_or_else(|error| panic!("opening the disk ended without a result: {error}"))?;
-        Ok(Disk { log, store, is_short: AtomicBool::new(false) })
+        Ok(Disk { log, store, lineage, is_short: AtomicBool::new(false) })
     }
 
     pub fn log(&self) -> &SharedLog {
@@ -69,6 +76,10 @@ impl Disk {
         &self.store
     }
 
+    pub fn lineage(&self) -> &LineageStore {
+        &self.lineage
+    }
+
     pub fn log_usage(&self) -> LogUsage {
         self.log.usage()
     }
@@ -77,6 +88,7 @@ impl Disk {
     pub async fn close(&self) -> Result<(), StorageError> {
         // The first may be what was frozen already.
         let ingested = self.store.ingest().await.and(self.store.ingest().await);
+        self.lineage.persist().await;
         let log = self.log.clone();
         let closing = crate::task::spawn_blocking(move || log.close());
         closing.await.unwrap_or_else(|error| panic!("closing the log ended without a result: {error}"));

@@ -12,6 +12,12 @@ mod founding;
 mod hibernation;
 mod known_ring;
 mod leadership;
+#[cfg(not(feature = "simulation"))]
+mod lineage_file;
+#[cfg(feature = "simulation")]
+#[path = "../simulation/lineage_file.rs"]
+mod lineage_file;
+mod lineage_store;
 mod liveness;
 mod load;
 mod local_node;
@@ -29,6 +35,7 @@ pub mod server;
 #[cfg(feature = "simulation")]
 pub mod simulated;
 mod split_driver;
+mod standing;
 mod start;
 mod token_sweep;
 

@@ -1,16 +1,17 @@
 //! Messages between servers apart from Raft: initialise the meta group, decline leadership, hibernate
-//! groups, take cuts.
+//! groups, take cuts, tell what is remembered.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dkc_core::ids::NodeId;
+use dkc_core::ids::{NodeId, NodeUuid};
 
 use super::cuts::Cuts;
 use super::founding::{BEGIN_META, Founding};
 use super::hibernation::Hibernator;
 use super::liveness::Liveness;
 use super::load::ServerLoads;
+use super::standing::Standing;
 
 const DONE: &[u8] = b"\x01done";
 
@@ -20,6 +21,7 @@ pub struct PeerControl {
     liveness: Arc<Liveness>,
     cuts: Arc<Cuts>,
     loads: Arc<ServerLoads>,
+    standing: Arc<Standing>,
 }
 
 impl PeerControl {
@@ -29,8 +31,9 @@ impl PeerControl {
         liveness: Arc<Liveness>,
         cuts: Arc<Cuts>,
         loads: Arc<ServerLoads>,
+        standing: Arc<Standing>,
     ) -> PeerControl {
-        PeerControl { founding, hibernator, liveness, cuts, loads }
+        PeerControl { founding, hibernator, liveness, cuts, loads, standing }
     }
 
     /// Another server has connected. True if this node is connected to it, too.
@@ -39,7 +42,10 @@ impl PeerControl {
     }
 
     /// Answers another server.
-    pub async fn answer(&self, body: &[u8]) -> Bytes {
+    pub async fn answer(&self, from: NodeUuid, body: &[u8]) -> Bytes {
+        if let Some(answer) = self.standing.answer(from, body).await {
+            return answer;
+        }
         if let Some(answer) = self.hibernator.answer(body) {
             return answer;
         }

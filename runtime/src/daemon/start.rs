@@ -38,6 +38,8 @@ pub enum StartError {
     OtherIdentity { path: PathBuf, found: String, wanted: NodeUuid },
     #[error("{}: {words}; {}", path.display(), fatal::HOW_TO_SERVE_AGAIN)]
     Removed { path: PathBuf, words: String },
+    #[error("{}: {words}", path.display())]
+    PutBack { path: PathBuf, words: String },
     #[error("{}: {source}", path.display())]
     File { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -60,9 +62,12 @@ impl StartError {
     pub fn exit_status(&self) -> i32 {
         use StartError::*;
         match self {
-            Config(_) | NoIdentity { .. } | OtherIdentity { .. } | Removed { .. } | Tls(_) => {
-                fatal::EXIT_CONFIG
-            }
+            Config(_)
+            | NoIdentity { .. }
+            | OtherIdentity { .. }
+            | Removed { .. }
+            | PutBack { .. }
+            | Tls(_) => fatal::EXIT_CONFIG,
             Slave(SlaveError::NotASlave | SlaveError::Tls(_)) => fatal::EXIT_CONFIG,
             Lock(LockError::Io { .. }) => fatal::EXIT_DISK,
             Disk(DiskError::Log(LogError::InUse { .. }))
@@ -120,9 +125,15 @@ fn check_identity(directory: &Path, wanted: NodeUuid) -> Result<(), StartError> 
 
 /// Before the port is taken: the node that has this one's place may need it.
 fn check_not_removed(directory: &Path) -> Result<(), StartError> {
-    let path = directory.join(layout::REMOVED);
+    let removed = |path, words| StartError::Removed { path, words };
+    let put_back = |path, words| StartError::PutBack { path, words };
+    check_no_mark(directory.join(layout::REMOVED), removed)?;
+    check_no_mark(directory.join(layout::PUT_BACK), put_back)
+}
+
+fn check_no_mark(path: PathBuf, refused: impl Fn(PathBuf, String) -> StartError) -> Result<(), StartError> {
     match std::fs::read_to_string(&path) {
-        Ok(text) => Err(StartError::Removed { path, words: text.trim().into() }),
+        Ok(text) => Err(refused(path, text.trim().into())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(source) => Err(StartError::File { path, source }),
     }

@@ -29,6 +29,7 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
+use dkc_core::lineage::LogEnd;
 use parking_lot::{Condvar, Mutex};
 
 pub use error::LogError;
@@ -67,6 +68,8 @@ struct Shared {
     has_room: tokio::sync::Notify,
     tails: Mutex<BTreeMap<GroupId, Arc<Mutex<Tail>>>>,
     locations: Mutex<Locations>,
+    /// See `SharedLog::synced_end`.
+    synced_end: AtomicU64,
     rounds: AtomicU64,
     entries: AtomicU64,
 }
@@ -93,6 +96,11 @@ enum Submission {
     Truncate(u64),
     Purge(u64, Bytes),
     Drop,
+}
+
+/// Offsets take 32 bits: see `PAYLOAD_MAX_BYTES`.
+fn end_of(generation: u64, offset: u32) -> u64 {
+    generation << 32 | u64::from(offset)
 }
 
 /// The positions of everything written.
@@ -135,6 +143,12 @@ impl SharedLog {
     pub fn groups(&self) -> Vec<GroupId> {
         let tails = self.open.shared.tails.lock();
         tails.iter().filter(|(_, tail)| !tail.lock().is_empty()).map(|(group, _)| *group).collect()
+    }
+
+    /// The end of what is synced: the segment's generation and the offset in it. It only grows, also over restarts, crashes and
+    /// power cuts, whatever is truncated or purged; a copy that lacks something written since has a smaller one.
+    pub fn synced_end(&self) -> LogEnd {
+        LogEnd(self.open.shared.synced_end.load(Ordering::Acquire))
     }
 
     /// Why nothing is acknowledged now or soon: a full disk.

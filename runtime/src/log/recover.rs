@@ -16,7 +16,7 @@ use super::format::{self, Ending, HEADER_BYTES, LogRecord, RecordKind, SegmentHe
 use super::group::{RecordIndex, RecordPosition, Tail};
 use super::segment::{SegmentFile, SegmentPool, corrupt};
 use super::writer::{Writer, new_salt};
-use super::{LiveSegment, Locations, LogError, LogOptions, Queue, Shared};
+use super::{LiveSegment, Locations, LogError, LogOptions, Queue, Shared, end_of};
 
 const LOCK_FILE: &str = "lock";
 /// Size of the first segment of a new log, and of the one after an interrupted segment change: small, because the caller waits
@@ -94,6 +94,7 @@ pub(super) fn open(directory: &Path, options: LogOptions) -> Result<(Arc<Shared>
         has_room: tokio::sync::Notify::new(),
         tails: Mutex::new(tails),
         locations: Mutex::new(locations),
+        synced_end: AtomicU64::new(end_of(file.header.generation, at)),
         rounds: AtomicU64::new(0),
         entries: AtomicU64::new(0),
     });
@@ -165,6 +166,10 @@ fn read_segment(file: &SegmentFile, replays: &mut Replays, is_newest: bool) -> R
         Ok(())
     })?;
     match ending {
+        Ending::Sealed if is_newest => {
+            sync(file)?;
+            Ok(None)
+        }
         Ending::Sealed => Ok(None),
         Ending::Damaged { at, witness } => {
             let why = format!(
@@ -181,9 +186,15 @@ fn read_segment(file: &SegmentFile, replays: &mut Replays, is_newest: bool) -> R
                 tracing::warn!(path = %file.path.display(), offset = at, "torn last round discarded; it was not acknowledged");
                 file.clear_from(at).map_err(LogError::io("clear the torn end of", &file.path))?;
             }
+            sync(file)?;
             Ok(Some(at))
         }
     }
+}
+
+/// A process that was killed may have written the last records and not synced them. From now on they count as durable.
+fn sync(file: &SegmentFile) -> Result<(), LogError> {
+    file.sync().map_err(LogError::io("sync", &file.path))
 }
 
 /// Converts the replayed state into the one that callers and the writer continue with.

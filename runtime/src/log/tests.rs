@@ -45,14 +45,21 @@ fn what_was_acknowledged_is_there_after_reopening() {
     let directory = tempfile::tempdir().unwrap();
     let log = SharedLog::open(directory.path(), SMALL).unwrap();
     let group = log.group(GroupId(3));
+    let mut ends = vec![log.synced_end()];
     append(&group, 1, &["a", "b", "c", "d"]);
+    ends.push(log.synced_end());
     durably(|done| group.save_vote(bytes("vote"), done)).unwrap();
+    ends.push(log.synced_end());
     durably(|done| group.truncate_from(4, done)).unwrap();
+    ends.push(log.synced_end());
     durably(|done| group.purge_to(1, bytes("one"), done)).unwrap();
+    ends.push(log.synced_end());
+    assert!(ends.is_sorted_by(|one, next| one < next), "{ends:?}");
     group.save_committed(bytes("committed"));
     let before = group.state();
     log.close();
     let log = SharedLog::open(directory.path(), SMALL).unwrap();
+    assert!(log.synced_end() >= ends[4]);
     let group = log.group(GroupId(3));
     assert_eq!(group.state(), before);
     assert_eq!(log.groups(), [GroupId(3)]);
@@ -195,7 +202,7 @@ proptest! {
         let directory = fast_directory();
         let mut log = SharedLog::open(directory.path(), SMALL).unwrap();
         let (mut models, (sender, receiver)) = (<[Model; 3]>::default(), mpsc::channel());
-        let mut handed_over = 0;
+        let (mut handed_over, mut synced_end) = (0, LogEnd(0));
         for step in steps {
             match group_of(&step) {
                 Some(group) => {
@@ -208,6 +215,9 @@ proptest! {
                 }
             }
             agrees(&log, &models);
+            // Whatever is truncated, purged, dropped or opened again.
+            prop_assert!(log.synced_end() >= synced_end);
+            synced_end = log.synced_end();
         }
         log.close();
         for _ in 0..handed_over {

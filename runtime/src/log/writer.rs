@@ -19,7 +19,7 @@ use dkc_core::ids::GroupId;
 use super::format::{self, HEADER_BYTES, LogRecord, RecordKind, SEAL_BYTES, SegmentHeader, record_bytes};
 use super::group::RecordPosition;
 use super::segment::{SegmentFile, is_disk_full};
-use super::{Done, LiveSegment, Request, Shared, Submission, closed};
+use super::{Done, LiveSegment, Request, Shared, Submission, closed, end_of};
 
 /// The newest unwritten commit mark of each group.
 type Committed = Vec<(GroupId, Bytes)>;
@@ -330,6 +330,7 @@ impl Writer {
             stop_process("fdatasync", &self.file.path, &error);
         }
         self.round = self.at;
+        self.shared.synced_end.store(end_of(self.file.header.generation, self.at), Ordering::Release);
     }
 
     /// If no round follows, an empty record marks everything before it as durable: otherwise damage to the

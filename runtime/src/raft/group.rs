@@ -19,7 +19,7 @@ use openraft::raft::Precondition;
 use openraft::storage::RaftLogStorage;
 use openraft::{ChangeMembers, RaftMetrics, ServerState, SnapshotPolicy};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -55,6 +55,8 @@ pub struct GroupContext {
     pub parameters: Parameters,
     pub tuning: Arc<Tuning>,
     pub ring_version: RingVersionSource,
+    /// False until this node may vote, campaign and acknowledge (`daemon::standing`).
+    pub takes_part: watch::Receiver<bool>,
 }
 
 pub struct Group {
@@ -70,6 +72,7 @@ pub struct Group {
     pub operations: Operations,
     /// The log end that this node had in an earlier replica, if it was longer.
     floor: Option<LogId>,
+    takes_part: watch::Receiver<bool>,
     /// The first slot of a split that this node has proposed.
     pub(super) splitting: Mutex<Option<SlotId>>,
     metrics: MetricsReceiver,
@@ -143,7 +146,8 @@ impl Group {
         if let Some(vote) = vote_floor.and_then(|vote_floor| vote_floor.vote) {
             restore_vote(&log, vote).await.map_err(|error| failed(error.to_string()))?;
         }
-        let settings = Arc::new(settings(id, &context.parameters, floor.is_none())?);
+        let may_elect = floor.is_none() && *context.takes_part.borrow();
+        let settings = Arc::new(settings(id, &context.parameters, may_elect)?);
         let network = NetworkOfGroup { transport: context.transport.clone(), group: id };
         let raft = Raft::new(context.node.0, settings, network, LogStore(log), StateMachine(machine.clone()))
             .await
@@ -151,8 +155,9 @@ impl Group {
         let metrics = raft.metrics();
         let (writes, queue) = mpsc::channel(QUEUE_ROOM_MAX);
         let mut tasks = vec![crate::task::spawn(end_with_raft(id, raft.clone()))];
-        if let Some(floor) = floor {
-            tasks.push(crate::task::spawn(elect_from(floor, raft.clone(), metrics.clone())));
+        if !may_elect {
+            let takes_part = context.takes_part.clone();
+            tasks.push(crate::task::spawn(elect_later(takes_part, floor, raft.clone(), metrics.clone())));
         }
         let hibernation = Arc::new(Hibernation::new(raft.clone(), context.node));
         let hold = Arc::new(Hold::default());
@@ -178,6 +183,7 @@ impl Group {
             hold,
             operations: Operations::default(),
             floor,
+            takes_part: context.takes_part.clone(),
             splitting: Mutex::default(),
             metrics,
             writes,
@@ -230,6 +236,9 @@ impl Group {
     /// Initialises the group with these voters, unless it is initialised. Called only with the voters of
     /// the first epoch, on one node.
     pub async fn initialise(&self, voters: &[NodeId]) -> Result<(), GroupError> {
+        if self.takes_part.clone().wait_for(|takes_part| *takes_part).await.is_err() {
+            return Err(GroupError::Initialise { group: self.id, why: "this node is stopping".into() });
+        }
         let members: BTreeMap<u64, EmptyNode> = voters.iter().map(|node| (node.0, EmptyNode {})).collect();
         match self.raft.initialize(members).await {
             Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
@@ -358,16 +367,22 @@ async fn restore_vote(log: &GroupLog, promised: Vote) -> Result<(), std::io::Err
     LogStore(log.clone()).save_vote(&promised).await
 }
 
-/// Lets the group campaign once its log reaches the vote floor.
-async fn elect_from(floor: LogId, raft: Raft, mut metrics: MetricsReceiver) {
-    loop {
-        if metrics.borrow_and_update().last_applied >= Some(floor) {
-            return raft.runtime_config().elect(true);
-        }
+/// Lets the group campaign once this node takes part and its log reaches the vote floor, if it has one.
+async fn elect_later(
+    mut takes_part: watch::Receiver<bool>,
+    floor: Option<LogId>,
+    raft: Raft,
+    mut metrics: MetricsReceiver,
+) {
+    if takes_part.wait_for(|takes_part| *takes_part).await.is_err() {
+        return;
+    }
+    while metrics.borrow_and_update().last_applied < floor {
         if metrics.changed().await.is_err() {
             return;
         }
     }
+    raft.runtime_config().elect(true);
 }
 
 /// A group whose Raft task has ended by itself can neither be trusted nor repaired in place: the process exits, and

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use dkc_core::ids::GroupId;
 use parking_lot::{Mutex, MutexGuard};
 
+use super::process::CrashKind;
 use super::world;
 
 /// Longest sync, in milliseconds: usually, and of a slow one.
@@ -26,6 +27,8 @@ pub struct Disk {
 pub struct DiskState {
     pub log: LogDisk,
     pub state: StateDisk,
+    /// A small file, replaced as a whole.
+    pub lineage: Option<String>,
     /// Added to every sync.
     pub slowness_ms: u64,
 }
@@ -55,9 +58,21 @@ impl Disk {
         self.lock().slowness_ms = slowness_ms;
     }
 
-    pub(super) fn crash(&self) {
+    pub(super) fn crash(&self, how: CrashKind) {
         let mut disk = self.lock();
-        disk.log.crash();
+        disk.log.crash(how);
+    }
+
+    /// What is durable now, as a snapshot of the disk has it.
+    pub fn copy(&self) -> DiskState {
+        let disk = self.lock();
+        let log = LogDisk { written: Vec::new(), ..disk.log.clone() };
+        DiskState { log, state: disk.state.clone(), lineage: disk.lineage.clone(), slowness_ms: 0 }
+    }
+
+    /// Puts an earlier copy in the place of what is there.
+    pub fn put_back(&self, copy: DiskState) {
+        *self.lock() = copy;
     }
 }
 
@@ -135,29 +150,38 @@ impl GroupImage {
     }
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct LogDisk {
     pub synced: BTreeMap<GroupId, GroupImage>,
-    /// Written, and not synced yet.
+    /// Records that were ever synced.
+    pub synced_count: u64,
+    /// Written, and not synced yet: the page cache.
     pub written: Vec<(GroupId, Record)>,
 }
 
 impl LogDisk {
     pub fn sync(&mut self, count: usize) {
         for (group, record) in self.written.drain(..count.min(self.written.len())) {
+            self.synced_count += 1;
             self.synced.entry(group).or_default().take(record);
         }
     }
 
-    /// A kill may interrupt a write, so it has the same effect.
-    fn crash(&mut self) {
-        self.sync(surviving(self.written.len()));
-        self.written.clear();
+    /// A kill may interrupt a write, but what was written stays in the page cache until the power is cut.
+    fn crash(&mut self, how: CrashKind) {
+        let surviving = surviving(self.written.len());
+        match how {
+            CrashKind::Kill => self.written.truncate(surviving),
+            CrashKind::PowerCut => {
+                self.sync(surviving);
+                self.written.clear();
+            }
+        }
     }
 }
 
 /// The contents of the state store's engine, all durable: a finished ingestion is, and an unfinished one leaves nothing.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct StateDisk {
     pub rows: Arc<BTreeMap<Vec<u8>, Bytes>>,
     pub catalog: Option<String>,

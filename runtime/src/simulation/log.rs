@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
+use dkc_core::lineage::LogEnd;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -68,7 +69,11 @@ impl SharedLog {
     pub fn open(_: &Path, _: LogOptions) -> Result<SharedLog, LogError> {
         let process = Process::current().expect("a log belongs to a process");
         let disk = world().disk(&process.host);
-        let groups = disk.lock().log.synced.clone();
+        let groups = {
+            let mut disk = disk.lock();
+            disk.log.sync(usize::MAX);
+            disk.log.synced.clone()
+        };
         let state = Mutex::new(State { groups, ..State::default() });
         let open = Arc::new(Open { process, disk, state, work: Notify::new() });
         task::spawn(write(open.clone()));
@@ -82,6 +87,12 @@ impl SharedLog {
     pub fn groups(&self) -> Vec<GroupId> {
         let state = self.open.state.lock();
         state.groups.iter().filter(|(_, group)| !group.is_empty()).map(|(group, _)| *group).collect()
+    }
+
+    pub fn synced_end(&self) -> LogEnd {
+        let disk = self.open.disk.lock();
+        let untold = if is_active(Mutant::LogEndToldUnsynced) { disk.log.written.len() as u64 } else { 0 };
+        LogEnd(disk.log.synced_count + untold)
     }
 
     pub fn trouble(&self) -> Option<String> {

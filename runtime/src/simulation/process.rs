@@ -126,7 +126,7 @@ impl Process {
     pub fn end(&self, how: CrashKind) {
         let state = if how == CrashKind::Kill { KILLED } else { WITHOUT_POWER };
         self.state.store(state, Ordering::Relaxed);
-        world().disk(&self.host).crash();
+        world().disk(&self.host).crash(how);
         self.tasks.lock().handles.drain(..).for_each(|task| task.abort());
         self.parked.lock().clear();
         world().network().wake_all();

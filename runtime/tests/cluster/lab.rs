@@ -413,6 +413,14 @@ impl Server {
         self.data(set(key, value))
     }
 
+    /// `None` also while nobody answers.
+    pub fn try_get(&self, key: &str) -> Option<String> {
+        match self.try_ask(&ControlRequest::Data(get(key)))? {
+            ControlReply::Data(Reply::Record(record)) => String::from_utf8(record.value.to_vec()).ok(),
+            _ => None,
+        }
+    }
+
     pub fn get(&self, key: &str) -> Option<String> {
         match self.data(get(key)) {
             ControlReply::Data(Reply::Record(record)) => {

@@ -1,5 +1,5 @@
 //! Whole servers as processes on loopback: founding, service through the death of a leader, restarts, snapshots,
-//! supervision, refusals.
+//! supervision, refusals, directories that go back in time.
 
 mod authority;
 mod certificates;
@@ -9,6 +9,7 @@ mod enrolment;
 mod hibernation;
 mod lab;
 mod membership;
+mod put_back;
 mod refusals;
 mod reload;
 mod service;

@@ -22,7 +22,7 @@ const MARKED: &str = "REMOVED: removed from its cluster";
 pub fn service_in(at: &Server, who: &Server) {
     assert_eq!(at.change(MemberChange::ServiceIn { node: who.entry.node_id }), ControlReply::Ok);
 }
-fn service_out(at: &Server, who: &Server) {
+pub fn service_out(at: &Server, who: &Server) {
     assert_eq!(at.change(MemberChange::ServiceOut { node: who.entry.node_id }), ControlReply::Ok);
 }
 fn remove(at: &Server, who: &Server) {

@@ -46,6 +46,8 @@ pub struct Cluster {
     pub parameters: Parameters,
     pub founders: Vec<ServerEntry>,
     pub replicas: u32,
+    /// A host was lost for good: one in a world.
+    pub has_lost: Cell<bool>,
     tablets: u16,
 }
 
@@ -81,6 +83,7 @@ impl Cluster {
             parameters,
             founders: founders.clone(),
             replicas: 3,
+            has_lost: Cell::new(false),
             tablets,
         };
         for entry in founders {

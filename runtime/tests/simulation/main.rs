@@ -8,6 +8,7 @@ mod faults;
 mod healing;
 mod mutants;
 mod operators;
+mod put_back;
 mod record;
 mod scenario;
 

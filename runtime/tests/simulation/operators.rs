@@ -136,11 +136,11 @@ pub fn notice_removals(cluster: &Cluster) {
     }
 }
 
-/// A host burns down. One in a world, and only while every group can spare it: a cluster of two cannot.
-fn lose(cluster: &Cluster, record: &Record) {
+/// Whether one host may be lost for good: one in a world, and only while every group can spare it. A cluster of two cannot.
+pub fn can_spare_one(cluster: &Cluster, serving_min: usize) -> bool {
     let members = cluster.of_fate(Fate::Member);
     let servers: Vec<_> = members.iter().filter_map(|member| member.server()).collect();
-    let Some(ring) = newest_ring(cluster) else { return };
+    let Some(ring) = newest_ring(cluster) else { return false };
     let is_at_rest = servers.len() == members.len()
         && servers
             .iter()
@@ -149,14 +149,20 @@ fn lose(cluster: &Cluster, record: &Record) {
         .nodes
         .iter()
         .filter(|node| node.in_ring == InRing::ServiceIn && node.action == MemberAction::None);
-    // One more may be on its way out.
-    let can_spare = serving.count() >= 4
+    let can_spare = serving.count() >= serving_min
         && ring.tablets.iter().all(|place| place.voters.len() >= 3)
         && servers.iter().all(|server| server.meta().group().voters().len() >= 3);
-    if !is_at_rest || !can_spare || !cluster.of_fate(Fate::Lost).is_empty() {
+    is_at_rest && can_spare && !cluster.has_lost.get()
+}
+
+/// A host burns down.
+fn lose(cluster: &Cluster, record: &Record) {
+    // One more may be on its way out.
+    if !can_spare_one(cluster, 4) {
         return;
     }
-    if let Some(member) = pick(&members) {
+    if let Some(member) = pick(&cluster.of_fate(Fate::Member)) {
+        cluster.has_lost.set(true);
         record.count("hosts lost for good");
         member.end(CrashKind::PowerCut);
         member.fate.set(Fate::Lost);

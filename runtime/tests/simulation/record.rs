@@ -17,6 +17,7 @@ pub struct Record {
     pub isolated_changes: RefCell<Vec<IsolatedChange>>,
     pub comebacks: RefCell<Vec<Comeback>>,
     pub newcomers: RefCell<Vec<Newcomer>>,
+    pub put_backs: RefCell<Vec<PutBack>>,
     pub applied: RefCell<Vec<Applied>>,
     pub last: RefCell<Option<Last>>,
     /// Why the servers did not come to rest after all faults had ended.
@@ -83,6 +84,22 @@ pub enum Comeback {
     Connected { to: NodeId },
     /// It led a tablet in the eyes of a member at the end.
     Leads { tablet: TabletId, in_the_eyes_of: NodeId },
+}
+
+/// A server started with an older copy of its disk.
+#[derive(Debug, Clone)]
+pub struct PutBack {
+    pub node: NodeId,
+    /// The copy lacks what another server had time to remember.
+    pub has_forgotten: bool,
+    /// The copy has all that was there last.
+    pub has_lost_nothing: bool,
+    /// That server was there all the time.
+    pub is_witnessed: bool,
+    /// It ended by itself.
+    pub is_refused: bool,
+    /// Its log has another vote or another last entry.
+    pub has_promised: bool,
 }
 
 /// A replica that was given a vote, and whether it had anything of the tablet then.

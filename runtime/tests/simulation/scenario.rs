@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::clients::{Client, Clients};
 use crate::cluster::Cluster;
 use crate::record::{Newcomer, Record};
-use crate::{faults, healing, operators};
+use crate::{faults, healing, operators, put_back};
 
 /// How long the safety phase lasts, in simulated milliseconds.
 const SAFETY_MIN_MS: u64 = 5_000;
@@ -99,6 +99,9 @@ async fn ordeal(cluster: &Cluster, record: &Record) -> Result<(), String> {
         operators::operate(cluster, record, 2, until),
     );
     healing::repair(cluster).await;
+    if world().chance(put_back::WORLDS_PERCENT) {
+        put_back::put_back(cluster, record).await;
+    }
     tokio::time::sleep(AFTERWARDS).await;
     match world().failure() {
         Some(failure) => Err(failure),

@@ -167,6 +167,10 @@ pub mod layout {
     pub const RAFT_LOG_DIR: &str = "data/log";
     /// The LSM store: rows of all tablets.
     pub const STATE_DIR: &str = "data/state";
+    /// The runs of a server and what it remembers of others (`lineage`).
+    pub const LINEAGE: &str = "data/lineage";
+    /// Says that the data was put back from an older copy, and who remembers more: a daemon that finds it does not start.
+    pub const PUT_BACK: &str = "data/PUT_BACK";
     /// Says that the cluster has removed this node, and who said so: a daemon that finds it does not start.
     pub const REMOVED: &str = "REMOVED";
     /// Recreated at each start.

@@ -6,6 +6,7 @@
 mod admission;
 mod connections;
 mod enrolment;
+mod held;
 mod member_sources;
 mod own_program;
 mod requests;
@@ -14,7 +15,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dkc_core::ids::{GroupId, NodeId};
+use dkc_core::ids::{GroupId, NodeId, NodeUuid};
 use dkc_core::wire::{self, Certified, Frame, Kind};
 use futures::StreamExt;
 use futures::future::BoxFuture;
@@ -26,11 +27,13 @@ use super::leadership::Leadership;
 use super::meta_group::MetaGroup;
 use super::peer_control::PeerControl;
 use super::replicas::Replicas;
+use super::standing::Standing;
 use crate::certificates::Certificates;
 use crate::net::{Alpn, Connection, Sender, refusal_words};
 use crate::raft::{receive, snapshot_receive};
 pub use admission::Admission;
 pub use connections::PortConnections;
+use held::Held;
 pub use member_sources::learn_member_sources;
 pub use own_program::OwnProgram;
 use requests::Reads;
@@ -54,11 +57,17 @@ pub struct NodePort {
     pub replicas: Arc<Replicas>,
     pub leadership: Arc<Leadership>,
     pub disk: Arc<Disk>,
+    pub standing: Arc<Standing>,
 }
 
 /// Serves one admitted connection until it ends.
 pub async fn serve(port: Arc<NodePort>, mut connection: Connection) {
+    let mut takes_part = port.standing.subscribe();
     if connection.alpn == Alpn::Snapshot {
+        // An error means that this server ends.
+        if takes_part.wait_for(|takes_part| *takes_part).await.is_err() {
+            return;
+        }
         return snapshot_receive::receive(connection, |id| port.replicas.get(id)).await;
     }
     if connection.alpn == Alpn::Peer
@@ -68,8 +77,13 @@ pub async fn serve(port: Arc<NodePort>, mut connection: Connection) {
     }
     let mut work: FuturesUnordered<Work> = FuturesUnordered::new();
     let mut ring = port.ring.subscribe();
+    let mut held = Held::default();
     loop {
         tokio::select! {
+            Ok(()) = takes_part.changed(), if !held.is_empty() => {
+                let batch = held.pass(Vec::new(), *takes_part.borrow_and_update());
+                take_batch(&port, &connection, batch, &mut work);
+            }
             // A removed node may be silent; its next handshake is refused with the reason.
             _ = ring.changed() => {
                 if let Some(refusal) = port.admission.taken_back(&connection.peer) {
@@ -79,6 +93,10 @@ pub async fn serve(port: Arc<NodePort>, mut connection: Connection) {
             batch = connection.frames.next_batch(), if work.len() < WORK_MAX => {
                 let Ok(batch) = batch else { return };
                 connection.sender.ready().await;
+                let batch = held.pass(batch, port.standing.takes_part());
+                if held.is_full() {
+                    return connection.sender.close("too many messages before this server may take part");
+                }
                 take_batch(&port, &connection, batch, &mut work);
             }
             Some(()) = work.next(), if !work.is_empty() => {}
@@ -115,7 +133,10 @@ fn take_batch(
                 begin(work, raft(port.clone(), frame, connection.sender.clone()));
             }
             Kind::MetaPropose => begin(work, meta_propose(port.clone(), frame, connection.sender.clone())),
-            Kind::PeerControl => begin(work, peer_control(port.clone(), frame, connection.sender.clone())),
+            Kind::PeerControl => {
+                let from = connection.peer.identity.node;
+                begin(work, peer_control(port.clone(), from, frame, connection.sender.clone()));
+            }
             kind => tracing::debug!(?kind, "unexpected frame ignored"),
         }
     }
@@ -188,8 +209,8 @@ async fn meta_propose(port: Arc<NodePort>, frame: Frame, sender: Sender) {
     send(&sender, Kind::PeerAnswer, frame.id, frame.group, &answer);
 }
 
-async fn peer_control(port: Arc<NodePort>, frame: Frame, sender: Sender) {
-    let answer = port.peer_control.answer(&frame.body).await;
+async fn peer_control(port: Arc<NodePort>, from: NodeUuid, frame: Frame, sender: Sender) {
+    let answer = port.peer_control.answer(from, &frame.body).await;
     send(&sender, Kind::PeerAnswer, frame.id, frame.group, &answer);
 }
 

@@ -33,6 +33,7 @@ use super::persist::Persister;
 use super::replica_error::ReplicaError;
 use super::replicas::Replicas;
 use super::split_driver::SplitDriver;
+use super::standing::Standing;
 use super::token_sweep::keep_tokens_swept;
 use crate::certificates::Certificates;
 use crate::net::{Alpn, Listener, Peers, Tls};
@@ -71,6 +72,7 @@ pub struct Server {
     requests: Arc<Requests>,
     cuts: Arc<Cuts>,
     loads: Arc<ServerLoads>,
+    standing: Arc<Standing>,
     connections: PortConnections,
     program: Arc<OwnProgram>,
 }
@@ -95,13 +97,17 @@ impl Server {
         let certificates = Certificates::new(tls.clone(), directory);
         let (disk, ring) = (Arc::new(disk), Arc::new(KnownRing::default()));
         let transport = open_transport(&local, &ring, tls);
+        let (takes_part, _) = watch::channel(false);
         let context = GroupContext {
             node: local.id(),
             transport: transport.clone(),
             parameters: local.parameters(),
             tuning: local.tuning().clone(),
             ring_version: ring.version_source(),
+            takes_part: takes_part.subscribe(),
         };
+        let standing =
+            Standing::new(local.clone(), disk.clone(), ring.clone(), transport.clone(), takes_part);
         let (store, log) = (disk.store().clone(), disk.log().clone());
         let meta = Arc::new(MetaGroup::open(&context, &store, &log).await?);
         let replicas = Arc::new(Replicas::new(context, log, store, meta.group().clone()));
@@ -137,6 +143,7 @@ impl Server {
             requests: Arc::new(requests),
             cuts: Arc::new(cuts),
             loads: Arc::new(loads),
+            standing: Arc::new(standing),
             connections: PortConnections::of(&listener),
             program,
         };
@@ -173,12 +180,14 @@ impl Server {
                 self.liveness.clone(),
                 self.cuts.clone(),
                 self.loads.clone(),
+                self.standing.clone(),
             ),
             ring: self.ring.clone(),
             meta: self.meta.clone(),
             replicas: self.replicas.clone(),
             leadership: self.leadership.clone(),
             disk: self.disk.clone(),
+            standing: self.standing.clone(),
         });
         let serve = move |connection| node_port::serve(port.clone(), connection);
         tasks.spawn(of_this_node(sources));
@@ -199,6 +208,7 @@ impl Server {
             self.replicas.clone(),
             self.loads.clone(),
         );
+        tasks.spawn(of_this_node(self.standing.clone().run()));
         tasks.spawn(of_this_node(splits.run()));
         let persister = Persister::new(self.local.clone(), self.disk.clone(), self.replicas.clone());
         tasks.spawn(of_this_node(Cuts::keep_tidy(Arc::downgrade(&self.cuts))));

@@ -41,7 +41,7 @@ impl Server {
             tablets_without_leader,
             tolerates: ring.as_deref().map_or(0, |ring| self.tolerates(ring)),
             disk_free_bytes: self.disk.free_bytes().unwrap_or(0),
-            trouble: self.disk.trouble(),
+            trouble: self.disk.trouble().or_else(|| self.standing.trouble()),
             merge: self.meta.state().merge().cloned(),
             operation: self.meta.state().operation().cloned(),
             transfers: self.transport.sending.transfers(),

@@ -1,6 +1,7 @@
 //! One file for each property. Each is a pure function of the record of a run: what was violated, in words.
 
 mod d1;
+mod d4;
 mod d5;
 mod l1;
 mod l2;
@@ -20,8 +21,9 @@ use dkc_history::{Kind, Report};
 
 type Check = fn(&Record, &Report) -> Vec<String>;
 
-const CHECKS: [(&str, Check); 14] = [
+const CHECKS: [(&str, Check); 15] = [
     ("D1", d1::check),
+    ("D4", d4::check),
     ("D5", d5::check),
     ("L1", l1::check),
     ("L2", l2::check),
