@@ -24,6 +24,8 @@ impl Group {
         }
         *self.splitting.lock() = Some(split.first_slot);
         self.hibernation.touch();
+        #[cfg(feature = "simulation")]
+        crate::simulation::disk::fill_now_and_then();
         // Without a result it stays as it is: an earlier attempt may be in the log, and the next one will tell.
         match propose(&self.raft, Proposal(split.encode()), Instant::now() + timeout).await {
             Ok(_) => *self.splitting.lock() = None,

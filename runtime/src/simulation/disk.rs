@@ -8,8 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use dkc_core::ids::GroupId;
 use parking_lot::{Mutex, MutexGuard};
+use tokio::time::Instant;
 
-use super::process::CrashKind;
+use super::process::{CrashKind, Process};
 use super::world;
 
 /// Longest sync, in milliseconds: usually, and of a slow one.
@@ -17,6 +18,9 @@ const SYNC_MAX_MS: u64 = 2;
 const SYNC_SLOW_MAX_MS: u64 = 40;
 /// Percentage of syncs that are slow.
 const SYNC_SLOW_PERCENT: u64 = 3;
+/// How often and how long a store is full.
+const FULL_PERCENT: u64 = 30;
+const FULL_MAX_MS: u64 = 2_000;
 
 #[derive(Default)]
 pub struct Disk {
@@ -31,6 +35,8 @@ pub struct DiskState {
     pub lineage: Option<String>,
     /// Added to every sync.
     pub slowness_ms: u64,
+    /// Until then applying waits, as it does while an ingestion makes room.
+    pub full_until: Option<Instant>,
 }
 
 impl DiskState {
@@ -67,12 +73,38 @@ impl Disk {
     pub fn copy(&self) -> DiskState {
         let disk = self.lock();
         let log = LogDisk { written: Vec::new(), ..disk.log.clone() };
-        DiskState { log, state: disk.state.clone(), lineage: disk.lineage.clone(), slowness_ms: 0 }
+        DiskState {
+            log,
+            state: disk.state.clone(),
+            lineage: disk.lineage.clone(),
+            slowness_ms: 0,
+            full_until: None,
+        }
     }
 
     /// Puts an earlier copy in the place of what is there.
     pub fn put_back(&self, copy: DiskState) {
         *self.lock() = copy;
+    }
+}
+
+/// Waits for as long as the store of this host is full.
+pub async fn wait_for_room() {
+    let Some(process) = Process::current() else { return };
+    let full_until = world().disk(&process.host).lock().full_until;
+    if let Some(until) = full_until {
+        tokio::time::sleep_until(until).await;
+    }
+}
+
+/// Fills the store of this host for a while, now and then: what was proposed here before is committed and applied by others long
+/// before it is applied here.
+pub fn fill_now_and_then() {
+    if let Some(process) = Process::current()
+        && world().chance(FULL_PERCENT)
+    {
+        let full_for = Duration::from_millis(world().draw(FULL_MAX_MS));
+        world().disk(&process.host).lock().full_until = Some(Instant::now() + full_for);
     }
 }
 

@@ -131,6 +131,8 @@ impl Budget {
 
     /// Returns when more may be applied.
     pub async fn wait_for_room(&self) {
+        #[cfg(feature = "simulation")]
+        crate::simulation::disk::wait_for_room().await;
         if self.has_room() {
             return;
         }

@@ -72,10 +72,18 @@ impl Client {
         Client { number, process, router }
     }
 
-    async fn execute(&self, command: Command) -> Result<Reply, RouteError> {
-        let router = self.router.clone();
-        let executing = spawn_in(&self.process, async move { router.execute(command).await });
-        executing.await.expect("clients are not killed")
+    pub async fn execute(&self, command: Command) -> Result<Reply, RouteError> {
+        self.with_router(async move |router: Router| router.execute(command).await).await
+    }
+
+    /// Uses the router inside the client's process.
+    pub async fn with_router<F, W, T>(&self, work: W) -> T
+    where
+        W: FnOnce(Router) -> F,
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        spawn_in(&self.process, work(self.router.clone())).await.expect("clients are not killed")
     }
 }
 
@@ -84,7 +92,7 @@ impl Clients {
         Clients { record, is_over: Cell::new(false), values: Cell::new(100), versions: RefCell::default() }
     }
 
-    fn value(&self) -> u64 {
+    pub fn value(&self) -> u64 {
         self.values.set(self.values.get() + 1);
         self.values.get()
     }
@@ -92,10 +100,12 @@ impl Clients {
     /// One task: calls one after the other until all is over.
     pub async fn work(&self, client: &Client) {
         while !self.is_over.get() {
-            match world().draw(10) {
+            match world().draw(14) {
                 0..=3 => self.use_register(client).await,
                 4..=6 => self.use_counter(client).await,
                 7 => self.use_list(client).await,
+                8 | 9 => self.use_queue(client).await,
+                10 | 11 => self.use_flushable(client).await,
                 _ => self.use_expiring(client).await,
             }
             tokio::time::sleep(Duration::from_millis(world().draw(PAUSE_MAX_MS))).await;
@@ -143,6 +153,8 @@ impl Clients {
                 return Err(format!("key {number} cannot be read after healing"));
             }
         }
+        self.read_queue(client).await;
+        self.read_all_flushable(client).await;
         Ok(())
     }
 
@@ -216,7 +228,7 @@ fn command(number: u32, call: &Call) -> Command {
     }
 }
 
-fn number_of(value: &[u8]) -> u64 {
+pub fn number_of(value: &[u8]) -> u64 {
     String::from_utf8_lossy(value).trim_end_matches(',').parse().unwrap_or(u64::MAX)
 }
 

@@ -6,9 +6,11 @@ mod clients;
 mod cluster;
 mod faults;
 mod healing;
+mod keyless;
 mod mutants;
 mod operators;
 mod put_back;
+mod queues;
 mod record;
 mod scenario;
 

@@ -13,7 +13,8 @@ const SHOWN_MAX: usize = 300;
 
 /// Seeds have not noticed these yet. They are looked for only when asked for by name, and are a gap, not a proof:
 /// a replica must leave, come back and vote while what it once acknowledged is still in doubt; and a leader must take longer
-/// to apply a split that it has committed than the others take to apply it and to elect a leader of the new tablet.
+/// to apply a split that it has committed than the others take to apply it and to elect a leader of the new tablet, while a
+/// client with the old ring map asks it. Its store is full now and then just then, and a thousand seeds were not enough.
 const NOT_NOTICED_YET: [Mutant; 2] = [Mutant::DropWithoutVoteFloor, Mutant::ReadWhileSplitting];
 
 fn check(mutant: Mutant) {

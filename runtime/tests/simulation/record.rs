@@ -13,6 +13,8 @@ pub struct Record {
     events: Cell<u64>,
     pub history: RefCell<Vec<Operation>>,
     pub expiring: RefCell<Vec<Expiring>>,
+    pub queue: RefCell<Vec<Queued>>,
+    pub flushable: RefCell<Vec<Flushable>>,
     pub locks: RefCell<Vec<Lock>>,
     pub isolated_changes: RefCell<Vec<IsolatedChange>>,
     pub comebacks: RefCell<Vec<Comeback>>,
@@ -53,6 +55,55 @@ pub enum ExpiringCall {
     Stored(u64),
     Found(u64),
     NotFound,
+}
+
+/// A call on the list that is a queue.
+#[derive(Debug, Clone)]
+pub struct Queued {
+    pub begin: u64,
+    pub end: u64,
+    pub what: QueueCall,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueueCall {
+    Pushed(u64),
+    PushUnknown(u64),
+    Popped(Option<u64>),
+    PopUnknown,
+    Seen(Vec<u64>),
+}
+
+/// A call in the namespace that is flushed.
+#[derive(Debug, Clone)]
+pub struct Flushable {
+    pub begin: u64,
+    pub end: u64,
+    pub what: FlushableCall,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FlushableCall {
+    Stored {
+        number: u64,
+        value: u64,
+    },
+    StoreUnknown {
+        number: u64,
+        value: u64,
+    },
+    Found {
+        number: u64,
+        value: u64,
+    },
+    NotFound {
+        number: u64,
+    },
+    /// Whether every tablet has answered.
+    Flushed {
+        is_done: bool,
+    },
+    Listed(Vec<u64>),
 }
 
 /// The lock for membership operations, as one operator had it.

@@ -3,6 +3,7 @@
 mod d1;
 mod d4;
 mod d5;
+mod f1;
 mod l1;
 mod l2;
 mod l3;
@@ -13,6 +14,7 @@ mod m3;
 mod m4;
 mod m5;
 mod m6;
+mod q1;
 mod t1;
 mod x1;
 
@@ -21,10 +23,11 @@ use dkc_history::{Kind, Report};
 
 type Check = fn(&Record, &Report) -> Vec<String>;
 
-const CHECKS: [(&str, Check); 15] = [
+const CHECKS: [(&str, Check); 17] = [
     ("D1", d1::check),
     ("D4", d4::check),
     ("D5", d5::check),
+    ("F1", f1::check),
     ("L1", l1::check),
     ("L2", l2::check),
     ("L3", l3::check),
@@ -35,6 +38,7 @@ const CHECKS: [(&str, Check); 15] = [
     ("M4", m4::check),
     ("M5", m5::check),
     ("M6", m6::check),
+    ("Q1", q1::check),
     ("T1", t1::check),
     ("X1", x1::check),
 ];
