@@ -111,12 +111,12 @@ fn with_json_every_refusal_is_an_object() {
 #[test]
 fn the_only_cluster_needs_no_name_unless_data_is_lost() {
     let stage = registered();
-    check_exit(&stage, "register config heartbeat_ms=60", 0);
+    check_exit(&stage, "modify config heartbeat_ms=60", 0);
     check_exit(&stage, "destroy cluster", 2);
     check_exit(&stage, "shrink --no 1", 2);
     check_exit(&stage, "unregister cluster", 2);
     check_exit(&stage, "register cluster -n c1 10.0.0.4", 0);
-    let output = run(&stage, &["register", "config", "heartbeat_ms=70"], b"");
+    let output = run(&stage, &["modify", "config", "heartbeat_ms=70"], b"");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("registered are c0, c1") && output.status.code() == Some(2), "{said}");
 }
@@ -193,7 +193,7 @@ fn a_closed_standard_output_is_no_error() {
     let stage = registered();
     let mut child = stage
         .program()
-        .args(["show", "config", "-n", "c0"])
+        .args(["show", "config", "-c", "c0"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

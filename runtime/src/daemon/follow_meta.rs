@@ -96,9 +96,14 @@ impl MetaFollower {
         for (tablet, first_slot) in &wanted {
             self.open_tablet(state, *tablet, *first_slot).await;
         }
-        // Those that a split has begun here, before the ring map names them.
-        for split in state.splits().iter().filter(|split| self.replicas.is_on_disk(split.child)) {
-            self.open_tablet(state, split.child, split.first_slot).await;
+        // Those that a split has begun, before the ring map names them.
+        for split in state.splits() {
+            let keeps_parent =
+                ring.place_of(split.tablet).is_some_and(|place| place.voters.contains(&self.local.id()));
+            let is_past = keeps_parent && self.replicas.is_past_split(split.tablet, split.first_slot);
+            if self.replicas.is_on_disk(split.child) || is_past {
+                self.open_tablet(state, split.child, split.first_slot).await;
+            }
         }
     }
 

@@ -93,6 +93,13 @@ impl Replicas {
         is_covered || self.store.is_being_born(tablet)
     }
 
+    /// Whether the parent's state here is one after the split. A replica that came by it in a snapshot never applies the split itself;
+    /// it takes part in the new tablet empty, or the tablet may lack the vote that it needs for its first leader.
+    pub fn is_past_split(&self, parent: TabletId, first_slot: SlotId) -> bool {
+        let slots = self.get(parent.group()).and_then(|parent| parent.machine.slots());
+        slots.is_some_and(|slots| !slots.contains(&first_slot))
+    }
+
     /// Closes the replica and drops its state and its log.
     pub async fn give_up(&self, tablet: TabletId) -> Result<(), ReplicaError> {
         let id = tablet.group();
