@@ -93,6 +93,7 @@ fn whichever_half_is_killed_the_node_is_taken_over_and_stops_when_told() {
         kill(pid(server, layout::PID_FILE));
         make_it_log(server);
         assert!(server.try_node_status().is_some_and(|status| daemons.contains(&(status.pid as i32))));
+        wait_until_let_go(server, layout::PID_FILE);
         assert_eq!(server.dkcd(&["supervise"]), (0, String::new()), "round {round}");
         daemons.push(wait_for_another(server, &daemons));
         // The daemon alone: it is counted, for status.
