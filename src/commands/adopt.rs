@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use dkc_core::config::{NodeConfig, Role, layout};
 use dkc_core::ids::{HostAddress, NodeUuid, SlaveId};
 use dkc_inventory::edit::{self, AdoptSlave};
-use dkc_inventory::enrolled;
 use dkc_inventory::model::{Inventory, NodeName, Slave, this_machine};
 use dkc_inventory::observed::{HostView, NodeView, Observed};
 use dkc_inventory::plan::Target;
 
+use super::token::tokens_of;
 use crate::arguments::OfCluster;
 use crate::error::{CommandError, codes};
 use crate::observe::{self, Scope};
@@ -80,12 +80,7 @@ fn identity(inventory: &Inventory, observed: &Observed, node: &NodeName) -> Resu
     let (cluster, NodeName::Slave(_, id)) = (node.cluster(), node) else {
         return Err(CommandError::bug("a server is not adopted"));
     };
-    let Some(view) = enrolled::tokens(inventory, observed, cluster) else {
-        let what = format!("no server of {cluster} answers");
-        return Err(CommandError::new(&codes::NO_SERVER, what)
-            .now("nothing changed")
-            .next(format!("status cluster -n {cluster}")));
-    };
+    let view = tokens_of(inventory, observed, cluster).map_err(|error| error.now("nothing changed"))?;
     let found = view.enrolled.iter().find(|(_, slave)| slave.id == *id);
     found.map(|(uuid, _)| *uuid).ok_or_else(|| {
         refused(format!("no slave {id} joined {cluster} with a token"))

@@ -139,7 +139,6 @@ fn provisional(token: &JoinToken, wanted: &WantedPair) -> NodeConfig {
         address: address.clone(),
         zone: None,
     };
-    let listen = wanted.listen.clone().unwrap_or_else(|| wanted.protocol.default_listen().to_owned());
     let namespace = wanted.namespace.clone().unwrap_or_default();
     NodeConfig {
         version: NODE_CONFIG_VERSION,
@@ -148,7 +147,7 @@ fn provisional(token: &JoinToken, wanted: &WantedPair) -> NodeConfig {
         node_uuid: NodeUuid(Uuid::new_v4()),
         role: Role::Slave(SlaveRole {
             id: ENROLLED_ID_FIRST,
-            pairs: vec![Pair { listen, protocol: wanted.protocol, namespace }],
+            pairs: vec![Pair { listen: wanted.listen(), protocol: wanted.protocol, namespace }],
         }),
         servers: token.servers.iter().enumerate().map(server).collect(),
         parameters: Default::default(),
@@ -156,7 +155,7 @@ fn provisional(token: &JoinToken, wanted: &WantedPair) -> NodeConfig {
 }
 
 fn file_error(what: &'static str, path: &Path, source: std::io::Error) -> CommandError {
-    not_joined(JoinError::File { what, path: path.to_owned(), source })
+    not_joined(JoinError::file(what, path)(source))
 }
 
 /// The slave that this token made of this machine before.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use dkc_core::control::TokensView;
 use dkc_core::ids::{ClusterId, ClusterName, Namespace};
 use dkc_core::meta::{
     NewToken, TOKEN_LABEL_MAX_BYTES, TOKEN_NAMESPACES_MAX, TOKEN_TTL_MAX_MS, TOKEN_USES_MAX, TokenEnd,
@@ -229,6 +230,18 @@ fn print(session: &Session, token: &JoinToken, new: &NewToken) {
     session.show(Format::Table, &listing);
 }
 
+/// Tokens and slaves, as the servers that answered know them.
+pub fn tokens_of(
+    inventory: &Inventory,
+    observed: &Observed,
+    cluster: &ClusterName,
+) -> Result<TokensView, CommandError> {
+    enrolled::tokens(inventory, observed, cluster).ok_or_else(|| {
+        let what = format!("no server of {cluster} answers");
+        CommandError::new(&codes::NO_SERVER, what).next(format!("status cluster -n {cluster}"))
+    })
+}
+
 async fn list(session: &mut Session, of: &OfCluster) -> Result<(), CommandError> {
     #[derive(Serialize)]
     struct Shown<'a> {
@@ -238,18 +251,14 @@ async fn list(session: &mut Session, of: &OfCluster) -> Result<(), CommandError>
         token: &'a TokenView,
     }
     let (cluster, inventory, observed) = observed(session, of, "token list").await?;
-    let Some(view) = enrolled::tokens(&inventory, &observed, &cluster) else {
-        let what = format!("no server of {cluster} answers");
-        return Err(CommandError::new(&codes::NO_SERVER, what).next(format!("status cluster -n {cluster}")));
-    };
-    let now_ms = now_ms();
+    let view = tokens_of(&inventory, &observed, &cluster)?;
     let mut listing =
         Listing::new(&["id", "state", "uses", "namespaces", "issued", "expires", "slaves", "label", "by"]);
     for token in &view.tokens {
         let slaves = view.enrolled.values().filter(|slave| slave.token == token.id);
         let slaves: Vec<String> = slaves.map(|slave| slave.id.to_string()).collect();
         let names: Vec<String> = token.namespaces.iter().map(ToString::to_string).collect();
-        let state = state(token, now_ms);
+        let state = end_of(token).unwrap_or_else(|| "alive".into());
         let row = vec![
             token.id.to_string(),
             state.clone(),
@@ -267,23 +276,17 @@ async fn list(session: &mut Session, of: &OfCluster) -> Result<(), CommandError>
     Ok(())
 }
 
-/// `alive`, or how it ended.
-pub fn state_now(token: &TokenView) -> String {
-    state(token, now_ms())
-}
-
 fn now_ms() -> u64 {
     u64::try_from(OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
 }
 
-/// The cluster marks an expired token a little later; its time is over all the same.
-fn state(token: &TokenView, now_ms: u64) -> String {
+/// How the token ended; `None` while it is alive. The cluster marks an expired token a little later; its time is over all the same.
+pub fn end_of(token: &TokenView) -> Option<String> {
     match &token.end {
-        Some(TokenEnd::UsedUp) => "used up".into(),
-        Some(TokenEnd::Revoked(by)) => format!("revoked by {by}"),
-        Some(TokenEnd::Expired) => "expired".into(),
-        None if token.expires_at_ms <= now_ms => "expired".into(),
-        None => "alive".into(),
+        Some(TokenEnd::UsedUp) => Some("used up".into()),
+        Some(TokenEnd::Revoked(by)) => Some(format!("revoked by {by}")),
+        Some(TokenEnd::Expired) => Some("expired".into()),
+        None => (token.expires_at_ms <= now_ms()).then(|| "expired".into()),
     }
 }
 

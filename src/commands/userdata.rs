@@ -10,13 +10,12 @@ use std::path::PathBuf;
 use dkc_core::control::{ControlReply, ControlRequest, ProgramView};
 use dkc_core::ids::{ClusterName, NodeAddress};
 use dkc_core::token::JoinToken;
-use dkc_inventory::enrolled;
 use dkc_inventory::model::{Inventory, NodeName, node_dir};
 use dkc_inventory::observed::Observed;
-use dkcd::join::read_token;
+use dkcd::join::{JoinError, read_token};
 
 use super::join::PairArguments;
-use super::token::{anchors_pem, observed, state_now};
+use super::token::{anchors_pem, end_of, observed, tokens_of};
 use crate::arguments::OfCluster;
 use crate::error::{CommandError, codes};
 use crate::observe;
@@ -93,22 +92,18 @@ fn check_token(
             token.cluster
         )));
     }
-    let Some(view) = enrolled::tokens(inventory, observed, cluster) else {
-        let what = format!("no server of {cluster} answers");
-        return Err(CommandError::new(&codes::NO_SERVER, what).next(format!("status cluster -n {cluster}")));
-    };
+    let view = tokens_of(inventory, observed, cluster)?;
     let issue = format!("token issue -n {cluster}");
     let Some(known) = view.tokens.iter().find(|known| known.id == token.id) else {
         return Err(refused(format!("{cluster} does not know the token {}", token.id)).next(issue));
     };
-    let state = state_now(known);
-    if state != "alive" {
-        return Err(refused(format!("the token {} is dead: {state}", token.id)).next(issue));
+    if let Some(end) = end_of(known) {
+        return Err(refused(format!("the token {} is dead: {end}", token.id)).next(issue));
     }
     match &pair.namespace {
         Some(wanted) if !known.namespaces.contains(wanted) => {
-            let names: Vec<String> = known.namespaces.iter().map(ToString::to_string).collect();
-            Err(refused(format!("the token is for namespace {}, not {wanted}", names.join(" or "))))
+            let (wanted, allowed) = (wanted.clone(), known.namespaces.clone());
+            Err(refused(JoinError::Namespace { wanted, allowed }.to_string()))
         }
         _ => Ok(()),
     }

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dkc_core::ids::{GroupId, NodeId};
-use dkc_core::wire::Kind;
+use dkc_core::ids::NodeId;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -20,8 +19,6 @@ const STOPPING: &[u8] = b"\x01stopping";
 const DRAINING_MAX: Duration = Duration::from_secs(30);
 /// Interval of reconnecting lost connections.
 const LOOK: Duration = Duration::from_secs(1);
-/// An announcement must not delay the stop.
-const TELL_MAX: Duration = Duration::from_millis(500);
 
 pub struct Liveness {
     node: NodeId,
@@ -78,12 +75,7 @@ impl Liveness {
     /// Announces to every node that is up that this one declines leadership.
     pub async fn decline_leadership(&self) {
         let body: Bytes = [STOPPING, &self.node.0.to_be_bytes()].concat().into();
-        let tell = |node: NodeId| {
-            let asking = self.transport.ask(node, Kind::PeerControl, GroupId::META, body.clone(), TELL_MAX);
-            async move { tokio::time::timeout(TELL_MAX, asking).await }
-        };
-        let up = self.transport.targets().into_keys().filter(|node| self.is_up(*node));
-        futures::future::join_all(up.map(tell)).await;
+        self.transport.tell_connected(body).await;
     }
 
     /// Records another server's announcement; false for other messages.

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dkc_core::ids::{GroupId, NodeId, TabletId};
+use dkc_core::ids::{NodeId, TabletId};
 use dkc_core::ring::TabletLoad;
-use dkc_core::wire::Kind;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -16,8 +15,6 @@ use crate::raft::Transport;
 
 /// Body of a `PeerControl`: the node with this id (u64) carries so many operations a second (u64).
 const LOAD: &[u8] = b"\x01load";
-/// Who is told late is told again in the next window.
-const TELL_MAX: Duration = Duration::from_millis(500);
 
 /// The loads that other servers have told.
 pub struct ServerLoads {
@@ -45,19 +42,9 @@ impl ServerLoads {
         told.values().fold(0, |sum, (per_s, _)| sum.saturating_add(*per_s))
     }
 
-    /// Tells every server that is connected.
+    /// Tells every connected server; who misses it is told again in the next window.
     pub async fn tell(&self, per_s: u64) {
-        let body = encode(self.node, per_s);
-        let connected = self
-            .transport
-            .targets()
-            .into_keys()
-            .filter(|node| self.transport.link(*node).is_some_and(|link| link.state().is_connected));
-        let telling = connected.map(|node| {
-            let asking = self.transport.ask(node, Kind::PeerControl, GroupId::META, body.clone(), TELL_MAX);
-            tokio::time::timeout(TELL_MAX, asking)
-        });
-        futures::future::join_all(telling).await;
+        self.transport.tell_connected(encode(self.node, per_s)).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! The driver of splits. The meta state says which tablets are being split; the leader of such a tablet writes the split into the tablet's
-//! log, stands for the new tablet as soon as that has begun here, and the new tablet's leader reports it. The driver is stateless: after a
-//! crash or a change of leaders the next one goes on where this one was.
+//! log, stands for the new tablet as soon as that has begun here, and the new tablet's leader reports it. Of splits the driver
+//! keeps no state: after a crash or a change of leaders the next one goes on where this one was. Only how long a tablet has been busy is
+//! counted anew.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -37,7 +37,7 @@ pub async fn join_directory(directory: &Path, token: &Path, wanted: &WantedPair)
     make_directory(&staging)?;
     // It may have been there.
     fs::set_permissions(&staging, Permissions::from_mode(PRIVATE_DIR_MODE))
-        .map_err(file("protect", &staging))?;
+        .map_err(JoinError::file("protect", &staging))?;
     let _lock = DirectoryLock::take(&staging.join(layout::DAEMON_LOCK))?;
     let key_path = staging.join(KEY_FILE);
     let key = StagedKey::at(&key_path)?;
@@ -47,11 +47,6 @@ pub async fn join_directory(directory: &Path, token: &Path, wanted: &WantedPair)
     remove(&key_path)?;
     appear(&staging, directory)?;
     Ok(true)
-}
-
-fn file(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JoinError {
-    let path = path.to_owned();
-    move |source| JoinError::File { what, path, source }
 }
 
 fn beside(directory: &Path) -> PathBuf {
@@ -66,13 +61,13 @@ fn check_free(directory: &Path) -> Result<(), JoinError> {
         Ok(true) => Ok(()),
         Ok(false) => Err(JoinError::Occupied { path: directory.to_owned() }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(file("read", directory)(error)),
+        Err(error) => Err(JoinError::file("read", directory)(error)),
     }
 }
 
 fn make_directory(path: &Path) -> Result<(), JoinError> {
     let made = DirBuilder::new().recursive(true).mode(PRIVATE_DIR_MODE).create(path);
-    made.map_err(file("make", path))
+    made.map_err(JoinError::file("make", path))
 }
 
 /// Everything but the program's link. Refused if the files do not fit together.
@@ -91,7 +86,7 @@ fn write(directory: &Path, slave: &NewSlave) -> Result<(), JoinError> {
     ];
     for (name, content, mode) in files {
         let path = directory.join(name);
-        durable_file::replace(&path, content.as_bytes(), mode).map_err(file("write", &path))?;
+        durable_file::replace(&path, content.as_bytes(), mode).map_err(JoinError::file("write", &path))?;
     }
     initialise(directory, config.node_uuid)?;
     Tls::load(directory, identity(config))?;
@@ -103,13 +98,13 @@ fn identity(config: &NodeConfig) -> Identity {
 }
 
 fn remove(path: &Path) -> Result<(), JoinError> {
-    fs::remove_file(path).map_err(file("remove", path))
+    fs::remove_file(path).map_err(JoinError::file("remove", path))
 }
 
 /// From now on the machine is a slave, also after a power cut.
 fn appear(staging: &Path, directory: &Path) -> Result<(), JoinError> {
-    fs::rename(staging, directory).map_err(file("rename to", directory))?;
-    durable_file::sync_directory_of(directory).map_err(file("sync", directory))
+    fs::rename(staging, directory).map_err(JoinError::file("rename to", directory))?;
+    durable_file::sync_directory_of(directory).map_err(JoinError::file("sync", directory))
 }
 
 #[cfg(test)]

@@ -28,10 +28,10 @@ impl StagedKey {
                 let key =
                     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|error| bad(error.to_string()))?;
                 durable_file::replace(path, key.serialize_pem().as_bytes(), PRIVATE_MODE)
-                    .map_err(|source| file("write", path, source))?;
+                    .map_err(JoinError::file("write", path))?;
                 Ok(StagedKey { key })
             }
-            Err(source) => Err(file("read", path, source)),
+            Err(error) => Err(JoinError::file("read", path)(error)),
         }
     }
 
@@ -47,10 +47,6 @@ impl StagedKey {
     pub fn pem(&self) -> String {
         self.key.serialize_pem()
     }
-}
-
-fn file(what: &'static str, path: &Path, source: io::Error) -> JoinError {
-    JoinError::File { what, path: path.to_owned(), source }
 }
 
 #[cfg(test)]

@@ -58,6 +58,12 @@ pub enum JoinError {
 }
 
 impl JoinError {
+    /// For `map_err` of what is done with a file.
+    pub fn file(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> JoinError {
+        let path = path.to_owned();
+        move |source| JoinError::File { what, path, source }
+    }
+
     /// Trying again helps only where something may change by itself.
     pub fn exit_status(&self) -> i32 {
         match self {
@@ -81,6 +87,13 @@ pub struct WantedPair {
     pub protocol: Protocol,
     /// None = the first of the token.
     pub namespace: Option<Namespace>,
+}
+
+impl WantedPair {
+    /// What was asked for, or where clients of the protocol look by default.
+    pub fn listen(&self) -> String {
+        self.listen.clone().unwrap_or_else(|| self.protocol.default_listen().to_owned())
+    }
 }
 
 /// All that the directory of a new slave holds.
@@ -118,8 +131,7 @@ fn config_of(token: &JoinToken, enrolment: Enrolment, wanted: &WantedPair) -> Re
     };
     let parameters: Parameters = serde_yaml::from_str(&enrolment.parameters)
         .map_err(|error| JoinError::Parameters(error.to_string()))?;
-    let listen = wanted.listen.clone().unwrap_or_else(|| wanted.protocol.default_listen().to_owned());
-    let pair = Pair { listen, protocol: wanted.protocol, namespace };
+    let pair = Pair { listen: wanted.listen(), protocol: wanted.protocol, namespace };
     let config = NodeConfig {
         version: NODE_CONFIG_VERSION,
         cluster: enrolment.cluster,
@@ -143,6 +155,6 @@ pub fn read_token(from: &Path) -> Result<JoinToken, JoinError> {
         true => std::io::stdin().lock().take(limit).read_to_end(&mut text),
         false => std::fs::File::open(from).and_then(|file| file.take(limit).read_to_end(&mut text)),
     };
-    read.map_err(|source| JoinError::File { what: "read", path: place.clone().into(), source })?;
+    read.map_err(JoinError::file("read", Path::new(&place)))?;
     JoinToken::decode(&String::from_utf8_lossy(&text)).map_err(|source| JoinError::Token { place, source })
 }

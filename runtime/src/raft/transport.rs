@@ -40,6 +40,8 @@ const APPEND_BYTES_PER_S_MIN: usize = 2 * 1024 * 1024;
 /// Timeout of votes and transfers, which are answered after one sync of a small record. Much shorter fails on a
 /// slow disk, longer delays an election.
 const VOTE_MAX: Duration = Duration::from_secs(2);
+/// What servers are told must not delay whoever tells it: a node that stops, for one.
+const TELL_MAX: Duration = Duration::from_millis(500);
 
 /// The addresses of the nodes, and the connections to them.
 pub struct Transport {
@@ -97,6 +99,16 @@ impl Transport {
     ) -> Result<Bytes, NetError> {
         let client = self.client(node).await?;
         Ok(client.request(kind, group, &body, timeout).await?.body)
+    }
+
+    /// Tells every connected server something of which no answer is awaited for long.
+    pub async fn tell_connected(&self, body: Bytes) {
+        let is_connected = |node: &NodeId| self.link(*node).is_some_and(|link| link.state().is_connected);
+        let telling = self.targets().into_keys().filter(is_connected).map(|node| {
+            let asking = self.ask(node, Kind::PeerControl, GroupId::META, body.clone(), TELL_MAX);
+            tokio::time::timeout(TELL_MAX, asking)
+        });
+        futures::future::join_all(telling).await;
     }
 }
 

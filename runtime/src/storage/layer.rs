@@ -10,7 +10,6 @@ use std::collections::btree_map;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use dkc_core::tablet::Changes;
 
 /// Rows with their values; `None` says that a row was removed.
 #[derive(Debug, Default)]
@@ -45,12 +44,6 @@ impl Layer {
 impl<'r> FromIterator<(&'r Row, &'r Option<Bytes>)> for Layer {
     fn from_iter<I: IntoIterator<Item = (&'r Row, &'r Option<Bytes>)>>(rows: I) -> Layer {
         Layer { rows: rows.into_iter().map(|(row, value)| (row.clone(), value.clone())).collect() }
-    }
-}
-
-impl From<Changes> for Layer {
-    fn from(changes: Changes) -> Layer {
-        Layer { rows: changes.into_iter().map(|(row, value)| (Row::from(row), value)).collect() }
     }
 }
 
@@ -177,6 +170,7 @@ impl<'r> Borrow<dyn Ordered + 'r> for Row {
 
 #[cfg(test)]
 mod tests {
+    use dkc_core::tablet::Changes;
     use proptest::prelude::*;
 
     use super::*;

@@ -133,13 +133,16 @@ fn a_cluster_that_is_put_back_to_one_moment_goes_on_and_one_of_several_moments_d
     lab.start_all();
     lab.wait_for_leaders();
     write(&lab.servers[0], "after");
-    lab.kill_all();
-    for (server, copy) in lab.servers.iter().zip(&copies) {
-        put_back(server, copy);
-    }
-    lab.start_all();
-    lab.wait_for_leaders();
-    assert_eq!(lab.servers[0].get("before"), Some("value".into()));
+    let put_all_back = |lab: &mut Lab| {
+        lab.kill_all();
+        for (server, copy) in lab.servers.iter().zip(&copies) {
+            put_back(server, copy);
+        }
+        lab.start_all();
+        lab.wait_for_leaders();
+        assert_eq!(lab.servers[0].get("before"), Some("value".into()));
+    };
+    put_all_back(&mut lab);
     assert_eq!(lab.servers[0].get("after"), None);
 
     // Now the copies of two are of an earlier moment than what the third has.
@@ -155,13 +158,7 @@ fn a_cluster_that_is_put_back_to_one_moment_goes_on_and_one_of_several_moments_d
     lab.servers[1].start();
     is_refused(&mut lab.servers[0]);
     is_refused(&mut lab.servers[1]);
-    lab.kill_all();
-    for (server, copy) in lab.servers.iter().zip(&copies) {
-        put_back(server, copy);
-    }
-    lab.start_all();
-    lab.wait_for_leaders();
-    assert_eq!(lab.servers[0].get("before"), Some("value".into()));
+    put_all_back(&mut lab);
 }
 
 #[test]

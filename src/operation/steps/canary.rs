@@ -104,7 +104,7 @@ fn keys(ring: &RingMap, namespace: &Namespace, operation: &str) -> Vec<Key> {
         }
         let word = format!("{operation}-{number}");
         let slot = slot_of(namespace, word.as_bytes());
-        let place = wanted.iter().position(|place| (place.first_slot..=place.last_slot).contains(&slot));
+        let place = wanted.iter().position(|place| place.holds(slot));
         if let Some(place) = place {
             wanted.swap_remove(place);
             keys.push(Key { namespace: namespace.clone(), bytes: word.into() });
@@ -228,7 +228,7 @@ mod tests {
             let keys = keys(&ring, &namespace, "op-00000001");
             let of = |key: &Key| {
                 let slot = slot_of(&key.namespace, &key.bytes);
-                ring.tablets.iter().position(|p| (p.first_slot..=p.last_slot).contains(&slot)).unwrap()
+                ring.tablets.iter().position(|place| place.holds(slot)).unwrap()
             };
             let places: std::collections::BTreeSet<usize> = keys.iter().map(of).collect();
             assert_eq!((keys.len(), places.len()), (want, want), "{tablets} tablets");

@@ -115,7 +115,7 @@ impl Requests {
         // Limits are checked before queueing: an oversized request costs no log write, and an entry always fits into an append.
         request
             .command
-            .check_limits(self.local.parameters().value_max_bytes as usize)
+            .check_limits(self.local.config().parameters.value_max_bytes as usize)
             .map_err(|over| Answer::Refused(over.to_string()))?;
         let slot = request.command.key().map(|key| slot_of(&key.namespace, &key.bytes));
         if slot.is_some_and(|slot| !place.holds(slot)) {

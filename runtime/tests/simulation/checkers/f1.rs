@@ -1,6 +1,8 @@
 //! F1: a flush that was answered has removed what was stored before it, and nothing else has; a listing names every key that was
 //! there all the time.
 
+use std::collections::BTreeSet;
+
 use dkc_history::Report;
 
 use crate::record::{Flushable, FlushableCall, Record};
@@ -21,9 +23,7 @@ fn check_call(call: &Flushable, calls: &[Flushable]) -> Vec<String> {
                 .collect()
         }
         FlushableCall::Listed(numbers) => {
-            let mut stored: Vec<u64> = stored(calls).map(|(number, ..)| number).collect();
-            stored.sort_unstable();
-            stored.dedup();
+            let stored: BTreeSet<u64> = stored(calls).map(|(number, ..)| number).collect();
             let missing = stored
                 .into_iter()
                 .filter(|number| !numbers.contains(number) && surely_there(*number, call, calls).is_some());
