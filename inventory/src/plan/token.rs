@@ -44,8 +44,9 @@ pub fn issue_token(
     request: &IssueTokenRequest,
 ) -> Result<Plan, Refused> {
     let (cluster, token) = (&request.cluster, &request.token);
-    serving(inventory, observed, cluster)?;
+    let facts = serving(inventory, observed, cluster)?;
     let mut plan = Plan::new(inventory, &request.operation, Danger::Reversible);
+    plan.ring_version = Some(facts.view.ring.version);
     let namespaces: Vec<String> = token.namespaces.iter().map(ToString::to_string).collect();
     let (uses, names) = (token.uses as usize, namespaces.join(", "));
     plan.impact = vec![
@@ -69,7 +70,7 @@ pub fn revoke_token(
     request: &RevokeTokenRequest,
 ) -> Result<Plan, Refused> {
     let (cluster, id) = (&request.cluster, request.id);
-    serving(inventory, observed, cluster)?;
+    let facts = serving(inventory, observed, cluster)?;
     let known = tokens(inventory, observed, cluster).map(|view| view.tokens).unwrap_or_default();
     let Some(token) = known.iter().find(|token| token.id == id) else {
         let known = known.iter().filter(|token| token.end.is_none()).map(|token| token.id.to_string());
@@ -78,6 +79,7 @@ pub fn revoke_token(
         );
     };
     let mut plan = Plan::new(inventory, &request.operation, Danger::Reversible);
+    plan.ring_version = Some(facts.view.ring.version);
     if matches!(token.end, Some(TokenEnd::Revoked(_))) {
         return Ok(plan);
     }

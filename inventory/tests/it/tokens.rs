@@ -73,6 +73,7 @@ fn a_token_is_issued_in_one_step_that_holds_no_secret() {
     let stage = Stage::three();
     let plan = plan::issue_token(&stage.inventory, &stage.observed, &issue_request()).unwrap();
     assert_eq!(steps(&plan), [format!("1 issue the token {}", token().id)]);
+    assert!(plan.text().contains("ring:      version "), "{}", plan.text());
     assert_eq!(
         plan.impact[0],
         "whoever has the token can add 2 slaves with access to namespace sessions, for 1h"
