@@ -186,6 +186,9 @@ impl Hibernator {
             return;
         }
         tokio::time::sleep(heartbeat).await;
+        if group.settled() != Some((term, last)) {
+            return group.hibernation.wake();
+        }
         let body = Ask { keeper: self.own_keeper(), group: group.id, term, last }.encode();
         let ask = |node: NodeId| {
             let asking = self.transport.ask(node, Kind::PeerControl, GroupId::META, body.clone(), heartbeat);

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -73,6 +74,8 @@ pub struct Group {
     /// The log end that this node had in an earlier replica, if it was longer.
     floor: Option<LogId>,
     takes_part: watch::Receiver<bool>,
+    /// The term in which this node has last begun to transfer its leadership: in that term it sends no heartbeats any more.
+    pub(super) transferred_in: AtomicU64,
     /// The first slot of a split that this node has proposed.
     pub(super) splitting: Mutex<Option<SlotId>>,
     metrics: MetricsReceiver,
@@ -184,6 +187,7 @@ impl Group {
             operations: Operations::default(),
             floor,
             takes_part: context.takes_part.clone(),
+            transferred_in: AtomicU64::new(0),
             splitting: Mutex::default(),
             metrics,
             writes,
@@ -352,6 +356,7 @@ impl Group {
 
     pub async fn transfer_leader(&self, to: NodeId) {
         self.hibernation.touch();
+        self.transferred_in.store(self.progress().term, Ordering::Relaxed);
         if let Err(error) = self.raft.trigger().transfer_leader(to.0).await {
             tracing::warn!(group = %self.id, %to, %error, "leadership transfer failed");
         }

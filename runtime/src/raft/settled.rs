@@ -1,12 +1,15 @@
 //! Whether a group has nothing left to do and may hibernate: checked on its leader, and on each follower on the leader's
 //! request.
 
+use std::sync::atomic::Ordering;
+
 use super::group::Group;
 use super::hibernate::Keeper;
 use super::types::LogId;
 
 impl Group {
-    /// The end of the log in a term that this node leads, if everything is applied here and replicated to every member.
+    /// The end of the log in a term that this node leads, if everything is applied here and replicated to every member. Not once
+    /// it has begun to transfer its leadership: if that fails, only the timers of the others bring another leader.
     pub fn settled(&self) -> Option<(u64, LogId)> {
         let progress = self.progress();
         let members = self.membership();
@@ -15,6 +18,7 @@ impl Group {
         let is_settled = self.is_leader()
             && !members.is_joint
             && progress.applied_index == progress.last_index
+            && progress.term != self.transferred_in.load(Ordering::Relaxed)
             && others.into_iter().all(|node| caught_up.contains(node));
         self.machine.applied().filter(|_| is_settled).map(|last| (progress.term, last))
     }
