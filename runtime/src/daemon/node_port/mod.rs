@@ -30,7 +30,7 @@ use super::replicas::Replicas;
 use super::standing::Standing;
 use crate::certificates::Certificates;
 use crate::net::{Alpn, Connection, Sender, refusal_words};
-use crate::raft::{receive, snapshot_receive};
+use crate::raft::{Group, receive, snapshot_receive};
 pub use admission::Admission;
 pub use connections::PortConnections;
 use held::Held;
@@ -104,11 +104,15 @@ pub async fn serve(port: Arc<NodePort>, mut connection: Connection) {
     }
 }
 
-/// Another server has connected, so it is up: replication to it continues at once.
+/// Another server has connected, so it is up: replication to it continues at once. It may have been restarted, and then it does
+/// not know what was committed last; a learner has no election timer, so only the leader can wake the group.
 async fn has_come_back(port: Arc<NodePort>, node: NodeId) {
+    let has_it = |group: &Arc<Group>| group.is_leader() && group.membership().nodes.contains(&node);
+    let led = || port.replicas.all().into_iter().filter(has_it);
+    led().for_each(|group| group.hibernation.wake());
     if port.peer_control.has_come_back(node).await {
-        let led = port.replicas.all().into_iter().filter(|group| group.is_leader());
-        futures::future::join_all(led.map(|group| async move { group.replicate_at_once(node).await })).await;
+        futures::future::join_all(led().map(|group| async move { group.replicate_at_once(node).await }))
+            .await;
     }
 }
 
