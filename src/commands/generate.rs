@@ -1,8 +1,11 @@
-//! Generates the completion scripts and man pages from the parser. They are committed; a test fails if they are out of
-//! date, and `UPDATE=1 cargo test` rewrites them.
+//! Generates the completion scripts, the man pages and the reference of the book from the parser and the tables of the
+//! programs. They are committed; a test fails if they are out of date, and `UPDATE=1 cargo test` rewrites them.
 //!
 //! The completion scripts are the registration of the dynamic engine: at each Tab the shell asks `dkc` itself. Static
 //! scripts could not know the names in the inventory, and would be a second description of the grammar.
+
+mod limits;
+mod reference;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -11,7 +14,7 @@ use crate::complete::{Shell, completion_script};
 use crate::error::{CommandError, codes};
 use crate::session::Session;
 
-/// Write completion scripts and man pages into a directory
+/// Write completion scripts, man pages and the book's reference into a directory
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[arg(value_name = "DIR")]
@@ -48,6 +51,7 @@ pub fn files(program: &clap::Command) -> std::io::Result<Vec<(String, String)>> 
     for verb in program.get_subcommands().filter(|verb| !verb.is_hide_set()) {
         files.push((format!("man/dkc-{}.1", verb.get_name()), verb_page(verb)?));
     }
+    files.extend(reference::pages(program));
     Ok(files)
 }
 
@@ -139,7 +143,7 @@ mod tests {
 
     /// `UPDATE=1 cargo test` writes the files instead of comparing them.
     #[test]
-    fn the_committed_completions_and_man_pages_are_what_the_parser_says() {
+    fn the_committed_completions_man_pages_and_reference_are_what_the_programs_say() {
         let files = files(&crate::cli::program()).expect("generated");
         let is_update = std::env::var_os("UPDATE").is_some();
         for (path, text) in &files {
@@ -150,9 +154,11 @@ mod tests {
             assert!(committed == *text, "{path} is out of date: UPDATE=1 cargo test -p dkc generate");
         }
         let expected: std::collections::BTreeSet<&String> = files.iter().map(|(path, _)| path).collect();
-        for entry in std::fs::read_dir("man").expect("man pages") {
-            let path = format!("man/{}", entry.expect("an entry").file_name().to_string_lossy());
-            assert!(expected.contains(&path), "{path} belongs to no verb");
+        for dir in ["man", "docs/src/reference", "docs/ja/src/reference"] {
+            for entry in std::fs::read_dir(dir).expect("generated files") {
+                let path = format!("{dir}/{}", entry.expect("an entry").file_name().to_string_lossy());
+                assert!(expected.contains(&path), "{path} is generated no more");
+            }
         }
     }
 }

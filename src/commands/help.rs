@@ -13,7 +13,7 @@ pub struct Args {
 }
 
 /// The tasks in the order an operator meets them, each verb with its most telling example.
-const TASKS: &[(&str, &[(&str, &str)])] = &[
+pub(super) const TASKS: &[(&str, &[(&str, &str)])] = &[
     ("Try it", &[("playground", "playground")]),
     (
         "Describe what you want (changes nothing on hosts)",

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use super::Exit;
+use super::{Exit, Language};
 
 /// One row of the registry.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,6 +16,16 @@ pub struct Code {
     pub exit: Exit,
     pub english: &'static str,
     pub japanese: &'static str,
+}
+
+impl Code {
+    /// What `explain` says.
+    pub fn words(&self, language: Language) -> &'static str {
+        match language {
+            Language::English => self.english,
+            Language::Japanese => self.japanese,
+        }
+    }
 }
 
 impl fmt::Display for Code {

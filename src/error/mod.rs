@@ -4,6 +4,7 @@
 //! Nothing here prints; `src/ui` does.
 
 pub mod codes;
+mod language;
 
 use std::fmt;
 
@@ -12,6 +13,7 @@ use dkc_inventory::problem::{Problem, ProblemKind};
 use dkc_inventory::yaml::YamlError;
 
 pub use codes::Code;
+pub use language::Language;
 
 /// The exit statuses of `dkc`. They are part of the contract with scripts and never change their meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,6 +81,35 @@ impl Exit {
             Exit::StatusUnknown => "status: unknown",
             Exit::Bug => "a bug in dkc",
             Exit::Interrupted => "interrupted",
+        }
+    }
+
+    fn japanese(self) -> &'static str {
+        match self {
+            Exit::Done => "完了、または実行すべきことがない",
+            Exit::Failed => "失敗。原因が表示されます",
+            Exit::Usage => "コマンドラインが不正",
+            Exit::Unknown => "未登録の名前、または不正なインベントリ",
+            Exit::Refused => "安全規則による拒否。何も変更されていません",
+            Exit::NotConfirmed => "確認が必要、または確認で中止。何も変更されていません",
+            Exit::Busy => "ロック中、または計画が古い。何も変更されていません",
+            Exit::Unreachable => "ホストに到達できない、ログイン拒否、またはホスト鍵が未承認",
+            Exit::PartlyApplied => "一部のみ適用済み。resume で続行できます",
+            Exit::OutcomeUnknown => "結果が不明",
+            Exit::Pending => "未適用の変更あり (--dry-run --exit-code)",
+            Exit::Degraded => "status: degraded",
+            Exit::NotServing => "status: 応答できない状態",
+            Exit::StatusUnknown => "status: unknown",
+            Exit::Bug => "dkc の不具合",
+            Exit::Interrupted => "中断された",
+        }
+    }
+
+    /// The status in words of a language, for `explain` and the book.
+    pub fn meaning_in(self, language: Language) -> &'static str {
+        match language {
+            Language::English => self.meaning(),
+            Language::Japanese => self.japanese(),
         }
     }
 }
@@ -234,7 +265,11 @@ mod tests {
     #[test]
     fn every_exit_status_has_its_own_number_and_meaning() {
         let numbers: std::collections::BTreeSet<u8> = Exit::ALL.iter().map(|e| e.number()).collect();
-        let meanings: std::collections::BTreeSet<&str> = Exit::ALL.iter().map(|e| e.meaning()).collect();
-        assert_eq!((numbers.len(), meanings.len()), (Exit::ALL.len(), Exit::ALL.len()));
+        assert_eq!(numbers.len(), Exit::ALL.len());
+        for language in [Language::English, Language::Japanese] {
+            let meanings: std::collections::BTreeSet<&str> =
+                Exit::ALL.iter().map(|e| e.meaning_in(language)).collect();
+            assert_eq!(meanings.len(), Exit::ALL.len(), "{language:?}");
+        }
     }
 }

@@ -17,6 +17,7 @@ use dkc_inventory::yaml;
 
 use crate::error::{CommandError, codes};
 
+pub use generations::GENERATIONS_MAX;
 pub use lock::Locked;
 pub use staged::Staged;
 pub use state::{history_file, holder};

@@ -6,6 +6,7 @@ mod apply;
 mod backup;
 mod bad_input;
 mod bench;
+mod book;
 mod cuts;
 mod dependencies;
 mod enrolment;

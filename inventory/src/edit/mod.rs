@@ -20,7 +20,8 @@ use uuid::Uuid;
 pub use adopt::{AdoptSlave, adopt_slave};
 pub(crate) use cluster::check_shape;
 pub use cluster::{
-    ModifyCluster, RegisterCluster, UnregisterCluster, modify_cluster, register_cluster, unregister_cluster,
+    ModifyCluster, RegisterCluster, TABLETS_MAX, UnregisterCluster, modify_cluster, register_cluster,
+    unregister_cluster,
 };
 pub use config::{ModifyConfig, RegisterConfig, modify_config, register_config, unregister_config};
 pub use error::EditError;

@@ -41,6 +41,24 @@ pub enum State {
     Error,
 }
 
+impl State {
+    /// Every state, from the best to the worst.
+    pub const ALL: [State; 6] =
+        [State::Running, State::Merging, State::Degraded, State::Unknown, State::Stopped, State::Error];
+
+    /// The state in words, for the reference.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            State::Running => "serving, with all replicas",
+            State::Merging => "serving while data moves",
+            State::Degraded => "serving, but replicas or servers are missing",
+            State::Unknown => "no answer",
+            State::Stopped => "not running",
+            State::Error => "not serving although it should",
+        }
+    }
+}
+
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -15,6 +15,7 @@ pub mod lineage;
 pub mod member;
 pub mod memcache;
 pub mod meta;
+pub mod metrics;
 pub mod mutant;
 pub mod resp;
 pub mod ring;

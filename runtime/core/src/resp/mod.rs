@@ -26,5 +26,5 @@ pub use command::{
 pub use cursor::Cursor;
 pub use encode::{Version, command, write_array_head, write_bulk_head, write_error, write_value};
 pub use glob::matches;
-pub use parse::{Parsed, Parser};
+pub use parse::{ARGUMENTS_MAX, COMMAND_MAX_BYTES, Parsed, Parser};
 pub use table::{COMMANDS, CommandInfo, find};

@@ -41,6 +41,7 @@ use recount::Recount;
 use rows::{KIND_SESSION, KIND_SYSTEM, NamespaceState, RANGE_ROW, RECOUNT_ROW, STATE_ROW, SWEEP_ROW, State};
 use sessions::Sessions;
 
+pub use operations::{ANSWER_MAX_BYTES, ELEMENTS_MAX};
 pub use own_rows::{OwnRows, is_own, slot_in};
 pub use removal::{EXPIRE_PER_BATCH_MAX, SWEEP_PER_BATCH_MAX};
 pub use sessions::{KEEP_MIN_MS, REPLIES_PER_SESSION_MAX, SESSIONS_MAX};
