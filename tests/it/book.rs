@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::console::prompt_of;
+
 /// The sources of each language.
 const BOOKS: [&str; 2] = ["docs/src", "docs/ja/src"];
 
@@ -97,6 +99,23 @@ fn the_summary_of_each_book_has_every_page_once() {
         listed.sort();
         let there: Vec<PathBuf> = pages(dir).into_iter().filter(|page| *page != summary).collect();
         assert_eq!(listed, there, "{}", summary.display());
+    }
+}
+
+/// What looks as if it was run is run: commands stand in console blocks, and these on pages that a test plays.
+#[test]
+fn only_pages_that_a_test_plays_have_console_blocks() {
+    for page in BOOKS.iter().flat_map(|dir| pages(Path::new(dir))) {
+        let text = std::fs::read_to_string(&page).expect("text");
+        let is_played = page.ends_with("tutorial.md");
+        let has_blocks = text.lines().any(|line| line == "```console");
+        assert_eq!(has_blocks, is_played, "{}", page.display());
+        let console =
+            text.split("```console").skip(1).map(|rest| rest.split("\n```").next().unwrap_or_default());
+        let typed: usize =
+            console.map(|block| block.lines().filter(|line| prompt_of(line).is_some()).count()).sum();
+        let all = text.lines().filter(|line| prompt_of(line).is_some()).count();
+        assert_eq!(typed, all, "{}: a prompt outside of a console block", page.display());
     }
 }
 

@@ -1,5 +1,5 @@
 //! Whole programs: the shell, and what it does on hosts. One binary, so that it is linked once.
-//! `prompt`, `shell` and `transcripts` need this machine only; the others have the lab (`tests/lab/lab`) make hosts
+//! `prompt`, `shell`, `transcripts`, `tutorial` and `book` need this machine only; the others have the lab (`tests/lab/lab`) make hosts
 //! with sshd in namespaces and type at them what an operator types.
 
 mod apply;
@@ -7,6 +7,7 @@ mod backup;
 mod bad_input;
 mod bench;
 mod book;
+mod console;
 mod cuts;
 mod dependencies;
 mod enrolment;
@@ -17,6 +18,7 @@ mod here;
 mod jump;
 mod launch;
 mod logins;
+mod masks;
 mod operation;
 mod package;
 mod power;
@@ -34,4 +36,5 @@ mod support;
 mod system;
 mod tls;
 mod transcripts;
+mod tutorial;
 mod words;

@@ -35,7 +35,11 @@ impl Stage {
     /// The program, set up as for a person without terminal.
     pub fn program(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dkc"));
-        command.env("DKC_INVENTORY", &self.inventory).env_remove("SSH_CLIENT").stdin(Stdio::null());
+        command
+            .env("DKC_INVENTORY", &self.inventory)
+            .env("LC_ALL", "C.UTF-8")
+            .env_remove("SSH_CLIENT")
+            .stdin(Stdio::null());
         command
     }
 

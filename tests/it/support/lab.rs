@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::Ran;
-use super::terminal::Terminal;
+use super::terminal::{COLUMNS, Terminal};
 
 pub const PASSWORD: &str = "correct-horse";
 
@@ -131,10 +131,14 @@ impl Lab {
 
     /// `dkc` on the admin host, at a terminal that the test types into.
     pub fn terminal(&self, words: &[&str]) -> Terminal {
+        self.terminal_wide(COLUMNS, words)
+    }
+
+    pub fn terminal_wide(&self, columns: u16, words: &[&str]) -> Terminal {
         let program = self.home.join("tests/lab/lab");
         let mut all = vec![program.to_str().unwrap()];
         all.extend(self.dkc_words(words));
-        Terminal::start(&all, &[("LAB_NAME", &self.name)])
+        Terminal::start_wide(columns, &all, &[("LAB_NAME", &self.name)])
     }
 }
 

@@ -16,19 +16,35 @@ use super::wait_for;
 const TIMEOUT: Duration = Duration::from_secs(90);
 
 const ROWS: u16 = 50;
-const COLUMNS: u16 = 140;
+pub const COLUMNS: u16 = 140;
+
+/// What the line editor writes when it begins to ask for a line: it turns bracketed paste on. The prompt's own text is drawn
+/// again with every key.
+const EDITOR_ASKS: &str = "\x1b[?2004h";
+const EDITOR_HAS_A_LINE: &str = "\x1b[?2004l";
+/// How a question ends; what is typed follows.
+const QUESTIONS: [&str; 3] = ["[y/N]", "[Y/n]", "to continue:"];
+/// More lines than any command writes.
+const ALL_ROWS: u16 = 2000;
 
 pub struct Terminal {
     child: Child,
     master: File,
     screen: Arc<Mutex<Vec<u8>>>,
+    /// Ends when no process has the terminal any more.
+    reader: std::thread::JoinHandle<()>,
+    columns: u16,
     /// How much of the screen earlier expectations have used up.
     seen: usize,
 }
 
 impl Terminal {
     pub fn start(words: &[&str], environment: &[(&str, &str)]) -> Terminal {
-        let size = Winsize { ws_row: ROWS, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
+        Terminal::start_wide(COLUMNS, words, environment)
+    }
+
+    pub fn start_wide(columns: u16, words: &[&str], environment: &[(&str, &str)]) -> Terminal {
+        let size = Winsize { ws_row: ROWS, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let pty = openpty(Some(&size), None).expect("a pseudo terminal");
         let end = |fd: &OwnedFd| Stdio::from(fd.try_clone().expect("a copy of the terminal"));
         // setsid makes the terminal the controlling one of a new session, as a login does.
@@ -45,13 +61,13 @@ impl Terminal {
         let master = File::from(pty.master);
         let screen = Arc::new(Mutex::new(Vec::new()));
         let (mut reader, sink) = (master.try_clone().expect("a copy of the terminal"), screen.clone());
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut piece = [0; 4096];
             while let Ok(n @ 1..) = reader.read(&mut piece) {
                 sink.lock().extend_from_slice(&piece[..n]);
             }
         });
-        Terminal { child, master, screen, seen: 0 }
+        Terminal { child, master, screen, reader, columns, seen: 0 }
     }
 
     pub fn text(&self) -> String {
@@ -60,9 +76,46 @@ impl Terminal {
 
     /// What a person sees at this moment: the screen after everything that was written to it, line by line.
     pub fn screen(&self) -> String {
-        let mut parser = vt100::Parser::new(ROWS, COLUMNS, 0);
-        parser.process(&self.screen.lock());
+        self.drawn(ROWS, &self.screen.lock())
+    }
+
+    fn drawn(&self, rows: u16, written: &[u8]) -> String {
+        let mut parser = vt100::Parser::new(rows, self.columns, 0);
+        parser.process(written);
         parser.screen().contents()
+    }
+
+    /// Types a line and answers what it asks; says what a person saw of it until the line editor asked for the next line or the
+    /// program ended.
+    #[track_caller]
+    pub fn run(&mut self, line: &str, answer: impl FnMut() -> String) -> String {
+        self.line(line).expect(EDITOR_HAS_A_LINE);
+        self.seen_until_asked(answer)
+    }
+
+    /// What a person saw until the line editor asked for a line or the program ended.
+    #[track_caller]
+    pub fn seen_until_asked(&mut self, mut answer: impl FnMut() -> String) -> String {
+        let begun = self.seen;
+        let mut answered = begun;
+        wait_for("the line editor, or the end", TIMEOUT, || {
+            let has_ended = self.reader.is_finished();
+            let written = self.screen.lock().clone();
+            if let Some(at) = find(&written[begun..], EDITOR_ASKS.as_bytes()) {
+                self.seen = begun + at + EDITOR_ASKS.len();
+                return Some(self.drawn(ALL_ROWS, &written[begun..begun + at]));
+            }
+            if has_ended {
+                return Some(self.drawn(ALL_ROWS, &written[begun..]));
+            }
+            let is_asked = |text: &str| QUESTIONS.iter().any(|question| text.trim_end().ends_with(question));
+            if is_asked(&String::from_utf8_lossy(&written[answered..])) {
+                answered = written.len();
+                let reply = answer();
+                self.line(&reply);
+            }
+            None
+        })
     }
 
     /// Waits until `want` appears after everything that was expected before.
@@ -87,11 +140,10 @@ impl Terminal {
         }
     }
 
-    /// Waits until the line editor asks for a line. It turns bracketed paste on each time it does, whereas the prompt's
-    /// own text is drawn again with every key.
+    /// Waits until the line editor asks for a line.
     #[track_caller]
     pub fn prompt(&mut self) -> &mut Terminal {
-        self.expect("\x1b[?2004h")
+        self.expect(EDITOR_ASKS)
     }
 
     pub fn type_text(&mut self, text: &str) -> &mut Terminal {
