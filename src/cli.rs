@@ -75,6 +75,7 @@ pub enum Command {
     Stop(stop::Args),
     #[command(subcommand)]
     Restart(restart::Args),
+    Upgrade(upgrade::Args),
     Grow(grow::Args),
     Shrink(shrink::Args),
     Replace(replace::Args),

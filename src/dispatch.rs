@@ -42,6 +42,7 @@ impl Command {
             | Command::Start(_)
             | Command::Stop(_)
             | Command::Restart(_)
+            | Command::Upgrade(_)
             | Command::Destroy(_)
             | Command::Grow(_)
             | Command::Shrink(_)
@@ -75,6 +76,7 @@ pub async fn dispatch(session: &mut Session, command: Command) -> Result<(), Com
         Command::Start(args) => start::run(session, args).await,
         Command::Stop(args) => stop::run(session, args).await,
         Command::Restart(args) => restart::run(session, args).await,
+        Command::Upgrade(args) => upgrade::run(session, args).await,
         Command::Grow(args) => grow::run(session, args).await,
         Command::Shrink(args) => shrink::run(session, args).await,
         Command::Replace(args) => replace::run(session, args).await,

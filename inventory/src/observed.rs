@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dkc_core::config::layout;
 use dkc_core::control::{MetaView, NodeStatus, TokensView};
 use dkc_core::ids::{HostAddress, Namespace, NodeUuid};
+use dkc_core::versions::ProgramVersions;
 use serde::{Deserialize, Serialize};
 
 use crate::model::NodeName;
@@ -85,6 +86,9 @@ pub struct HostFacts {
     pub login_user_only: Option<String>,
     /// Programs under `bin/`: the first 16 hex digits of their SHA-256, and how many bytes are there.
     pub programs: BTreeMap<String, u64>,
+    /// What these programs say of themselves, by the same digest. Only where somebody asked.
+    #[serde(default)]
+    pub program_versions: BTreeMap<String, ProgramVersions>,
     /// Listening TCP ports, as `ADDRESS:PORT`.
     pub listening: BTreeSet<String>,
     /// Only nodes that were asked about.
@@ -163,6 +167,9 @@ pub struct NodeView {
     pub put_back: Option<String>,
     /// The program that the link points to.
     pub program: Option<String>,
+    /// The one that it pointed to before.
+    #[serde(default)]
+    pub program_before: Option<String>,
     /// SHA-256 of deployed files (`node.yaml`, `tls/ca.pem`, `tls/node.pem`, the unit under `UNIT_FILE`), by
     /// relative path.
     pub files: BTreeMap<String, String>,

@@ -21,7 +21,7 @@ use crate::daemon::{self, StartError};
 use crate::join::{JoinError, WantedPair, join_directory};
 #[cfg(not(feature = "simulation"))]
 use crate::slave::SlaveError;
-use crate::{control, logging, supervise};
+use crate::{control, fatal, logging, supervise, versions};
 
 /// Founding may take a minute; nothing else takes longer.
 const CTL_TIMEOUT: Duration = Duration::from_secs(90);
@@ -62,6 +62,10 @@ enum Command {
     },
     /// Read and check the configuration
     CheckConfig(Directory),
+    /// Check that this program can run the node: its configuration and the formats on its disk. Changes nothing, also beside a
+    /// running node
+    #[cfg(not(feature = "simulation"))]
+    CheckDirectory(Directory),
     /// Send a CHMPX word or a JSON request to the running node; - reads it from standard input
     Ctl {
         #[command(flatten)]
@@ -70,7 +74,11 @@ enum Command {
         words: Vec<String>,
     },
     /// Print the release
-    Version,
+    Version {
+        /// With the versions of the wire and of the disk formats
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[cfg(not(feature = "simulation"))]
@@ -175,8 +183,21 @@ fn carry_out(command: Command) -> Result<ExitCode, Failure> {
             }
             println!("ok");
         }
+        #[cfg(not(feature = "simulation"))]
+        Command::CheckDirectory(directory) => {
+            config::read(&directory.path)?;
+            daemon::check_formats(&directory.path).map_err(StartError::from)?;
+            println!("ok");
+        }
         Command::Ctl { directory, words } => return ctl(&directory.path, &line_of(&words)?),
-        Command::Version => println!("dkcd {}", env!("CARGO_PKG_VERSION")),
+        Command::Version { json: true } => {
+            println!(
+                "{}",
+                serde_json::to_string(&versions::own())
+                    .map_err(|error| Failure { message: error.to_string(), status: fatal::EXIT_BUG })?
+            );
+        }
+        Command::Version { json: false } => println!("dkcd {}", env!("CARGO_PKG_VERSION")),
     }
     Ok(ExitCode::SUCCESS)
 }

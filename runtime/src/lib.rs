@@ -37,6 +37,7 @@ pub mod storage;
 pub mod supervise;
 pub mod task;
 pub mod unix_socket;
+pub mod versions;
 
 /// Runs `dkcd` with the arguments after the program's name.
 pub fn main_from(arguments: Vec<std::ffi::OsString>) -> std::process::ExitCode {

@@ -48,5 +48,6 @@ pub mod token;
 pub mod trust;
 pub mod undo;
 pub mod unregister;
+pub mod upgrade;
 pub mod r#use;
 pub mod userdata;

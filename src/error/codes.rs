@@ -241,6 +241,27 @@ codes! {
     TIMEOUTS = 460, Refused,
         "While servers restart one by one, leaders and followers go by different election timeouts. With these, a leader could answer a read by lease after another one was elected. Change them in two steps, or restart all servers at once.",
         "サーバを 1 台ずつ再起動する間、リーダーとフォロワーの選出タイムアウトが異なります。この値では、別のリーダーが選出された後に古いリーダーがリースで読み出しに応答するおそれがあります。2 段階に分けて変更するか、全サーバを同時に再起動してください。";
+    PROGRAM_NOT_KEPT = 490, Refused,
+        "A host does not keep the program that was asked for by its digest. Hosts keep what their nodes run and had before, and the newest others. Bring the file instead: `upgrade --to FILE`.",
+        "指定したダイジェストのプログラムがホストに残っていません。ホストにはノードが使用中のもの、その前のもの、および最新のものだけが残ります。`upgrade --to ファイル` で指定してください。";
+    PROGRAM_SILENT = 491, Refused,
+        "The program is of a release that does not say which versions it speaks and reads, so it cannot be known whether its nodes would start. Use that release's own dkc: deploy, then restart with --rolling.",
+        "そのプログラムは対応する通信・ディスク形式の版を示さない古いリリースのもので、ノードが起動できるか判断できません。そのリリースの dkc で deploy と restart --rolling を実行してください。";
+    DISK_FORMAT = 492, Refused,
+        "The program cannot read what is on the node's disk: a newer program has written it. Nothing was changed. Use a program that reads this format.",
+        "ノードのディスクの形式をそのプログラムは読めません。より新しいプログラムが書いたものです。何も変更されていません。その形式を読めるプログラムを使用してください。";
+    WIRE_VERSIONS = 493, Refused,
+        "While nodes are upgraded one by one, old and new programs must speak with each other, and these have no wire version in common. Upgrade to a release in between first.",
+        "順次更新の間、新旧のプログラムは互いに通信する必要がありますが、共通の通信版がありません。先に中間のリリースへ更新してください。";
+    NO_PROGRAM_BEFORE = 494, Refused,
+        "No node of the cluster remembers a program that it had before, so there is nothing to roll back to. A program that the hosts keep can be named: `upgrade --to DIGEST`.",
+        "クラスタのどのノードにも以前のプログラムの記録がないため、戻す先がありません。ホストに残るプログラムは `upgrade --to ダイジェスト` で指定できます。";
+    PROGRAM_BEFORE_UNCLEAR = 495, Refused,
+        "Nodes of the cluster have gone from one program to another in both directions, so it is not clear which one came before. Name it: `upgrade --to DIGEST`.",
+        "ノードごとにプログラムの変更方向が異なるため、どれが以前のものか判断できません。`upgrade --to ダイジェスト` で指定してください。";
+    NOT_A_PROGRAM = 496, Refused,
+        "The file is no program that dkc can deploy: it cannot be read, is not for Linux, or does not say which versions of the wire and of the disk formats it knows. Nothing was changed.",
+        "そのファイルは dkc が配布できるプログラムではありません。読めない、Linux 用でない、または対応する通信・ディスク形式の版を示していません。何も変更されていません。";
     NOTHING_STAGED = 312, Unknown,
         "No change is staged for the cluster. Stage one with `grow`, `shrink` or `replace` and --stage; `plan list` lists staged changes.",
         "そのクラスタに準備済みの変更はありません。`grow`、`shrink`、`replace` に --stage を付けると準備できます。`plan list` で一覧を表示できます。";

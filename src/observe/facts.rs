@@ -115,6 +115,7 @@ impl NodeLines {
             "identity" => self.view.identity = value.trim().parse().ok(),
             "torn" => drop(self.view.torn.insert(value.into())),
             "link" => self.view.program = program_of_link(value),
+            "link_before" => self.view.program_before = program_of_link(value),
             "file" => {
                 if let Some((digest, name)) = value.split_once(' ') {
                     self.view.files.insert(name.into(), digest.into());
@@ -205,6 +206,7 @@ fn nothing_known() -> HostFacts {
         service: ServiceManager::Supervise,
         login_user_only: None,
         programs: Default::default(),
+        program_versions: Default::default(),
         listening: Default::default(),
         nodes: BTreeMap::new(),
         reaches: BTreeMap::new(),

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dkc_core::control::{ControlReply, ControlRequest, RoleStatus};
 use dkc_core::ids::HostAddress;
+use dkc_core::versions::ProgramVersions;
 use dkc_inventory::model::{Host as HostEntry, Inventory, NodeName, node_dir};
 use dkc_inventory::observed::{HostFacts, HostView, NodeView, Observed, Silence};
 use futures::StreamExt;
@@ -27,6 +28,13 @@ const CLOCK_LIMIT: Duration = Duration::from_secs(5);
 
 const PROBE: &str =
     concat!(include_str!("../world/alive.sh"), include_str!("root.sh"), include_str!("probe.sh"));
+/// $1 root. A digest, and what the program says in a line of JSON.
+const PROGRAMS: &str = r#"for program in "$1"/bin/*/dkc; do
+  [ -x "$program" ] || continue
+  digest=${program%/dkc}
+  printf '%s\t%s\n' "${digest##*/}" "$("$program" daemon version --json 2>/dev/null </dev/null | head -n 1)"
+done
+true"#;
 /// Nanoseconds since 1970; where `date` has no %N, seconds and a warning's worth of precision.
 const CLOCK: &str = r#"n=$(date +%s%N); case $n in *N) echo "$(date +%s)500000000";; *) echo "$n";; esac"#;
 
@@ -39,6 +47,8 @@ pub struct Scope {
     pub is_supervised: bool,
     /// Also detect the service manager for nodes to be installed, which may try sudo: once for each connection to a host.
     pub wants_manager: bool,
+    /// Also ask the programs on each host what they speak and read.
+    pub wants_programs: bool,
     /// Timeout of a daemon's reply.
     pub limit: Duration,
     /// Longest wait for hosts whose servers are DOWN in the ring. `None`: the same as for all hosts.
@@ -57,6 +67,7 @@ impl Scope {
             wants_reaches: false,
             is_supervised: false,
             wants_manager: false,
+            wants_programs: false,
             limit,
             down_limit: None,
             on_view: None,
@@ -185,7 +196,27 @@ async fn facts_of(
     let mut facts = facts::parse(&text, &nodes).map_err(silent)?;
     facts.clock_offset_ms = clock_offset(&host).await?;
     ask_daemons(&host, &mut facts, scope.limit).await;
+    if scope.wants_programs {
+        facts.program_versions = ask_programs(&host, &facts.root).await?;
+    }
     Ok(facts)
+}
+
+/// What the programs on a host say of themselves; nothing of those that say nothing.
+async fn ask_programs(host: &Host, root: &str) -> Result<BTreeMap<String, ProgramVersions>, WorldError> {
+    let script = Script {
+        what: "the programs",
+        text: PROGRAMS,
+        arguments: &[root],
+        input: Input::Nothing,
+        limit: PROBE_LIMIT,
+    };
+    let text = host.must(script).await?.text();
+    let told = |line: &str| {
+        let (digest, json) = line.split_once('\t')?;
+        Some((digest.to_owned(), serde_json::from_str(json).ok()?))
+    };
+    Ok(text.lines().filter_map(told).collect())
 }
 
 /// Opens a host of the inventory.

@@ -143,6 +143,7 @@ node() {
   done
   say identity "$(head -n 1 "$dir/data/identity" 2>/dev/null)"
   say link "$(readlink "$dir/dkcd" 2>/dev/null)"
+  say link_before "$(readlink "$dir/dkcd.before" 2>/dev/null)"
   case $service in
     system) unit=/etc/systemd/system/dkcd@$name.service;;
     user) unit=$user_units/dkcd@$name.service;;

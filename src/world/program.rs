@@ -4,19 +4,20 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use object::elf::{FileHeader64, PT_LOAD};
+use object::elf::{EM_AARCH64, EM_RISCV, EM_X86_64, FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{LittleEndian, pod};
+use parking_lot::Mutex;
 
 use super::WorldError;
 use super::digest::digest_of;
 
 /// Hex digits of the digest in the name of a program's directory.
-const SHORT_DIGEST: usize = 16;
+pub const SHORT_DIGEST: usize = 16;
 
 /// A program as deployed, with its digest.
 #[derive(Debug)]
@@ -42,6 +43,29 @@ impl Program {
         }
         let program = Program::read(Path::new("/proc/self/exe"))?;
         Ok(OWN.get_or_init(|| program))
+    }
+
+    /// The program in a file, if it is the one that a plan means. The last one is kept, since every host gets the same.
+    pub fn in_file(path: &Path, short_digest: &str) -> Result<Arc<Self>, WorldError> {
+        static LAST: Mutex<Option<Arc<Program>>> = Mutex::new(None);
+        let mut last = LAST.lock();
+        if let Some(program) = last.as_ref().filter(|program| program.short_digest() == short_digest) {
+            return Ok(program.clone());
+        }
+        let program = Arc::new(Program::read(path)?);
+        *last = Some(program.clone());
+        Ok(program)
+    }
+
+    /// As `uname -m` prints it; `None` for a file that is no program for Linux, or for a machine that dkc is not built for.
+    pub fn architecture(&self) -> Option<&'static str> {
+        let header = FileHeader64::<LittleEndian>::parse(self.bytes.as_slice()).ok()?;
+        match header.e_machine.get(LittleEndian) {
+            EM_X86_64 => Some("x86_64"),
+            EM_AARCH64 => Some("aarch64"),
+            EM_RISCV => Some("riscv64"),
+            _ => None,
+        }
     }
 
     /// Its directory name below `bin/`.
@@ -93,6 +117,8 @@ mod tests {
         let small = stripped(whole.clone());
         assert!(small.len() < whole.len() / 2, "{} of {} bytes", small.len(), whole.len());
         assert_eq!(stripped(small.clone()), small);
+        let program = Program { digest: String::new(), bytes: small.clone(), packed: OnceLock::new() };
+        assert_eq!(program.architecture(), Some(std::env::consts::ARCH));
 
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("small");
@@ -112,6 +138,9 @@ mod tests {
             "\x7fELF\x02\x01\x01 and then nothing that makes sense at all........",
         ] {
             assert_eq!(stripped(text.as_bytes().to_vec()), text.as_bytes());
+            let program =
+                Program { digest: String::new(), bytes: text.as_bytes().to_vec(), packed: OnceLock::new() };
+            assert_eq!(program.architecture(), None);
         }
     }
 

@@ -37,4 +37,5 @@ mod system;
 mod tls;
 mod transcripts;
 mod tutorial;
+mod upgrade;
 mod words;

@@ -56,6 +56,16 @@ pub enum HostAction {
         digest: String,
         /// Its size.
         bytes: u64,
+        /// The file on the operator's machine; `None`: the shell's own program.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+    },
+    /// Removes programs that no node of the host uses or remembers, but for the newest.
+    PrunePrograms {
+        /// The host's root directory.
+        root: String,
+        /// How many of these stay.
+        keep: u32,
     },
     /// The node's directory with marker and subdirectories. An existing directory without the marker must be empty.
     MakeNode {
@@ -125,8 +135,22 @@ pub enum HostAction {
         /// The directory on this machine that they are in.
         staged: String,
     },
-    /// `<dir>/dkcd` points to the program.
+    /// `<dir>/dkcd` points to the program, and `<dir>/dkcd.before` to the one before.
     LinkProgram {
+        /// The node's directory.
+        dir: String,
+        /// The program's digest.
+        digest: String,
+    },
+    /// The same for a program that is taken back: there is none before it any more.
+    ReturnProgram {
+        /// The node's directory.
+        dir: String,
+        /// The program's digest.
+        digest: String,
+    },
+    /// The program itself says that it runs on this host, takes the node's configuration and reads what is on its disk. Changes nothing.
+    CheckProgram {
         /// The node's directory.
         dir: String,
         /// The program's digest.
@@ -376,6 +400,7 @@ impl HostAction {
             MakeRoot { root }
             | MakeUser { root, .. }
             | UploadProgram { root, .. }
+            | PrunePrograms { root, .. }
             | RemoveRoot { root }
             | RotateAuthority { root, .. }
             | MakeAuthority { root, .. } => Directory::Root(root),
@@ -384,6 +409,8 @@ impl HostAction {
             | IssueCertificate { dir, .. }
             | BringCertificate { dir, .. }
             | LinkProgram { dir, .. }
+            | ReturnProgram { dir, .. }
+            | CheckProgram { dir, .. }
             | InitialiseData { dir, .. }
             | CheckConfiguration { dir }
             | ReloadNode { dir }
@@ -421,7 +448,7 @@ impl HostAction {
         use HostAction::*;
         match self {
             MakeRoot { root } => format!("create {root}"),
-            UploadProgram { root, digest, bytes } => {
+            UploadProgram { root, digest, bytes, .. } => {
                 format!("upload dkcd {digest} to {root}/bin ({:.1} MB)", *bytes as f64 / 1e6)
             }
             MakeUser { user, .. } => format!("create the system user {user}"),
@@ -454,6 +481,13 @@ impl HostAction {
             }
             BringCertificate { dir, .. } => format!("write the enrolled key and certificate into {dir}/tls"),
             LinkProgram { dir, digest } => format!("link {dir}/dkcd to {digest}"),
+            ReturnProgram { dir, digest } => format!("link {dir}/dkcd to {digest} again"),
+            CheckProgram { dir, digest } => {
+                format!("check that {digest} takes the configuration and the disk of {}", last(dir))
+            }
+            PrunePrograms { root, keep } => {
+                format!("remove programs from {root}/bin that no node uses, but for the newest {keep}")
+            }
             InitialiseData { dir, .. } => format!("initialise {dir}/data"),
             CheckConfiguration { dir } => format!("check the configuration in {dir}"),
             ReloadNode { dir } => format!("reload the configuration of {}", last(dir)),

@@ -122,7 +122,7 @@ impl Rolling<'_> {
             let wanted = render::node_config(self.inventory, &place.node)?.parameters;
             Some((in_use(&place.facts.node(&place.node))?.parameters, wanted))
         };
-        timeouts_refusal(name, servers.filter_map(parameters))
+        timeouts_refusal(name, servers.filter_map(parameters), false)
     }
 
     fn node(&mut self, place: &ObservedNode<'_>, way: &Way, gate: Option<&Gate>) {

@@ -9,6 +9,7 @@ use dkc_core::ids::{ClusterName, HostAddress};
 
 use super::authority::{Authorities, AuthorityView, namespaces};
 use super::header::ring_version;
+use super::restart::timeouts_refusal;
 use super::steps::{ObservedNode, Phase, Steps, places};
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Selection, unified};
 use crate::config_drift::in_use;
@@ -60,8 +61,9 @@ pub fn deploy(inventory: &Inventory, observed: &Observed, request: &DeployReques
     let nodes = request.selection.nodes(inventory)?;
     let mut refusals = parameter_refusals(inventory, &nodes);
     let places = places(inventory, observed, &nodes, &mut refusals);
-    refusals.extend(host_refusals(inventory, request, &places));
+    refusals.extend(host_refusals(inventory, &request.program, &places));
     refusals.extend(places.iter().filter_map(|place| node_refusal(inventory, request, place)));
+    refusals.extend(timeouts_refusals(inventory, &nodes, &places));
     let authorities = Authorities::of(inventory, &request.authorities, &places);
     refusals.extend(authorities.refusals(&places));
     Refused::unless_empty(refusals)?;
@@ -94,22 +96,36 @@ pub(super) fn parameter_refusals(inventory: &Inventory, nodes: &[NodeName]) -> V
     clusters.into_iter().filter_map(refusal).collect()
 }
 
+/// Timeouts that the servers could not go to one by one are not written while a server runs: the next restart would be refused.
+fn timeouts_refusals(inventory: &Inventory, nodes: &[NodeName], places: &[ObservedNode<'_>]) -> Vec<Refusal> {
+    let clusters: BTreeSet<&ClusterName> = nodes.iter().map(|node| node.cluster()).collect();
+    let change = |place: &ObservedNode<'_>| -> Option<_> {
+        let wanted = render::node_config(inventory, &place.node)?.parameters;
+        Some((in_use(&place.facts.node(&place.node))?.parameters, wanted))
+    };
+    let refusal = |name: &ClusterName| {
+        let servers = places.iter().filter(|place| place.node.is_server() && place.node.cluster() == name);
+        timeouts_refusal(name, servers.filter_map(change), false)
+    };
+    clusters.into_iter().filter_map(refusal).collect()
+}
+
 pub(super) fn host_refusals(
     inventory: &Inventory,
-    request: &DeployRequest,
+    program: &Program,
     places: &[ObservedNode<'_>],
 ) -> Vec<Refusal> {
     let hosts: BTreeMap<&HostAddress, &HostFacts> = places.iter().map(|p| (&p.host, p.facts)).collect();
     let mut refusals = Vec::new();
     for (host, facts) in hosts {
         let on_host = places.iter().filter(|place| place.host == *host);
-        let needed_bytes = needed_bytes(inventory, request, facts, on_host);
+        let needed_bytes = needed_bytes(inventory, program, facts, on_host);
         refusals.extend(root_refusal(host, facts));
-        if facts.architecture != request.program.architecture {
+        if facts.architecture != program.architecture {
             refusals.push(Refusal::Architecture {
                 host: host.clone(),
                 is: facts.architecture.clone(),
-                wanted: request.program.architecture.clone(),
+                wanted: program.architecture.clone(),
             });
         }
         if facts.disk_free_bytes < needed_bytes {
@@ -151,14 +167,11 @@ pub(crate) fn exposures(host: &HostAddress, facts: &HostFacts) -> Vec<Refusal> {
 /// Disk space needed for the program, if missing, and for the log and state of each new node.
 fn needed_bytes<'a>(
     inventory: &Inventory,
-    request: &DeployRequest,
+    program: &Program,
     facts: &HostFacts,
     places: impl Iterator<Item = &'a ObservedNode<'a>>,
 ) -> u64 {
-    let program = match has_program(facts, &request.program) {
-        true => 0,
-        false => request.program.bytes,
-    };
+    let of_program = if has_program(facts, program) { 0 } else { program.bytes };
     let nodes = places.filter(|place| facts.node(&place.node).identity.is_none()).map(|place| {
         let parameters = render::node_config(inventory, &place.node).map(|config| config.parameters);
         match place.node.is_server() {
@@ -169,7 +182,7 @@ fn needed_bytes<'a>(
             false => SLAVE_BYTES_MIN,
         }
     });
-    program + nodes.sum::<u64>()
+    of_program + nodes.sum::<u64>()
 }
 
 pub(super) fn node_refusal(
@@ -223,7 +236,7 @@ pub(super) fn has_held_data(inventory: &Inventory, node: &NodeName) -> bool {
 }
 
 /// There, and whole: a power cut may have left less of it.
-fn has_program(facts: &HostFacts, program: &Program) -> bool {
+pub(super) fn has_program(facts: &HostFacts, program: &Program) -> bool {
     facts.programs.get(&program.digest) == Some(&program.bytes)
 }
 
@@ -239,7 +252,7 @@ pub(super) fn program_steps(steps: &mut Steps, request: &DeployRequest, places: 
             steps.host(
                 Phase::PrepareHosts,
                 host,
-                HostAction::UploadProgram { root, digest: digest.clone(), bytes: *bytes },
+                HostAction::UploadProgram { root, digest: digest.clone(), bytes: *bytes, from: None },
             );
         }
     }

@@ -29,6 +29,11 @@ impl Gate {
         Some(Gate { endpoints, failures })
     }
 
+    /// The same with more failures to tolerate, where any are waited for.
+    pub fn at_least(self, failures: u32) -> Gate {
+        Gate { failures: self.failures.map(|known| known.max(failures)), ..self }
+    }
+
     /// After a server has changed, through that server first; after a slave, through any server.
     pub fn steps(&self, steps: &mut Steps, phase: Phase, changed: &ObservedNode<'_>) {
         let own = Endpoint { host: changed.host.clone(), dir: changed.dir() };

@@ -46,7 +46,7 @@ impl<'a> Membership<'a> {
         let places = places(self.inventory, self.observed, &nodes, refusals);
         let deploy = self.deploy_request();
         refusals.extend(parameter_refusals(self.inventory, &nodes));
-        refusals.extend(host_refusals(self.inventory, &deploy, &places));
+        refusals.extend(host_refusals(self.inventory, &deploy.program, &places));
         refusals.extend(places.iter().filter_map(|place| node_refusal(self.inventory, &deploy, place)));
         let authorities = Authorities::of(self.inventory, &deploy.authorities, &places);
         refusals.extend(authorities.refusals(&places));

@@ -79,7 +79,7 @@ pub fn join(observed: &Observed, request: &JoinRequest) -> Result<Plan, Refused>
     };
     let mut refusals = Vec::new();
     let places = places(&inventory, observed, &[node], &mut refusals);
-    refusals.extend(host_refusals(&inventory, &deploy, &places));
+    refusals.extend(host_refusals(&inventory, &deploy.program, &places));
     refusals.extend(places.iter().filter_map(|place| node_refusal(&inventory, &deploy, place)));
     refusals.extend(places.iter().flat_map(|place| port_refusals(&inventory, place)));
     Refused::unless_empty(refusals)?;

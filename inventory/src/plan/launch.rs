@@ -48,7 +48,7 @@ pub fn launch(inventory: &Inventory, observed: &Observed, request: &LaunchReques
         authorities: request.authorities.clone(),
         config_only: false,
     };
-    refusals.extend(host_refusals(inventory, &deploy, &places));
+    refusals.extend(host_refusals(inventory, &request.program, &places));
     refusals.extend(places.iter().filter_map(|place| node_refusal(inventory, &deploy, place)));
     for place in places.iter().filter(|place| !is_running(place)) {
         refusals.extend(port_refusals(inventory, place));

@@ -30,6 +30,7 @@ mod stop;
 mod text;
 mod tls;
 mod token;
+mod upgrade;
 
 use dkc_core::ids::{HostAddress, RingVersion};
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,7 @@ pub use stop::{StopRequest, stop};
 pub use text::Detail;
 pub use tls::{RevokeRequest, RotateRequest, revoke, rotate};
 pub use token::{IssueTokenRequest, RevokeTokenRequest, issue_token, revoke_token};
+pub use upgrade::{PROGRAMS_KEPT, UpgradeRequest, UpgradeTo, upgrade};
 
 use crate::generation::Generation;
 use crate::model::NodeName;

@@ -246,6 +246,58 @@ pub enum Refusal {
         cluster: ClusterName,
         /// The two values and the rule.
         why: String,
+        /// The new ones are in the servers' files already.
+        is_written: bool,
+    },
+    /// DKC-E0490
+    #[error("{host} does not keep the program {digest}")]
+    ProgramNotKept {
+        /// The host concerned.
+        host: HostAddress,
+        /// What was asked for.
+        digest: String,
+        /// What it keeps.
+        known: Vec<String>,
+    },
+    /// DKC-E0491
+    #[error("the program {digest} does not say what it speaks and reads")]
+    ProgramSilent {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// A release before there was `upgrade`.
+        digest: String,
+    },
+    /// DKC-E0492
+    #[error("{host}: the program cannot open {}: {why}", node.spoken())]
+    DiskFormat {
+        /// The host concerned.
+        host: HostAddress,
+        /// The node concerned.
+        node: NodeName,
+        /// Both versions.
+        why: String,
+    },
+    /// DKC-E0493
+    #[error("the programs of {cluster} could not speak with each other: {why}")]
+    WireVersions {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// Both versions.
+        why: String,
+    },
+    /// DKC-E0494
+    #[error("no node of {cluster} had another program before")]
+    NoProgramBefore {
+        /// The cluster concerned.
+        cluster: ClusterName,
+    },
+    /// DKC-E0495: each program was another one's successor.
+    #[error("it is not clear which program {cluster} had before: one of {}", programs.join(", "))]
+    ProgramBeforeUnclear {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// What nodes had before.
+        programs: Vec<String>,
     },
     /// DKC-E0450
     #[error("cannot issue certificates: the certificate authority of {cluster} is not on this machine")]
@@ -427,6 +479,12 @@ impl Refusal {
             FoundersMissing { .. } => "DKC-E0435",
             Parameters { .. } => "DKC-E0436",
             Timeouts { .. } => "DKC-E0460",
+            ProgramNotKept { .. } => "DKC-E0490",
+            ProgramSilent { .. } => "DKC-E0491",
+            DiskFormat { .. } => "DKC-E0492",
+            WireVersions { .. } => "DKC-E0493",
+            NoProgramBefore { .. } => "DKC-E0494",
+            ProgramBeforeUnclear { .. } => "DKC-E0495",
             NoPair { .. } => "DKC-E0437",
             AuthorityLost { .. } => "DKC-E0450",
             SlavesLeft { .. } => "DKC-E0438",
@@ -513,11 +571,30 @@ impl Refusal {
             AuthorityLost { cluster } => one(format!(
                 "restore authority/{cluster}/ca.pem and ca.key next to the inventory, then run the command again"
             )),
-            Timeouts { cluster, .. } => vec![
+            Timeouts { cluster, is_written, .. } => vec![
                 "go there in two changes, each applied: to raise them, election_timeout_max_ms first; to lower them, \
                  election_timeout_min_ms first"
                     .into(),
-                format!("or restart all servers at once: restart cluster -n {cluster}"),
+                match is_written {
+                    true => format!("or restart all servers at once: restart cluster -n {cluster}"),
+                    false => format!("or: stop cluster -n {cluster}, then deploy and start it"),
+                },
+            ],
+            ProgramNotKept { known, .. } => vec![
+                match known.is_empty() {
+                    true => "it keeps none: deploy".to_owned(),
+                    false => format!("it keeps {}", known.join(", ")),
+                },
+                "or bring the file: upgrade --to FILE".into(),
+            ],
+            ProgramSilent { cluster, .. } => one(format!(
+                "with the dkc of that release: deploy -n {cluster}, then restart cluster -n {cluster} --rolling"
+            )),
+            DiskFormat { .. } => one("use a program that reads it: the one that runs, or a newer one".into()),
+            WireVersions { .. } => one("upgrade to a release in between first".into()),
+            NoProgramBefore { cluster } | ProgramBeforeUnclear { cluster, .. } => vec![
+                "show instance -o json   (shows the programs)".into(),
+                format!("upgrade -n {cluster} --to DIGEST"),
             ],
             NoPair { id } => one(format!("register pair --id {id} --listen 127.0.0.1:11211")),
             RingSilent { cluster, .. } => {
@@ -580,6 +657,7 @@ impl Refusal {
                 Some("a data directory always belongs to the same node")
             }
             Timeouts { .. } => Some("a leader could answer a read by lease after another one was elected"),
+            ProgramSilent { .. } => Some("it could stop nodes that it cannot start again"),
             Drift { .. } => Some("the ring is founded once, with the parameters in this file"),
             _ => None,
         }

@@ -45,7 +45,7 @@ pub fn restart(
             true => {
                 let allow = request.allow_no_quorum;
                 refusals.extend(rolling_refusal(inventory, observed, cluster, allow, &mut plan));
-                refusals.extend(timeouts_refusal(cluster, places.iter().filter_map(timeouts)));
+                refusals.extend(timeouts_refusal(cluster, places.iter().filter_map(timeouts), true));
             }
             false => plan.impact.push(format!("{cluster} is unavailable until its servers are back")),
         }
@@ -78,27 +78,34 @@ pub(super) fn rolling_refusal(
     if down_now > 0 && down_now < servers && down_now + 1 > tolerates && !allow_no_quorum {
         return Some(Refusal::Quorum { cluster: name.clone(), down: down_now + 1, servers, tolerates });
     }
-    plan.impact.push(match tolerates {
-        0 => format!("{name}: keys on a server are unavailable while it restarts"),
-        _ => format!("{name} keeps serving; it tolerates {} failures while a server restarts", tolerates - 1),
-    });
+    plan.impact.extend(rolling_impact(inventory, name));
     None
 }
 
+/// What applications notice of servers that restart one by one.
+pub(super) fn rolling_impact(inventory: &Inventory, name: &ClusterName) -> Option<String> {
+    let tolerates = tolerated(inventory.clusters.get(name)?.copies());
+    Some(match tolerates {
+        0 => format!("{name}: keys on a server are unavailable while it restarts"),
+        _ => format!("{name} keeps serving; it tolerates {} failures while a server restarts", tolerates - 1),
+    })
+}
+
 /// Refuses timeouts with which a leader of the old ones and a follower of the new ones, or the other way round, would break reads by
-/// lease while the servers restart one by one. `changes` are what each goes by and will go by.
+/// lease while the servers restart one by one. `changes` are what each goes by and will go by; `is_written` if that is in the files.
 pub(super) fn timeouts_refusal(
     name: &ClusterName,
     changes: impl Iterator<Item = (Parameters, Parameters)>,
+    is_written: bool,
 ) -> Option<Refusal> {
     let changes: Vec<(Parameters, Parameters)> = changes.collect();
     let pairs = changes.iter().flat_map(|(old, _)| changes.iter().map(move |(_, new)| (old, new)));
     let why = pairs.filter_map(|(old, new)| old.check_beside(new).err()).next()?;
-    Some(Refusal::Timeouts { cluster: name.clone(), why })
+    Some(Refusal::Timeouts { cluster: name.clone(), why, is_written })
 }
 
 /// What a server goes by, and what its file says.
-fn timeouts(place: &ObservedNode<'_>) -> Option<(Parameters, Parameters)> {
+pub(super) fn timeouts(place: &ObservedNode<'_>) -> Option<(Parameters, Parameters)> {
     let view = place.facts.node(&place.node);
     let written = NodeConfig::parse(view.config_text.as_deref()?, layout::CONFIG).ok()?;
     Some((in_use(&view)?.parameters, written.parameters))

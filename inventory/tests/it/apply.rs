@@ -196,6 +196,15 @@ fn a_rolling_restart_has_the_same_gate_and_refuses_the_same_timeouts() {
             Some(dkc_inventory::render::config_text(&config));
     }
     assert!(refused(plan::restart(&changed, &written, &request)).contains("these timeouts"));
+    // So a deploy does not write them while servers run.
+    let text = refused(plan::deploy(&changed, &observed, &lab::deploy_request()));
+    assert!(text.contains("c0 cannot restart one server at a time with these timeouts"), "{text}");
+    let mut stopped = observed.clone();
+    (0..3).for_each(|number| {
+        let view = view_mut(&inventory, &mut stopped, number);
+        (view.run, view.status, view.meta) = (RunState::Stopped, None, None);
+    });
+    plan::deploy(&changed, &stopped, &lab::deploy_request()).expect("they start all at once");
     plan::restart(&changed, &written, &RestartRequest { rolling: false, ..request }).expect("all at once");
 }
 

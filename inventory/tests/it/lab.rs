@@ -86,6 +86,7 @@ pub fn bare_host() -> HostFacts {
         service: ServiceManager::Supervise,
         login_user_only: None,
         programs: Default::default(),
+        program_versions: Default::default(),
         listening: Default::default(),
         nodes: Default::default(),
         reaches: Default::default(),
@@ -193,6 +194,7 @@ pub fn server_status(inventory: &Inventory, node: &NodeName, up: &[u32], leader:
         connections: 1,
         config_in_use: None,
         certificate: None,
+        program: None,
     }
 }
 

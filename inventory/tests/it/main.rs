@@ -16,3 +16,4 @@ mod render;
 mod symbolic;
 mod tls;
 mod tokens;
+mod upgrade;

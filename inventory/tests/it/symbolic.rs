@@ -56,6 +56,8 @@ fn carry_out(facts: &mut HostFacts, step: &Step) {
         HostAction::UploadProgram { digest, bytes, .. } => {
             facts.programs.insert(digest.clone(), *bytes);
         }
+        // What is linked or remembered stays; nothing else matters to a plan.
+        HostAction::PrunePrograms { .. } => {}
         HostAction::RemoveRoot { .. } => {
             assert!(facts.root_has_marker && facts.nodes.values().all(|view| !view.exists));
             facts.root_has_marker = false;
@@ -104,8 +106,17 @@ fn on_node(view: &mut NodeView, action: &HostAction, has_program: impl Fn(&str) 
         }
         HostAction::LinkProgram { digest, .. } => {
             assert!(has_program(digest), "linked before it was uploaded");
-            view.program = Some(digest.clone());
+            let before = view.program.replace(digest.clone());
+            if before.as_ref() != Some(digest) {
+                view.program_before = before;
+            }
         }
+        HostAction::ReturnProgram { digest, .. } => {
+            assert!(has_program(digest), "it is kept");
+            view.program = Some(digest.clone());
+            view.program_before = None;
+        }
+        HostAction::CheckProgram { digest, .. } => assert!(has_program(digest) && view.identity.is_some()),
         HostAction::InitialiseData { uuid, .. } => {
             assert!(view.identity.is_none_or(|identity| identity == *uuid));
             view.identity = Some(*uuid);

@@ -21,4 +21,5 @@ pub mod resp;
 pub mod ring;
 pub mod tablet;
 pub mod token;
+pub mod versions;
 pub mod wire;

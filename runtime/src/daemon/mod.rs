@@ -8,6 +8,8 @@ mod disk;
 mod disk_space;
 mod drop_replicas;
 mod follow_meta;
+#[cfg(not(feature = "simulation"))]
+mod formats;
 mod founding;
 mod hibernation;
 mod known_ring;
@@ -40,5 +42,7 @@ mod start;
 mod token_sweep;
 
 pub use directory_lock::{DirectoryLock, LockError};
+#[cfg(not(feature = "simulation"))]
+pub use formats::check_formats;
 pub use server::Parts;
 pub use start::{Running, StartError, initialise, run};

@@ -9,7 +9,7 @@
 
 /// Little endian throughout.
 const MAGIC: [u8; 8] = *b"dkcdlog\n";
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = dkc_core::versions::LOG_FORMAT as u16;
 /// A separate page, so that writing records never rewrites the header.
 pub const HEADER_BYTES: usize = 4096;
 const HEADER_USED_BYTES: usize = 40;

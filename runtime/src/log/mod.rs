@@ -60,6 +60,11 @@ struct Open {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
+/// Refuses a log in a format that this program does not know, without opening it: nothing is changed.
+pub fn check_format(directory: &Path) -> Result<(), LogError> {
+    segment::check_formats(directory)
+}
+
 struct Shared {
     options: LogOptions,
     pool: Arc<SegmentPool>,

@@ -30,6 +30,42 @@ const SPARE_PREFIX: &str = "spare-";
 const UNFINISHED_SUFFIX: &str = ".tmp";
 const SUFFIX: &str = ".seg";
 
+/// Looks at the header of every segment in use.
+pub(super) fn check_formats(directory: &Path) -> Result<(), LogError> {
+    let items = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        items => items.map_err(LogError::io("read", directory))?,
+    };
+    for item in items {
+        let path = item.map_err(LogError::io("read", directory))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(SUFFIX));
+        if name.is_some_and(|name| name.parse::<u64>().is_ok()) {
+            match File::open(&path) {
+                // A running node has purged it meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                file => drop(read_header(&file.map_err(LogError::io("open", &path))?, &path)?),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The header, and the length of the file.
+fn read_header(file: &File, path: &Path) -> Result<(SegmentHeader, u64), LogError> {
+    let mut page = vec![0; HEADER_BYTES];
+    let length = file.metadata().map_err(LogError::io("read", path))?.len();
+    let read = file.read_exact_at(&mut page[..(length as usize).min(HEADER_BYTES)], 0);
+    read.map_err(LogError::io("read", path))?;
+    page.truncate(length as usize);
+    let header = format::decode_header(&page).map_err(|bad| match bad {
+        format::BadHeader::Version(found) => {
+            LogError::Version { segment: path.into(), found, known: format::FORMAT_VERSION }
+        }
+        format::BadHeader::Damaged(why) => corrupt(path, 0, why),
+    })?;
+    Ok((header, length))
+}
+
 #[derive(Debug)]
 pub(super) struct SegmentFile {
     pub header: SegmentHeader,
@@ -41,17 +77,7 @@ impl SegmentFile {
     pub fn open(path: &Path) -> Result<SegmentFile, LogError> {
         let file =
             OpenOptions::new().read(true).write(true).open(path).map_err(LogError::io("open", path))?;
-        let mut page = vec![0; HEADER_BYTES];
-        let length = file.metadata().map_err(LogError::io("read", path))?.len();
-        let read = file.read_exact_at(&mut page[..(length as usize).min(HEADER_BYTES)], 0);
-        read.map_err(LogError::io("read", path))?;
-        page.truncate(length as usize);
-        let header = format::decode_header(&page).map_err(|bad| match bad {
-            format::BadHeader::Version(found) => {
-                LogError::Version { segment: path.into(), found, known: format::FORMAT_VERSION }
-            }
-            format::BadHeader::Damaged(why) => corrupt(path, 0, why),
-        })?;
+        let (header, length) = read_header(&file, path)?;
         if header.segment_bytes != length {
             let why = format!("the file has {length} bytes, its header says {}", header.segment_bytes);
             return Err(corrupt(path, 0, why));

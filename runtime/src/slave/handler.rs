@@ -80,6 +80,7 @@ impl Slave {
             connections: self.traffic.connections(),
             config_in_use: self.in_use.text(),
             certificate: self.certificates.status(),
+            program: Some(crate::versions::running(None)),
         }
     }
 

@@ -18,7 +18,9 @@ use super::home::SharedRows;
 /// 1 had a keyspace for each group (`takeover`), 2 has one keyspace and incarnations in front of rows.
 pub const FORMAT_VERSION: u32 = 2;
 /// Since the first split of a tablet that shares rows; what lies in the engine is as in 2.
-pub const FORMAT_WITH_SHARED_ROWS: u32 = 3;
+pub const FORMAT_WITH_SHARED_ROWS: u32 = dkc_core::versions::STATE_FORMAT_NEWEST;
+/// Of a word that stands in the place of a format's number, in an error.
+const FORMAT_SHOWN_MAX: usize = 20;
 const FIRST_WORDS: &str = "dkcd state";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,9 +42,14 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    pub fn render(&self) -> String {
+    /// The lowest format that holds all there is, so that a release before can read it as long as possible.
+    pub fn format_version(&self) -> u32 {
         let is_shared = self.groups.values().any(|entry| entry.rows.is_some());
-        let version = if is_shared { FORMAT_WITH_SHARED_ROWS } else { FORMAT_VERSION };
+        if is_shared { FORMAT_WITH_SHARED_ROWS } else { FORMAT_VERSION }
+    }
+
+    pub fn render(&self) -> String {
+        let version = self.format_version();
         let mut text = format!("{FIRST_WORDS} {version}\nincarnations {}\n", self.incarnations);
         for (group, entry) in &self.groups {
             // Writing into a string cannot fail.
@@ -69,10 +76,7 @@ impl Catalog {
             {
                 Catalog::parse_any(text, path)
             }
-            version => {
-                let found = version.chars().take(20).collect();
-                Err(StorageError::Version { path: path.into(), found, known: FORMAT_WITH_SHARED_ROWS })
-            }
+            version => Err(unknown_version(version, path)),
         }
     }
 
@@ -87,6 +91,11 @@ impl Catalog {
         parse_lines(body)
             .ok_or_else(|| damaged("the catalog has a line that this program does not understand"))
     }
+}
+
+pub(super) fn unknown_version(found: &str, path: &Path) -> StorageError {
+    let found = found.chars().take(FORMAT_SHOWN_MAX).collect();
+    StorageError::Version { path: path.into(), found, known: FORMAT_WITH_SHARED_ROWS }
 }
 
 /// The format version that a catalog names.

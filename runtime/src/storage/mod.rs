@@ -118,6 +118,20 @@ struct Shared {
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
+/// Refuses a state in a format that this program does not know, without opening it: nothing is changed.
+#[cfg(not(feature = "simulation"))]
+pub fn check_format(directory: &Path) -> Result<(), StorageError> {
+    let Some(text) = database::read_catalog(directory)? else { return Ok(()) };
+    let found = catalog::version_of(&text, directory)?;
+    let is_known = found.parse().is_ok_and(|found| {
+        (dkc_core::versions::STATE_FORMAT_OLDEST..=dkc_core::versions::STATE_FORMAT_NEWEST).contains(&found)
+    });
+    match is_known {
+        true => Ok(()),
+        false => Err(catalog::unknown_version(found, directory)),
+    }
+}
+
 impl Storage {
     /// Opens the state in `directory`, or makes an empty one there. Blocks while the engine opens its tables.
     pub fn open(directory: &Path, options: StorageOptions) -> Result<Storage, StorageError> {
@@ -220,6 +234,11 @@ impl Storage {
 
     pub fn usage(&self) -> Usage {
         self.shared.budget.usage()
+    }
+
+    /// The format of the catalog as it is on disk.
+    pub fn format_version(&self) -> u32 {
+        self.shared.catalog.lock().format_version()
     }
 
     /// Bytes of the rows on disk.

@@ -47,8 +47,8 @@ pub enum StepError {
     UnknownNode,
     #[error("{dir} on {host} does not belong to this node: {reason}")]
     NotOurs { host: HostAddress, dir: String, reason: String },
-    #[error("this program's digest is {own}, the plan requires {wanted}; run the command again")]
-    OtherProgram { own: String, wanted: String },
+    #[error("the digest of {what} is {own}, the plan requires {wanted}; run the command again")]
+    OtherProgram { what: String, own: String, wanted: String },
     #[error("{0}")]
     Refused(String),
     /// A node that did not start: its last log lines, and where the log is.
@@ -125,14 +125,42 @@ mv "$part" "$1"
 sync"#
 );
 
-/// $1 directory, $2 digest, $3 operation.
+/// $1 directory, $2 digest, $3 operation, $4 "remember" the program before, for a roll-back, or "forget" it.
 const LINK: &str = r#"set -eu
 target="../bin/$2/dkc"
 [ -x "$1/$target" ] || { echo "$1/$target is missing" >&2; exit 1; }
+before=$(readlink "$1/dkcd" 2>/dev/null) || before=
+if [ "$4" = remember ] && [ -n "$before" ] && [ "$before" != "$target" ]; then
+  rm -f "$1/dkcd.before.part-$3"
+  ln -s "$before" "$1/dkcd.before.part-$3"
+  mv -f "$1/dkcd.before.part-$3" "$1/dkcd.before"
+fi
 rm -f "$1/dkcd.part-$3"
 ln -s "$target" "$1/dkcd.part-$3"
 mv -f "$1/dkcd.part-$3" "$1/dkcd"
+[ "$4" = remember ] || rm -f "$1/dkcd.before"
 sync "$1" 2>/dev/null || sync"#;
+
+/// $1 directory, $2 digest. The program is asked where it will run, beside the one that runs.
+const CHECK_PROGRAM: &str = r#"exec "$1/../bin/$2/dkc" daemon check-directory --dir "$1""#;
+
+/// $1 root, $2 how many stay that no node uses. A node whose directory may not be looked into could use any of them.
+const PRUNE: &str = r#"set -eu
+for node in "$1"/*/; do
+  [ -r "$node" ] && [ -x "$node" ] || exit 0
+done
+used=" $(for link in "$1"/*/dkcd "$1"/*/dkcd.before; do
+  to=$(readlink "$link" 2>/dev/null) || continue
+  to=${to%/dkc}
+  printf '%s ' "${to##*/}"
+done)"
+left=$2
+ls -t "$1/bin" | while read -r program; do
+  case $used in *" $program "*) continue;; esac
+  left=$((left - 1))
+  [ "$left" -ge 0 ] || rm -rf "$1/bin/$program"
+done
+sync"#;
 
 const INITIALISE: &str = r#"exec "$1/dkcd" init --dir "$1" --uuid "$2""#;
 const CHECK_CONFIGURATION: &str = r#"exec "$1/dkcd" check-config --dir "$1""#;
@@ -196,7 +224,12 @@ impl HostStep<'_> {
         let operation = self.plan.operation.as_str();
         match self.action {
             HostAction::MakeRoot { root } => self.in_root("make directory", MAKE_ROOT, &[root]).await,
-            HostAction::UploadProgram { root, digest, .. } => self.upload(root, digest).await,
+            HostAction::UploadProgram { root, digest, from, .. } => {
+                self.upload(root, digest, from.as_deref()).await
+            }
+            HostAction::PrunePrograms { root, keep } => {
+                self.in_root("remove programs", PRUNE, &[root, &keep.to_string()]).await
+            }
             HostAction::MakeUser { user, .. } => self.must("create user", MAKE_USER, &[user]).await,
             HostAction::MakeNode { dir, uuid, owner } => {
                 let owner = owner.as_deref().unwrap_or("-");
@@ -216,7 +249,13 @@ impl HostStep<'_> {
             }
             HostAction::BringCertificate { dir, staged } => self.bring(dir, Path::new(staged)).await,
             HostAction::LinkProgram { dir, digest } => {
-                self.in_node("link program", LINK, &[dir, digest, operation]).await
+                self.in_node("link program", LINK, &[dir, digest, operation, "remember"]).await
+            }
+            HostAction::ReturnProgram { dir, digest } => {
+                self.in_node("link program", LINK, &[dir, digest, operation, "forget"]).await
+            }
+            HostAction::CheckProgram { dir, digest } => {
+                self.in_node("check program", CHECK_PROGRAM, &[dir, digest]).await
             }
             HostAction::InitialiseData { dir, uuid } => {
                 self.in_node("initialise data", INITIALISE, &[dir, &uuid.to_string()]).await
@@ -292,11 +331,19 @@ impl HostStep<'_> {
         }
     }
 
-    async fn upload(&self, root: &str, digest: &str) -> Result<(), StepError> {
-        let program = Program::own()?;
+    async fn upload(&self, root: &str, digest: &str, from: Option<&str>) -> Result<(), StepError> {
+        let read;
+        let program = match from {
+            None => Program::own()?,
+            Some(file) => {
+                read = Program::in_file(Path::new(file), digest)?;
+                &*read
+            }
+        };
         if program.short_digest() != digest {
+            let what = from.map_or_else(|| "this program".to_owned(), str::to_owned);
             let own = program.short_digest().to_owned();
-            return Err(StepError::OtherProgram { own, wanted: digest.to_owned() });
+            return Err(StepError::OtherProgram { what, own, wanted: digest.to_owned() });
         }
         let on_bytes =
             |sent, all| (self.on_words)(&format!("upload dkcd: {} %", sent * 100 / usize::max(all, 1)));

@@ -15,6 +15,7 @@ use crate::meta::{
 };
 use crate::ring::{Node, RingMap};
 use crate::token::TokenId;
+use crate::versions::{DiskFormats, ProgramVersions};
 
 mod blob;
 mod data;
@@ -310,6 +311,22 @@ pub struct NodeStatus {
     /// The certificate that new connections use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateStatus>,
+    /// `None` in the words of a release before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<RunningProgram>,
+}
+
+/// The program that a node runs, which is not what its link names after a deploy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningProgram {
+    /// The first 16 hex digits of its SHA-256, by the directory that it lies in; `None` for one that was not deployed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// What it speaks and reads.
+    pub versions: ProgramVersions,
+    /// What is on a server's disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskFormats>,
 }
 
 /// The certificate that a node uses.

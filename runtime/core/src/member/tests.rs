@@ -34,6 +34,7 @@ fn status(role: RoleStatus) -> NodeStatus {
         connections: 5,
         config_in_use: None,
         certificate: None,
+        program: None,
     }
 }
 

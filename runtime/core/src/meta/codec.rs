@@ -15,6 +15,9 @@ const STATE_WITH_SPLITS: u8 = 3;
 /// A state of a cluster that has issued a token: revoked identities, splits and tokens follow.
 const STATE_WITH_TOKENS: u8 = 4;
 
+/// The newest version of a state.
+pub const META_STATE_NEWEST: u8 = STATE_WITH_TOKENS;
+
 /// The version that is written. Every version that was ever released stays readable.
 pub const META_FORMAT_VERSION: u8 = 1;
 
@@ -65,7 +68,7 @@ pub(crate) fn decode_versioned<T: DeserializeOwned>(what: &'static str, bytes: &
 
 impl MetaState {
     /// The lowest version that holds all there is: what follows the state stands in the order of the versions.
-    fn version(&self) -> u8 {
+    pub fn format_version(&self) -> u8 {
         if self.tokens != Tokens::default() {
             STATE_WITH_TOKENS
         } else if self.splits != Splits::default() {
@@ -82,7 +85,7 @@ impl MetaState {
         fn append<T: Serialize>(value: &T, bytes: Vec<u8>) -> Vec<u8> {
             postcard::to_extend(value, bytes).expect("plain data always encodes")
         }
-        let (version, mut bytes) = (self.version(), encode_versioned(self));
+        let (version, mut bytes) = (self.format_version(), encode_versioned(self));
         bytes[0] = version;
         if version >= STATE_WITH_REVOKED {
             bytes = append(&self.revoked, bytes);

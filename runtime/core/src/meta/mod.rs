@@ -31,7 +31,7 @@ mod tests_tokens;
 mod tokens;
 mod view;
 
-pub use codec::{BadBytes, META_FORMAT_VERSION};
+pub use codec::{BadBytes, META_FORMAT_VERSION, META_STATE_NEWEST};
 pub use command::{Founder, MemberChange, MetaCommand, MetaReply, OperationId, Refused};
 pub use merge::{Merge, MergeStep, Move, MoveState};
 pub use revoke::REVOKED_MAX;

@@ -23,8 +23,10 @@ mod tests;
 pub use body::{BadBody, decode_ring, decode_ring_watch, encode_ring, encode_ring_watch};
 pub use frame::{BadFrame, FrameDecoder, encode_with, header};
 
-/// The version of the frame layout.
+/// The newest version of what nodes say to each other: frames, bodies, and what a kind means.
 pub const WIRE_VERSION: u8 = 1;
+/// The oldest version that is still spoken: that of the release before, so that a cluster changes its program node by node.
+pub const WIRE_VERSION_OLDEST: u8 = 1;
 /// Bytes before the body: length, version, kind, id, group.
 pub const HEADER_BYTES: usize = 4 + 1 + 1 + 8 + 2;
 /// Largest frame on a connection that has said Hello. Above the largest value plus headers; snapshot chunks and

@@ -3,6 +3,7 @@
 use dkc_core::control::{MemberView, NodeStatus, RoleStatus, ServerStatus, TabletStatus};
 use dkc_core::ids::{NodeId, TabletId};
 use dkc_core::ring::{Node, RingMap};
+use dkc_core::versions::{DiskFormats, LOG_FORMAT};
 
 use super::Server;
 use crate::raft::Group;
@@ -23,6 +24,15 @@ impl Server {
             connections: self.connections.count(),
             config_in_use: self.local.in_use().text(),
             certificate: self.certificates.status(),
+            program: Some(crate::versions::running(Some(self.disk_formats()))),
+        }
+    }
+
+    fn disk_formats(&self) -> DiskFormats {
+        DiskFormats {
+            state: self.disk.store().format_version(),
+            log: LOG_FORMAT,
+            meta: self.meta.state().format_version().into(),
         }
     }
 
