@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::console::prompt_of;
+use crate::procedures::PLAYED;
 
 /// The sources of each language.
 const BOOKS: [&str; 2] = ["docs/src", "docs/ja/src"];
@@ -76,10 +77,11 @@ fn trouble_with(page: &Path, target: &str) -> Option<String> {
 }
 
 #[test]
-fn every_link_and_every_include_of_the_book_leads_somewhere() {
+fn every_link_and_every_include_of_the_book_and_of_the_readme_leads_somewhere() {
     let mut troubles = Vec::new();
     let mut followed = 0;
-    for page in BOOKS.iter().flat_map(|dir| pages(Path::new(dir))) {
+    let readme = PathBuf::from("README.md");
+    for page in BOOKS.iter().flat_map(|dir| pages(Path::new(dir))).chain([readme]) {
         let text = std::fs::read_to_string(&page).expect("text");
         for target in links(&text).into_iter().chain(includes(&text)) {
             followed += 1;
@@ -107,7 +109,7 @@ fn the_summary_of_each_book_has_every_page_once() {
 fn only_pages_that_a_test_plays_have_console_blocks() {
     for page in BOOKS.iter().flat_map(|dir| pages(Path::new(dir))) {
         let text = std::fs::read_to_string(&page).expect("text");
-        let is_played = page.ends_with("tutorial.md");
+        let is_played = page.ends_with("tutorial.md") || PLAYED.map(Path::new).contains(&page.as_path());
         let has_blocks = text.lines().any(|line| line == "```console");
         assert_eq!(has_blocks, is_played, "{}", page.display());
         let console =

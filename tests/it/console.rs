@@ -3,8 +3,10 @@
 //! compared by its shape. `UPDATE=1 cargo test` writes what was seen; accept it by reading it.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::masks::masked;
+use crate::support::wait_for;
 
 const FENCE: &str = "```";
 const CONSOLE: &str = "```console";
@@ -61,8 +63,23 @@ pub struct Page {
 pub trait Place {
     /// Types a line and says what was seen of it.
     fn run(&mut self, step: &Step) -> String;
-    /// Lets something happen.
+    /// The prompt of dkc that asks for a line.
+    fn prompt(&mut self) -> String;
+    /// Lets something happen, or waits for it.
     fn aside(&mut self, what: &str);
+}
+
+/// The remark that lets a page wait until `status --short` has nothing to say against any node: a slave may take a moment to
+/// connect to a server that has just started.
+pub const ALL_RUN: &str = "all nodes run";
+
+/// Waits for it, with a limit.
+#[track_caller]
+pub fn wait_until_all_run(status: impl Fn() -> String) {
+    wait_for("all nodes to run", Duration::from_secs(60), || {
+        let said = status();
+        (!said.is_empty() && said.lines().all(|line| line.ends_with(": running"))).then_some(())
+    });
 }
 
 impl Page {
@@ -88,10 +105,12 @@ impl Page {
                     None
                 }
                 Part::Step(step) => {
+                    let is_dkc = step.prompt.starts_with("(dkc");
+                    let prompt = if is_dkc { place.prompt() } else { step.prompt.clone() };
                     let seen = tidy(&place.run(step));
-                    let is_same = is_like(&seen, &tidy(&step.seen.join("\n")));
-                    assert!(is_same || is_update, "{}", difference(&self.path, step, &seen));
-                    (!is_same).then(|| Step { seen, ..step.clone() })
+                    let is_same = prompt == step.prompt && is_like(&seen, &tidy(&step.seen.join("\n")));
+                    assert!(is_same || is_update, "{}", difference(&self.path, step, &prompt, &seen));
+                    (!is_same).then(|| Step { prompt, seen, ..step.clone() })
                 }
             };
             if let Some(step) = changed {
@@ -110,11 +129,12 @@ impl Page {
     }
 }
 
-fn difference(path: &Path, step: &Step, seen: &[String]) -> String {
+fn difference(path: &Path, step: &Step, prompt: &str, seen: &[String]) -> String {
     format!(
-        "{}:{}: what was seen of `{}` differs:\n{}\n--- the page says\n{}",
+        "{}:{}: what was seen of `{}{}` differs:\n{prompt}\n{}\n--- the page says\n{}",
         path.display(),
         step.at,
+        step.prompt,
         step.line,
         seen.join("\n"),
         step.seen.join("\n")

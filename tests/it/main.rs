@@ -22,6 +22,7 @@ mod masks;
 mod operation;
 mod package;
 mod power;
+mod procedures;
 mod prompt;
 mod put_back;
 mod release;

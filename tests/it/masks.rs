@@ -15,7 +15,7 @@ pub fn masked(line: &str) -> String {
     let mut at = 0;
     while at < words.len() {
         let before = if at > 0 { words[at - 1].trim_end_matches(':') } else { "" };
-        let (number, mark) = without_mark(words[at]);
+        let (number, mark) = without_mark(words[at].trim_start_matches('('));
         let unit = words.get(at + 1).map(|word| without_mark(word)).unwrap_or_default();
         if is_number(number) && UNITS.contains(&unit.0) && mark.is_empty() {
             shapes.push(format!("N {}{}", unit.0, unit.1));
@@ -45,6 +45,9 @@ fn is_number(word: &str) -> bool {
 /// A word by what it is.
 fn shape_of(word: &str) -> String {
     let (bare, mark) = without_mark(word);
+    if bare.starts_with("SHA256:") {
+        return format!("SHA256:FINGERPRINT{mark}");
+    }
     if bare.len() == TIME_BYTES && bare.ends_with('Z') {
         return format!("TIME{mark}");
     }
@@ -62,8 +65,7 @@ fn piece_shape(piece: &str) -> String {
         _ if word.starts_with("op-") => "op-ID",
         _ if word.starts_with("dkc-token-1") => "TOKEN",
         _ if is_hex && word.len() >= DIGEST_BYTES_MIN => "HEX",
-        // What ssh prints of a key.
-        _ if word.len() == 43 && word.bytes().any(|b| b.is_ascii_uppercase()) => "FINGERPRINT",
+        _ if word.starts_with("dkc-join.") => "dkc-join.ID",
         _ => word,
     };
     format!("{shape}{mark}")
@@ -80,7 +82,8 @@ mod tests {
             ("ring:      version 1", "ring: version 23"),
             ("57 MB/268 MB  27 s", "58 MB/268 MB 1.5 s"),
             ("of 2026-11-28T14:38:50Z", "of 2027-01-01T00:00:00Z"),
-            ("key SHA256:zFeQpJl/Qi4i5V4z", "key  SHA256:zFeQpJl/Qi4i5V4z"),
+            ("key SHA256:zFeQpJl/Qi4i5V4z. Trust", "key SHA256:AAAA+/bbb. Trust"),
+            ("to /var/lib/dkc/bin (44.6 MB)", "to /var/lib/dkc/bin (4 MB)"),
         ] {
             assert_eq!(masked(one), masked(other));
         }

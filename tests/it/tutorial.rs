@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
-use crate::console::{Page, Place, Step};
+use crate::console::{ALL_RUN, Page, Place, Step, wait_until_all_run};
 use crate::support::terminal::Terminal;
 use crate::transcripts::Stage;
 
@@ -101,14 +101,25 @@ impl Place for Here {
         let seen = match (&mut self.prompt, step.prompt.as_str()) {
             (_, "$ ") if line.starts_with("dkc playground") => self.open(&line),
             (_, "$ ") => self.shell(&line),
-            (Some(terminal), prompt) => terminal.expect(prompt).run(&line, &mut answer),
+            (Some(terminal), _) => terminal.run(&line, &mut answer),
             (None, prompt) => panic!("no prompt {prompt}"),
         };
         self.names.iter().fold(seen, |seen, (page, here)| seen.replace(here, page))
     }
 
+    fn prompt(&mut self) -> String {
+        self.prompt.as_mut().expect("a prompt").shell_prompt()
+    }
+
     fn aside(&mut self, what: &str) {
-        panic!("nothing happens meanwhile: {what}");
+        assert_eq!(what, ALL_RUN, "nothing else happens meanwhile");
+        let directory =
+            self.names.iter().find(|(page, _)| page == DIRECTORY).expect("a playground").1.clone();
+        let inventory = format!("{directory}/inventory");
+        wait_until_all_run(|| {
+            let shown = self.stage.program().args(["--inventory", &inventory, "status", "--short"]).output();
+            String::from_utf8_lossy(&shown.expect("it runs").stdout).into_owned()
+        });
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! *Invariant:* a group hibernates only when every member has agreed, so none is left whose election timer runs while the
 //! leader is silent. A follower that is unreachable, misses beats, or gets them from another process than the one that asked wakes up.
-//! *Invariant:* a leader's group hibernates with one process of each follower: when a server connects anew, the groups that it is a
+//! *Invariant:* a leader's group hibernates with one process of each follower: when a server reconnects, the groups that it is a
 //! member of wake up (`node_port`).
 
 use std::collections::{BTreeMap, BTreeSet};

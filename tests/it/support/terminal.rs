@@ -85,6 +85,17 @@ impl Terminal {
         parser.screen().contents()
     }
 
+    /// The text that the line editor draws before the line that it asks for.
+    #[track_caller]
+    pub fn shell_prompt(&self) -> String {
+        wait_for("the prompt", TIMEOUT, || {
+            let text = String::from_utf8_lossy(&self.screen.lock()[self.seen..]).into_owned();
+            let begun = text.find("(dkc")?;
+            let end = text[begun..].find(") ")?;
+            Some(text[begun..begun + end + 2].to_owned())
+        })
+    }
+
     /// Types a line and answers what it asks; says what a person saw of it until the line editor asked for the next line or the
     /// program ended.
     #[track_caller]
