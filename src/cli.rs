@@ -91,6 +91,7 @@ pub enum Command {
     #[command(subcommand)]
     Backup(backup::Args),
     Restore(restore::Args),
+    Recover(recover::Args),
     Bench(bench::Args),
     Playground(playground::Args),
     Exec(exec::Args),

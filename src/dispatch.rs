@@ -35,6 +35,7 @@ impl Command {
             Command::Data(args) if args.is_changing() => Effect::Remote,
             Command::Backup(args) if args.is_changing() => Effect::Remote,
             Command::Restore(_)
+            | Command::Recover(_)
             | Command::Join(_)
             | Command::Deploy(_)
             | Command::Apply(_)
@@ -88,6 +89,7 @@ pub async fn dispatch(session: &mut Session, command: Command) -> Result<(), Com
         Command::Ring(args) => ring::run(session, args).await,
         Command::Data(args) => data::run(session, args).await,
         Command::Backup(args) => backup::run(session, args).await,
+        Command::Recover(args) => recover::run(session, args).await,
         Command::Restore(args) => restore::run(session, args).await,
         Command::Bench(args) => bench::run(session, args).await,
         Command::Playground(args) => playground::run(session, args).await,

@@ -15,6 +15,7 @@ use dkc_core::config::{Protocol, Role};
 use dkc_core::ids::Namespace;
 use dkc_core::ids::NodeUuid;
 
+use crate::background::{self, BackgroundError, Detached};
 use crate::config::{self, ConfigError};
 use crate::daemon::{self, StartError};
 #[cfg(not(feature = "simulation"))]
@@ -59,6 +60,14 @@ enum Command {
         directory: Directory,
         #[arg(long)]
         uuid: NodeUuid,
+    },
+    /// Read a stopped server's data for a recovery; answers at its control socket
+    Salvage {
+        #[command(flatten)]
+        directory: Directory,
+        /// Stay in the foreground
+        #[arg(long)]
+        foreground: bool,
     },
     /// Read and check the configuration
     CheckConfig(Directory),
@@ -157,6 +166,11 @@ impl From<JoinError> for Failure {
         Failure { status: error.exit_status(), message: error.to_string() }
     }
 }
+impl From<BackgroundError> for Failure {
+    fn from(error: BackgroundError) -> Failure {
+        Failure { status: 1, message: error.to_string() }
+    }
+}
 impl From<supervise::SuperviseError> for Failure {
     fn from(error: supervise::SuperviseError) -> Failure {
         Failure { status: 1, message: error.to_string() }
@@ -171,6 +185,13 @@ fn carry_out(command: Command) -> Result<ExitCode, Failure> {
         Command::Supervise { directory, foreground } => {
             config::read(&directory.path)?;
             if foreground { supervise::run(&directory.path)? } else { supervise::start(&directory.path)? }
+        }
+        Command::Salvage { directory, foreground } => {
+            if foreground {
+                salvage(&directory.path)?
+            } else {
+                background::start("salvage", &directory.path)?
+            }
         }
         Command::Stop(directory) => supervise::stop(&directory.path)?,
         Command::Init { directory, uuid } => {
@@ -222,6 +243,18 @@ fn run_slave(arguments: SlaveArguments) -> Result<(), Failure> {
         return Ok(());
     }
     run_config(directory, config)
+}
+
+fn salvage(directory: &Path) -> Result<(), Failure> {
+    let detached = Detached::begin()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Failure { message: format!("cannot start threads: {error}"), status: 1 })?;
+    // Whoever waits for it gives up by itself.
+    let ready = || drop(detached.has_begun());
+    let result = runtime.block_on(daemon::salvage::run(directory, ready));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result.map_err(|error| Failure { message: error.to_string(), status: 1 })
 }
 
 fn run_node(directory: &Path) -> Result<(), Failure> {

@@ -7,6 +7,7 @@
 #[cfg(all(feature = "simulation", not(debug_assertions)))]
 compile_error!("the feature `simulation` is for tests only and not allowed in a release build");
 
+pub mod background;
 pub mod certificates;
 pub mod chance;
 pub mod cli;

@@ -6,9 +6,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -19,6 +18,7 @@ use dkc_core::config::layout;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::background::{self, BackgroundError, Detached, own_program};
 use crate::daemon::{DirectoryLock, LockError};
 use crate::durable_file;
 use crate::fatal;
@@ -36,8 +36,6 @@ const RAN_WELL: Duration = Duration::from_secs(3);
 const STOP_MAX: Duration = Duration::from_secs(20);
 /// Timeout of `stop`, which waits for the supervisor, which waits for the daemon.
 const STOP_WAIT_MAX: Duration = Duration::from_secs(30);
-/// Timeout of `supervise`, which waits until the background process holds its lock.
-const BEGIN_MARK: &str = "supervising";
 const LOOK: Duration = Duration::from_millis(25);
 /// Without a signal the daemon is polled this often: a longer-lived process may have inherited its output.
 const LOOK_RARELY: Duration = Duration::from_secs(1);
@@ -48,6 +46,8 @@ pub enum SuperviseError {
     Lock(#[from] LockError),
     #[error("{step}: {source}")]
     Step { step: &'static str, source: io::Error },
+    #[error(transparent)]
+    Background(#[from] BackgroundError),
     #[error("the supervisor did not start: {0}")]
     NotBegun(String),
     #[error("not restarting the daemon: {why}")]
@@ -60,44 +60,17 @@ fn step(step: &'static str) -> impl FnOnce(io::Error) -> SuperviseError {
     move |source| SuperviseError::Step { step, source }
 }
 
-/// This program, invoked as `dkcd`.
-fn own_program() -> Result<Command, SuperviseError> {
-    let mut command = Command::new(std::env::current_exe().map_err(step("cannot find its own program"))?);
-    command.arg0("dkcd");
-    Ok(command)
-}
-
 /// Starts the supervisor in the background and returns once it holds its lock.
 pub fn start(directory: &Path) -> Result<(), SuperviseError> {
-    let mut command = own_program()?;
-    command.args(["supervise", "--foreground", "--dir"]).arg(directory);
-    command
-        .env("DKC_DETACH", "1")
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(step("cannot start the supervisor"))?;
-    let mut line = String::new();
-    if let Some(out) = child.stdout.take() {
-        BufReader::new(out).read_line(&mut line).map_err(step("cannot read from the supervisor"))?;
-    }
-    if line.trim() == BEGIN_MARK {
-        return Ok(());
-    }
-    let mut why = String::new();
-    if let Some(mut err) = child.stderr.take() {
-        err.read_to_string(&mut why).map_err(step("cannot read from the supervisor"))?;
-    }
-    Err(SuperviseError::NotBegun(why.trim().trim_start_matches("dkcd: ").to_owned()))
+    background::start("supervise", directory).map_err(|error| match error {
+        BackgroundError::NotBegun(why) => SuperviseError::NotBegun(why),
+        error => error.into(),
+    })
 }
 
 /// Keeps the daemon running until asked to stop. In its own session if `start` requested it.
 pub fn run(directory: &Path) -> Result<(), SuperviseError> {
-    let is_detached = std::env::var_os("DKC_DETACH").is_some();
-    if is_detached {
-        nix::unistd::setsid().map_err(|errno| step("cannot create a session")(errno.into()))?;
-    }
+    let detached = Detached::begin()?;
     let _lock = DirectoryLock::take(&directory.join(layout::PID_FILE))?;
     end_orphan(directory)?;
     let gave_up = directory.join(layout::GAVE_UP);
@@ -108,13 +81,7 @@ pub fn run(directory: &Path) -> Result<(), SuperviseError> {
     let is_told_to_stop = Arc::new(AtomicBool::new(false));
     let (wake, woken) = channel();
     watch_signals(is_told_to_stop.clone(), wake.clone()).map_err(step("cannot watch for signals"))?;
-    if is_detached {
-        println!("{BEGIN_MARK}");
-        let null = File::options().write(true).open("/dev/null").map_err(step("cannot open /dev/null"))?;
-        // Closes the caller's pipes, so that an SSH session that started this can end.
-        nix::unistd::dup2_stdout(&null).map_err(|errno| step("cannot release stdout")(errno.into()))?;
-        nix::unistd::dup2_stderr(&null).map_err(|errno| step("cannot release stderr")(errno.into()))?;
-    }
+    detached.has_begun()?;
     let mut supervisor =
         Supervisor { directory, is_told_to_stop: &is_told_to_stop, wake, woken, restarts: 0 };
     let result = supervisor.keep_running(log);

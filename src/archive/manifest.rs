@@ -30,6 +30,9 @@ pub struct Manifest {
     pub ring_version: RingVersion,
     /// The one moment of all records; milliseconds since the Unix epoch.
     pub taken_at_ms: u64,
+    /// Of a recovery: what is known of what it lacks, in words. Its tablets are of different moments, and this is the newest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recovered: Vec<String>,
     /// In the order in which they are restored.
     pub chunks: Vec<Chunk>,
 }
@@ -155,6 +158,7 @@ mod tests {
             servers: 3,
             ring_version: RingVersion(2),
             taken_at_ms: 9,
+            recovered: Vec::new(),
             chunks: vec![chunk("00000-00000.jsonl.zst", 4, 1), chunk("00000-00001.jsonl.zst", 3, 0)],
         }
     }

@@ -123,6 +123,7 @@ mod tests {
             servers: 1,
             ring_version: RingVersion(1),
             taken_at_ms: 1,
+            recovered: Vec::new(),
             chunks: Vec::new(),
         };
         Progress { cut: 7, parts: Vec::new(), done: vec![TabletId(2)], manifest }

@@ -132,6 +132,22 @@ impl Authority {
     }
 }
 
+/// Renames the authority of the cluster that had this name before: it signs nothing any more, and its files stay. Idempotent.
+pub fn set_aside(root: &Path, cluster: &ClusterName, old: ClusterId) -> Result<(), AuthorityError> {
+    let dir = root.join(cluster.as_str());
+    let certificate = dir.join(CERTIFICATE);
+    if !certificate.exists() {
+        return Ok(());
+    }
+    if read::authority(&certificate, &read(&certificate)?)?.name != authority_name(old) {
+        return Ok(());
+    }
+    let aside = root.join(format!("{cluster}.{old}"));
+    let failed = |source| AuthorityError::File { what: "rename", path: dir.clone(), source };
+    std::fs::rename(&dir, &aside).map_err(failed)?;
+    durable_file::sync_directory_of(&aside).map_err(failed)
+}
+
 /// Writes the certificate first: on its own it is useless, so an interruption does no harm.
 fn make_in(dir: &Path, id: ClusterId, certificate: &str, key: &str) -> Result<(), AuthorityError> {
     let wrong = |source| AuthorityError::Certificate { what: authority_name(id), source };

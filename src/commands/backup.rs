@@ -99,10 +99,7 @@ async fn create(session: &mut Session, args: CreateArgs) -> Result<(), CommandEr
         Some(name) => name,
         None => default_name(&cluster)?,
     };
-    let directory = location(session, args.to.as_deref())?.join(&name);
-    if directory.symlink_metadata().is_ok() {
-        return Err(archive_error(ArchiveError::Exists { path: directory }));
-    }
+    let directory = new_directory(session, args.to.as_deref(), &name)?;
     let everyone = Target::Servers { cluster: cluster.clone(), numbers: Vec::new() };
     let hosts = everyone.hosts(&session.inventory()?).map_err(operation::refused("backup"))?;
     let (inventory, observed) = operation::observe(session, hosts).await?;
@@ -111,18 +108,27 @@ async fn create(session: &mut Session, args: CreateArgs) -> Result<(), CommandEr
         cluster,
         name,
         description: args.description,
-        directory: text_of(&directory)?,
+        directory: directory.clone(),
     };
     let plan = plan::backup(&inventory, &observed, &request).map_err(operation::refused("backup"))?;
     operation::carry_out(session, plan, InventoryChanges::default()).await?;
     if !session.settings.dry_run {
-        let manifest = Manifest::read(&directory).map_err(archive_error)?;
-        session.ui.say(&format!("{}: {}", directory.display(), words(&manifest)));
+        let manifest = Manifest::read(Path::new(&directory)).map_err(archive_error)?;
+        session.ui.say(&format!("{directory}: {}", words(&manifest)));
     }
     Ok(())
 }
 
-fn default_name(cluster: &ClusterName) -> Result<String, CommandError> {
+/// Where a new backup of this name will be; nothing may be there.
+pub fn new_directory(session: &Session, to: Option<&Path>, name: &str) -> Result<String, CommandError> {
+    let directory = location(session, to)?.join(name);
+    if directory.symlink_metadata().is_ok() {
+        return Err(archive_error(ArchiveError::Exists { path: directory }));
+    }
+    text_of(&directory)
+}
+
+pub fn default_name(cluster: &ClusterName) -> Result<String, CommandError> {
     let format = format_description!("[year][month][day]T[hour][minute][second]Z");
     let now =
         OffsetDateTime::now_utc().format(format).map_err(|error| CommandError::bug(error.to_string()))?;
@@ -146,10 +152,11 @@ pub fn text_of(path: &Path) -> Result<String, CommandError> {
 
 fn words(manifest: &Manifest) -> String {
     let (records, chunks, bytes) = (manifest.records(), manifest.chunks.len(), manifest.bytes());
-    format!("{records} records in {chunks} files, {bytes} bytes, of {}", time_of(manifest.taken_at_ms))
+    let what = if manifest.recovered.is_empty() { "of" } else { "of a recovery, the newest of" };
+    format!("{records} records in {chunks} files, {bytes} bytes, {what} {}", time_of(manifest.taken_at_ms))
 }
 
-fn time_of(ms: u64) -> String {
+pub fn time_of(ms: u64) -> String {
     let time = OffsetDateTime::from_unix_timestamp((ms / 1000) as i64).ok();
     time.and_then(|time| time.format(&Rfc3339).ok()).unwrap_or_default()
 }

@@ -70,6 +70,7 @@ pub(super) const TASKS: &[(&str, &[(&str, &str)])] = &[
             ("data", "data set -n c0 test-key test-value"),
             ("backup", "backup create -n c0 --backup before-upgrade"),
             ("restore", "restore -n c1 --backup before-upgrade"),
+            ("recover", "recover -n c0 --dry-run"),
             ("bench", "bench -n c0 --clients 64"),
         ],
     ),

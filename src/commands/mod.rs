@@ -30,6 +30,7 @@ pub mod modify;
 pub mod plan;
 pub mod playground;
 pub mod quit;
+pub mod recover;
 pub mod register;
 pub mod replace;
 pub mod restart;

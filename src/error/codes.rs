@@ -172,6 +172,9 @@ codes! {
     PUT_BACK = 470, Refused,
         "The data of a server was put back from an older copy (a snapshot of a virtual machine, a restored disk), and another server remembers more of it. It may lack writes that it acknowledged, so it may not vote any more. `replace` it: its data comes back from the other replicas. A whole cluster can be put back only to copies of one moment (made while all servers were stopped, or by one snapshot of all); copies of several moments contradict each other: `restore` a backup into a new cluster instead.",
         "サーバのデータが古いコピー（仮想マシンのスナップショットや復元したディスク）に戻されており、他のサーバがより新しい状態を記憶しています。応答済みの書き込みが失われている恐れがあるため、このサーバは投票に参加できません。`replace` で置き換えてください。データは他のレプリカから復元されます。クラスタ全体を戻せるのは、同一時点のコピー（全サーバ停止中に作成したもの、または全体を一括したスナップショット）だけです。時点が異なるコピーは互いに矛盾するため、バックアップを新しいクラスタに `restore` してください。";
+    NOT_RECOVERABLE = 471, Refused,
+        "`recover` gives up the old cluster, so it is only for one that lost its quorum for good. It reads stopped servers, needs each server that does not answer named with --lost, and refuses where the servers that are left are a majority: `start cluster` serves again there without any loss. Without a server that can be read, a backup is the only way.",
+        "`recover` は元のクラスタを放棄するため、定足数を永久に失ったクラスタにのみ使用できます。停止中のサーバだけを読み取り、応答しないサーバは --lost で一つずつ指定する必要があります。残ったサーバが過半数であれば拒否されます。その場合は `start cluster` によって何も失わずに再開できます。読み取れるサーバが一つもない場合は、バックアップからの復元だけが手段です。";
     SOCKET_PATH = 429, Refused,
         "The control socket's path would exceed the system's limit. Choose a shorter data directory.",
         "制御ソケットのパスが長すぎます。より短いデータディレクトリを指定してください。";

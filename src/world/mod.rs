@@ -15,6 +15,7 @@ mod meet;
 mod owner;
 pub mod program;
 mod root_access;
+pub mod salvage;
 pub mod ssh;
 mod ssh_options;
 

@@ -29,12 +29,17 @@ fn steps(here: &Here) -> Option<(PathBuf, usize, usize)> {
 /// Begins a command, kills the shell after one more step again and again, and resumes it each time until nothing is left. The number of
 /// its steps.
 pub fn cut_after_each_step(here: &Here, line: &str) -> usize {
+    cut_after_each_step_of(here, line, "--yes")
+}
+
+/// The same where each resume needs other words of consent.
+pub fn cut_after_each_step_of(here: &Here, line: &str, consent: &str) -> usize {
     cut_after_one_more_step(here, line).unwrap_or_else(|why| panic!("{why}"));
     let (file, _, all) = steps(here).expect("a journal");
     let operation = file.file_stem().and_then(|stem| stem.to_str()).expect("its name").to_owned();
     let (mut cuts, mut in_vain) = (1, 0);
     while steps(here).is_some_and(|(_, done, all)| done < all) {
-        match cut_after_one_more_step(here, &format!("resume {operation} --yes")) {
+        match cut_after_one_more_step(here, &format!("resume {operation} {consent}")) {
             Ok(()) => (cuts, in_vain) = (cuts + 1, 0),
             // A node that the killed shell was starting comes up beside the resumed step, which says that it runs already.
             Err(why) => {
@@ -44,7 +49,7 @@ pub fn cut_after_each_step(here: &Here, line: &str) -> usize {
         }
     }
     assert!(cuts > all / 4, "only {cuts} cuts of {all} steps");
-    here.ok(&format!("resume {operation} --yes"));
+    here.ok(&format!("resume {operation} {consent}"));
     all
 }
 

@@ -25,6 +25,7 @@ mod power;
 mod procedures;
 mod prompt;
 mod put_back;
+mod recover;
 mod release;
 mod reload;
 mod replace;

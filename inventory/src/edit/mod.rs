@@ -10,6 +10,7 @@ mod launch;
 mod pair;
 mod parameters;
 mod record;
+mod recover;
 mod server;
 mod slave;
 mod unknown;
@@ -35,6 +36,7 @@ pub use pair::{ModifyPair, RegisterPair, UnregisterPair, modify_pair, register_p
 pub(crate) use pair::{check_free, check_own};
 pub(crate) use parameters::check_parameters;
 pub use record::{forget_deployed, keep_recorded, record_deployed, record_founded};
+pub use recover::{RecoverCluster, recover_cluster};
 pub use server::{add_members, remove_members};
 pub use slave::{
     ModifySlave, RegisterSlave, UnregisterSlave, modify_slave, register_slave, unregister_slave,

@@ -1,8 +1,9 @@
 //! The actions of steps, on one host or on the cluster. *Invariant:* actions are idempotent. A new action is defined here with
 //! its text and carried out by the one interpreter of its kind.
 
-use dkc_core::ids::{ClusterName, HostAddress, Namespace, NodeId, NodeUuid, SlaveId, TabletId};
+use dkc_core::ids::{ClusterId, ClusterName, HostAddress, Namespace, NodeId, NodeUuid, SlaveId, TabletId};
 use dkc_core::meta::{MemberChange, NewToken, OperationId};
+use dkc_core::salvage::SalvagePart;
 use dkc_core::token::TokenId;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,15 @@ pub struct Endpoint {
     pub host: HostAddress,
     /// The server's directory on it.
     pub dir: String,
+}
+
+/// A part of a recovery, and where it is read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SalvageSource {
+    /// The directory of the stopped server.
+    pub endpoint: Endpoint,
+    /// What is read there.
+    pub part: SalvagePart,
 }
 
 /// An action on one host.
@@ -96,6 +106,9 @@ pub enum HostAction {
         root: String,
         /// Whose authority.
         cluster: ClusterName,
+        /// The cluster of that name before it was recovered, whose authority is kept under another name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead_of: Option<ClusterId>,
     },
     /// A step of the change to another certificate authority, beside the inventory on the operator's machine.
     RotateAuthority {
@@ -346,6 +359,32 @@ pub enum ClusterAction {
         /// Only this namespace.
         namespace: Option<Namespace>,
     },
+    /// Writes a backup of what stopped servers have, on the operator's machine. Goes on where it was interrupted.
+    Salvage {
+        /// Whose records.
+        cluster: ClusterName,
+        /// Before it is recovered.
+        cluster_id: ClusterId,
+        /// The backup's name.
+        name: String,
+        /// A few words about it.
+        description: String,
+        /// The directory that it becomes.
+        directory: String,
+        /// The operation, which the backup names.
+        operation: String,
+        /// What is read where; every slot at most once.
+        sources: Vec<SalvageSource>,
+        /// What may be missing, in words.
+        missing: Vec<String>,
+    },
+    /// Stores the records of the backup that this operation wrote, and counts them.
+    RestoreSalvaged {
+        /// The directory of the backup.
+        directory: String,
+        /// The operation that it is of.
+        operation: String,
+    },
     /// Writes a key into every tablet, reads it back and removes it.
     Canary,
     /// Waits until no merge runs, all replicas are complete and enough failures are tolerated.
@@ -456,6 +495,11 @@ impl HostAction {
             MakeNode { dir, owner: None, .. } => format!("create {dir}"),
             WriteFile { path, replaces: Some(_), .. } => format!("replace {path}"),
             WriteFile { path, replaces: None, .. } => format!("write {path}"),
+            MakeAuthority { cluster, instead_of: Some(old), .. } => {
+                format!(
+                    "create another certificate authority of {cluster}, and keep the old one as {cluster}.{old}, on this machine next to the inventory"
+                )
+            }
             MakeAuthority { cluster, .. } => {
                 format!(
                     "create the certificate authority of {cluster}, on this machine next to the inventory"
@@ -535,6 +579,18 @@ impl ClusterAction {
             }
             ClusterAction::Restore { directory, records, .. } => {
                 format!("store and count the {records} records of {directory}")
+            }
+            ClusterAction::Salvage { cluster, directory, sources, .. } => {
+                let dirs: std::collections::BTreeSet<&str> =
+                    sources.iter().map(|source| last(&source.endpoint.dir)).collect();
+                let dirs: Vec<&str> = dirs.into_iter().collect();
+                format!(
+                    "read what is left of {cluster} in {}, and back it up to {directory}",
+                    dirs.join(", ")
+                )
+            }
+            ClusterAction::RestoreSalvaged { directory, .. } => {
+                format!("store and count the records of {directory}")
             }
             ClusterAction::Canary => format!("write and read back a key of every tablet through {first}"),
             ClusterAction::Merge { .. } => "merge: move data to its new replicas".into(),

@@ -93,7 +93,11 @@ impl<'a> Authorities<'a> {
             let is_missing = !self.views.contains_key(cluster) && !self.founded.contains(cluster);
             if is_missing && made.insert(cluster) {
                 let (root, cluster) = (place.facts.root.clone(), cluster.clone());
-                steps.host(Phase::PrepareHosts, &place.host, HostAction::MakeAuthority { root, cluster });
+                steps.host(
+                    Phase::PrepareHosts,
+                    &place.host,
+                    HostAction::MakeAuthority { root, cluster, instead_of: None },
+                );
             }
         }
     }

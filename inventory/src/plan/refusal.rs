@@ -335,6 +335,16 @@ pub enum Refusal {
         /// As its servers count them.
         records: u64,
     },
+    /// DKC-E0471
+    #[error("{cluster} is not to be recovered: {why}")]
+    NotRecoverable {
+        /// The cluster concerned.
+        cluster: ClusterName,
+        /// What else it is.
+        why: String,
+        /// The right way.
+        next: String,
+    },
     /// DKC-E0442: too many replicas down at once, by the ring map.
     #[error("{cluster} would lose its quorum: {} would have too few running replicas", tablets(*count))]
     RingQuorum {
@@ -470,6 +480,7 @@ impl Refusal {
             ForeignData { .. } => "DKC-E0427",
             LostData { .. } => "DKC-E0428",
             PutBack { .. } => "DKC-E0470",
+            NotRecoverable { .. } => "DKC-E0471",
             SocketPath { .. } => "DKC-E0429",
             PortTaken { .. } => "DKC-E0430",
             NotInstalled { .. } => "DKC-E0431",
@@ -546,6 +557,7 @@ impl Refusal {
                 )),
                 NodeName::Slave(..) => one("deploy".into()),
             },
+            NotRecoverable { next, .. } => one(next.clone()),
             PutBack { cluster, number, .. } => vec![
                 format!("replace -n {cluster} --no {number} --address HOST:PORT"),
                 "if every server was put back: explain DKC-E0470".into(),

@@ -9,6 +9,11 @@ use crate::observed::{HostFacts, HostView, Observed};
 /// The phases in order; a phase starts when the previous one has completed on all hosts. A plan has only those it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Phase {
+    /// Before anything changes: what stopped servers have.
+    Salvage,
+    /// Servers of a cluster that was lost never start again.
+    Fence,
+    StopOldSlaves,
     /// Acquires the ring's lock.
     TakeLock,
     /// Programs come first: a host that cannot take it stops the plan before any node is touched.

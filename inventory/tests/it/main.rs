@@ -11,6 +11,7 @@ mod lab;
 mod launch;
 mod plans;
 mod properties;
+mod recover;
 mod refusals;
 mod render;
 mod symbolic;

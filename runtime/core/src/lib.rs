@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod mutant;
 pub mod resp;
 pub mod ring;
+pub mod salvage;
 pub mod tablet;
 pub mod token;
 pub mod versions;

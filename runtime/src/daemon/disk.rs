@@ -42,6 +42,24 @@ fn is_short(was_short: bool, free_bytes: u64) -> bool {
 
 impl Disk {
     pub async fn open(directory: &Path, config: &NodeConfig, role: &ServerRole) -> Result<Disk, DiskError> {
+        let (directory, config, role) = (directory.to_owned(), config.clone(), role.clone());
+        let opening = crate::task::spawn_blocking(move || -> Result<_, DiskError> {
+            let (log, store) = Disk::open_log_and_store(&directory, &config, &role)?;
+            let lineage = LineageStore::open(&directory, &log)?;
+            Ok((log, store, lineage))
+        });
+        let (log, store, lineage) = opening
+            .await
+            .unwrap_or_else(|error| panic!("opening the disk ended without a result: {error}"))?;
+        Ok(Disk { log, store, lineage, is_short: AtomicBool::new(false) })
+    }
+
+    /// What a server has on its disk, without beginning another run. Blocks.
+    pub fn open_log_and_store(
+        directory: &Path,
+        config: &NodeConfig,
+        role: &ServerRole,
+    ) -> Result<(SharedLog, Storage), DiskError> {
         let split = MemorySplit::of(&config.parameters, role);
         let log_options = LogOptions {
             segment_bytes: config.parameters.log_segment_bytes,
@@ -53,19 +71,9 @@ impl Disk {
             group_row_cache_bytes: split.group_row_cache_bytes,
             overlay_bytes: split.overlay_bytes,
         };
-        let (log_directory, state_directory) =
-            (directory.join(layout::RAFT_LOG_DIR), directory.join(layout::STATE_DIR));
-        let directory = directory.to_owned();
-        let opening = crate::task::spawn_blocking(move || -> Result<_, DiskError> {
-            let log = SharedLog::open(&log_directory, log_options)?;
-            let store = Storage::open(&state_directory, storage_options)?;
-            let lineage = LineageStore::open(&directory, &log)?;
-            Ok((log, store, lineage))
-        });
-        let (log, store, lineage) = opening
-            .await
-            .unwrap_or_else(|error| panic!("opening the disk ended without a result: {error}"))?;
-        Ok(Disk { log, store, lineage, is_short: AtomicBool::new(false) })
+        let log = SharedLog::open(&directory.join(layout::RAFT_LOG_DIR), log_options)?;
+        let store = Storage::open(&directory.join(layout::STATE_DIR), storage_options)?;
+        Ok((log, store))
     }
 
     pub fn log(&self) -> &SharedLog {

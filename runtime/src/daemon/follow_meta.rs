@@ -8,7 +8,7 @@ use std::time::Duration;
 use dkc_core::config::NodeConfig;
 use dkc_core::ids::{NodeId, TabletId};
 use dkc_core::meta::{MetaCommand, MetaState};
-use dkc_core::ring::{ALL_SLOTS, RingMap, SlotId, TabletPlace, tablet_range};
+use dkc_core::ring::{RingMap, SlotId, TabletPlace, founding_slots};
 
 use super::drop_replicas::drop_replicas;
 use super::known_ring::KnownRing;
@@ -114,14 +114,9 @@ impl MetaFollower {
         if !self.replicas.is_on_disk(tablet) && self.replicas.awaits_split(tablet, first_slot) {
             return;
         }
-        let founding = state.founding_tablets();
-        // One that came of a split has its slots in its state.
-        let (first, last) = match tablet.0 < founding {
-            true => tablet_range(tablet, founding),
-            false => (*ALL_SLOTS.start(), *ALL_SLOTS.end()),
-        };
+        let slots = founding_slots(tablet, state.founding_tablets());
         let value_max_bytes = self.local.parameters().value_max_bytes as usize;
-        let bounds = TabletBounds { value_max_bytes, slots: first..=last, node: self.local.id() };
+        let bounds = TabletBounds { value_max_bytes, slots, node: self.local.id() };
         if let Err(error) = self.replicas.open(tablet, bounds).await {
             crate::fatal::disk(&format_args!("tablet {tablet} cannot be opened: {error}"));
         }

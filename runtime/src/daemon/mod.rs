@@ -33,6 +33,7 @@ mod persist;
 mod proposal_codec;
 mod replica_error;
 mod replicas;
+pub mod salvage;
 pub mod server;
 #[cfg(feature = "simulation")]
 pub mod simulated;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::group::Group;
 use super::hold::HOLD_MAX;
-use super::machine::TabletBounds;
+use super::machine::{Machine, TabletBounds};
 use super::read::AGAIN_PAUSE;
 use super::types::LogId;
 use crate::storage::{StorageError, TabletSnapshot};
@@ -79,6 +79,12 @@ impl TabletCut {
     /// Those of the tablet at that moment.
     pub fn slots(&self) -> RangeInclusive<SlotId> {
         self.bounds.slots.clone()
+    }
+
+    /// Of a replica that nobody leads: its state as it is. `None` if it has none.
+    pub(super) fn of(machine: &Machine) -> Result<Option<TabletCut>, StorageError> {
+        let (applied, snapshot, bounds) = machine.cut()?;
+        Ok(applied.map(|applied| TabletCut { snapshot, applied, bounds }))
     }
 
     pub fn open(&self) -> Result<OpenCut, StorageError> {

@@ -29,7 +29,7 @@ async fn durable(hand_over: impl FnOnce(crate::log::Done)) -> io::Result<()> {
 }
 
 impl LogStore {
-    fn read(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
+    pub(super) fn read(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
         let entries = self.0.read_up_to(from..to, bytes_max)?;
         entries.into_iter().map(|(index, bytes)| codec::decode_entry(index, bytes).map_err(damaged)).collect()
     }

@@ -166,7 +166,20 @@ impl Machine {
         }
     }
 
-    fn apply(&self, entry: &Entry) -> Result<Applied, MachineError> {
+    /// The time that the writes of a tablet have reached.
+    pub fn clock_ms(&self) -> u64 {
+        match &self.read_state().kind {
+            Kind::Tablet(tablet) => tablet.clock_ms(),
+            Kind::Meta(_) => 0,
+        }
+    }
+
+    pub fn membership(&self) -> StoredMembership {
+        self.read_state().membership.clone()
+    }
+
+    /// Applies the next entry of the log.
+    pub(super) fn apply(&self, entry: &Entry) -> Result<Applied, MachineError> {
         let mut state = self.write_state();
         debug_assert_eq!(
             state.applied.map_or(0, |applied| applied.index + 1),

@@ -16,6 +16,7 @@ pub mod read;
 pub mod receive;
 pub mod respond;
 mod ring_version;
+pub mod salvage;
 mod settled;
 pub mod snapshot;
 pub mod snapshot_receive;

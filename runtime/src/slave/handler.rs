@@ -39,7 +39,10 @@ impl Handler for Slave {
                 | ControlRequest::Import { .. }
                 | ControlRequest::Cut { .. }
                 | ControlRequest::CutPage { .. }
-                | ControlRequest::EndCut { .. } => {
+                | ControlRequest::EndCut { .. }
+                | ControlRequest::Salvage
+                | ControlRequest::SalvagePage { .. }
+                | ControlRequest::EndSalvage => {
                     refusal("a slave's control socket serves no data; ask a server")
                 }
             }

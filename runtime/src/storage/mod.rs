@@ -190,7 +190,12 @@ impl Storage {
 
     /// Whether this tablet has a state here.
     pub fn has_tablet(&self, tablet: TabletId) -> bool {
-        self.stores.lock().contains_key(&tablet.group())
+        self.has_group(tablet.group())
+    }
+
+    /// Whether this group has a state here.
+    pub fn has_group(&self, group: GroupId) -> bool {
+        self.stores.lock().contains_key(&group)
     }
 
     /// The vote floor that this node recorded when it left a tablet, if it did.

@@ -20,7 +20,7 @@ use crate::world::ControlClient;
 /// For taking the cut: several attempts over elections.
 const CUT_LIMIT: Duration = Duration::from_secs(90);
 /// For one page or batch, also over a slow line and on slow disks.
-const PAGE_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const PAGE_LIMIT: Duration = Duration::from_secs(60);
 const STATUS_LIMIT: Duration = Duration::from_secs(5);
 /// Moments that a backup begins with; servers that restart lose the one they keep.
 const CUTS_MAX: u32 = 3;
@@ -113,6 +113,7 @@ impl Servers<'_> {
             servers: self.endpoints.len() as u32,
             ring_version,
             taken_at_ms,
+            recovered: Vec::new(),
             chunks: Vec::new(),
         };
         let progress = Progress { cut, parts, done: Vec::new(), manifest };
@@ -133,7 +134,7 @@ impl Servers<'_> {
                 )));
             };
             let mut client = self.client(endpoint).await?;
-            let mut tablet = TabletCopy { unfinished, tablet: part.tablet, writer: None, chunks: Vec::new() };
+            let mut tablet = TabletCopy::begin(unfinished, part.tablet);
             if let Copied::MomentLost = self.copy_tablet(&mut client, progress, &mut tablet).await? {
                 return Ok(Copied::MomentLost);
             }
@@ -193,10 +194,19 @@ impl Servers<'_> {
                 "another backup is in this place than when the plan was made".into(),
             ));
         }
+        self.restore_all(directory, &manifest, only).await
+    }
+
+    pub(super) async fn restore_all(
+        &self,
+        directory: &Path,
+        manifest: &Manifest,
+        only: Option<&Namespace>,
+    ) -> Result<(), StepError> {
         let is_wanted = |namespace: &Namespace| only.is_none_or(|only| only == namespace);
-        self.store(directory, &manifest, &is_wanted).await?;
+        self.store(directory, manifest, &is_wanted).await?;
         for namespace in manifest.namespaces().into_iter().filter(is_wanted) {
-            self.check_count(&manifest, namespace).await?;
+            self.check_count(manifest, namespace).await?;
         }
         Ok(())
     }
@@ -297,15 +307,19 @@ impl Servers<'_> {
 }
 
 /// The chunks of one tablet.
-struct TabletCopy<'a> {
+pub(super) struct TabletCopy<'a> {
     unfinished: &'a Unfinished,
     tablet: TabletId,
     writer: Option<ChunkWriter>,
     chunks: Vec<crate::archive::Chunk>,
 }
 
-impl TabletCopy<'_> {
-    fn take(&mut self, cluster: &ClusterName, page: &CutPage) -> Result<(), ArchiveError> {
+impl<'a> TabletCopy<'a> {
+    pub fn begin(unfinished: &'a Unfinished, tablet: TabletId) -> TabletCopy<'a> {
+        TabletCopy { unfinished, tablet, writer: None, chunks: Vec::new() }
+    }
+
+    pub fn take(&mut self, cluster: &ClusterName, page: &CutPage) -> Result<(), ArchiveError> {
         for record in &page.records {
             let is_full = |writer: &ChunkWriter| {
                 writer.text_bytes >= CHUNK_BYTES || *writer.namespace() != page.namespace
@@ -333,7 +347,7 @@ impl TabletCopy<'_> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Vec<crate::archive::Chunk>, ArchiveError> {
+    pub fn finish(mut self) -> Result<Vec<crate::archive::Chunk>, ArchiveError> {
         self.end_chunk()?;
         Ok(self.chunks)
     }
@@ -401,7 +415,7 @@ impl Restored<'_, '_> {
     }
 }
 
-fn unexpected(to: &str, reply: &ControlReply) -> StepError {
+pub(super) fn unexpected(to: &str, reply: &ControlReply) -> StepError {
     match reply {
         ControlReply::Error { message, .. } => StepError::Refused(message.clone()),
         _ => StepError::Refused(format!("unexpected reply to {to}")),

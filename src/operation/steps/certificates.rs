@@ -23,8 +23,15 @@ pub const STAGED_ANCHORS: &str = "ca.pem";
 
 impl HostStep<'_> {
     /// On this machine. A cluster founded since the plan was made keeps the authority that it trusts.
-    pub(super) fn make_authority(&self, name: &ClusterName) -> Result<(), StepError> {
+    pub(super) fn make_authority(
+        &self,
+        name: &ClusterName,
+        instead_of: Option<ClusterId>,
+    ) -> Result<(), StepError> {
         let cluster = self.inventory.clusters.get(name).ok_or(StepError::UnknownNode)?;
+        if let Some(old) = instead_of {
+            authority::set_aside(self.authority_dir, name, old)?;
+        }
         Authority::make(self.authority_dir, name, cluster.id, cluster.founded)?;
         Ok(())
     }

@@ -13,6 +13,7 @@ use dkc_inventory::ring_facts::RingFacts;
 
 use super::StepError;
 use super::backup::BackUp;
+use super::salvage::Salvage;
 use super::servers::Servers;
 
 /// Limit of one change over all retries: longer than several elections and a host that times out.
@@ -69,6 +70,32 @@ impl Servers<'_> {
             }
             ClusterAction::Restore { directory, digest, namespace, .. } => {
                 self.restore(directory, digest, namespace.as_ref()).await
+            }
+            ClusterAction::Salvage {
+                cluster,
+                cluster_id,
+                name,
+                description,
+                directory,
+                operation,
+                sources,
+                missing,
+            } => {
+                let cluster_id = *cluster_id;
+                let what = Salvage {
+                    cluster,
+                    cluster_id,
+                    name,
+                    description,
+                    directory,
+                    operation,
+                    sources,
+                    missing,
+                };
+                self.salvage(what).await
+            }
+            ClusterAction::RestoreSalvaged { directory, operation } => {
+                self.restore_salvaged(directory, operation).await
             }
             ClusterAction::RequireTolerance { failures } => self.require_tolerance(*failures).await,
             ClusterAction::Merge { operation, come, leave } => self.merge(*operation, come, leave).await,

@@ -240,7 +240,9 @@ impl HostStep<'_> {
                 let replaces = replaces.as_deref().map_or(Replaces::Nothing, Replaces::Digest);
                 Ok(self.write(path, text, *mode, replaces).await?)
             }
-            HostAction::MakeAuthority { cluster, .. } => self.make_authority(cluster),
+            HostAction::MakeAuthority { cluster, instead_of, .. } => {
+                self.make_authority(cluster, *instead_of)
+            }
             HostAction::RotateAuthority { cluster, step, .. } => self.rotate_authority(cluster, *step),
             HostAction::TrustAuthorities { dir } => self.trust_authorities(dir).await,
             HostAction::ReloadCertificates { dir } => self.reload_certificates(dir).await,

@@ -7,6 +7,7 @@ mod canary;
 mod certificates;
 mod cluster;
 mod host;
+mod salvage;
 mod servers;
 mod service;
 

@@ -14,6 +14,7 @@ use crate::meta::{
     EnrolledSlave, MemberChange, MembershipOperation, Merge, NewToken, OperationId, TokenView,
 };
 use crate::ring::{Node, RingMap};
+use crate::salvage::{SalvagedServer, SlotRange};
 use crate::token::TokenId;
 use crate::versions::{DiskFormats, ProgramVersions};
 
@@ -87,6 +88,19 @@ pub enum ControlRequest {
         /// Which cut.
         id: u64,
     },
+    /// What this stopped server has; only a process that reads the directory of one answers (`dkcd salvage`).
+    Salvage,
+    /// A page of what such a process reads, of these slots of a tablet.
+    SalvagePage {
+        /// Which tablet.
+        tablet: TabletId,
+        /// Records of other slots are left out.
+        slots: Vec<SlotRange>,
+        /// Where to go on: what the last page's `next` said.
+        cursor: Option<String>,
+    },
+    /// Such a process ends.
+    EndSalvage,
     /// Prometheus text.
     Metrics,
     /// A CHMPX word with its parameters; answers `ControlReply::Text`.
@@ -191,8 +205,10 @@ pub enum ControlReply {
         /// By the clock of the server that took it; milliseconds since the Unix epoch.
         taken_at_ms: u64,
     },
-    /// To `CutPage`; `None` if this node does not keep that cut of that tablet, or no longer does.
+    /// To `CutPage` and `SalvagePage`; `None` if this node does not keep that cut of that tablet, or no longer does.
     CutPage(Option<CutPage>),
+    /// To `Salvage`.
+    Salvaged(Box<SalvagedServer>),
     /// All records of an import are written, but for those of keys that exist and were to stay.
     Imported {
         /// The keys that stayed as they were.

@@ -19,7 +19,7 @@ mod sound;
 pub use change::{members_after, placement_after, tablets_wanted};
 pub use load::{ClusterLoad, TabletLoad, is_worth_a_split};
 pub use place::{Assigned, Assignment, PlaceNode, next_voters_of_meta, place, voters_of_meta};
-pub use slot::{slot_of, tablet_range, tablet_ranges};
+pub use slot::{founding_slots, slot_of, tablet_range, tablet_ranges};
 
 /// Parts of the key space. Never changes, nor does a key's slot.
 pub const SLOTS: u32 = 16384;

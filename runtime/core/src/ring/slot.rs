@@ -44,6 +44,15 @@ pub fn tablet_range(tablet: TabletId, tablets: u16) -> (SlotId, SlotId) {
     (SlotId(start_of(n) as u16), SlotId((start_of(n + 1) - 1) as u16))
 }
 
+/// The slots of a tablet of a cluster that was founded with so many; one that came of a split says itself which it has.
+pub fn founding_slots(tablet: TabletId, founding: u16) -> std::ops::RangeInclusive<SlotId> {
+    if tablet.0 >= founding {
+        return super::ALL_SLOTS;
+    }
+    let (first, last) = tablet_range(tablet, founding);
+    first..=last
+}
+
 /// Every tablet with its first and last slot, in slot order and without a gap.
 pub fn tablet_ranges(tablets: u16) -> impl Iterator<Item = (TabletId, SlotId, SlotId)> {
     (0..tablets).map(TabletId).map(move |tablet| {

@@ -1,14 +1,17 @@
 //! A backup's requests: take a cut of all tablets, read pages of the tablets that this node keeps of it, end it.
 
-use dkc_core::control::{ControlReply, CutPage};
+use dkc_core::control::{ControlReply, CutPage, ExportedRecord};
 use dkc_core::ids::{Namespace, TabletId};
 use dkc_core::kv::{Read, Reply};
+use dkc_core::ring::slot_of;
+use dkc_core::salvage::SlotRange;
 
 use super::ServerControl;
 use super::export::{Keys, PAGE_KEYS_MAX, Place};
 use super::kv::{Cursor, Failed, SCANS_MAX, failed, not_given_out};
 use crate::control::refusal;
 use crate::daemon::cuts::CutError;
+use crate::raft::cut::OpenCut;
 
 impl From<CutError> for Failed {
     fn from(error: CutError) -> Failed {
@@ -41,23 +44,46 @@ impl ServerControl {
                 Err(CutError::Gone) => return Ok(None),
                 Err(error) => return Err(error.into()),
             };
-            let namespaces = open.namespaces();
-            let (index, place) = parse_cursor(cursor, tablet)?;
-            let Some(namespace) = namespaces.get(index) else { return Ok(Some(CutPage::default())) };
-            let (records, next) = page(&Keys::Cut(&open), namespace, tablet, place).await?;
-            let next = match next {
-                Some(place) => Some(format!("{index}/{}", place.text())),
-                None => {
-                    (index + 1 < namespaces.len()).then(|| format!("{}/{}", index + 1, begin(tablet).text()))
-                }
-            };
-            Ok(Some(CutPage { namespace: namespace.clone(), records, next }))
+            page_of(&open, tablet, cursor).await.map(Some)
         };
         match page.await {
             Ok(page) => ControlReply::CutPage(page),
             Err(error) => failed(error),
         }
     }
+}
+
+/// The same for a tablet that nobody serves.
+pub async fn page_of_salvaged(
+    open: &OpenCut,
+    tablet: TabletId,
+    slots: &[SlotRange],
+    cursor: Option<&str>,
+) -> ControlReply {
+    let is_wanted = |namespace: &Namespace, record: &ExportedRecord| {
+        // What was exported can be read back.
+        let key = record.key.to_bytes().unwrap_or_default();
+        slots.iter().any(|range| range.contains(slot_of(namespace, &key)))
+    };
+    match page_of(open, tablet, cursor).await {
+        Ok(mut page) => {
+            page.records.retain(|record| is_wanted(&page.namespace, record));
+            ControlReply::CutPage(Some(page))
+        }
+        Err(error) => failed(error),
+    }
+}
+
+async fn page_of(open: &OpenCut, tablet: TabletId, cursor: Option<&str>) -> Result<CutPage, Failed> {
+    let namespaces = open.namespaces();
+    let (index, place) = parse_cursor(cursor, tablet)?;
+    let Some(namespace) = namespaces.get(index) else { return Ok(CutPage::default()) };
+    let (records, next) = page(&Keys::Cut(open), namespace, tablet, place).await?;
+    let next = match next {
+        Some(place) => Some(format!("{index}/{}", place.text())),
+        None => (index + 1 < namespaces.len()).then(|| format!("{}/{}", index + 1, begin(tablet).text())),
+    };
+    Ok(CutPage { namespace: namespace.clone(), records, next })
 }
 
 /// The number of the namespace, and the place in it.

@@ -17,6 +17,8 @@ use crate::control::{Handler, refusal, reloaded};
 use crate::daemon::server::Server;
 use crate::router::Router;
 
+pub use cut::page_of_salvaged;
+
 pub struct ServerControl {
     pub server: Arc<Server>,
     pub router: Router,
@@ -49,6 +51,9 @@ impl Handler for ServerControl {
                     self.cut_page(id, tablet, cursor.as_deref()).await
                 }
                 ControlRequest::EndCut { id } => self.end_cut(id).await,
+                ControlRequest::Salvage | ControlRequest::SalvagePage { .. } | ControlRequest::EndSalvage => {
+                    refusal("this server runs: only a stopped one is read for a recovery")
+                }
                 ControlRequest::Metrics => ControlReply::Text(self.server.metrics_text()),
                 ControlRequest::Word { line } => self.word(&line).await,
                 ControlRequest::Meta => self.server.meta().view(),
