@@ -181,6 +181,36 @@ fn of_two_survivors_that_disagree_the_one_that_knows_more_is_read_and_nothing_ac
     assert!(here.ok("status cluster --short").contains("c0: running"));
 }
 
+/// Where the log has a record that others follow.
+fn damage_the_log(ring: &Ring, number: usize) {
+    let segment = ring.dir(number).join("data/log/0000000000000001.seg");
+    let mut bytes = fs::read(&segment).unwrap();
+    let written: Vec<usize> = (4096..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+    bytes[written[written.len() / 2]] ^= 0xff;
+    fs::write(&segment, bytes).unwrap();
+}
+
+#[test]
+fn a_server_with_a_damaged_log_is_replaced_on_its_own_host_and_not_recovered() {
+    let ring = Ring::started(3);
+    let here = &ring.here;
+    ring.import(&records());
+    let before = content(&ring.exported());
+    here.ok("stop cluster -n c0 --no 2 --yes");
+    damage_the_log(&ring, 2);
+    let said = here.exits("start cluster -n c0 --no 2 --yes", 8);
+    assert!(said.contains("the Raft log is damaged") && said.contains("Replace this member"), "{said}");
+    assert!(here.exits("recover -n c0", 4).contains("No.0, No.1, No.2 still run"));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("its address").port();
+    drop(listener);
+    here.ok(&format!("replace -n c0 --no 2 --address 127.0.0.1:{port} --yes"));
+    assert!(here.ok("status cluster -n c0 --short").contains("c0: running"));
+    assert_eq!(content(&ring.exported()), before);
+    assert_eq!(ring.started_again(2).0, Some(78));
+    assert!(ring.dir(2).join("data/log").exists(), "its directory stays");
+}
+
 /// The applied entries of each tablet, as the server on this host says.
 fn applied(lab: &Lab, host: &str, number: usize) -> Vec<u64> {
     let dir = format!("/var/lib/dkc/c0-{number}");

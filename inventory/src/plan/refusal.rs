@@ -615,7 +615,11 @@ impl Refusal {
                 )]
             }
             NotServing { cluster, .. } => {
-                vec![format!("status cluster -n {cluster}"), format!("start cluster -n {cluster}")]
+                vec![
+                    format!("status cluster -n {cluster}"),
+                    format!("start cluster -n {cluster}"),
+                    format!("or, if a majority of its servers is lost for good: recover -n {cluster} --dry-run"),
+                ]
             }
             NotEmpty { cluster, .. } => vec![
                 "restore into a new cluster: register cluster, deploy, start cluster".into(),
