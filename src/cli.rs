@@ -86,6 +86,8 @@ pub enum Command {
     #[command(subcommand)]
     Destroy(destroy::Args),
     Status(status::Args),
+    Top(top::Args),
+    Metrics(metrics::Args),
     Ring(ring::Args),
     Data(data::Args),
     #[command(subcommand)]

@@ -86,6 +86,8 @@ pub async fn dispatch(session: &mut Session, command: Command) -> Result<(), Com
         Command::Plan(args) => plan::run(session, args).await,
         Command::Destroy(args) => destroy::run(session, args).await,
         Command::Status(args) => status::run(session, args).await,
+        Command::Top(args) => top::run(session, args).await,
+        Command::Metrics(args) => metrics::run(session, args).await,
         Command::Ring(args) => ring::run(session, args).await,
         Command::Data(args) => data::run(session, args).await,
         Command::Backup(args) => backup::run(session, args).await,

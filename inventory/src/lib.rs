@@ -13,6 +13,7 @@ pub mod edit;
 pub mod enrolled;
 pub mod generation;
 mod listeners;
+pub mod live;
 pub mod model;
 pub mod names;
 pub mod observed;

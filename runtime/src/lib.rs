@@ -19,6 +19,7 @@ pub mod crash;
 pub mod daemon;
 pub mod durable_file;
 pub mod fatal;
+pub mod histogram;
 #[cfg(not(feature = "simulation"))]
 pub mod join;
 #[cfg(not(feature = "simulation"))]
@@ -27,8 +28,10 @@ pub mod log;
 #[path = "simulation/log.rs"]
 pub mod log;
 pub mod logging;
+pub mod metrics_port;
 pub mod net;
 pub mod notify;
+pub mod prometheus;
 pub mod raft;
 pub mod router;
 #[cfg(feature = "simulation")]

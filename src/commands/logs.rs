@@ -49,9 +49,7 @@ pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> 
     };
     let inventory = session.inventory()?;
     let nodes = target.nodes(&inventory).map_err(operation::refused("logs"))?;
-    session.world.expect(inventory.hosts.iter());
-    let hosts: Vec<_> = nodes.iter().filter_map(|node| inventory.host_of(node)).collect();
-    session.world.meet(inventory.hosts.iter().filter(|(address, _)| hosts.contains(*address))).await;
+    operation::meet(session, &inventory, &nodes).await;
     let asked = nodes.iter().map(|node| read(&session.world, &inventory, node, args.lines));
     let logs = futures::future::join_all(asked).await;
     operation::pin_learned(session)?;

@@ -78,6 +78,9 @@ codes! {
     OTHER_PROGRAM = 109, Refused,
         "The crash report comes from another build, so this dkc cannot resolve its addresses. Run `symbolize` with the dkc that deployed the node; the directory name below bin/ is its digest.",
         "クラッシュ報告は別のビルドのものなので、ここでは解決できません。そのノードをデプロイした dkc で `symbolize` を実行してください。";
+    TERMINAL = 110, Failed,
+        "dkc could not use the terminal as a full screen. With a pipe in place of the terminal the same command prints lines.",
+        "端末を全画面で使用できませんでした。端末の代わりにパイプを使用すると、同じコマンドが行単位で出力します。";
     UNKNOWN_CODE = 107, Unknown,
         "Unknown error id. `explain` without an id lists all.",
         "その番号のエラーはありません。番号なしの `explain` で一覧を表示できます。";

@@ -11,6 +11,7 @@ mod record;
 mod report;
 mod steps;
 
+use dkc_inventory::model::{Inventory, NodeName};
 use dkc_inventory::plan::{Operation, Refused};
 
 pub use carry_out::{carry_out, resume};
@@ -30,6 +31,13 @@ pub fn begin(session: &Session) -> Operation {
     let is_meant = |word: &&str| !matches!(*word, "--yes" | "-y" | "--dry-run" | "--exit-code");
     let words: Vec<&str> = session.line.split(' ').filter(is_meant).collect();
     Operation { id, command: words.join(" ") }
+}
+
+/// Connects to the hosts of these nodes, for commands without a plan.
+pub async fn meet(session: &Session, inventory: &Inventory, nodes: &[NodeName]) {
+    session.world.expect(inventory.hosts.iter());
+    let hosts: Vec<_> = nodes.iter().filter_map(|node| inventory.host_of(node)).collect();
+    session.world.meet(inventory.hosts.iter().filter(|(address, _)| hosts.contains(*address))).await;
 }
 
 /// An error from a host outside of a plan.

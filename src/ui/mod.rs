@@ -8,7 +8,9 @@ mod ask;
 mod escape;
 mod host_replies;
 mod listing;
+pub mod numbers;
 mod progress;
+pub mod top;
 
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
@@ -59,6 +61,11 @@ impl Ui {
     /// There is a terminal to ask questions on.
     pub fn is_terminal(&self) -> bool {
         self.inner.is_stdin_terminal && self.inner.is_stderr_terminal
+    }
+
+    /// A program may fill the whole terminal and read its keys.
+    pub fn is_full_screen(&self) -> bool {
+        self.inner.is_stdin_terminal && self.inner.is_stdout_terminal
     }
 
     pub fn has_color(&self) -> bool {

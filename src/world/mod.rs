@@ -33,6 +33,7 @@ use dkc_inventory::observed::Silence;
 use parking_lot::Mutex;
 
 pub use control::ControlClient;
+pub use control_line::no_daemon;
 #[cfg(test)]
 pub use login::NoAsker;
 pub use login::{Asker, Secret};

@@ -112,3 +112,43 @@ fn a_sigterm_leaves_the_prompt_and_one_inside_of_it_and_nothing_stays_behind() {
     assert_eq!(terminal.ends(), 130);
     assert!(!std::path::Path::new(place).exists());
 }
+
+#[test]
+fn top_fills_the_screen_and_gives_it_back() {
+    let stage = Stage::empty();
+    let mut terminal = open(&stage);
+    terminal.line("playground --servers 1 --slaves 1").expect("quit removes it").expect("(dkc play:c0) ");
+    // The second look has rates.
+    terminal.line("top --interval 500ms").expect("\x1b[?1049h").expect_screen("0 writes/s  write p50");
+    let ring = "0".repeat(140);
+    for want in ["c0: running", "servers 1   tablets 3   slaves 1   events", "leads/holds", &ring, "q end"] {
+        terminal.expect_screen(want);
+    }
+    terminal
+        .type_text("\t")
+        .expect_screen("operations/s  records")
+        .type_text("\r")
+        .expect_screen("c0 tablet 0");
+    terminal.expect_screen("slots             0 to 5460 (5461)");
+    terminal.type_text("\x1b").expect_screen("leader  voters").type_text("\t").expect_screen("servers  what");
+    terminal.type_text("\r").expect_screen("c0 slave 0").expect_screen("listens on");
+    terminal
+        .type_text("\x1b")
+        .expect_screen("servers  what")
+        .type_text("?")
+        .expect_screen("any key ends this help");
+    // This one only ends the help.
+    terminal.type_text("q").expect_screen("q end").type_text("q").expect("\x1b[?1049l").prompt();
+    assert!(!terminal.screen().contains("clients  servers"), "{}", terminal.screen());
+    // Ctrl-C ends it as well, and the prompt reads keys as before.
+    terminal
+        .line("top")
+        .expect("\x1b[?1049h")
+        .expect_screen("q end")
+        .type_text("\x03")
+        .expect("\x1b[?1049l")
+        .prompt();
+    terminal.line("metrics --id 0").expect("dkc_slave_connections 0").prompt();
+    terminal.line("quit").expect("removing it").prompt().line("quit");
+    assert_eq!(terminal.ends(), 0);
+}

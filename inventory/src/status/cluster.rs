@@ -245,6 +245,7 @@ mod tests {
             merge: None,
             operation: None,
             transfers: Vec::new(),
+            served: Default::default(),
         }
     }
 

@@ -163,6 +163,7 @@ fn tablet(number: u16) -> TabletStatus {
         applied_index: 1,
         records: 10,
         bytes: TABLET_BYTES,
+        operations: 0,
     }
 }
 

@@ -187,6 +187,7 @@ pub fn server_status(inventory: &Inventory, node: &NodeName, up: &[u32], leader:
             merge: None,
             operation: None,
             transfers: Vec::new(),
+            served: Default::default(),
         }),
         ring_version: RingVersion(7),
         memory_bytes: 1,
@@ -207,6 +208,7 @@ pub fn slave_status(inventory: &Inventory, node: &NodeName) -> NodeStatus {
         servers: Vec::new(),
         operations: 0,
         client_connections: 0,
+        latency: Default::default(),
     });
     let server = inventory.servers_of(name).remove(0);
     let node_uuid = inventory.slaves[id].node_uuid;

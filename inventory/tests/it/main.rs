@@ -9,6 +9,7 @@ mod edits;
 mod files;
 mod lab;
 mod launch;
+mod live;
 mod plans;
 mod properties;
 mod recover;

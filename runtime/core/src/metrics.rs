@@ -19,6 +19,8 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// Counts by size, in buckets.
+    Histogram,
 }
 
 impl std::fmt::Display for Kind {
@@ -26,6 +28,7 @@ impl std::fmt::Display for Kind {
         f.write_str(match self {
             Kind::Counter => "counter",
             Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         })
     }
 }
@@ -43,22 +46,33 @@ metrics! {
     /// Of a server as a whole.
     SERVER:
     OPERATIONS = "dkc_operations_total", Counter, "Requests taken, by kind.";
+    WRITE_LATENCY = "dkc_write_seconds", Histogram, "From the proposal of a write by its tablet's leader to its answer.";
     CONNECTIONS = "dkc_connections", Gauge, "Connections at the node port.";
     MEMORY = "dkc_memory_bytes", Gauge, "Resident memory.";
-    UPTIME = "dkc_uptime_seconds", Counter, "Time since the start.";
+    UPTIME = "dkc_uptime_seconds", Gauge, "Time since the start.";
     RING_VERSION = "dkc_ring_version", Gauge, "Version of the ring map known here.";
     MEMORY_MAX = "dkc_memory_max_bytes", Gauge, "What memory_bytes allows.";
     STATE_DISK = "dkc_state_disk_bytes", Gauge, "Table files of the state.";
     STATE_GROWING = "dkc_state_growing_bytes", Gauge, "Rows applied since the last freeze.";
     STATE_FROZEN = "dkc_state_frozen_bytes", Gauge, "Rows that are being ingested.";
     STATE_WAITS = "dkc_state_waits_total", Counter, "Times that applying waited for an ingestion.";
-    STATE_WAITED = "dkc_state_waited_milliseconds_total", Counter, "How long in all.";
+    STATE_WAITED = "dkc_state_waited_seconds_total", Counter, "How long applying waited in all.";
     LOG = "dkc_log_bytes", Gauge, "Size of the Raft log's segments.";
     LOG_LIVE = "dkc_log_live_bytes", Gauge, "Bytes of the log that some group needs.";
     LOG_SYNCS = "dkc_log_syncs_total", Counter, "Writes of the log, each with one fdatasync.";
     LOG_ENTRIES = "dkc_log_entries_total", Counter, "Entries appended.";
     LOG_TROUBLE = "dkc_log_trouble", Gauge, "1 while the log cannot write and nothing is acknowledged.";
     GROUPS_HIBERNATING = "dkc_groups_hibernating", Gauge, "Raft groups without running timers, because they are idle.";
+}
+
+metrics! {
+    /// Of a slave. Besides these, each counter of `stats` is told as `dkc_slave_NAME_total`.
+    SLAVE:
+    SLAVE_CONNECTIONS = "dkc_slave_connections", Gauge, "Open connections of applications.";
+    SLAVE_MEMORY = "dkc_slave_memory_bytes", Gauge, "Resident memory.";
+    SLAVE_MEMORY_FREE = "dkc_slave_memory_free_bytes", Gauge, "What connections may still take.";
+    SLAVE_SERVER_UP = "dkc_slave_server_up", Gauge, "1 while connected to the server.";
+    SLAVE_BATCH_LATENCY = "dkc_slave_batch_seconds", Histogram, "From the last byte of what an application has sent together to the last answer.";
 }
 
 metrics! {

@@ -10,6 +10,7 @@ use dkc_core::wire::Hello;
 use tokio::time::Instant;
 
 use crate::config::InUse;
+use crate::histogram::Histogram;
 use crate::raft::Tuning;
 
 pub struct LocalNode {
@@ -18,13 +19,14 @@ pub struct LocalNode {
     role: ServerRole,
     in_use: InUse,
     tuning: Arc<Tuning>,
+    write_latency: Arc<Histogram>,
     started: Instant,
 }
 
 impl LocalNode {
     pub fn new(directory: &Path, config: NodeConfig, role: ServerRole) -> LocalNode {
         let (in_use, tuning) = (InUse::new(directory, config.clone()), Tuning::of(&config.parameters));
-        LocalNode { in_use, tuning, config, role, started: Instant::now() }
+        LocalNode { in_use, tuning, write_latency: Arc::default(), config, role, started: Instant::now() }
     }
 
     pub fn id(&self) -> NodeId {
@@ -41,6 +43,11 @@ impl LocalNode {
 
     pub fn in_use(&self) -> &InUse {
         &self.in_use
+    }
+
+    /// Of writes to the tablets that this node leads.
+    pub fn write_latency(&self) -> &Arc<Histogram> {
+        &self.write_latency
     }
 
     /// What all groups of this node take over while they are open.

@@ -22,6 +22,7 @@ use crate::control::{self, ControlError};
 use crate::durable_file;
 use crate::fatal;
 use crate::log::LogError;
+use crate::metrics_port;
 use crate::net::{Alpn, Identity, Listener, NodeRole, Tls, TlsError};
 use crate::notify;
 use crate::router::{Router, RouterOptions};
@@ -208,10 +209,9 @@ async fn run_server(
     let parts = Parts { directory, config, role, tls, listener, disk, stopped: stopped.clone() };
     let Running { server, router, mut tasks } = Running::start(parts).await?;
     tasks.spawn(server.certificates().clone().keep(Signer::Own));
-    tasks.spawn(control::serve(
-        control,
-        Arc::new(super::control::ServerControl { server: server.clone(), router }),
-    ));
+    let handler = Arc::new(super::control::ServerControl { server: server.clone(), router });
+    tasks.spawn(control::serve(control, handler.clone()));
+    tasks.spawn(metrics_port::serve(server.local().parameters().metrics_port, handler));
     tracing::info!(node = %server.local().id(), address = %server.local().role().listen, release = env!("CARGO_PKG_VERSION"), "serving");
     ready();
 

@@ -36,6 +36,7 @@ use super::transport::{NetworkOfGroup, Transport};
 use super::tuning::{QUEUE_ROOM_MAX, Tuning};
 use super::types::{Applied, LogId, Proposal, Types, Vote};
 use super::vote_floor::{VoteFloor, later};
+use crate::histogram::Histogram;
 use crate::log::GroupLog;
 
 type MetricsReceiver = openraft::type_config::alias::WatchReceiverOf<Types, RaftMetrics<Types>>;
@@ -55,6 +56,8 @@ pub struct GroupContext {
     /// As they were when the node started, but for those in `tuning`.
     pub parameters: Parameters,
     pub tuning: Arc<Tuning>,
+    /// Of all groups of the node together.
+    pub write_latency: Arc<Histogram>,
     pub ring_version: RingVersionSource,
     /// False until this node may vote, campaign and acknowledge (`daemon::standing`).
     pub takes_part: watch::Receiver<bool>,
@@ -168,7 +171,8 @@ impl Group {
             let ring_version = context.ring_version.clone();
             let (raft, machine) = (raft.clone(), machine.clone());
             let (hibernation, hold) = (hibernation.clone(), hold.clone());
-            let proposer = Proposer { raft, machine, ring_version, hibernation, hold };
+            let latency = context.write_latency.clone();
+            let proposer = Proposer { raft, machine, ring_version, hibernation, hold, latency };
             tasks.push(crate::task::spawn(proposer.run(queue)));
         }
         let ring_version = context.ring_version.clone();

@@ -27,6 +27,7 @@ use super::respond::{Respond, bounded};
 use super::ring_version::RingVersionSource;
 use super::types::{Applied, Proposal, Types};
 use crate::clock::now_ms;
+use crate::histogram::Histogram;
 
 /// Writes per entry; with more a reader would wait for all of them.
 const BATCH_ITEMS_MAX: usize = 4096;
@@ -64,6 +65,7 @@ pub struct Proposer {
     pub ring_version: RingVersionSource,
     pub hibernation: Arc<Hibernation>,
     pub hold: Arc<Hold>,
+    pub latency: Arc<Histogram>,
 }
 
 type Taken = Vec<Waiting>;
@@ -123,11 +125,12 @@ impl Proposer {
     /// Proposes one entry and replies to every write in it. Returns their number.
     async fn propose(&self, batch: Batch, taken: Taken) -> usize {
         self.hibernation.touch();
-        let count = batch.items.len();
+        let (began, count) = (Instant::now(), batch.items.len());
         let deadline =
             taken.iter().map(|waiting| waiting.until).max().unwrap_or_else(|| Instant::now() + TICK_TIMEOUT);
         let answers = match propose(&self.raft, Proposal(batch.encode()), deadline).await {
             Ok(Applied::Batch(outcomes)) if outcomes.len() == count => {
+                self.latency.record(began.elapsed(), count as u64);
                 outcomes.into_iter().map(|outcome| self.answer(outcome)).collect()
             }
             Ok(other) => panic!("unexpected outcome of a batch of {count} writes: {other:?}"),

@@ -99,6 +99,7 @@ impl Slave {
             servers: self.router.links(),
             operations: self.router.operations(),
             client_connections: self.traffic.connections(),
+            latency: self.traffic.latency.counted(),
         }
     }
 
@@ -135,7 +136,7 @@ impl Slave {
 }
 
 /// Resident memory of this process; 0 if the kernel does not report it.
-fn resident_bytes() -> u64 {
+pub(super) fn resident_bytes() -> u64 {
     let pages = || std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse::<u64>().ok();
     let page_bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
     pages().unwrap_or(0) * page_bytes as u64

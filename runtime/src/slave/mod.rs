@@ -27,17 +27,20 @@ use std::time::{Duration, Instant};
 
 use dkc_core::config::{NodeConfig, Role, SlaveRole, layout};
 use dkc_core::ids::NodeId;
+use dkc_core::metrics;
 use tokio::sync::watch;
 
 use crate::certificates::{Certificates, Signer};
 use crate::config::InUse;
 use crate::control::{self, ControlError};
+use crate::metrics_port;
 use crate::net::{Alpn, Identity, NodeRole, Target, Tls, TlsError};
+use crate::prometheus::Text;
 use crate::router::{Router, RouterOptions};
 use endpoints::{Endpoint, Shared};
 use memory::Memory;
 use saved_ring::SavedRing;
-use statistics::{Traffic, counts, metrics};
+use statistics::{Traffic, counts};
 use timeouts::{Limits, Timeouts};
 
 /// Timeout of operations in flight when the slave stops.
@@ -101,11 +104,19 @@ impl Slave {
     fn metrics(&self) -> String {
         let mut all = counts(&self.traffic.counters);
         self.statistics.iter().for_each(|statistics| all.extend(statistics.counts()));
+        let mut text = Text::default();
         let gauges = [
-            ("connections", u64::from(self.traffic.connections())),
-            ("memory_free_bytes", self.memory.free_bytes() as u64),
+            (&metrics::SLAVE_CONNECTIONS, self.traffic.connections().into()),
+            (&metrics::SLAVE_MEMORY, handler::resident_bytes()),
+            (&metrics::SLAVE_MEMORY_FREE, self.memory.free_bytes() as u64),
         ];
-        metrics(&gauges, &all)
+        gauges.into_iter().for_each(|(metric, value)| text.sample(metric, "", value));
+        for link in self.router.links() {
+            let labels = format!("{{server=\"{}\"}}", link.number);
+            text.sample(&metrics::SLAVE_SERVER_UP, &labels, link.is_connected.into());
+        }
+        text.latency(&metrics::SLAVE_BATCH_LATENCY, &self.traffic.latency.counted());
+        text.end() + &statistics::text(&all)
     }
 }
 
@@ -187,6 +198,7 @@ fn serve(
     tasks.spawn(slave.certificates.clone().keep(signer(slave.clone())));
     tasks.spawn(saved_ring::keep(slave.clone()));
     tasks.spawn(control::serve(control, slave.clone()));
+    tasks.spawn(metrics_port::serve(slave.config.parameters.slave_metrics_port, slave.clone()));
     tasks.spawn(slave.timeouts.clone().run());
     for endpoint in endpoints {
         tasks.spawn((endpoint.run)(stop.clone()));

@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::histogram::Histogram;
+
 /// A set of counters with names.
 pub(crate) trait Counters: Default + Send + Sync + 'static {
     /// Every counter with its name, in the order in which they are shown.
@@ -51,6 +53,8 @@ pub(crate) struct Traffic {
     /// Batches that are not answered yet.
     batches: AtomicU32,
     pub counters: TrafficCounters,
+    /// Of batches: from the last byte of what an application has sent together to the last answer.
+    pub latency: Histogram,
 }
 
 /// Counts a connection or a batch until it is dropped.
@@ -96,11 +100,8 @@ impl Traffic {
 }
 
 /// Prometheus text; counters of the same name are added up.
-pub(crate) fn metrics(gauges: &[(&'static str, u64)], counters: &[(&'static str, u64)]) -> String {
+pub(crate) fn text(counters: &[(&'static str, u64)]) -> String {
     let mut text = String::new();
-    for (name, value) in gauges {
-        text.push_str(&format!("# TYPE dkc_slave_{name} gauge\ndkc_slave_{name} {value}\n"));
-    }
     let mut sums: Vec<(&'static str, u64)> = Vec::new();
     for (name, count) in counters {
         match sums.iter_mut().find(|(summed, _)| summed == name) {
@@ -109,7 +110,13 @@ pub(crate) fn metrics(gauges: &[(&'static str, u64)], counters: &[(&'static str,
         }
     }
     for (name, sum) in sums {
-        text.push_str(&format!("# TYPE dkc_slave_{name}_total counter\ndkc_slave_{name}_total {sum}\n"));
+        let full = match name {
+            "total_connections" => "dkc_slave_connections_accepted_total".to_owned(),
+            name => format!("dkc_slave_{name}_total"),
+        };
+        text.push_str(&format!(
+            "# HELP {full} Counted as {name} since the start, as stats says it.\n# TYPE {full} counter\n{full} {sum}\n"
+        ));
     }
     text
 }

@@ -9,6 +9,7 @@ mod enrolment;
 mod hibernation;
 mod lab;
 mod membership;
+mod metrics;
 mod put_back;
 mod refusals;
 mod reload;

@@ -176,12 +176,14 @@ fn limits() -> String {
 
 fn metrics() -> String {
     let mut page = String::from(
-        "# Metrics\n\nA server prints these in Prometheus' text form: `dkcd ctl --dir DIR '{\"do\":\"metrics\"}'` on its \
-         host, with DIR the node's directory.\n",
+        "# Metrics\n\n`metrics` prints them in Prometheus' text form, through the control socket of a node. With `metrics_port` \
+         (servers) or `slave_metrics_port` (slaves) the node also tells them at `http://127.0.0.1:PORT/metrics`. \
+         `packaging/monitoring` has a Grafana dashboard and alert rules for Prometheus.\n",
     );
     for (heading, table) in [
         ("Of a server", metrics::SERVER),
         ("Of each Raft group of a server, with the label `group`", metrics::GROUP),
+        ("Of a slave, beside `dkc_slave_NAME_total` for each counter of `stats`", metrics::SLAVE),
     ] {
         let _ = write!(page, "\n## {heading}\n\n| metric | type | meaning |\n|---|---|---|\n");
         for metric in table {

@@ -8,6 +8,7 @@ use dkc_inventory::status::{ClusterReport, JoinedSlave, ServerReport, SlaveRepor
 use serde::Serialize;
 
 use crate::error::Exit;
+use crate::ui::numbers::{bytes, duration};
 
 /// The columns of the table of clusters, servers and slaves.
 pub const COLUMNS: [&str; 9] =
@@ -137,23 +138,6 @@ pub fn view_words(view: &HostView) -> String {
         HostView::Facts(facts) if facts.nodes.is_empty() => "answered".into(),
         HostView::Facts(facts) => facts.nodes.iter().map(node_words).collect::<Vec<_>>().join(", "),
         HostView::Silent { message, .. } => format!("unknown ({message})"),
-    }
-}
-
-pub fn bytes(count: u64) -> String {
-    match count {
-        0..1_000_000 => format!("{} kB", count / 1000),
-        1_000_000..10_000_000_000 => format!("{} MB", count / 1_000_000),
-        _ => format!("{} GB", count / 1_000_000_000),
-    }
-}
-
-fn duration(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
     }
 }
 

@@ -19,10 +19,10 @@ use crate::observe::{OnView, Scope};
 use crate::operation;
 use crate::selector::Selected;
 use crate::session::Session;
-use crate::ui::{Format, Listing};
+use crate::ui::{Format, Listing, numbers};
 
 /// Longest wait for a host whose servers are DOWN in the ring: a host that is up accepts the login within it.
-const DOWN_TIMEOUT: Duration = Duration::from_secs(1);
+pub const DOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Show the state of clusters, slaves and hosts
 ///
@@ -263,7 +263,7 @@ fn show_hosts(session: &Session, observed: &Observed, wanted: &StatusScope) {
                     address.to_string(),
                     "running".into(),
                     format!("{} {}", facts.kernel, facts.architecture),
-                    draw::bytes(facts.disk_free_bytes),
+                    numbers::bytes(facts.disk_free_bytes),
                     format!("{:+} ms", facts.clock_offset_ms),
                     facts.service.words().into(),
                     nodes.join(", "),

@@ -151,6 +151,18 @@ impl Terminal {
         }
     }
 
+    /// Waits until `want` is on the screen: for a program that draws only what has changed.
+    #[track_caller]
+    pub fn expect_screen(&mut self, want: &str) -> &mut Terminal {
+        let deadline = std::time::Instant::now() + TIMEOUT;
+        while !self.screen().contains(want) {
+            let is_over = std::time::Instant::now() >= deadline;
+            assert!(!is_over, "'{want}' is not on the screen:\n{}", self.screen());
+            std::thread::sleep(Duration::from_millis(30));
+        }
+        self
+    }
+
     /// Waits until the line editor asks for a line.
     #[track_caller]
     pub fn prompt(&mut self) -> &mut Terminal {

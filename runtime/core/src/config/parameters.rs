@@ -186,6 +186,11 @@ parameters! {
          never for its load.";
     split_after_ms: u64 = 60_000, "ms", number(600, 24 * 3_600_000), Dynamic,
         "How long a tablet must carry so much before it is split.";
+    metrics_port: u16 = 0, "", number(0, 65_535), RestartNeeded,
+        "Port on 127.0.0.1 where a server tells its metrics at /metrics, for Prometheus; 0 means none. Only one server of a \
+         host can use it.";
+    slave_metrics_port: u16 = 0, "", number(0, 65_535), RestartNeeded,
+        "The same for slaves.";
     log_level: String = "info".to_owned(), "", Range::Text { max_bytes: 200 }, Dynamic,
         "What is logged: error, warn, info, debug or trace, also by part as in `info,dkcd::raft=debug`.";
     log_format: LogFormat = LogFormat::Text, "", Range::Words(LogFormat::WORDS), Dynamic,

@@ -109,6 +109,15 @@ impl ValueKind for u32 {
     }
 }
 
+impl ValueKind for u16 {
+    fn from_setting(setting: &Setting) -> Option<u16> {
+        u64::from_setting(setting)?.try_into().ok()
+    }
+    fn to_setting(&self) -> Setting {
+        Setting::Number((*self).into())
+    }
+}
+
 impl ValueKind for String {
     fn from_setting(setting: &Setting) -> Option<String> {
         match setting {

@@ -21,6 +21,7 @@ use crate::versions::{DiskFormats, ProgramVersions};
 mod blob;
 mod data;
 mod exported;
+mod latency;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ pub use crate::meta::MetaView;
 pub use blob::BadBase64;
 pub use data::DataRequest;
 pub use exported::{ExportedContent, ExportedRecord};
+pub use latency::{LATENCY_BOUNDS_US, Latency};
 
 /// Longest request line.
 pub const CONTROL_LINE_MAX_BYTES: usize = 96 * 1024 * 1024;
@@ -407,6 +409,20 @@ pub struct ServerStatus {
     /// Replicas that this node is sending.
     #[serde(default)]
     pub transfers: Vec<Transfer>,
+    /// What it had to do since the process started.
+    #[serde(default)]
+    pub served: Served,
+}
+
+/// What a server had to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// Read requests that were taken.
+    pub reads: u64,
+    /// Write requests that were taken.
+    pub writes: u64,
+    /// From the proposal of a write by this node as its leader to its answer.
+    pub write_latency: Latency,
 }
 
 /// A member and what this node sees of it.
@@ -440,6 +456,9 @@ pub struct TabletStatus {
     /// Keys and values of the records that are counted in `records`.
     #[serde(default)]
     pub bytes: u64,
+    /// Requests that this node was given for it since the replica was opened.
+    #[serde(default)]
+    pub operations: u64,
 }
 
 /// What a slave says of itself.
@@ -455,6 +474,9 @@ pub struct SlaveStatus {
     pub operations: u64,
     /// Open connections of applications, all listeners together.
     pub client_connections: u32,
+    /// From the last byte of what an application has sent together to the last answer.
+    #[serde(default)]
+    pub latency: Latency,
 }
 
 /// A slave's connection to one server.

@@ -137,6 +137,7 @@ fn the_json_of_a_status_never_changes() {
         servers: vec![],
         operations: 5,
         client_connections: 1,
+        latency: Default::default(),
     };
     check(
         RoleStatus::Slave(slave),

@@ -55,6 +55,7 @@ fn server() -> NodeStatus {
             applied_index: 8,
             records: 3,
             bytes: 0,
+            operations: 0,
         }],
         tablets_without_leader: vec![],
         tolerates: 0,
@@ -63,6 +64,7 @@ fn server() -> NodeStatus {
         merge: None,
         operation: None,
         transfers: Vec::new(),
+        served: Default::default(),
     }))
 }
 
@@ -79,6 +81,7 @@ fn slave() -> NodeStatus {
         servers: vec![link(1, None), link(2, Some("connection refused"))],
         operations: 9,
         client_connections: 2,
+        latency: Default::default(),
     }))
 }
 

@@ -1,31 +1,11 @@
 //! Figures of a server as Prometheus text: operations, connections, memory, the log, and the Raft state of each
 //! group. Their names stand in `dkc_core::metrics`.
 
-use std::fmt::Write;
-
 use dkc_core::metrics::{self, Metric};
 
 use super::Server;
 use super::status::resident_bytes;
-
-/// Collects samples under their names; a name's head is written once, before its first sample.
-#[derive(Default)]
-struct Text {
-    out: String,
-    last_name: &'static str,
-}
-
-impl Text {
-    fn sample(&mut self, metric: &'static Metric, labels: &str, value: u64) {
-        let Metric { name, kind, help } = metric;
-        if self.last_name != *name {
-            // Writing into a string cannot fail.
-            let _ = write!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-            self.last_name = name;
-        }
-        let _ = writeln!(self.out, "{name}{labels} {value}");
-    }
-}
+use crate::prometheus::Text;
 
 impl Server {
     pub fn metrics_text(&self) -> String {
@@ -34,6 +14,7 @@ impl Server {
         for (kind, taken) in operations {
             text.sample(&metrics::OPERATIONS, &format!("{{kind=\"{kind}\"}}"), taken);
         }
+        text.latency(&metrics::WRITE_LATENCY, &self.local.write_latency().counted());
         let state = self.disk.store().usage();
         let log = self.disk.log_usage();
         let figures = [
@@ -46,7 +27,6 @@ impl Server {
             (&metrics::STATE_GROWING, state.growing_bytes),
             (&metrics::STATE_FROZEN, state.frozen_bytes),
             (&metrics::STATE_WAITS, state.waits),
-            (&metrics::STATE_WAITED, state.waited_ms),
             (&metrics::LOG, log.bytes),
             (&metrics::LOG_LIVE, log.live_bytes),
             (&metrics::LOG_SYNCS, log.rounds),
@@ -55,8 +35,9 @@ impl Server {
             (&metrics::GROUPS_HIBERNATING, self.hibernator.resting() as u64),
         ];
         figures.into_iter().for_each(|(metric, value)| text.sample(metric, "", value));
+        text.seconds(&metrics::STATE_WAITED, state.waited_ms);
         self.group_metrics(&mut text);
-        text.out
+        text.end()
     }
 
     /// The Raft state of each group.

@@ -103,6 +103,7 @@ impl Server {
             transport: transport.clone(),
             parameters: local.parameters(),
             tuning: local.tuning().clone(),
+            write_latency: local.write_latency().clone(),
             ring_version: ring.version_source(),
             takes_part: takes_part.subscribe(),
         };

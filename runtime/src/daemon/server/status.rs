@@ -1,6 +1,6 @@
 //! This node's status report: its own state and its view of the cluster, without asking other nodes.
 
-use dkc_core::control::{MemberView, NodeStatus, RoleStatus, ServerStatus, TabletStatus};
+use dkc_core::control::{MemberView, NodeStatus, RoleStatus, Served, ServerStatus, TabletStatus};
 use dkc_core::ids::{NodeId, TabletId};
 use dkc_core::ring::{Node, RingMap};
 use dkc_core::versions::{DiskFormats, LOG_FORMAT};
@@ -55,6 +55,11 @@ impl Server {
             merge: self.meta.state().merge().cloned(),
             operation: self.meta.state().operation().cloned(),
             transfers: self.transport.sending.transfers(),
+            served: Served {
+                reads: self.requests.reads(),
+                writes: self.requests.writes(),
+                write_latency: self.local.write_latency().counted(),
+            },
         }
     }
 
@@ -113,6 +118,7 @@ impl Server {
 fn tablet_status(group: &Group) -> Option<TabletStatus> {
     let progress = group.progress();
     let (records, bytes) = group.machine.counted();
+    let (lower, upper) = group.operations.by_half();
     Some(TabletStatus {
         tablet: group.id.tablet()?,
         leader: group.leader(),
@@ -121,6 +127,7 @@ fn tablet_status(group: &Group) -> Option<TabletStatus> {
         applied_index: progress.applied_index,
         records,
         bytes,
+        operations: lower.saturating_add(upper),
     })
 }
 

@@ -6,7 +6,7 @@ mod window;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -151,8 +151,10 @@ impl<P: Protocol, S: AsyncRead + AsyncWrite + Unpin> Connection<'_, P, S> {
         let outcomes = if calls.is_empty() {
             Vec::new()
         } else {
-            let _in_flight = self.service.traffic.batch();
-            self.execute(calls).await
+            let (_in_flight, began) = (self.service.traffic.batch(), Instant::now());
+            let outcomes = self.execute(calls).await;
+            self.service.traffic.latency.record(began.elapsed(), 1);
+            outcomes
         };
         self.window.learn(&outcomes);
         let flow = match outcomes.iter().any(is_missing) {
