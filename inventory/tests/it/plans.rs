@@ -121,7 +121,7 @@ plan op-0000002a: deploy
        5. create /var/lib/dkc/c0-0
        6. issue a server certificate into /var/lib/dkc/c0-0/tls
        7. write /var/lib/dkc/c0-0/node.yaml
-            (new, 48 lines)
+            (new, 50 lines)
        8. link /var/lib/dkc/c0-0/dkcd to 0123456789abcdef
        9. initialise /var/lib/dkc/c0-0/data
       10. check the configuration in /var/lib/dkc/c0-0
@@ -129,7 +129,7 @@ plan op-0000002a: deploy
       11. create /var/lib/dkc/c0-slave0
       12. issue a slave certificate into /var/lib/dkc/c0-slave0/tls
       13. write /var/lib/dkc/c0-slave0/node.yaml
-            (new, 47 lines)
+            (new, 49 lines)
       14. link /var/lib/dkc/c0-slave0/dkcd to 0123456789abcdef
       15. initialise /var/lib/dkc/c0-slave0/data
       16. check the configuration in /var/lib/dkc/c0-slave0
@@ -164,7 +164,7 @@ fn what_is_the_same_on_many_hosts_is_said_once() {
           on 50 hosts: create /var/lib/dkc/<node>
           on 50 hosts: issue a server certificate into /var/lib/dkc/<node>/tls
           on 50 hosts: write /var/lib/dkc/<node>/node.yaml
-            (new, 236 lines)
+            (new, 238 lines)
 ";
     assert!(text.contains(want), "{text}");
     assert!(text.lines().count() < 30 && plan.text().lines().count() > 400, "{text}");

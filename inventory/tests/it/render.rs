@@ -71,6 +71,8 @@ parameters:
   merge_incoming_max: 2
   split_operations_per_s: 2000
   split_after_ms: 60000
+  metrics_port: 0
+  slave_metrics_port: 0
   log_level: info
   log_format: text
 "

@@ -50,6 +50,8 @@ parameters:
   merge_incoming_max: 2
   split_operations_per_s: 2000
   split_after_ms: 60000
+  metrics_port: 0
+  slave_metrics_port: 0
   log_level: info
   log_format: text
 ";
@@ -258,7 +260,7 @@ fn overrides_are_checked_by_name_and_value() {
         "5",
         "'heartbeat' is not a parameter; there are: heartbeat_ms, election_timeout_min_ms, \
          election_timeout_max_ms, read, request_deadline_ms, value_max_bytes, connections_max, slave_memory_bytes, client_idle_timeout_ms, client_stall_timeout_ms, tablet_queue_max, \
-         log_segment_bytes, memory_bytes, persist_interval_ms, automerge, merge_bytes_per_s, merge_incoming_max, split_operations_per_s, split_after_ms, log_level, log_format",
+         log_segment_bytes, memory_bytes, persist_interval_ms, automerge, merge_bytes_per_s, merge_incoming_max, split_operations_per_s, split_after_ms, metrics_port, slave_metrics_port, log_level, log_format",
     );
     let value_and_log = "log_segment_bytes is 67108864, but must be at least 68157440 to hold a value of \
                          value_max_bytes (67108864)";
@@ -317,8 +319,8 @@ fn a_changed_configuration_says_what_a_reload_takes_over_and_what_needs_a_restar
     check("cluster: c0", "cluster: c0", &[], &[]);
     check("automerge: on", "automerge: off", &["automerge"], &[]);
     check(
-        "split_after_ms: 60000\n  log_level: info",
-        "split_after_ms: 5000\n  log_level: debug",
+        "split_after_ms: 60000\n  metrics_port: 0\n  slave_metrics_port: 0\n  log_level: info",
+        "split_after_ms: 5000\n  metrics_port: 0\n  slave_metrics_port: 0\n  log_level: debug",
         &["split_after_ms", "log_level"],
         &[],
     );

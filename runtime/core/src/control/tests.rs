@@ -143,9 +143,12 @@ fn the_json_of_a_status_never_changes() {
         RoleStatus::Slave(slave),
         concat!(
             r#"{"slave":{"id":0,"listeners":["127.0.0.1:11211 (memcache)"],"servers":[],"#,
-            r#""operations":5,"client_connections":1}}"#
+            r#""operations":5,"client_connections":1,"latency":{"counts":[],"sum_us":0}}}"#
         ),
     );
+    // As the release before said it.
+    let before = r#"{"id":0,"listeners":[],"servers":[],"operations":5,"client_connections":1}"#;
+    assert_eq!(serde_json::from_str::<SlaveStatus>(before).unwrap().latency, Latency::default());
 }
 
 #[test]
