@@ -7,6 +7,8 @@ use dkc_core::ids::{ClusterName, ConfigName, MemberNo, SlaveId};
 
 use crate::ui::Format;
 
+/// Longest line of commands; it also rejects files that are not command lists early.
+pub const LINE_MAX_BYTES: usize = 1024 * 1024;
 /// Help heading of the flags that every command accepts.
 pub const EVERYWHERE: &str = "Global options";
 

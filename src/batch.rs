@@ -6,11 +6,10 @@
 use std::io::Read;
 use std::path::PathBuf;
 
+use crate::arguments::LINE_MAX_BYTES;
 use crate::error::{CommandError, Exit, codes};
 use crate::session::Session;
 
-/// Longest line; it also rejects files that are not command lists early.
-pub const LINE_MAX_BYTES: usize = 1024 * 1024;
 /// Longest batch: some hundred thousand commands.
 const BATCH_MAX_BYTES: u64 = 64 * 1024 * 1024;
 

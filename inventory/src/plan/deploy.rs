@@ -9,8 +9,8 @@ use dkc_core::ids::{ClusterName, HostAddress};
 
 use super::authority::{Authorities, AuthorityView, namespaces};
 use super::header::ring_version;
-use super::restart::timeouts_refusal;
 use super::steps::{ObservedNode, Phase, Steps, places};
+use super::timeouts::timeouts_refusal;
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Selection, unified};
 use crate::config_drift::in_use;
 use crate::edit::record_deployed;

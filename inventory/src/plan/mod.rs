@@ -29,6 +29,7 @@ mod start;
 mod steps;
 mod stop;
 mod text;
+mod timeouts;
 mod tls;
 mod token;
 mod upgrade;

@@ -1,6 +1,5 @@
 //! Restart: rolling, one server at a time with a health check and a canary write in between, or all at once. Stopped nodes are started.
 
-use dkc_core::config::{NodeConfig, Parameters, layout};
 use dkc_core::control::RoleStatus;
 use dkc_core::ids::{ClusterName, NodeId};
 
@@ -9,8 +8,8 @@ use super::header::ring_version;
 use super::standing::{is_up, members_up, tolerated};
 use super::start::{is_kept, is_running, start_action, start_refusals};
 use super::steps::{ObservedNode, Phase, Steps, places};
+use super::timeouts::{timeouts, timeouts_refusal};
 use super::{Danger, HostAction, Operation, Plan, Refusal, Refused, Target};
-use crate::config_drift::in_use;
 use crate::model::{Inventory, NodeName};
 use crate::observed::Observed;
 
@@ -89,26 +88,6 @@ pub(super) fn rolling_impact(inventory: &Inventory, name: &ClusterName) -> Optio
         0 => format!("{name}: keys on a server are unavailable while it restarts"),
         _ => format!("{name} keeps serving; it tolerates {} failures while a server restarts", tolerates - 1),
     })
-}
-
-/// Refuses timeouts with which a leader of the old ones and a follower of the new ones, or the other way round, would break reads by
-/// lease while the servers restart one by one. `changes` are what each goes by and will go by; `is_written` if that is in the files.
-pub(super) fn timeouts_refusal(
-    name: &ClusterName,
-    changes: impl Iterator<Item = (Parameters, Parameters)>,
-    is_written: bool,
-) -> Option<Refusal> {
-    let changes: Vec<(Parameters, Parameters)> = changes.collect();
-    let pairs = changes.iter().flat_map(|(old, _)| changes.iter().map(move |(_, new)| (old, new)));
-    let why = pairs.filter_map(|(old, new)| old.check_beside(new).err()).next()?;
-    Some(Refusal::Timeouts { cluster: name.clone(), why, is_written })
-}
-
-/// What a server goes by, and what its file says.
-pub(super) fn timeouts(place: &ObservedNode<'_>) -> Option<(Parameters, Parameters)> {
-    let view = place.facts.node(&place.node);
-    let written = NodeConfig::parse(view.config_text.as_deref()?, layout::CONFIG).ok()?;
-    Some((in_use(&view)?.parameters, written.parameters))
 }
 
 fn gate_of(inventory: &Inventory, observed: &Observed, target: &Target) -> Option<Gate> {

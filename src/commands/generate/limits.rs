@@ -58,7 +58,7 @@ pub static LIMITS: &[Limit] = &[
     count("Replicas of a tablet", ring::REPLICAS_MAX as u64, "replicas"),
     count("Tablets that a cluster begins with", edit::TABLETS_MAX as u64, "tablets"),
     count("Slots of the key space", ring::SLOTS as u64, "slots"),
-    bytes("Line of commands at the prompt or in a file", crate::batch::LINE_MAX_BYTES),
+    bytes("Line of commands at the prompt or in a file", crate::arguments::LINE_MAX_BYTES),
     count(
         "Generations of the inventory that `undo` can go back to",
         crate::store::GENERATIONS_MAX as u64,
