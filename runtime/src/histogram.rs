@@ -1,4 +1,4 @@
-//! Counts how long operations take, without a lock. `dkc_core::control::Latency` is what is told of it.
+//! Counts how long operations take, without a lock. `dkc_core::control::Latency` carries the counts.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -19,7 +19,7 @@ const CONNECTIONS_MAX: usize = 4;
 const HEAD_MAX_BYTES: usize = 8 * 1024;
 /// For a whole request and its answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Until the port is tried again that something else uses, and after a failed accept.
+/// Until a port in use is retried, and after a failed accept.
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Serves on this port for as long as it is polled; on none if it is 0. A port in use is no reason to keep a node from serving.

@@ -1,4 +1,4 @@
-//! `top`: a cluster in full screen, looked at again and again; lines without a terminal.
+//! `top`: a cluster in full screen, refreshed every few seconds; lines without a terminal.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! `recover`: the cluster of this name begins anew, with another id, on the hosts that are left. What its servers were is kept as removed:
+//! `recover`: the cluster of this name starts over, with another id, on the hosts that are left. What its servers were is kept as removed:
 //! their numbers, ids and directories are never used again.
 
 use dkc_core::ids::{ClusterId, ClusterName, NodeAddress, NodeId, NodeUuid};

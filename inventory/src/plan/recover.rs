@@ -1,4 +1,4 @@
-//! `recover`: a cluster that lost its quorum for good begins anew with what its stopped servers still have. First a backup of that is
+//! `recover`: a cluster that lost its quorum for good starts over with what its stopped servers still have. First a backup of that is
 //! written; then the servers are marked as removed, a cluster with another id and another authority is founded on the hosts that are
 //! left, and the backup is restored into it. Old directories stay as they are.
 //!
