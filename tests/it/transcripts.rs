@@ -143,6 +143,7 @@ fn a_verb_with_a_plan_has_its_command_its_transcript_and_its_manual_page() {
         "standing",
         "steps",
         "text",
+        "timeouts",
     ];
     let mut verbs: Vec<String> = std::fs::read_dir("inventory/src/plan")
         .expect("the folder of plans")
