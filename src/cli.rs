@@ -180,6 +180,21 @@ mod tests {
         line().debug_assert();
     }
 
+    /// Two arguments of one id are one value: that of a global argument would be read as the other's.
+    #[test]
+    fn no_argument_has_the_id_of_a_global_one_above_it() {
+        fn walk(command: &clap::Command, above: &[clap::Id]) {
+            let takes_values = |arg: &&clap::Arg| arg.get_action().takes_values();
+            let mut below = above.to_vec();
+            for arg in command.get_arguments().filter(takes_values) {
+                assert!(!above.contains(arg.get_id()), "{} of {}", arg.get_id(), command.get_name());
+                below.extend(arg.is_global_set().then(|| arg.get_id().clone()));
+            }
+            command.get_subcommands().for_each(|sub| walk(sub, &below));
+        }
+        walk(&line(), &[]);
+    }
+
     /// `-n` names a cluster in every command that has it, under the same long name and aliases; but for commands about
     /// configuration groups, where it names one of these.
     #[test]

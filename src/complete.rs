@@ -1,13 +1,14 @@
 //! Completion: one engine for the OS shells and for the prompt. Everything that knows `clap_complete` is here.
 //!
 //! *Invariant:* completing only reads the local inventory file; it connects to nothing, takes no lock, and a file
-//! that cannot be read completes nothing rather than disturbing the line that is being typed.
+//! that cannot be read completes nothing rather than disturbing the line that is being typed. Only keys, and only in a data
+//! prompt, are asked of the cluster, for a short time.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 use dkc_inventory::model::Inventory;
 
@@ -27,6 +28,28 @@ thread_local! {
     /// The inventory of the session that completes on this thread; the OS shells' completion has none and chooses
     /// as a command would.
     static DIRECTORY: RefCell<Option<PathBuf>> = const { RefCell::new(None) };
+}
+
+/// Finds keys that begin with a text.
+type KeySource = Box<dyn Fn(&str) -> Vec<String>>;
+
+thread_local! {
+    /// Set while a data prompt asks for a line.
+    static KEYS: RefCell<Option<KeySource>> = const { RefCell::new(None) };
+}
+
+/// Completions on this thread find keys so.
+pub fn use_keys(source: impl Fn(&str) -> Vec<String> + 'static) {
+    KEYS.with(|slot| *slot.borrow_mut() = Some(Box::new(source)));
+}
+
+/// Keys of the cluster, in a data prompt.
+pub fn keys() -> ArgValueCompleter {
+    ArgValueCompleter::new(|typed: &std::ffi::OsStr| {
+        let typed = typed.to_string_lossy();
+        let found = KEYS.with(|slot| slot.borrow().as_ref().map(|find| find(&typed)).unwrap_or_default());
+        found.into_iter().map(CompletionCandidate::new).collect::<Vec<_>>()
+    })
 }
 
 /// Completions on this thread read this inventory.

@@ -53,7 +53,7 @@ impl Command {
             | Command::Plan(plan::Args::Apply { .. })
             | Command::Exec(_)
             | Command::Resume(_) => Effect::Remote,
-            Command::Playground(_) => Effect::Nested,
+            Command::Playground(_) | Command::Data(data::Args { command: None, .. }) => Effect::Nested,
             _ => Effect::Read,
         }
     }

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dkc_core::ids::ClusterName;
+use dkc_core::ids::{ClusterName, Namespace};
 use dkc_inventory::edit::{EditError, Edited};
 use dkc_inventory::model::Inventory;
 use dkc_inventory::plan::{Detail, Plan};
@@ -23,6 +23,13 @@ pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
 /// `playground` opens a prompt of its own, and the prompt is a layer above the commands.
 pub type CommandLoop = for<'a> fn(&'a mut Session) -> Pin<Box<dyn Future<Output = Exit> + 'a>>;
 
+/// Whose keys the lines of a data prompt are about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataPrompt {
+    pub cluster: ClusterName,
+    pub namespace: Namespace,
+}
+
 /// One run of `dkc`, from its first command to its last.
 pub struct Session {
     pub store: Store,
@@ -33,6 +40,8 @@ pub struct Session {
     pub defaults: Settings,
     /// `use cluster NAME`.
     pub current_cluster: Option<ClusterName>,
+    /// Lines are operations of `data` on this.
+    pub data_prompt: Option<DataPrompt>,
     pub interrupt: Interrupt,
     pub world: World,
     /// True if questions may be asked; false in a batch and without a terminal.
@@ -62,6 +71,7 @@ impl Session {
             defaults: settings.clone(),
             settings,
             current_cluster: None,
+            data_prompt: None,
             interrupt,
             is_interactive,
             is_playground: false,

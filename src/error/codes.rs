@@ -373,6 +373,12 @@ codes! {
     NO_KEY = 724, Failed,
         "The key does not exist in the namespace, or it has expired.",
         "その名前空間に該当するキーはありません。または有効期限が切れています。";
+    WRONG_PASSPHRASE = 734, Failed,
+        "An encrypted value cannot be read with this passphrase, or what is stored was changed. No part of it is shown. Nobody can recover a value whose passphrase is lost.",
+        "このパスフレーズでは暗号化された値を復号できません。または保存されている値が変更されています。値は一切表示されません。パスフレーズを失った値は復元できません。";
+    NOT_SAME_VALUE = 735, Failed,
+        "The number has another value than the one to compare with; the error shows it. Nothing was changed.",
+        "現在の値が比較する値と一致しません。現在の値が表示されます。何も変更されていません。";
     EXPORT_FILE = 727, Failed,
         "The file of an export or import cannot be read or written; the error shows the cause. An export leaves no unfinished file.",
         "エクスポートまたはインポートのファイルを読み書きできません。原因が表示されます。書きかけのエクスポートファイルは残りません。";

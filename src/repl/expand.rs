@@ -70,7 +70,8 @@ mod tests {
         check("reg h 10.0.0.1", "= register host 10.0.0.1");
         check("show host", "show host");
         check("sho c c0", "'c' is ambiguous: cluster, config");
-        check("data s -n c0 k v", "= data set -n c0 k v");
+        check("data se -n c0 k v", "= data set -n c0 k v");
+        check("data s -n c0 k v", "'s' is ambiguous: set, sub");
         check("show css", "show css");
         check("st", "'st' is ambiguous: start, stop, status");
         check("xyz host", "xyz host");

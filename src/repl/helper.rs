@@ -19,6 +19,8 @@ const ABOUT_MAX_CHARS: usize = 50;
 
 pub struct LineHelper {
     pub has_color: bool,
+    /// Words that stand before what is typed: those of a data prompt.
+    pub before: Vec<String>,
 }
 
 impl Helper for LineHelper {}
@@ -32,7 +34,7 @@ impl Completer for LineHelper {
         position: usize,
         _: &Context<'_>,
     ) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let (words, last, begin) = typed_words(&line[..position]);
+        let (words, last, begin) = typed_words(&self.before, &line[..position]);
         let found = crate::complete::line(crate::cli::line(), &words, last);
         let is_single = found.len() == 1;
         let pairs = found.into_iter().map(|suggestion| {
@@ -48,9 +50,10 @@ impl Completer for LineHelper {
 }
 
 /// The words before the one being typed, that one, and where it begins.
-fn typed_words(line: &str) -> (Vec<String>, &str, usize) {
+fn typed_words<'l>(before: &[String], line: &'l str) -> (Vec<String>, &'l str, usize) {
     let begin = line.rfind(char::is_whitespace).map_or(0, |at| at + 1);
-    let words = shlex::split(&line[..begin]).unwrap_or_default();
+    let typed = shlex::split(&line[..begin]).unwrap_or_default();
+    let words = before.iter().cloned().chain(typed).collect();
     // The grammar needs full words; after an ambiguous one there are no completions.
     let words = expand(words).map(|expanded| expanded.words).unwrap_or_default();
     (words, &line[begin..], begin)
@@ -89,16 +92,17 @@ impl Hinter for LineHelper {
         if position < line.len() {
             return None;
         }
-        usage_after(line).map(Usage)
+        usage_after(&self.before, line).map(Usage)
     }
 }
 
 /// What may follow the words of a line that ends in a space: nouns, or the words of the command.
-fn usage_after(line: &str) -> Option<String> {
+fn usage_after(before: &[String], line: &str) -> Option<String> {
     if !line.ends_with(' ') || line.trim().is_empty() {
         return None;
     }
-    let words = expand(shlex::split(line)?).ok()?.words;
+    let words = before.iter().cloned().chain(shlex::split(line)?).collect();
+    let words = expand(words).ok()?.words;
     let mut page = crate::cli::line();
     page.build();
     for word in &words {
@@ -132,7 +136,7 @@ mod tests {
     use super::*;
 
     fn check_hint(line: &str, want: Option<&str>) {
-        assert_eq!(usage_after(line).as_deref(), want, "{line:?}");
+        assert_eq!(usage_after(&[], line).as_deref(), want, "{line:?}");
     }
 
     #[test]
@@ -148,7 +152,7 @@ mod tests {
     #[test]
     fn completion_knows_verbs_nouns_and_flags() {
         let complete = |line: &str| {
-            let (words, last, _) = typed_words(line);
+            let (words, last, _) = typed_words(&[], line);
             let found = crate::complete::line(crate::cli::line(), &words, last);
             found.into_iter().map(|s| s.word).collect::<Vec<_>>().join(" ")
         };

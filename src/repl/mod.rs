@@ -7,13 +7,17 @@ mod expand;
 mod helper;
 mod reader;
 
-use reader::{Reader, Typed};
+use std::time::Duration;
+
+use dkc_core::ids::Namespace;
+use reader::{KeysWanted, Reader, Typed};
 
 use crate::batch::{Statement, statements};
+use crate::commands::data;
 use crate::error::{CommandError, Exit, codes};
 use crate::runner::redact;
 use crate::runner::run_words;
-use crate::session::Session;
+use crate::session::{DataPrompt, Session};
 use crate::ui::Answer;
 
 /// Consecutive unreadable lines after which the terminal counts as broken.
@@ -22,7 +26,7 @@ const BAD_LINES_MAX: u32 = 20;
 /// Reads and runs lines until the operator leaves. Returns the exit status of leaving, not that of the last command: each
 /// command has reported its own result.
 pub async fn interact(session: &mut Session) -> Exit {
-    let reader = match Reader::start(session.store.dir(), session.ui.has_color()) {
+    let (reader, mut keys_wanted) = match Reader::start(session.store.dir(), session.ui.has_color()) {
         Ok(reader) => reader,
         Err(error) => {
             session.report(&error);
@@ -37,10 +41,14 @@ pub async fn interact(session: &mut Session) -> Exit {
             return Exit::Interrupted;
         }
         let interrupt = session.interrupt.clone();
-        let typed = tokio::select! {
-            typed = reader.read(prompt(session)) => typed,
-            // Ctrl-C at the prompt only clears the line; SIGTERM, which counts as two, ends the prompt.
-            () = interrupt.pressed(2) => return Exit::Interrupted,
+        let mut reading = std::pin::pin!(reader.read(prompt(session), words_before(session)));
+        let typed = loop {
+            tokio::select! {
+                typed = &mut reading => break typed,
+                Some(wanted) = keys_wanted.recv() => tell_keys(session, wanted).await,
+                // Ctrl-C at the prompt only clears the line; SIGTERM, which counts as two, ends the prompt.
+                () = interrupt.pressed(2) => return Exit::Interrupted,
+            }
         };
         match typed {
             Typed::Line(text) => {
@@ -64,6 +72,11 @@ pub async fn interact(session: &mut Session) -> Exit {
     }
 }
 
+/// Keys that Tab proposes.
+const KEYS_MAX: usize = 200;
+/// Shorter than the prompt waits, so that what comes is still wanted.
+const KEYS_TIMEOUT: Duration = Duration::from_millis(1900);
+
 /// Greets a new user, and reports an unreadable inventory before the first prompt.
 fn greet(session: &Session) {
     match session.inventory() {
@@ -79,13 +92,61 @@ fn greet(session: &Session) {
 }
 
 /// `(dkc) `, `(dkc:c0) ` with a cluster in use, `(dkc*) ` with changes that are not deployed yet,
-/// `(dkc play) ` in a playground.
+/// `(dkc play) ` in a playground, `(dkc data c0) ` or `(dkc data c0/namespace) ` in a data prompt.
 pub fn prompt(session: &Session) -> String {
+    if let Some(DataPrompt { cluster, namespace }) = &session.data_prompt {
+        let namespace = match namespace == &Namespace::default() {
+            true => String::new(),
+            false => format!("/{namespace}"),
+        };
+        return format!("(dkc data {cluster}{namespace}) ");
+    }
     let play = if session.is_playground { " play" } else { "" };
     let cluster = session.current_cluster.as_ref().map(|name| format!(":{name}")).unwrap_or_default();
     let is_dirty = session.inventory().is_ok_and(|inventory| inventory.is_dirty());
     let mark = if is_dirty && !session.is_playground { "*" } else { "" };
     format!("(dkc{play}{cluster}{mark}) ")
+}
+
+/// What a line of a data prompt begins with, though nobody types it.
+fn words_before(session: &Session) -> Vec<String> {
+    if session.data_prompt.is_some() { vec!["data".into()] } else { Vec::new() }
+}
+
+/// Answers a Tab where a key may stand.
+async fn tell_keys(session: &Session, wanted: KeysWanted) {
+    let found = data::keys_with_prefix(session, &wanted.prefix, KEYS_MAX, KEYS_TIMEOUT).await;
+    // Nobody waits any more if it took too long.
+    let _ = wanted.answer.send(found);
+}
+
+/// The whole line of a data prompt: the cluster and the namespace are those of the prompt.
+fn completed(session: &Session, mut words: Vec<String>) -> Vec<String> {
+    let Some(DataPrompt { cluster, namespace }) = &session.data_prompt else { return words };
+    match words.first().map(String::as_str) {
+        None | Some("quit" | "exit") => words,
+        Some("help") => {
+            words.insert(1, "data".into());
+            words
+        }
+        Some(_) => {
+            let before = ["data".into(), format!("-n{cluster}"), format!("--namespace={namespace}")];
+            before.into_iter().chain(words).collect()
+        }
+    }
+}
+
+/// Expanded as the line that it is part of.
+fn expanded(session: &Session, words: Vec<String>) -> Result<expand::Expanded, CommandError> {
+    let before = words_before(session);
+    let is_own = matches!(words.first().map(String::as_str), None | Some("quit" | "exit" | "help"));
+    if before.is_empty() || is_own {
+        return expand::expand(words);
+    }
+    let count = before.len();
+    let mut expanded = expand::expand(before.into_iter().chain(words).collect())?;
+    expanded.words.drain(..count);
+    Ok(expanded)
 }
 
 /// Runs what was typed or pasted.
@@ -97,12 +158,16 @@ async fn run_text(session: &mut Session, text: &str) -> std::ops::ControlFlow<()
     }
     let is_alone = found.len() == 1;
     for statement in found {
-        let words = match statement.words.and_then(expand::expand) {
+        let words = match statement.words.and_then(|words| expanded(session, words)) {
             Ok(expanded) => {
-                if expanded.is_changed || !is_alone {
-                    session.ui.say(&format!("{}{}", prompt(session), redact::line(&expanded.words)));
+                if session.data_prompt.is_some() && expanded.words == ["help"] {
+                    session.ui.data(&data::operations());
+                    continue;
                 }
-                expanded.words
+                if expanded.is_changed || !is_alone {
+                    session.ui.say(&format!("{}{}", prompt(session), shown(session, &expanded.words)));
+                }
+                completed(session, expanded.words)
             }
             Err(error) => {
                 session.report(&error);
@@ -119,11 +184,22 @@ async fn run_text(session: &mut Session, text: &str) -> std::ops::ControlFlow<()
     Continue(())
 }
 
+/// A line as it was typed, without values.
+fn shown(session: &Session, words: &[String]) -> String {
+    let before = words_before(session);
+    let whole: Vec<String> = before.iter().chain(words).cloned().collect();
+    let line = redact::line(&whole);
+    before
+        .iter()
+        .fold(line.as_str(), |line, word| line.strip_prefix(word).unwrap_or(line).trim_start())
+        .to_owned()
+}
+
 fn agreed_to(session: &Session, found: &[Statement]) -> bool {
     session.ui.say(&format!("{} commands:", found.len()));
     for statement in found {
         let line = match &statement.words {
-            Ok(words) => redact::line(words),
+            Ok(words) => shown(session, words),
             Err(error) => error.what.clone(),
         };
         session.ui.say(&format!("  {line}"));

@@ -6,6 +6,7 @@
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use rustyline::error::ReadlineError;
@@ -20,6 +21,8 @@ use crate::error::CommandError;
 const HISTORY_MAX: usize = 10_000;
 /// More candidates than this are listed only after confirmation.
 const CANDIDATES_MAX: usize = 60;
+/// How long Tab waits for keys.
+const KEYS_WAIT: Duration = Duration::from_secs(2);
 
 /// The result of asking for a line.
 pub enum Typed {
@@ -32,8 +35,16 @@ pub enum Typed {
     Unreadable(String),
 }
 
+/// Tab was pressed where a key may stand.
+pub struct KeysWanted {
+    pub prefix: String,
+    pub answer: mpsc::Sender<Vec<String>>,
+}
+
 struct Request {
     prompt: String,
+    /// Words that stand before what is typed.
+    before: Vec<String>,
     answer: oneshot::Sender<Typed>,
 }
 
@@ -54,11 +65,15 @@ impl Drop for Reader {
 }
 
 impl Reader {
-    pub fn start(inventory_dir: &Path, has_color: bool) -> Result<Reader, CommandError> {
+    /// The reader, and where it asks for keys.
+    pub fn start(
+        inventory_dir: &Path,
+        has_color: bool,
+    ) -> Result<(Reader, tokio::sync::mpsc::Receiver<KeysWanted>), CommandError> {
         let broken = |e: ReadlineError| CommandError::bug(format!("cannot start the line editor: {e}"));
         let mut editor =
             Editor::<LineHelper, FileHistory>::with_config(config().map_err(broken)?).map_err(broken)?;
-        editor.set_helper(Some(LineHelper { has_color }));
+        editor.set_helper(Some(LineHelper { has_color, before: Vec::new() }));
         let history = history_file();
         if let Some(file) = &history {
             // An unreadable history starts empty.
@@ -66,11 +81,22 @@ impl Reader {
         }
         let (requests, inbox) = mpsc::channel::<Request>();
         let dir = inventory_dir.to_owned();
+        // One at a time: the thread waits for the answer.
+        let (ask_keys, keys_wanted) = tokio::sync::mpsc::channel(1);
         std::thread::Builder::new()
             .name("prompt".into())
             .spawn(move || {
                 crate::complete::use_directory(dir);
+                crate::complete::use_keys(move |prefix| {
+                    let (answer, found) = mpsc::channel();
+                    // A question that nobody took yet is of a Tab before this one.
+                    let _ = ask_keys.try_send(KeysWanted { prefix: prefix.to_owned(), answer });
+                    found.recv_timeout(KEYS_WAIT).unwrap_or_default()
+                });
                 while let Ok(request) = inbox.recv() {
+                    if let Some(helper) = editor.helper_mut() {
+                        helper.before = request.before;
+                    }
                     let typed = read(&mut editor, &request.prompt, history.as_deref());
                     if request.answer.send(typed).is_err() {
                         return;
@@ -78,13 +104,13 @@ impl Reader {
                 }
             })
             .map_err(|e| CommandError::bug(format!("cannot start the prompt's thread: {e}")))?;
-        Ok(Reader { requests, before: tcgetattr(std::io::stdin()).ok() })
+        Ok((Reader { requests, before: tcgetattr(std::io::stdin()).ok() }, keys_wanted))
     }
 
     /// Asks for one line.
-    pub async fn read(&self, prompt: String) -> Typed {
+    pub async fn read(&self, prompt: String, before: Vec<String>) -> Typed {
         let (answer, typed) = oneshot::channel();
-        if self.requests.send(Request { prompt, answer }).is_err() {
+        if self.requests.send(Request { prompt, before, answer }).is_err() {
             return Typed::End;
         }
         typed.await.unwrap_or(Typed::End)

@@ -7,7 +7,6 @@
 use dkc_core::token;
 
 use crate::cli::Command;
-use crate::commands::data;
 
 /// Replaces a redacted word.
 const LEFT_OUT: &str = "…";
@@ -40,34 +39,28 @@ fn secret_places(
     match command {
         // Everything after `--`.
         Some(Command::Exec(args)) => (words.len() + 1 - args.program.len()..words.len()).collect(),
-        Some(Command::Data(args)) => match value_of(args) {
-            Some(value) => vec![place_of_value(words, value, parse)],
-            None => Vec::new(),
-        },
+        Some(Command::Data(args)) => places_of_values(words, &args.values(), parse),
         _ => Vec::new(),
     }
 }
 
-fn value_of(args: &data::Args) -> Option<&str> {
-    match &args.command {
-        data::DataCommand::Set { value, .. } => Some(value),
-        _ => None,
-    }
-}
-
-/// Among the words equal to the value, the one that the parser uses.
-fn place_of_value(words: &[String], value: &str, parse: impl Fn(&[String]) -> Option<Command>) -> usize {
-    let other = if value == "x" { "y" } else { "x" };
+/// Words that are equal to a value, and without which the parser finds another value in its place.
+fn places_of_values(
+    words: &[String],
+    values: &[&str],
+    parse: impl Fn(&[String]) -> Option<Command>,
+) -> Vec<usize> {
     let is_value = |place: &usize| {
+        let other = if words[*place] == "x" { "y" } else { "x" };
         let mut changed = words.to_vec();
         changed[*place] = other.into();
-        match parse(&changed) {
-            Some(Command::Data(args)) => value_of(&args) == Some(other),
-            _ => false,
-        }
+        let Some(Command::Data(args)) = parse(&changed) else { return false };
+        let found = args.values();
+        let differing: Vec<_> = found.iter().zip(values).filter(|(found, value)| found != value).collect();
+        found.len() == values.len() && matches!(differing[..], [(found, _)] if *found == other)
     };
-    let places = (0..words.len()).filter(|place| words[*place] == value);
-    places.rev().find(is_value).expect("a value is a word of its own")
+    let places = (0..words.len()).filter(|place| values.contains(&words[*place].as_str()));
+    places.filter(is_value).collect()
 }
 
 fn quoted(word: &str) -> String {
@@ -106,6 +99,12 @@ mod tests {
         check("--yes data set -n x x x", "--yes data set -n x x …");
         check("data set k -nc0 -nc1", "data set k … -nc1");
         check("data print -n c0 key", "data print -n c0 key");
+        check("data set -n c0 key --file f", "data set -n c0 key --file f");
+        check("data queue push -n c0 q a q -- -n", "data queue push -n c0 q … … -- …");
+        check("data queue push q a a --encrypt", "data queue push q … … --encrypt");
+        check("data keyqueue push kq k S", "data keyqueue push kq k …");
+        check("data sub set p k S -n c0", "data sub set p k … -n c0");
+        check("data sub add p k S -n c0", "data sub add p k S -n c0");
     }
 
     #[test]
@@ -181,7 +180,7 @@ mod tests {
             words.append(&mut gaps[3]);
             let Ok(parsed) = crate::cli::parse_line(&words) else { return Ok(()) };
             let Command::Data(args) = &parsed.command else { panic!("{words:?}") };
-            prop_assert_eq!(value_of(args), Some(value.as_str()));
+            prop_assert_eq!(args.values(), [value.as_str()]);
             let kept = line(&words);
             prop_assert!(!kept.contains("S3CRET"), "{:?} is kept as {}", words, kept);
             // Everything else stays, in its place.

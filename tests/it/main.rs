@@ -9,6 +9,7 @@ mod bench;
 mod book;
 mod console;
 mod cuts;
+mod data;
 mod dependencies;
 mod enrolment;
 mod export;

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 
 use super::Blob;
+use super::answer::AnswerJson;
 use crate::ids::Namespace;
 use crate::kv::{Command, Expiry, Key, Read, Record, Reply, StoreMode, Write};
 
@@ -29,6 +30,15 @@ pub enum DataRequest {
         /// Whose records.
         namespace: Namespace,
     },
+    /// Commands in the words of RESP, on keys of one slot: one log entry or one read.
+    Run {
+        /// Whose keys.
+        namespace: Namespace,
+        /// Each with its name first. Several need `watched`.
+        commands: Vec<Vec<Bytes>>,
+        /// A transaction, which answers with an array: carried out only if these keys have these versions (0: there is none).
+        watched: Option<Vec<(Bytes, u64)>>,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -47,6 +57,7 @@ enum OperationJson {
     Touch { key: Blob, expires_in_ms: Option<u64> },
     Keys { prefix: Option<Blob>, cursor: Option<String>, limit: u32 },
     Count,
+    Run { commands: Vec<Vec<Blob>>, watched: Option<Vec<(Blob, u64)>> },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,6 +104,8 @@ enum ReplyJson {
         records: u64,
         bytes: u64,
     },
+    /// What commands of RESP answer.
+    Answer(AnswerJson),
 }
 
 fn unspeakable<E: ser::Error>(what: impl std::fmt::Debug) -> E {
@@ -120,8 +133,18 @@ impl Serialize for DataRequest {
                 (namespace, OperationJson::Keys { prefix, cursor, limit: *limit })
             }
             DataRequest::Count { namespace } => (namespace, OperationJson::Count),
+            DataRequest::Run { namespace, commands, watched } => (namespace, run_to_json(commands, watched)),
         };
         RequestJson { namespace: namespace.clone(), operation }.serialize(serializer)
+    }
+}
+
+fn run_to_json(commands: &[Vec<Bytes>], watched: &Option<Vec<(Bytes, u64)>>) -> OperationJson {
+    let blob = |bytes: &Bytes| Blob::from_bytes(bytes);
+    let watched = watched.as_ref();
+    OperationJson::Run {
+        commands: commands.iter().map(|words| words.iter().map(blob).collect()).collect(),
+        watched: watched.map(|all| all.iter().map(|(key, version)| (blob(key), *version)).collect()),
     }
 }
 
@@ -174,6 +197,13 @@ impl<'de> Deserialize<'de> for DataRequest {
                 return Ok(DataRequest::Keys { namespace, prefix, cursor: cursor.map(Bytes::from), limit });
             }
             OperationJson::Count => return Ok(DataRequest::Count { namespace }),
+            OperationJson::Run { commands, watched } => {
+                let words = |words: &Vec<Blob>| words.iter().map(bytes_of::<D::Error>).collect();
+                let commands = commands.iter().map(words).collect::<Result<_, _>>()?;
+                let version = |(key, version): &(Blob, u64)| Ok((bytes_of::<D::Error>(key)?, *version));
+                let watched = watched.map(|all| all.iter().map(version).collect()).transpose()?;
+                return Ok(DataRequest::Run { namespace, commands, watched });
+            }
             OperationJson::Get { key: k } => Command::Read(Read::Get { key: key(&k)? }),
             OperationJson::Set { key: k, value, flags, expires_in_ms, mode } => {
                 Command::Write(Write::Store {
@@ -233,7 +263,8 @@ pub(super) fn serialize<S: Serializer>(reply: &Reply, serializer: S) -> Result<S
         },
         Reply::Count { records, bytes } => ReplyJson::Count { records: *records, bytes: *bytes },
         Reply::WrongType => ReplyJson::WrongType,
-        Reply::OutOfRange | Reply::Done | Reply::Value(_) => return Err(unspeakable(reply)),
+        Reply::Value(value) => ReplyJson::Answer(AnswerJson::from(value)),
+        Reply::OutOfRange | Reply::Done => return Err(unspeakable(reply)),
     };
     json.serialize(serializer)
 }
@@ -260,5 +291,6 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
             Reply::Keys { keys, next: next.map(Bytes::from) }
         }
         ReplyJson::Count { records, bytes } => Reply::Count { records, bytes },
+        ReplyJson::Answer(answer) => Reply::Value(answer.try_into().map_err(de::Error::custom)?),
     })
 }

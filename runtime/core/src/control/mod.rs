@@ -18,6 +18,7 @@ use crate::salvage::{SalvagedServer, SlotRange};
 use crate::token::TokenId;
 use crate::versions::{DiskFormats, ProgramVersions};
 
+mod answer;
 mod blob;
 mod data;
 mod exported;

@@ -2,7 +2,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::ids::{Namespace, SlaveId};
-use crate::kv::{Command, Expiry, Key, Read, Record, StoreMode, Write};
+use crate::kv::{Command, Expiry, Fault, Key, Read, Record, StoreMode, Value, Write};
 use crate::ring::{ActionProgress, InRing, MemberAction};
 
 /// A value and its JSON, which never changes.
@@ -60,6 +60,25 @@ fn the_json_of_requests_never_changes() {
         ControlRequest::Data(DataRequest::Count { namespace: Namespace::default() }),
         r#"{"do":"data","namespace":"default","operation":"count"}"#,
     );
+    let words = |line: &str| line.split(' ').map(|word| word.to_owned().into()).collect();
+    let run = |watched| {
+        let commands = vec![words("LLEN q"), words("LPOP q")];
+        ControlRequest::Data(DataRequest::Run { namespace: Namespace::default(), commands, watched })
+    };
+    check(
+        run(Some(vec![("q".into(), 7)])),
+        concat!(
+            r#"{"do":"data","namespace":"default","operation":{"run":{"commands":[[{"text":"LLEN"},{"text":"q"}],"#,
+            r#"[{"text":"LPOP"},{"text":"q"}]],"watched":[[{"text":"q"},7]]}}}"#
+        ),
+    );
+    check(
+        run(None),
+        concat!(
+            r#"{"do":"data","namespace":"default","operation":{"run":{"commands":[[{"text":"LLEN"},{"text":"q"}],"#,
+            r#"[{"text":"LPOP"},{"text":"q"}]],"watched":null}}}"#
+        ),
+    );
     for silent in [
         store(StoreMode::AppendIf(7), Expiry::Never),
         store(StoreMode::Set, Expiry::At(7)),
@@ -82,6 +101,14 @@ fn the_json_of_replies_never_changes() {
     );
     check(ControlReply::Text("SUCCEED".into()), r#"{"text":"SUCCEED"}"#);
     check(ControlReply::Data(Reply::Stored { version: 3 }), r#"{"data":{"stored":{"version":3}}}"#);
+    let answer = Value::Array(vec![Value::Integer(1), Value::Nil, Value::Fault(Fault::WrongType)]);
+    check(
+        ControlReply::Data(Reply::Value(answer)),
+        concat!(
+            r#"{"data":{"answer":{"array":[{"integer":1},"nil","#,
+            r#"{"fault":"WRONGTYPE Operation against a key holding the wrong kind of value"}]}}}"#
+        ),
+    );
     check(ControlReply::Data(Reply::Deleted), r#"{"data":"removed"}"#);
     check(ControlReply::Data(Reply::Number { value: 9, version: 0 }), r#"{"data":{"number":{"value":9}}}"#);
     check(

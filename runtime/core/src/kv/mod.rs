@@ -8,7 +8,7 @@ pub mod decimal;
 pub mod number;
 pub mod operation;
 mod reader;
-mod value;
+pub(crate) mod value;
 
 use crate::ids::Namespace;
 use bytes::Bytes;

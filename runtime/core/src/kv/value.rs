@@ -128,7 +128,8 @@ pub enum Fault {
     NotStrings = 17,
 }
 
-const FAULTS: [Fault; 17] = [
+/// All of them.
+pub(crate) const FAULTS: [Fault; 17] = [
     Fault::WrongType,
     Fault::NotAnInteger,
     Fault::Overflow,

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use dkc_core::control::{ControlReply, DataRequest};
 use dkc_core::ids::{Namespace, TabletId};
-use dkc_core::kv::{Command, KEY_MAX_BYTES, Read, Reply};
+use dkc_core::kv::{Command, KEY_MAX_BYTES, Key, Operation, Operations, Read, Reply, Write};
+use dkc_core::resp;
 
 use super::ServerControl;
+use crate::chance;
 use crate::control::refusal;
 use crate::router::RouteError;
 
@@ -13,6 +15,9 @@ use crate::router::RouteError;
 const KEYS_MAX: u32 = 10_000;
 /// Most keys scanned for one reply when few have the wanted prefix: bounds the request.
 pub(super) const SCANS_MAX: u32 = 64;
+
+/// Most commands of one request.
+const COMMANDS_MAX: usize = 1000;
 
 /// An error reply.
 pub(super) enum Failed {
@@ -43,6 +48,10 @@ impl ServerControl {
                 self.keys(namespace, &prefix, cursor.as_deref(), limit.clamp(1, KEYS_MAX)).await
             }
             DataRequest::Count { namespace } => self.count(namespace).await,
+            DataRequest::Run { namespace, commands, watched } => {
+                let command = as_command(namespace, &commands, watched)?;
+                Ok(self.router.execute(command).await?)
+            }
         }
     }
 
@@ -123,6 +132,33 @@ pub(super) fn failed(error: Failed) -> ControlReply {
     }
 }
 
+/// Commands of RESP as one entry or one read. Those on a connection, on all keys or with a wait are none.
+fn as_command(
+    namespace: Namespace,
+    commands: &[Vec<Bytes>],
+    watched: Option<Vec<(Bytes, u64)>>,
+) -> Result<Command, Failed> {
+    if commands.is_empty() || commands.len() > COMMANDS_MAX || commands.len() > 1 && watched.is_none() {
+        return Err(Failed::Bad(format!("1 to {COMMANDS_MAX} commands, several only with `watched`")));
+    }
+    let mut all = Vec::with_capacity(commands.len());
+    for words in commands {
+        match resp::request(words, chance::unique_u64()) {
+            Ok(resp::Request::Operation(operation)) => all.push(operation),
+            Ok(_) => return Err(Failed::Bad(format!("{} is not a command on keys", shown(&words[0])))),
+            Err(why) => return Err(Failed::Bad(why.into_owned())),
+        }
+    }
+    let keys = all.iter().flat_map(Operation::keys).chain(watched.iter().flatten().map(|(key, _)| key));
+    keys.map(|key| check_key_bytes(key)).collect::<Result<(), _>>()?;
+    let key = Key { namespace, bytes: all[0].key.clone() };
+    let operations = Box::new(Operations { key, watched, all });
+    Ok(match operations.is_write() {
+        true => Command::Write(Write::Operations(operations)),
+        false => Command::Read(Read::Operations(operations)),
+    })
+}
+
 fn check_key(command: &Command) -> Result<(), Failed> {
     check_key_bytes(command.key().map_or(&[], |key| &key.bytes))
 }
@@ -171,6 +207,30 @@ pub(super) fn shown(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_commands_on_keys_are_carried_out_and_several_only_together() {
+        let check = |lines: &[&str], watched: Option<Vec<(Bytes, u64)>>, want: &str| {
+            let split = |line: &&str| line.split(' ').map(|word| word.to_owned().into()).collect();
+            let commands: Vec<Vec<Bytes>> = lines.iter().map(split).collect();
+            let got = match as_command(Namespace::default(), &commands, watched) {
+                Ok(Command::Read(_)) => "read".to_owned(),
+                Ok(Command::Write(_)) => "write".to_owned(),
+                Err(Failed::Bad(why)) => why,
+                Err(Failed::Route(error)) => error.to_string(),
+            };
+            assert!(got.contains(want), "{lines:?}: {got}");
+        };
+        check(&["LLEN q"], None, "read");
+        check(&["LLEN q", "LPOP q"], Some(vec![]), "write");
+        check(&["LLEN q", "LPOP q"], None, "several only with");
+        check(&[], Some(vec![]), "1 to 1000 commands");
+        check(&["FLUSHALL"], None, "FLUSHALL is not a command on keys");
+        check(&["BLPOP q 0"], None, "BLPOP is not a command on keys");
+        check(&["LPOP"], None, "wrong number of arguments");
+        check(&["GET "], None, "a key has 1 to");
+        check(&["GET k"], Some(vec![(Bytes::new(), 0)]), "a key has 1 to");
+    }
 
     #[test]
     fn a_cursor_reads_back_as_written_and_nothing_else_is_one() {
