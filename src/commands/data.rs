@@ -27,7 +27,7 @@ use crate::arguments::{CLUSTER, OfCluster};
 use crate::error::CommandError;
 use crate::session::Session;
 use outcome::{print, print_done, print_number, print_outcome, quoted};
-pub use prompt::{keys_with_prefix, operations};
+pub use prompt::{is_operation, keys_with_prefix, operations};
 use sealed::{Decrypt, Encrypt};
 use server::Server;
 use values::{Given, Style};

@@ -146,6 +146,10 @@ fn expanded(session: &Session, words: Vec<String>) -> Result<expand::Expanded, C
     let count = before.len();
     let mut expanded = expand::expand(before.into_iter().chain(words).collect())?;
     expanded.words.drain(..count);
+    if let Some(word) = expanded.words.first().filter(|word| !data::is_operation(word)) {
+        return Err(CommandError::new(&codes::UNKNOWN_COMMAND, format!("data has no operation '{word}'"))
+            .next("help     (quit leaves the data prompt)"));
+    }
     Ok(expanded)
 }
 

@@ -89,9 +89,10 @@ impl Drop for Here {
     fn drop(&mut self) {
         self.run("stop cluster -n c0 --yes --confirm c0");
         let program = format!("{}/c0-0/dkcd", self.data());
-        for number in 0..self.ports.len() {
-            let dir = format!("{}/c0-{number}", self.data());
-            let _ = Command::new(&program).args(["stop", "--dir", &dir]).output();
+        // Servers and slaves.
+        let nodes = std::fs::read_dir(self.data()).into_iter().flatten().flatten();
+        for node in nodes.filter(|node| node.file_name().to_string_lossy().starts_with("c0-")) {
+            let _ = Command::new(&program).arg("stop").arg("--dir").arg(node.path()).output();
         }
     }
 }

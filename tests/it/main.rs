@@ -7,6 +7,7 @@ mod backup;
 mod bad_input;
 mod bench;
 mod book;
+mod clients;
 mod console;
 mod cuts;
 mod data;

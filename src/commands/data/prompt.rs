@@ -70,3 +70,10 @@ pub fn operations() -> String {
     }
     text + "\n`help OPERATION` shows its options and examples, Tab completes keys, `quit` or Ctrl-D goes back.\n"
 }
+
+/// A word with which a line of the prompt may begin.
+pub fn is_operation(word: &str) -> bool {
+    let line = crate::cli::line();
+    line.find_subcommand("data")
+        .is_some_and(|data| word.starts_with('-') || data.find_subcommand(word).is_some())
+}

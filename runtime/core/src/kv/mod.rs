@@ -7,6 +7,7 @@ pub mod codec;
 pub mod decimal;
 pub mod number;
 pub mod operation;
+pub mod rdb;
 mod reader;
 pub(crate) mod value;
 

@@ -126,10 +126,16 @@ pub enum Fault {
     /// `LCS` works on two strings.
     #[error("ERR The specified keys must contain string values")]
     NotStrings = 17,
+    /// `OBJECT FREQ`: no access is counted.
+    #[error(
+        "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between \
+         policies at runtime LRU and LFU data will take some time to adjust."
+    )]
+    NoFrequency = 18,
 }
 
 /// All of them.
-pub(crate) const FAULTS: [Fault; 17] = [
+pub(crate) const FAULTS: [Fault; 18] = [
     Fault::WrongType,
     Fault::NotAnInteger,
     Fault::Overflow,
@@ -147,6 +153,7 @@ pub(crate) const FAULTS: [Fault; 17] = [
     Fault::CrossSlot,
     Fault::BusyKey,
     Fault::NotStrings,
+    Fault::NoFrequency,
 ];
 
 mod tag {

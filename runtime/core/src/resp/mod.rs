@@ -9,6 +9,10 @@
 //! - Hashes and sets are returned in byte order. A scan's `COUNT` is a lower bound.
 //! - `EVAL`, publish and subscribe, streams, geography and modules are unknown.
 //! - Who blocks in a pop is not served in the order of coming.
+//! - `OBJECT ENCODING` answers what Redis would of a value that was written at once, `REFCOUNT` always 1, `IDLETIME` the time since the key
+//!   was written: reads leave no trace.
+//! - `CONFIG SET` accepts the values that are in use; others are parameters of the cluster.
+//! - `RESTORE` looks at its payload before it looks at the key. `DUMP` writes the plainest form, which is larger than Redis's.
 
 mod command;
 mod cursor;

@@ -133,19 +133,10 @@ impl Resp {
         let sub = words[0].to_ascii_lowercase();
         match &sub[..] {
             b"get" if words.len() > 1 => {
-                let all = [
-                    ("appendonly", "yes".to_owned()),
-                    ("appendfsync", "always".to_owned()),
-                    ("databases", DATABASES.to_string()),
-                    ("maxmemory", "0".to_owned()),
-                    ("maxmemory-policy", "noeviction".to_owned()),
-                    ("proto-max-bulk-len", self.service.value_max_bytes.to_string()),
-                    ("save", String::new()),
-                ];
                 let is_asked = |name: &str| {
                     words[1..].iter().any(|pattern| matches(&pattern.to_ascii_lowercase(), name.as_bytes()))
                 };
-                let found = all.into_iter().filter(|(name, _)| is_asked(name));
+                let found = self.settings().into_iter().filter(|(name, _)| is_asked(name));
                 Ok(Value::Map(found.flat_map(|(name, value)| [text(name), text(value)]).collect()))
             }
             b"resetstat" => {
@@ -157,16 +148,48 @@ impl Resp {
                     .store(0, std::sync::atomic::Ordering::Relaxed);
                 Ok(Value::OKAY)
             }
-            b"set" => {
-                let name =
-                    words.get(1).map_or(String::new(), |name| String::from_utf8_lossy(name).into_owned());
-                Err(format!(
-                    "ERR CONFIG SET failed (possibly related to argument '{name}') - can't set immutable config: \
-                    parameters are set with dkc"
-                ))
-            }
+            b"set" if words.len() < 3 => Err("ERR wrong number of arguments for 'config|set' command".into()),
+            b"set" if words.len().is_multiple_of(2) => Err("ERR syntax error".into()),
+            b"set" => self.config_set(&words[1..]),
             _ => Err(unknown_subcommand("CONFIG", &words[0])),
         }
+    }
+
+    /// What `CONFIG` knows.
+    fn settings(&self) -> [(&'static str, String); 7] {
+        [
+            ("appendonly", "yes".to_owned()),
+            ("appendfsync", "always".to_owned()),
+            ("databases", DATABASES.to_string()),
+            ("maxmemory", "0".to_owned()),
+            ("maxmemory-policy", "noeviction".to_owned()),
+            ("proto-max-bulk-len", self.service.value_max_bytes.to_string()),
+            ("save", String::new()),
+        ]
+    }
+
+    /// Parameters are those of the cluster: a value that is in use already is accepted, no other is.
+    fn config_set(&self, pairs: &[Bytes]) -> Result<Value, String> {
+        let settings = self.settings();
+        let told = |word: &Bytes| String::from_utf8_lossy(word).into_owned();
+        for pair in pairs.chunks(2) {
+            let name = pair[0].to_ascii_lowercase();
+            let found = settings.iter().find(|(known, _)| known.as_bytes() == name);
+            let (Some((known, value)), [_, wanted]) = (found, pair) else {
+                return Err(format!(
+                    "ERR Unknown option or number of arguments for CONFIG SET - '{}'",
+                    told(&pair[0])
+                ));
+            };
+            let why = match *known {
+                "databases" => "can't set immutable config",
+                _ if value.as_bytes() == wanted => continue,
+                _ => "parameters are set with dkc",
+            };
+            let name = told(&pair[0]);
+            return Err(format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"));
+        }
+        Ok(Value::OKAY)
     }
 
     async fn info(&self, words: &[Bytes]) -> String {

@@ -3,6 +3,7 @@
 
 mod differential;
 mod redis;
+mod redis_fixed;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -34,7 +34,7 @@ impl Redis {
         Redis { process, listen: address }
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub async fn connect(&self) -> TcpStream {
         let until = Instant::now() + LIMIT;
         loop {
             match TcpStream::connect(&self.listen).await {
@@ -339,6 +339,9 @@ fn strings(random: &mut Random) -> (&'static str, Vec<String>) {
         "bitcount",
         "bitpos",
         "bitop",
+        "bitfield",
+        "bitfield",
+        "bitfield_ro",
     ]);
     let mut rest = vec![random.tagged()];
     match name {
@@ -385,7 +388,18 @@ fn strings(random: &mut Random) -> (&'static str, Vec<String>) {
         "incrbyfloat" => rest.push(random.word(&["1", "-1", "2", "3.0e2", "x", "0.5"])),
         "lcs" => {
             rest.push(random.tagged());
-            rest.extend(random.maybe(&["", "len", "bad"]));
+            rest.extend(random.maybe(&[
+                "",
+                "len",
+                "idx",
+                "idx withmatchlen",
+                "idx minmatchlen 2",
+                "idx minmatchlen 2 withmatchlen",
+                "idx len",
+                "minmatchlen x",
+                "minmatchlen",
+                "bad",
+            ]));
         }
         "setbit" => {
             rest.extend([random.word(&["0", "1", "7", "8", "100", "-1", "x"]), random.word(&["0", "1", "2"])])
@@ -404,6 +418,32 @@ fn strings(random: &mut Random) -> (&'static str, Vec<String>) {
             }
             if rest.len() == 4 {
                 rest.extend(random.maybe(&["", "bit", "byte"]));
+            }
+        }
+        "bitfield" | "bitfield_ro" => {
+            for _ in 0..random.below(4) {
+                rest.extend(random.maybe(&[
+                    "get",
+                    "get",
+                    "set",
+                    "incrby",
+                    "incrby",
+                    "overflow sat get",
+                    "overflow FAIL incrby",
+                    "overflow wrap set",
+                    "overflow sat incrby",
+                    "overflow fail set",
+                    "overflow x",
+                    "bad",
+                ]));
+                let is_get = rest[rest.len() - 1] == "get";
+                let kinds =
+                    ["u8", "i8", "u4", "i5", "u1", "i64", "u63", "i16", "u64", "i65", "x8", "i0", "u"];
+                rest.push(random.word(&kinds));
+                rest.push(random.word(&["0", "1", "7", "#0", "#1", "#2", "100", "-1", "#-1", "x", "3"]));
+                if !is_get {
+                    rest.push(random.integer());
+                }
             }
         }
         "bitop" => {
@@ -434,6 +474,7 @@ fn keys(random: &mut Random) -> (&'static str, Vec<String>) {
         "rename",
         "renamenx",
         "copy",
+        "object",
         "dbsize",
         "keys",
         "flushdb",
@@ -462,6 +503,7 @@ fn keys(random: &mut Random) -> (&'static str, Vec<String>) {
             };
         }
         "rename" | "renamenx" => rest.push(random.tagged()),
+        "object" => rest.insert(0, random.word(&["freq", "HELP", "nothing"])),
         "copy" => {
             rest.push(random.tagged());
             rest.extend(random.maybe(&["", "", "replace", "bad"]));

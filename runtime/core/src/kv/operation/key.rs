@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::kv::Expiry;
+use crate::kv::{Expiry, Score};
 
 /// When `EXPIRE` takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,11 +73,43 @@ pub enum KeyAct {
         /// `REPLACE`: overwrites `to`.
         replaces: bool,
     },
+    /// `OBJECT IDLETIME`: seconds since it was written; reads leave no trace.
+    IdleTime,
+    /// `OBJECT REFCOUNT`: 1.
+    References,
+    /// `OBJECT FREQ`: a fault, since nothing counts accesses.
+    Frequency,
+    /// `DUMP`
+    Dump,
+    /// `RESTORE`
+    Restore {
+        /// What the payload holds.
+        content: Content,
+        /// From now on.
+        expiry: Expiry,
+        /// `REPLACE`: overwrites the key.
+        replaces: bool,
+    },
+}
+
+/// All that a key holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content {
+    /// Any bytes.
+    String(Bytes),
+    /// From the first to the last.
+    List(Vec<Bytes>),
+    /// Fields and values.
+    Hash(Vec<(Bytes, Bytes)>),
+    /// Members.
+    Set(Vec<Bytes>),
+    /// Members with their scores.
+    SortedSet(Vec<(Score, Bytes)>),
 }
 
 impl KeyAct {
     pub(super) fn is_write(&self) -> bool {
         use KeyAct::*;
-        matches!(self, Delete { .. } | Expire { .. } | Persist | Rename { .. } | Copy { .. })
+        matches!(self, Delete { .. } | Expire { .. } | Persist | Rename { .. } | Copy { .. } | Restore { .. })
     }
 }

@@ -17,11 +17,11 @@ use super::reader::{BadBytes, Reader};
 use super::{KEY_MAX_BYTES, Key, OverLimit};
 
 pub use hash::HashAct;
-pub use key::{ExpireCondition, KeyAct};
+pub use key::{Content, ExpireCondition, KeyAct};
 pub use list::{End, ListAct};
 pub use set::SetAct;
 pub use sorted_set::{AddHow, Aggregate, LexBound, Merge, Part, ScoreBound, SortedSetAct, Which};
-pub use string::{BitOperator, SetAnswer, StringAct};
+pub use string::{BitField, BitFieldAct, BitOperator, Overflow, SetAnswer, StringAct};
 
 /// Operations of one command or of one transaction.
 pub const OPERATIONS_MAX: usize = 65_536;
@@ -126,7 +126,9 @@ impl Operation {
                 | SortedSetAct::MergeInto { merge: Merge { sources, .. } },
             ) => (None, sources, &[]),
             Act::String(StringAct::SetMany { others, .. }) => (None, &[], others),
-            Act::String(StringAct::LongestCommon { other, .. }) => (Some(other), &[], &[]),
+            Act::String(StringAct::LongestCommon { other, .. } | StringAct::CommonRanges { other, .. }) => {
+                (Some(other), &[], &[])
+            }
             Act::Key(KeyAct::Rename { to, .. } | KeyAct::Copy { to, .. })
             | Act::List(ListAct::Move { to, .. })
             | Act::Set(SetAct::Move { to, .. }) => (Some(to), &[], &[]),

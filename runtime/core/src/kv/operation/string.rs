@@ -140,11 +140,71 @@ pub enum StringAct {
         /// `LEN`: the length alone.
         length_only: bool,
     },
+    /// `LCS` with `IDX`
+    CommonRanges {
+        /// The key of the second string.
+        other: Bytes,
+        /// `MINMATCHLEN`: shorter matches are left out.
+        length_min: u64,
+        /// `WITHMATCHLEN`: the length of each match is told.
+        with_length: bool,
+    },
+    /// `BITFIELD` and `BITFIELD_RO`
+    BitFields {
+        /// In the order of the command; each is answered.
+        acts: Vec<BitFieldAct>,
+    },
+}
+
+/// Bits of a string as a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BitField {
+    /// `i` instead of `u`.
+    pub is_signed: bool,
+    /// 1 to 64; 63 at most for unsigned ones.
+    pub bits: u8,
+    /// In bits, from the most significant bit of the first byte.
+    pub offset: u64,
+}
+
+/// One step of `BITFIELD`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BitFieldAct {
+    /// `GET`
+    Get(BitField),
+    /// `SET`; answers the old number.
+    Set(BitField, i64, Overflow),
+    /// `INCRBY`; answers the new number.
+    Increment(BitField, i64, Overflow),
+}
+
+/// What becomes of a number that does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Overflow {
+    /// `WRAP`: the bits that fit.
+    Wrap,
+    /// `SAT`: the nearest that fits.
+    Saturate,
+    /// `FAIL`: nothing is written, nil is answered.
+    Fail,
+}
+
+impl BitFieldAct {
+    /// Whether it writes, and the bits it is about.
+    pub fn field(&self) -> (bool, BitField) {
+        match self {
+            BitFieldAct::Get(field) => (false, *field),
+            BitFieldAct::Set(field, ..) | BitFieldAct::Increment(field, ..) => (true, *field),
+        }
+    }
 }
 
 impl StringAct {
     pub(super) fn is_write(&self) -> bool {
         use StringAct::*;
+        if let BitFields { acts } = self {
+            return acts.iter().any(|act| act.field().0);
+        }
         !matches!(
             self,
             Get | GetMany { .. }
@@ -154,6 +214,7 @@ impl StringAct {
                 | BitCount { .. }
                 | BitPosition { .. }
                 | LongestCommon { .. }
+                | CommonRanges { .. }
         )
     }
 }

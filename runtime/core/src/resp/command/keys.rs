@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use super::words::Words;
 use super::{NOT_AN_INTEGER, Refused, Request, SCAN_COUNT_DEFAULT, SYNTAX, Scan, on};
-use crate::kv::Expiry;
 use crate::kv::number::parse_exact;
 use crate::kv::operation::{Act, ExpireCondition, KeyAct};
+use crate::kv::{Expiry, Value, rdb};
 
 pub fn request(words: &mut Words<'_>) -> Result<Request, Refused> {
     match words.name {
@@ -29,6 +29,8 @@ pub fn request(words: &mut Words<'_>) -> Result<Request, Refused> {
         "pttl" => KeyAct::Remaining { in_seconds: false },
         "expiretime" => KeyAct::ExpiresAt { in_seconds: true },
         "pexpiretime" => KeyAct::ExpiresAt { in_seconds: false },
+        "dump" => KeyAct::Dump,
+        "restore" => restore(words)?,
         "type" => KeyAct::Type,
         "rename" => KeyAct::Rename { to: words.next()?, only_if_absent: false },
         "renamenx" => KeyAct::Rename { to: words.next()?, only_if_absent: true },
@@ -67,6 +69,38 @@ fn expire(words: &mut Words<'_>, unit_ms: i64, is_absolute: bool) -> Result<KeyA
     Ok(KeyAct::Expire { expiry, condition })
 }
 
+/// `IDLETIME` and `FREQ` are looked at and forgotten: nothing here goes by them.
+fn restore(words: &mut Words<'_>) -> Result<KeyAct, Refused> {
+    let (time, payload) = (words.next()?, words.next()?);
+    let (mut replaces, mut is_absolute) = (false, false);
+    while words.left() > 0 {
+        if words.takes("replace") {
+            replaces = true;
+        } else if words.takes("absttl") {
+            is_absolute = true;
+        } else if words.left() > 1 && words.takes("idletime") {
+            if words.integer()? < 0 {
+                return Err("ERR Invalid IDLETIME value, must be >= 0".into());
+            }
+        } else if words.left() > 1 && words.takes("freq") {
+            if !(0..=255).contains(&words.integer()?) {
+                return Err("ERR Invalid FREQ value, must be >= 0 and <= 255".into());
+            }
+        } else {
+            return Err(SYNTAX);
+        }
+    }
+    let ms = parse_exact(&time).ok_or(NOT_AN_INTEGER)?;
+    let ms = u64::try_from(ms).map_err(|_| "ERR Invalid TTL value, must be >= 0")?;
+    let expiry = match (ms, is_absolute) {
+        (0, _) => Expiry::Never,
+        (ms, true) => Expiry::At(ms),
+        (ms, false) => Expiry::After(ms),
+    };
+    let content = rdb::decode(&payload).map_err(|error| error.to_string())?;
+    Ok(KeyAct::Restore { content, expiry, replaces })
+}
+
 fn copy(words: &mut Words<'_>, key: &Bytes) -> Result<KeyAct, Refused> {
     let to = words.next()?;
     let mut replaces = false;
@@ -85,12 +119,46 @@ fn copy(words: &mut Words<'_>, key: &Bytes) -> Result<KeyAct, Refused> {
     Ok(KeyAct::Copy { to, replaces })
 }
 
+/// What `OBJECT HELP` answers, in Redis's words.
+const OBJECT_HELP: [&str; 15] = [
+    "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "ENCODING <key>",
+    "    Return the kind of internal representation used in order to store the value",
+    "    associated with a <key>.",
+    "FREQ <key>",
+    "    Return the access frequency index of the <key>. The returned integer is",
+    "    proportional to the logarithm of the recent access frequency of the key.",
+    "IDLETIME <key>",
+    "    Return the idle time of the <key>, that is the approximated number of",
+    "    seconds elapsed since the last access to the key.",
+    "REFCOUNT <key>",
+    "    Return the number of references of the value associated with the specified",
+    "    <key>.",
+    "HELP",
+    "    Prints this help.",
+];
+
 fn object(words: &mut Words<'_>) -> Result<Request, Refused> {
-    if words.takes("encoding") && words.left() == 1 {
-        return Ok(Request::Operation(on(words.next()?, Act::Key(KeyAct::Encoding))));
+    let all = [
+        ("encoding", KeyAct::Encoding),
+        ("freq", KeyAct::Frequency),
+        ("idletime", KeyAct::IdleTime),
+        ("refcount", KeyAct::References),
+    ];
+    if words.takes("help") && words.left() == 0 {
+        let line = |line: &&'static str| Value::Word(Bytes::from_static(line.as_bytes()));
+        return Ok(Request::Known(Value::Array(OBJECT_HELP.iter().map(line).collect())));
     }
     let word = String::from_utf8_lossy(&words.all[1]).into_owned();
-    Err(format!("ERR unknown subcommand '{word}'. Try OBJECT HELP.").into())
+    match all.into_iter().find(|(name, _)| word.eq_ignore_ascii_case(name)) {
+        Some((_, act)) if words.all.len() == 3 => {
+            Ok(Request::Operation(on(words.all[2].clone(), Act::Key(act))))
+        }
+        None if !word.eq_ignore_ascii_case("help") => {
+            Err(format!("ERR unknown subcommand '{word}'. Try OBJECT HELP.").into())
+        }
+        _ => Err(super::wrong_number(&format!("object|{}", word.to_ascii_lowercase()))),
+    }
 }
 
 /// Cursors are decimal numbers.

@@ -6,7 +6,9 @@ use super::words::Words;
 use super::{NOT_AN_INTEGER, Refused, SYNTAX, on};
 use crate::kv::Expiry;
 use crate::kv::number::parse_exact;
-use crate::kv::operation::{Act, BitOperator, Condition, Operation, SetAnswer, StringAct};
+use crate::kv::operation::{
+    Act, BitField, BitFieldAct, BitOperator, Condition, Operation, Overflow, SetAnswer, StringAct,
+};
 
 /// Bits are addressed up to here, as in Redis.
 const BIT_OFFSET_MAX: i64 = (1 << 32) - 1;
@@ -84,6 +86,7 @@ fn act(words: &mut Words<'_>) -> Result<StringAct, Refused> {
         }
         "getbit" => StringAct::GetBit { offset: bit_offset(words)? },
         "bitcount" => bit_count(words)?,
+        "bitfield" | "bitfield_ro" => bit_fields(words)?,
         _ => bit_position(words)?,
     })
 }
@@ -146,24 +149,82 @@ fn get_and_expire(words: &mut Words<'_>) -> Result<StringAct, Refused> {
 
 fn longest_common(words: &mut Words<'_>) -> Result<StringAct, Refused> {
     let other = words.next()?;
-    let mut length_only = false;
+    let (mut length_only, mut with_ranges, mut with_length, mut length_min) = (false, false, false, 0);
     while words.left() > 0 {
         if words.takes("len") {
             length_only = true;
-        } else if words.takes("idx") || words.takes("withmatchlen") {
-            return Err("ERR LCS answers the string or its length; IDX is not supported".into());
-        } else if words.takes("minmatchlen") {
-            words.integer()?;
+        } else if words.takes("idx") {
+            with_ranges = true;
+        } else if words.takes("withmatchlen") {
+            with_length = true;
+        } else if words.left() > 1 && words.takes("minmatchlen") {
+            length_min = words.integer()?.max(0).unsigned_abs();
         } else {
             return Err(SYNTAX);
         }
     }
-    Ok(StringAct::LongestCommon { other, length_only })
+    match (length_only, with_ranges) {
+        (true, true) => Err("ERR If you want both the length and indexes, please just use IDX.".into()),
+        (_, true) => Ok(StringAct::CommonRanges { other, length_min, with_length }),
+        (_, false) => Ok(StringAct::LongestCommon { other, length_only }),
+    }
 }
 
 fn bit_offset(words: &mut Words<'_>) -> Result<u64, Refused> {
     let offset = parse_exact(&words.next()?).filter(|offset| (0..=BIT_OFFSET_MAX).contains(offset));
     offset.map(|offset| offset as u64).ok_or("ERR bit offset is not an integer or out of range".into())
+}
+
+fn bit_fields(words: &mut Words<'_>) -> Result<StringAct, Refused> {
+    let is_read_only = words.name == "bitfield_ro";
+    let (mut acts, mut overflow) = (Vec::new(), Overflow::Wrap);
+    while words.left() > 0 {
+        if words.left() > 2 && words.takes("get") {
+            acts.push(BitFieldAct::Get(bit_field(words)?));
+        } else if words.left() > 1 && words.takes("overflow") {
+            overflow = overflow_of(words)?;
+        } else {
+            let is_set = words.left() > 3 && words.takes("set");
+            if !is_set && !(words.left() > 3 && words.takes("incrby")) {
+                return Err(SYNTAX);
+            }
+            let (field, number) = (bit_field(words)?, words.integer()?);
+            acts.push(match is_set {
+                true => BitFieldAct::Set(field, number, overflow),
+                false => BitFieldAct::Increment(field, number, overflow),
+            });
+        }
+    }
+    if is_read_only && acts.iter().any(|act| act.field().0) {
+        return Err("ERR BITFIELD_RO only supports the GET subcommand".into());
+    }
+    Ok(StringAct::BitFields { acts })
+}
+
+fn overflow_of(words: &mut Words<'_>) -> Result<Overflow, Refused> {
+    let all = [("wrap", Overflow::Wrap), ("sat", Overflow::Saturate), ("fail", Overflow::Fail)];
+    let found = all.into_iter().find(|(word, _)| words.takes(word)).map(|(_, overflow)| overflow);
+    found.ok_or("ERR Invalid OVERFLOW type specified".into())
+}
+
+/// A type such as `u8` and an offset: in bits, or with `#` in numbers of that type.
+fn bit_field(words: &mut Words<'_>) -> Result<BitField, Refused> {
+    let (kind, place) = (words.next()?, words.next()?);
+    let is_signed = kind.first() == Some(&b'i');
+    let is_known = is_signed || kind.first() == Some(&b'u');
+    let bits_max = if is_signed { 64 } else { 63 };
+    let bits = kind.get(1..).and_then(parse_exact).filter(|bits| is_known && (1..=bits_max).contains(bits));
+    let bits = bits.ok_or(
+        "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
+    )?;
+    let (number, unit) = match place.strip_prefix(b"#") {
+        Some(number) => (number, bits),
+        None => (&place[..], 1),
+    };
+    let offset = parse_exact(number).and_then(|number| number.checked_mul(unit));
+    let offset = offset.filter(|offset| (0..=BIT_OFFSET_MAX).contains(offset));
+    let offset = offset.ok_or("ERR bit offset is not an integer or out of range")?;
+    Ok(BitField { is_signed, bits: bits as u8, offset: offset as u64 })
 }
 
 fn bit(word: &Bytes, otherwise: &'static str) -> Result<bool, Refused> {

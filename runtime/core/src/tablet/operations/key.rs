@@ -3,19 +3,12 @@
 use bytes::Bytes;
 
 use super::{Ran, fault, key_of};
-use crate::kv::number::parse_exact;
 use crate::kv::operation::{ExpireCondition, KeyAct};
 use crate::kv::{Expiry, Fault, Key, Value};
 use crate::tablet::Rows;
 use crate::tablet::apply::ApplyContext;
-use crate::tablet::head::CollectionKind;
 use crate::tablet::rows::encode_record;
-use crate::tablet::view::{KeyRow, View};
-
-/// Up to this length Redis calls a string `embstr`.
-const EMBEDDED_MAX_BYTES: usize = 44;
-/// Up to so many elements Redis calls a small collection `listpack`.
-const LISTPACK_MAX_ELEMENTS: u64 = 128;
+use crate::tablet::view::View;
 
 impl<R: Rows> View<'_, R> {
     pub(super) fn key(&self, key: &Key, act: &KeyAct) -> Ran<Value, R> {
@@ -49,7 +42,23 @@ impl<R: Rows> View<'_, R> {
                 };
                 Value::Word(Bytes::from_static(word.as_bytes()))
             }
-            KeyAct::Encoding => encoding(&self.find_row(key)?),
+            KeyAct::Encoding => self.encoding(&self.find_row(key)?)?,
+            KeyAct::Dump => self.dump(key)?,
+            KeyAct::IdleTime => match self.find_row(key)?.live() {
+                None => Value::Nil,
+                Some(record) => {
+                    let idle_ms = self.tablet.clock_ms().saturating_sub(record.modified_at_ms);
+                    Value::Integer((idle_ms / 1000) as i64)
+                }
+            },
+            KeyAct::References => match self.find_row(key)?.live() {
+                None => Value::Nil,
+                Some(_) => Value::Integer(1),
+            },
+            KeyAct::Frequency => match self.find_row(key)?.live() {
+                None => Value::Nil,
+                Some(_) => return fault(Fault::NoFrequency),
+            },
             KeyAct::Version => Value::Integer(self.version(key)? as i64),
             _ => unreachable!("an act that writes was taken for one that reads"),
         })
@@ -59,23 +68,6 @@ impl<R: Rows> View<'_, R> {
     pub(super) fn version(&self, key: &Key) -> Result<u64, R::Error> {
         Ok(self.find_row(key)?.live().map_or(0, |record| record.version))
     }
-}
-
-/// What Redis would say of the same value, about.
-fn encoding(key_row: &KeyRow) -> Value {
-    let word = match (key_row.head(), key_row.live()) {
-        (None, None) => return Value::Nil,
-        (None, Some(record)) if parse_exact(&record.value).is_some() => "int",
-        (None, Some(record)) if record.value.len() <= EMBEDDED_MAX_BYTES => "embstr",
-        (None, Some(_)) => "raw",
-        (Some(head), _) if head.elements <= LISTPACK_MAX_ELEMENTS => "listpack",
-        (Some(head), _) => match head.kind {
-            CollectionKind::List => "quicklist",
-            CollectionKind::Hash | CollectionKind::Set => "hashtable",
-            CollectionKind::SortedSet => "skiplist",
-        },
-    };
-    Value::Text(Bytes::from_static(word.as_bytes()))
 }
 
 impl<R: Rows> ApplyContext<'_, R> {
@@ -103,6 +95,7 @@ impl<R: Rows> ApplyContext<'_, R> {
             KeyAct::Rename { to, only_if_absent } => {
                 self.rename(key, &key_of(&key.namespace, to), *only_if_absent)
             }
+            KeyAct::Restore { content, expiry, replaces } => self.restore(key, content, *expiry, *replaces),
             KeyAct::Copy { to, replaces } => self.copy(key, &key_of(&key.namespace, to), *replaces),
             _ => unreachable!("an act that reads was taken for one that writes"),
         }

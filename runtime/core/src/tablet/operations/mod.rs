@@ -2,8 +2,12 @@
 //!
 //! *Invariant:* an operation that ends in a fault has changed nothing: everything is checked before the first change.
 
+mod bit_fields;
 mod bits;
 mod collection;
+mod common;
+mod dump;
+mod encoding;
 mod hash;
 mod key;
 mod list;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Ran, Stop, bits, fault};
+use super::{Ran, Stop, bit_fields, bits, common, fault};
 use crate::kv::decimal::{self, NoSum};
 use crate::kv::number::{self, Delta, NotCounted};
 use crate::kv::operation::{Condition, SetAnswer, Span, StringAct};
@@ -42,16 +42,17 @@ impl<R: Rows> View<'_, R> {
                 bits::position(self.text(key)?.as_deref(), *bit, *start, *end, *in_bits)
             }
             StringAct::LongestCommon { other, length_only } => {
-                let other = super::key_of(&key.namespace, other);
-                let (Ok(one), Ok(other)) = (self.text(key), self.text(&other)) else {
-                    return fault(Fault::NotStrings);
-                };
-                let (one, other) = (one.unwrap_or_default(), other.unwrap_or_default());
-                if one.len().saturating_mul(other.len()) > COMPARISONS_MAX {
-                    return fault(Fault::TooManyElements);
-                }
-                let common = longest_common(&one, &other);
+                let (one, other) = self.two_texts(key, other)?;
+                let common = common::longest(&one, &other);
                 if *length_only { Value::count(common.len()) } else { Value::Text(common.into()) }
+            }
+            StringAct::CommonRanges { other, length_min, with_length } => {
+                let (one, other) = self.two_texts(key, other)?;
+                common::ranges(&one, &other, *length_min, *with_length)
+            }
+            StringAct::BitFields { acts } => {
+                let mut text = self.text(key)?.unwrap_or_default().to_vec();
+                Value::Array(acts.iter().map(|act| bit_fields::carry_out(&mut text, act)).collect())
             }
             _ => unreachable!("an act that writes was taken for one that reads"),
         })
@@ -60,6 +61,19 @@ impl<R: Rows> View<'_, R> {
     /// The value of a string.
     pub(super) fn text(&self, key: &Key) -> Ran<Option<Bytes>, R> {
         text_of(&self.find_row(key)?)
+    }
+
+    /// Two strings that are short enough to be compared.
+    fn two_texts(&self, key: &Key, other: &Bytes) -> Ran<(Bytes, Bytes), R> {
+        let other = super::key_of(&key.namespace, other);
+        let (Ok(one), Ok(other)) = (self.text(key), self.text(&other)) else {
+            return fault(Fault::NotStrings);
+        };
+        let (one, other) = (one.unwrap_or_default(), other.unwrap_or_default());
+        match one.len().saturating_mul(other.len()) > COMPARISONS_MAX {
+            true => fault(Fault::TooManyElements),
+            false => Ok((one, other)),
+        }
     }
 
     fn text_or_nil(&self, key: &Key) -> Ran<Value, R> {
@@ -139,6 +153,17 @@ impl<R: Rows> ApplyContext<'_, R> {
                 let (before, text) = bits::set(&text, *offset, *bit);
                 self.change_string(key, text.into())?;
                 Ok(Value::flag(before))
+            }
+            StringAct::BitFields { acts } => {
+                let mut text = self.view().text(key)?.unwrap_or_default().to_vec();
+                let needed = bit_fields::bytes_written(acts);
+                if needed > self.tablet.value_max_bytes as u64 {
+                    return fault(Fault::TooLarge);
+                }
+                text.resize(text.len().max(needed as usize), 0);
+                let told = acts.iter().map(|act| bit_fields::carry_out(&mut text, act)).collect();
+                self.change_string(key, text.into())?;
+                Ok(Value::Array(told))
             }
             StringAct::BitOperation { operator, sources } => {
                 let mut texts = Vec::new();
@@ -294,31 +319,4 @@ impl Span {
         let (start, end) = (from_end(self.start).max(0), from_end(self.end).min(length - 1));
         (start <= end && start < length).then(|| start as u64..end as u64 + 1)
     }
-}
-
-fn longest_common(one: &[u8], other: &[u8]) -> Vec<u8> {
-    let width = other.len() + 1;
-    let mut lengths = vec![0u32; (one.len() + 1) * width];
-    for (i, a) in one.iter().enumerate() {
-        for (j, b) in other.iter().enumerate() {
-            let at = (i + 1) * width + j + 1;
-            lengths[at] = match a == b {
-                true => lengths[i * width + j] + 1,
-                false => lengths[i * width + j + 1].max(lengths[at - 1]),
-            };
-        }
-    }
-    let (mut i, mut j, mut common) = (one.len(), other.len(), Vec::new());
-    while i > 0 && j > 0 {
-        if one[i - 1] == other[j - 1] {
-            common.push(one[i - 1]);
-            (i, j) = (i - 1, j - 1);
-        } else if lengths[(i - 1) * width + j] > lengths[i * width + j - 1] {
-            i -= 1;
-        } else {
-            j -= 1;
-        }
-    }
-    common.reverse();
-    common
 }
