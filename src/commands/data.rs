@@ -26,10 +26,12 @@ use dkc_core::kv::{Command, Expiry, Key, StoreMode, Value, Write};
 use crate::arguments::{CLUSTER, OfCluster};
 use crate::error::CommandError;
 use crate::session::Session;
+pub use attributes::HISTORY_MAX;
 use outcome::{print, print_done, print_number, print_outcome, quoted};
 pub use prompt::{is_operation, keys_with_prefix, operations};
 use sealed::{Decrypt, Encrypt};
 use server::Server;
+pub use sub::TREE_KEYS_MAX;
 use values::{Given, Style};
 
 /// Keys per request.

@@ -32,6 +32,11 @@ fn clients_of_both_protocols_get_from_a_slave_what_they_expect() {
     here.ok("register slave -n c0 --host 127.0.0.1");
     here.ok(&format!("register pair --id 0 --listen 127.0.0.1:{memcached}"));
     here.ok(&format!("register pair --id 0 --protocol redis --namespace other --listen 127.0.0.1:{redis}"));
+    // A slave's certificate is for the namespaces of its pairs: this one is what `SELECT 1` of the other chooses.
+    here.ok(&format!(
+        "register pair --id 0 --protocol redis --namespace other-1 --listen 127.0.0.1:{}",
+        free_port()
+    ));
     here.ok("deploy --yes");
     here.ok("start cluster -n c0 --yes");
     here.ok("start slave --id 0 --yes");

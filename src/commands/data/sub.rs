@@ -19,7 +19,7 @@ use crate::session::Session;
 use crate::ui::{Format, Listing, in_one_line};
 
 /// Keys of one tree that are printed or removed at once.
-const TREE_KEYS_MAX: usize = 10_000;
+pub const TREE_KEYS_MAX: usize = 10_000;
 
 /// Sub-keys of a key
 #[derive(Debug, clap::Subcommand)]

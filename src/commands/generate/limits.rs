@@ -6,6 +6,8 @@ use std::fmt;
 use dkc_core::{certificate, ids, kv, memcache, meta, resp, ring, tablet, token};
 use dkc_inventory::{edit, plan};
 
+use crate::commands::data;
+
 /// One row of the page.
 pub struct Limit {
     pub what: &'static str,
@@ -73,5 +75,7 @@ pub static LIMITS: &[Limit] = &[
     count("Servers named in a token", token::TOKEN_SERVERS_MAX as u64, "servers"),
     count("Slaves that joined a cluster with a token", meta::ENROLLED_MAX as u64, "slaves"),
     count("Revoked slaves that a cluster remembers", meta::REVOKED_MAX as u64, "slaves"),
+    count("Earlier values that `data set --history` keeps", data::HISTORY_MAX, "values"),
+    count("Keys of one tree that `data` prints or removes", data::TREE_KEYS_MAX as u64, "keys"),
     count("Clients of `bench`", crate::bench::CLIENTS_MAX as u64, "clients"),
 ];

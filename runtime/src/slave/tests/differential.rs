@@ -7,6 +7,12 @@ use std::process::{Child, Command};
 use super::*;
 
 const COMMANDS: usize = 50_000;
+
+/// Commands of one seed.
+pub(super) fn commands() -> usize {
+    std::env::var("DIFFERENTIAL_COMMANDS").map_or(COMMANDS, |count| count.parse().expect("a number"))
+}
+
 /// Commands in one write.
 const PIPELINE_MAX: u64 = 60;
 /// Pipelines that are shown with a difference, which may come from a write before.
@@ -170,7 +176,7 @@ async fn random_commands_are_answered_as_memcached_answers_them() {
         let (mut ours, mut theirs) = (slave.connect().await, memcached.connect().await);
         let mut lately = std::collections::VecDeque::new();
         let (mut random, mut sent, mut next) = (Random(seed), 0, String::new());
-        while sent < COMMANDS {
+        while sent < commands() {
             let (mut pipeline, mut count) = (std::mem::take(&mut next), 1 + random.below(PIPELINE_MAX));
             while count > 0 && next.is_empty() {
                 let command = random.command(sent);

@@ -4,10 +4,9 @@
 
 use std::process::{Child, Command};
 
-use super::differential::Random;
+use super::differential::{Random, commands};
 use super::*;
 
-const COMMANDS: usize = 50_000;
 const SEEDS: [u64; 2] = [1, 2];
 const PIPELINE_MAX: u64 = 60;
 /// Commands before a difference that are shown.
@@ -849,6 +848,6 @@ async fn compare(seed: u64, commands: usize, hello: &str) {
 #[tokio::test]
 async fn random_commands_are_answered_as_redis_answers_them() {
     for (seed, hello) in SEEDS.into_iter().zip(["PING\r\n", "HELLO 3\r\n"]) {
-        compare(seed, COMMANDS, hello).await;
+        compare(seed, commands(), hello).await;
     }
 }
