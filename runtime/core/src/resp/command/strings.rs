@@ -184,8 +184,10 @@ fn bit_fields(words: &mut Words<'_>) -> Result<StringAct, Refused> {
         } else if words.left() > 1 && words.takes("overflow") {
             overflow = overflow_of(words)?;
         } else {
-            let is_set = words.left() > 3 && words.takes("set");
-            if !is_set && !(words.left() > 3 && words.takes("incrby")) {
+            let has_room = words.left() > 3;
+            let is_set = has_room && words.takes("set");
+            let is_known = is_set || has_room && words.takes("incrby");
+            if !is_known {
                 return Err(SYNTAX);
             }
             let (field, number) = (bit_field(words)?, words.integer()?);
