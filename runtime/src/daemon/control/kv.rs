@@ -149,8 +149,10 @@ fn as_command(
             Err(why) => return Err(Failed::Bad(why.into_owned())),
         }
     }
-    let keys = all.iter().flat_map(Operation::keys).chain(watched.iter().flatten().map(|(key, _)| key));
-    keys.map(|key| check_key_bytes(key)).collect::<Result<(), _>>()?;
+    let watched_keys = watched.iter().flatten().map(|(key, _)| key);
+    for key in all.iter().flat_map(Operation::keys).chain(watched_keys) {
+        check_key_bytes(key)?;
+    }
     let key = Key { namespace, bytes: all[0].key.clone() };
     let operations = Box::new(Operations { key, watched, all });
     Ok(match operations.is_write() {
