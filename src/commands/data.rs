@@ -26,8 +26,9 @@ use dkc_core::kv::{Command, Expiry, Key, StoreMode, Value, Write};
 use crate::arguments::{CLUSTER, OfCluster};
 use crate::error::CommandError;
 use crate::session::Session;
+use crate::ui::in_one_line;
 pub use attributes::HISTORY_MAX;
-use outcome::{print, print_done, print_number, print_outcome, quoted};
+use outcome::{print, print_done, print_number, print_outcome};
 pub use prompt::{is_operation, keys_with_prefix, operations};
 use sealed::{Decrypt, Encrypt};
 use server::Server;
@@ -336,4 +337,9 @@ fn key_command(
         }
         _ => return Err(CommandError::bug("handled before")),
     })
+}
+
+/// In quotes, with control characters escaped.
+fn quoted(bytes: &[u8]) -> String {
+    format!("\"{}\"", in_one_line(bytes).replace('"', "\\\""))
 }

@@ -3,6 +3,8 @@
 
 use bytes::Bytes;
 
+use super::server::Server;
+use super::{answer, words};
 use crate::error::{CommandError, codes};
 
 /// A set: the names of the keys below one.
@@ -25,6 +27,18 @@ fn companion(key: &str, what: &str) -> Result<Bytes, CommandError> {
         }
     };
     Ok(name.into())
+}
+
+/// Removes a key with its list of sub-keys and its earlier values, in one log entry; false if there was nothing.
+pub async fn remove_key(server: &mut Server, key: &str) -> Result<bool, CommandError> {
+    let line = [words(&["DEL"]), whole(key)].concat();
+    Ok(answer(key, server.run(line).await?)? > 0)
+}
+
+/// A key and those that belong to it.
+pub fn whole(key: &str) -> Vec<Bytes> {
+    let companions = [companion::sub_keys(key), companion::history(key)];
+    std::iter::once(Bytes::from(key.to_owned())).chain(companions.into_iter().flatten()).collect()
 }
 
 /// What stands between the first `{` and the first `}` behind it: it alone decides the slot.

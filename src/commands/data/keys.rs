@@ -4,9 +4,9 @@ use bytes::Bytes;
 use dkc_core::control::{Blob, DataRequest};
 use dkc_core::kv::{Fault, Reply, Value};
 
-use super::outcome::{print_done, quoted};
+use super::outcome::print_done;
 use super::server::{Server, fault};
-use super::{KEYS_PAGE, answer, companion, sub, words};
+use super::{KEYS_PAGE, answer, companion, quoted, sub, words};
 use crate::error::{CommandError, codes};
 use crate::session::Session;
 use crate::ui::{Format, Listing, in_one_line};
@@ -14,7 +14,7 @@ use crate::ui::{Format, Listing, in_one_line};
 pub async fn remove(session: &Session, server: &mut Server, keys: Vec<String>) -> Result<(), CommandError> {
     let mut missing = Vec::new();
     for key in keys {
-        match remove_key(server, &key).await? {
+        match companion::remove_key(server, &key).await? {
             true => print_done(session, &key, "removed", None)?,
             false => missing.push(quoted(key.as_bytes())),
         }
@@ -25,18 +25,6 @@ pub async fn remove(session: &Session, server: &mut Server, keys: Vec<String>) -
             Err(CommandError::new(&codes::NO_KEY, format!("{} => value is not found", missing.join(", "))))
         }
     }
-}
-
-/// Removes a key with its list of sub-keys and its earlier values, in one log entry; false if there was nothing.
-pub async fn remove_key(server: &mut Server, key: &str) -> Result<bool, CommandError> {
-    let line = [words(&["DEL"]), whole(key)].concat();
-    Ok(answer(key, server.run(line).await?)? > 0)
-}
-
-/// A key and those that belong to it.
-fn whole(key: &str) -> Vec<Bytes> {
-    let companions = [companion::sub_keys(key), companion::history(key)];
-    std::iter::once(Bytes::from(key.to_owned())).chain(companions.into_iter().flatten()).collect()
 }
 
 pub async fn rename(
@@ -65,7 +53,7 @@ pub async fn rename(
         // A list, hash, set or sorted set, whose version nobody tells.
         Err(_) => Vec::new(),
     };
-    let taken = [words(&["EXISTS"]), whole(new)].concat();
+    let taken = [words(&["EXISTS"]), companion::whole(new)].concat();
     if keeps_existing && answer(new, server.run(taken).await?)? > 0 {
         let what = format!("{} exists", quoted(new.as_bytes()));
         return Err(CommandError::new(&codes::DATA_REFUSED, what).now("nothing changed"));

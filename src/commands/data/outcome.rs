@@ -4,6 +4,7 @@ use dkc_core::control::Blob;
 use dkc_core::kv::{Fault, Record, Reply};
 use serde::Serialize;
 
+use super::quoted;
 use super::sealed::Opener;
 use super::server::fault;
 use super::values::{Style, shown as shown_value};
@@ -125,11 +126,6 @@ pub fn print(
         Some(_) => session.show(Format::Table, &listing),
     }
     Ok(())
-}
-
-/// In quotes, with control characters escaped.
-pub fn quoted(bytes: &[u8]) -> String {
-    format!("\"{}\"", in_one_line(bytes).replace('"', "\\\""))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use dkc_core::control::Blob;
 use dkc_core::kv::{Fault, Value};
 
-use super::companion::sub_keys;
+use super::companion::{remove_key, sub_keys};
 use super::sealed::{Encrypt, Opener};
 use super::server::{Server, fault};
 use super::values::{Given, Style, shown};
@@ -110,7 +110,7 @@ pub async fn run(session: &Session, server: &mut Server, command: SubCommand) ->
                 remove_tree(session, server, tree, &keys.join(", ")).await?;
             } else if !keep {
                 for key in &keys {
-                    super::keys::remove_key(server, key).await?;
+                    remove_key(server, key).await?;
                 }
             }
             let take_off =
@@ -300,7 +300,7 @@ async fn remove_tree(
     }
     let mut removed = 0;
     for branch in keys.iter().rev() {
-        let outcome = super::keys::remove_key(server, &branch.key).await;
+        let outcome = remove_key(server, &branch.key).await;
         removed += usize::from(
             outcome.map_err(|error| error.now(format!("{removed} of {} keys are removed", keys.len())))?,
         );

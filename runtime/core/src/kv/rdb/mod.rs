@@ -11,7 +11,7 @@ mod packed;
 mod read;
 mod write;
 
-pub use read::{BadDump, decode};
+pub use read::decode;
 pub use write::encode;
 
 /// Of Redis 7.0. Redis refuses a later one, and so do we.
@@ -35,6 +35,19 @@ mod kind {
     pub const SORTED_SET_LISTPACK: u8 = 17;
     pub const QUICKLIST_2: u8 = 18;
 }
+
+/// Why bytes are no payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadDump {
+    /// Of a later release, or changed on its way.
+    #[error("ERR DUMP payload version or checksum are wrong")]
+    Footer,
+    /// The value itself.
+    #[error("ERR Bad data format")]
+    Content,
+}
+
+type Read<T> = Result<T, BadDump>;
 
 /// CRC-64 of Jones, as Redis computes it.
 fn crc64(bytes: &[u8]) -> u64 {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::read::{BadDump, Read};
+use super::{BadDump, Read};
 
 fn number(bytes: &Bytes, at: usize, width: usize) -> Read<i64> {
     let bytes = at.checked_add(width).and_then(|end| bytes.get(at..end)).ok_or(BadDump::Content)?;

@@ -3,26 +3,13 @@
 use bytes::Bytes;
 
 use super::packed::{intset, listpack, ziplist};
-use super::{FOOTER_BYTES, VERSION, crc64, kind};
+use super::{BadDump, FOOTER_BYTES, Read, VERSION, crc64, kind};
 use crate::kv::Score;
 use crate::kv::decimal::parse_float;
 use crate::kv::operation::Content;
 
 /// Compressed texts may become so many times as long.
 const EXPANSION_MAX: usize = 512;
-
-/// Why bytes are no payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadDump {
-    /// Of a later release, or changed on its way.
-    #[error("ERR DUMP payload version or checksum are wrong")]
-    Footer,
-    /// The value itself.
-    #[error("ERR Bad data format")]
-    Content,
-}
-
-pub type Read<T> = Result<T, BadDump>;
 
 /// The value of a payload.
 pub fn decode(payload: &Bytes) -> Read<Content> {
