@@ -29,7 +29,7 @@ use crate::session::Session;
 use crate::ui::in_one_line;
 pub use attributes::HISTORY_MAX;
 use outcome::{print, print_done, print_number, print_outcome};
-pub use prompt::{is_operation, keys_with_prefix, operations};
+pub use prompt::keys_with_prefix;
 use sealed::{Decrypt, Encrypt};
 use server::Server;
 pub use sub::TREE_KEYS_MAX;

@@ -5,6 +5,7 @@
 
 mod expand;
 mod helper;
+mod operations;
 mod reader;
 
 use std::time::Duration;
@@ -146,7 +147,7 @@ fn expanded(session: &Session, words: Vec<String>) -> Result<expand::Expanded, C
     let count = before.len();
     let mut expanded = expand::expand(before.into_iter().chain(words).collect())?;
     expanded.words.drain(..count);
-    if let Some(word) = expanded.words.first().filter(|word| !data::is_operation(word)) {
+    if let Some(word) = expanded.words.first().filter(|word| !operations::is_one(word)) {
         return Err(CommandError::new(&codes::UNKNOWN_COMMAND, format!("data has no operation '{word}'"))
             .next("help     (quit leaves the data prompt)"));
     }
@@ -165,7 +166,7 @@ async fn run_text(session: &mut Session, text: &str) -> std::ops::ControlFlow<()
         let words = match statement.words.and_then(|words| expanded(session, words)) {
             Ok(expanded) => {
                 if session.data_prompt.is_some() && expanded.words == ["help"] {
-                    session.ui.data(&data::operations());
+                    session.ui.data(&operations::all());
                     continue;
                 }
                 if expanded.is_changed || !is_alone {
