@@ -37,7 +37,7 @@ pub async fn remove_key(server: &mut Server, key: &str) -> Result<bool, CommandE
 
 /// A key and those that belong to it.
 pub fn whole(key: &str) -> Vec<Bytes> {
-    let companions = [companion::sub_keys(key), companion::history(key)];
+    let companions = [sub_keys(key), history(key)];
     std::iter::once(Bytes::from(key.to_owned())).chain(companions.into_iter().flatten()).collect()
 }
 
