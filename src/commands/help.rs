@@ -145,8 +145,8 @@ fn exits_of(verb: &str) -> &'static [Exit] {
         "history" | "use" | "explain" => &[Unknown],
         "check" | "exec" | "logs" | "trust" => &[Unknown, NotConfirmed, Unreachable, Interrupted],
         "deploy" | "apply" | "launch" | "start" | "stop" | "restart" | "destroy" | "resume"
-        | "playground" | "grow" | "shrink" | "replace" | "detach" | "attach" | "plan" | "ring" | "tls"
-        | "token" | "join" => &[
+        | "playground" | "grow" | "shrink" | "replace" | "upgrade" | "detach" | "attach" | "plan"
+        | "ring" | "tls" | "token" | "join" => &[
             Unknown,
             Refused,
             NotConfirmed,

@@ -8,12 +8,14 @@ use crate::support::lab::Lab;
 use crate::support::terminal::Terminal;
 use crate::support::wait_for;
 use crate::tutorial::BOOK_COLUMNS;
+use crate::upgrade::TOLD_RELEASE;
 
 /// The pages with console blocks, in their order.
-pub const PLAYED: [&str; 9] = [
+pub const PLAYED: [&str; 10] = [
     "docs/src/operations/first-cluster.md",
     "docs/src/operations/members.md",
     "docs/src/operations/configuration.md",
+    "docs/src/operations/upgrade.md",
     "docs/src/operations/certificates.md",
     "docs/src/operations/backup.md",
     "docs/src/operations/slaves.md",
@@ -49,6 +51,16 @@ impl Desk {
             let said = self.lab.dkc("status cluster -n c0 -o json").stdout;
             said.contains("[DOWN]").then_some(())
         });
+    }
+
+    /// The program of the hosts, but for the release that it says it is.
+    fn make_release(&self, file: &str) {
+        const NEXT: &str = "0.2.0";
+        let (from, to) = (TOLD_RELEASE, TOLD_RELEASE.replace(env!("CARGO_PKG_VERSION"), NEXT));
+        let get =
+            "ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new dkc@h1 cat /var/lib/dkc/c0-0/dkcd";
+        let line = format!("{get} | LC_ALL=C sed 's/{from}/{to}/g' > {file} && chmod 755 {file}");
+        self.lab.sh("admin", &line).ok();
     }
 
     /// In a shell on a host, as the user who logs in there.
@@ -88,6 +100,7 @@ impl Place for Desk {
         }
         match what.split(' ').collect::<Vec<_>>().as_slice() {
             ["lose", host] => self.lose(host),
+            ["the", "next", "release", "is", "in", file] => self.make_release(file),
             ["copy", file, host] => {
                 let address = format!("dkc@{host}");
                 let copy = format!(

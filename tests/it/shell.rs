@@ -246,3 +246,22 @@ fn completion_in_a_shell_knows_the_inventory() {
         .expect("the program runs");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "10.0.0.1\n10.0.0.2\n10.0.0.3");
 }
+
+#[test]
+fn explain_answers_in_the_language_of_the_locale_and_with_a_word_in_either() {
+    let stage = Stage::empty();
+    let explained = |locale: &str, line: &str| {
+        let output = stage.program().env("LC_ALL", locale).args(line.split(' ')).output().expect("it runs");
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let english = explained("C.UTF-8", "explain DKC-E0305");
+    let japanese = explained("ja_JP.UTF-8", "explain DKC-E0305");
+    assert!(english.contains("not registered") && english.is_ascii(), "{english}");
+    assert!(japanese.contains("登録されていません") && !japanese.contains("not registered"), "{japanese}");
+    assert_eq!(explained("C.UTF-8", "explain DKC-E0305 --language ja"), japanese);
+    assert_eq!(explained("ja_JP.UTF-8", "explain DKC-E0305 --language en"), english);
+    // All ids are listed, each in one line.
+    let listed = explained("ja_JP.UTF-8", "explain");
+    assert!(listed.lines().count() > 50 && listed.contains("登録されていません"), "{listed}");
+}

@@ -11,7 +11,7 @@ use crate::support::writer::{
 };
 
 /// What the program tells of itself, for a variant to say something else.
-const TOLD_RELEASE: &str = concat!(r#"{"release":""#, env!("CARGO_PKG_VERSION"), r#"","wire"#);
+pub const TOLD_RELEASE: &str = concat!(r#"{"release":""#, env!("CARGO_PKG_VERSION"), r#"","wire"#);
 
 /// A program like the one that was deployed, with a text in it replaced by another one of the same length, so that its digest
 /// differs.
