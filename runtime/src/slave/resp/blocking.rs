@@ -23,11 +23,14 @@ impl Resp {
         let until = blocking.timeout_ms.and_then(|ms| Instant::now().checked_add(Duration::from_millis(ms)));
         let mut pause = PAUSE_MIN;
         loop {
-            let outcome = self.service.router.execute(self.next_step(&blocking.operation).await).await;
-            let is_nothing =
-                matches!(outcome, Ok(Reply::Value(Value::Nil | Value::NilArray | Value::Integer(0))));
-            if !is_nothing {
-                return self.tell_outcome(outcome, output);
+            if self.may_have_element(&blocking.operation).await {
+                let pop = as_command(Operations::one(self.namespace.clone(), blocking.operation.clone()));
+                let outcome = self.service.router.execute(pop).await;
+                let is_nothing =
+                    matches!(outcome, Ok(Reply::Value(Value::Nil | Value::NilArray | Value::Integer(0))));
+                if !is_nothing {
+                    return self.tell_outcome(outcome, output);
+                }
             }
             let now = Instant::now();
             if until.is_some_and(|until| until <= now) {
@@ -38,8 +41,9 @@ impl Resp {
         }
     }
 
-    /// The pop itself if there is an element; otherwise a read, which costs no log entry.
-    async fn next_step(&self, operation: &Operation) -> dkc_core::kv::Command {
+    /// A read, which costs no log entry. Its answer is never told: an element may come right after it. What it cannot say the
+    /// pop says.
+    async fn may_have_element(&self, operation: &Operation) -> bool {
         let mut others: Vec<_> = operation.keys().skip(1).cloned().collect();
         // The destination of a move is not a source.
         if matches!(operation.act, Act::List(dkc_core::kv::operation::ListAct::Move { .. })) {
@@ -47,9 +51,6 @@ impl Resp {
         }
         let look = Operation { key: operation.key.clone(), act: Act::Key(KeyAct::Exists { others }) };
         let look = as_command(Operations::one(self.namespace.clone(), look));
-        match self.service.router.execute(look.clone()).await {
-            Ok(Reply::Value(Value::Integer(0))) => look,
-            _ => as_command(Operations::one(self.namespace.clone(), operation.clone())),
-        }
+        !matches!(self.service.router.execute(look).await, Ok(Reply::Value(Value::Integer(0))))
     }
 }

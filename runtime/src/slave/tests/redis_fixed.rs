@@ -147,6 +147,32 @@ async fn a_dump_of_either_is_restored_by_both() {
     }
 }
 
+/// The element comes right after the slave has looked for it: what the look counts is no answer of a pop.
+#[tokio::test]
+async fn a_pop_that_waits_answers_with_the_element_that_came_after_it_looked() {
+    let (store, looks) = (Store::at_time_of_day(), AtomicUsize::new(0));
+    let script = move |_: NodeId, request: &Request, tablet: TabletId| {
+        let told = store.carry_out(request, tablet);
+        let is_look = matches!(&request.command, Command::Read(_));
+        if is_look && looks.fetch_add(1, Ordering::SeqCst) == 0 {
+            let Ok(dkc_core::resp::Request::Operation(push)) =
+                dkc_core::resp::request(&["RPUSH", "q", "job"].map(|word| word.to_owned().into()), 0)
+            else {
+                panic!("a command on a key");
+            };
+            let push = dkc_core::kv::Operations::one(dkc_core::ids::Namespace::default(), push);
+            let mut pushing = request.clone();
+            pushing.command = Command::Write(Write::Operations(Box::new(push)));
+            store.carry_out(&pushing, tablet);
+        }
+        told
+    };
+    let slave = Running::start(Cluster::start(1, 1, script).await, 10_000).await;
+    let mut ours = Answers::new(TcpStream::connect(&slave.redis).await.unwrap());
+    let told = ours.ask(&[b"BLPOP", b"q", b"10"]).await;
+    assert_eq!(told, Told::All('*', vec![Told::Text(b"q".to_vec()), Told::Text(b"job".to_vec())]));
+}
+
 impl Answers {
     async fn ask(&mut self, words: &[&[u8]]) -> Told {
         self.stream.write_all(&dkc_core::resp::command(words)).await.unwrap();
