@@ -167,6 +167,19 @@ pub struct ClusterTarget {
     pub no: Vec<MemberNo>,
 }
 
+/// Nodes to be asked, one or several.
+#[derive(Debug, Clone, Args)]
+pub struct NodeTarget {
+    #[command(flatten)]
+    pub of: OfCluster,
+    /// Only this member
+    #[arg(short = 'N', long = "no", value_name = "NO")]
+    pub no: Vec<MemberNo>,
+    /// Show slaves instead of servers
+    #[arg(long, value_name = "ID", add = crate::complete::slaves())]
+    pub id: Vec<SlaveId>,
+}
+
 /// Slaves by their ids.
 #[derive(Debug, Clone, Args)]
 pub struct SlaveTarget {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use dkc_core::ids::{ClusterName, Namespace};
 use dkc_inventory::edit::{EditError, Edited};
 use dkc_inventory::model::Inventory;
-use dkc_inventory::plan::{Detail, Plan};
+use dkc_inventory::plan::{Detail, Plan, Target};
 
-use crate::arguments::{ConfigTarget, OfConfig, Settings};
+use crate::arguments::{ConfigTarget, NodeTarget, OfConfig, Settings};
 use crate::error::{CommandError, Exit, codes};
 use crate::interrupt::Interrupt;
 use crate::store::{Locked, Store};
@@ -143,6 +143,15 @@ impl Session {
     /// Timeout per host reply.
     pub fn timeout(&self) -> Duration {
         self.settings.timeout.unwrap_or(TIMEOUT_DEFAULT)
+    }
+
+    /// The slaves that are named, else servers of the command's cluster.
+    pub fn target(&self, nodes: &NodeTarget) -> Result<Target, CommandError> {
+        if !nodes.id.is_empty() {
+            return Ok(Target::Slaves { ids: nodes.id.clone() });
+        }
+        let cluster = self.cluster_name(nodes.of.name.as_ref())?;
+        Ok(Target::Servers { cluster, numbers: nodes.no.clone() })
     }
 
     /// The cluster of a command: the one named, else the one in use, else the only one. Commands that lose data require a name.

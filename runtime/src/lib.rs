@@ -33,6 +33,7 @@ pub mod net;
 pub mod notify;
 pub mod prometheus;
 pub mod raft;
+pub mod resident;
 pub mod router;
 #[cfg(feature = "simulation")]
 pub mod simulation;

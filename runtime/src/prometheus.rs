@@ -3,32 +3,38 @@
 use std::fmt::Write;
 
 use dkc_core::control::{LATENCY_BOUNDS_US, Latency};
-use dkc_core::metrics::Metric;
+use dkc_core::metrics::{Kind, Metric};
 
 /// Collects samples; the head of a name is written once, before its first sample, so samples of one name follow each other.
 #[derive(Default)]
 pub struct Text {
     out: String,
-    last_name: &'static str,
+    last_name: String,
 }
 
 impl Text {
     /// `labels` is empty or has its braces.
-    pub fn sample(&mut self, metric: &'static Metric, labels: &str, value: u64) {
-        self.head(metric);
+    pub fn sample(&mut self, metric: &Metric, labels: &str, value: u64) {
+        self.head(metric.name, metric.kind, metric.help);
         self.line(format_args!("{}{labels} {value}", metric.name));
     }
 
+    /// Of a metric that no table names.
+    pub fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, Kind::Counter, help);
+        self.line(format_args!("{name} {value}"));
+    }
+
     /// Prometheus counts time in seconds.
-    pub fn seconds(&mut self, metric: &'static Metric, value_ms: u64) {
-        self.head(metric);
+    pub fn seconds(&mut self, metric: &Metric, value_ms: u64) {
+        self.head(metric.name, metric.kind, metric.help);
         self.line(format_args!("{} {}", metric.name, value_ms as f64 / 1e3));
     }
 
     /// In seconds, too.
-    pub fn latency(&mut self, metric: &'static Metric, latency: &Latency) {
-        self.head(metric);
+    pub fn latency(&mut self, metric: &Metric, latency: &Latency) {
         let name = metric.name;
+        self.head(name, metric.kind, metric.help);
         let mut seen = 0_u64;
         for (bound_us, count) in LATENCY_BOUNDS_US.iter().zip(&latency.counts) {
             seen += count;
@@ -45,11 +51,10 @@ impl Text {
         self.out
     }
 
-    fn head(&mut self, metric: &'static Metric) {
-        let Metric { name, kind, help } = metric;
-        if self.last_name != *name {
+    fn head(&mut self, name: &str, kind: Kind, help: &str) {
+        if self.last_name != name {
             self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
-            self.last_name = name;
+            self.last_name = name.to_owned();
         }
     }
 
@@ -61,8 +66,6 @@ impl Text {
 
 #[cfg(test)]
 mod tests {
-    use dkc_core::metrics::Kind;
-
     use super::*;
 
     static A: Metric = Metric { name: "a_total", kind: Kind::Counter, help: "What." };

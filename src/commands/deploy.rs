@@ -81,11 +81,16 @@ fn selection(inventory: &Inventory, args: &Args) -> Result<Selection, CommandErr
 /// This program: the shell deploys its own executable.
 pub fn own_program() -> Result<Program, CommandError> {
     let own = program::Program::own().map_err(operation::world_error)?;
-    Ok(Program {
-        digest: own.short_digest().to_owned(),
-        bytes: own.bytes.len() as u64,
-        architecture: std::env::consts::ARCH.to_owned(),
-    })
+    Ok(planned(own, std::env::consts::ARCH))
+}
+
+/// A program as plans name it.
+pub fn planned(program: &program::Program, architecture: &str) -> Program {
+    Program {
+        digest: program.short_digest().to_owned(),
+        bytes: program.bytes.len() as u64,
+        architecture: architecture.to_owned(),
+    }
 }
 
 /// The existing authorities. Missing ones are created by a step of the plan.

@@ -1,11 +1,9 @@
 //! `logs`: the last lines of node logs, and where each log is.
 
-use dkc_core::ids::{MemberNo, SlaveId};
 use dkc_inventory::model::{Inventory, NodeName, node_dir};
-use dkc_inventory::plan::Target;
 use serde::Serialize;
 
-use crate::arguments::OfCluster;
+use crate::arguments::NodeTarget;
 use crate::error::{CommandError, codes};
 use crate::observe;
 use crate::operation;
@@ -18,13 +16,7 @@ use crate::world::{World, WorldError};
 #[command(after_help = "EXAMPLES\n  logs -n c0\n  logs -n c0 --no 1 --lines 200\n  logs --id 0")]
 pub struct Args {
     #[command(flatten)]
-    pub of: OfCluster,
-    /// Only this member
-    #[arg(short = 'N', long = "no", value_name = "NO")]
-    pub no: Vec<MemberNo>,
-    /// Show slaves instead of servers
-    #[arg(long, value_name = "ID", add = crate::complete::slaves())]
-    pub id: Vec<SlaveId>,
+    pub nodes: NodeTarget,
     /// Lines per node
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub lines: u32,
@@ -40,29 +32,15 @@ struct Log {
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
-    let target = match args.id.is_empty() {
-        true => Target::Servers {
-            cluster: session.cluster_name(args.of.name.as_ref())?,
-            numbers: args.no.clone(),
-        },
-        false => Target::Slaves { ids: args.id.clone() },
-    };
     let inventory = session.inventory()?;
-    let nodes = target.nodes(&inventory).map_err(operation::refused("logs"))?;
+    let nodes = session.target(&args.nodes)?.nodes(&inventory).map_err(operation::refused("logs"))?;
     operation::meet(session, &inventory, &nodes).await;
-    let asked = nodes.iter().map(|node| read(&session.world, &inventory, node, args.lines));
-    let logs = futures::future::join_all(asked).await;
-    operation::pin_learned(session)?;
+    let read = |node| read(&session.world, &inventory, node, args.lines);
+    let (logs, failures) = operation::ask_each(session, &nodes, read).await?;
     let mut listing = Listing::new(&["node", "host", "log", "lines"]);
-    let mut failures = Vec::new();
-    for (node, log) in nodes.iter().zip(logs) {
-        match log {
-            Ok(log) => {
-                let row = vec![log.node.clone(), log.host.clone(), log.place.clone(), log.lines.join("\n")];
-                listing.push(row, log);
-            }
-            Err(error) => failures.push(format!("{node}: {error}")),
-        }
+    for (_, log) in logs {
+        let row = vec![log.node.clone(), log.host.clone(), log.place.clone(), log.lines.join("\n")];
+        listing.push(row, log);
     }
     match session.settings.output {
         Some(_) => session.show(Format::Table, &listing),

@@ -1,12 +1,10 @@
 //! `metrics`: what nodes count, as Prometheus reads it.
 
 use dkc_core::control::{ControlReply, ControlRequest};
-use dkc_core::ids::{MemberNo, SlaveId};
 use dkc_inventory::model::{Inventory, NodeName, node_dir, this_machine};
-use dkc_inventory::plan::Target;
 use serde::Serialize;
 
-use crate::arguments::OfCluster;
+use crate::arguments::NodeTarget;
 use crate::error::{CommandError, codes};
 use crate::observe;
 use crate::operation;
@@ -23,13 +21,7 @@ use crate::world::{WorldError, no_daemon};
 #[command(after_help = "EXAMPLES\n  metrics -n c0 --no 1\n  metrics --id 0\n  metrics -n c0 -o json")]
 pub struct Args {
     #[command(flatten)]
-    pub of: OfCluster,
-    /// Only this member
-    #[arg(short = 'N', long = "no", value_name = "NO")]
-    pub no: Vec<MemberNo>,
-    /// Show slaves instead of servers
-    #[arg(long, value_name = "ID", add = crate::complete::slaves())]
-    pub id: Vec<SlaveId>,
+    pub nodes: NodeTarget,
 }
 
 #[derive(Serialize)]
@@ -39,28 +31,14 @@ struct Metrics {
 }
 
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
-    let target = match args.id.is_empty() {
-        true => Target::Servers {
-            cluster: session.cluster_name(args.of.name.as_ref())?,
-            numbers: args.no.clone(),
-        },
-        false => Target::Slaves { ids: args.id.clone() },
-    };
     let inventory = session.inventory()?;
-    let nodes = target.nodes(&inventory).map_err(operation::refused("metrics"))?;
+    let nodes = session.target(&args.nodes)?.nodes(&inventory).map_err(operation::refused("metrics"))?;
     operation::meet(session, &inventory, &nodes).await;
-    let asked = nodes.iter().map(|node| ask(session, &inventory, node));
-    let said = futures::future::join_all(asked).await;
-    operation::pin_learned(session)?;
+    let (said, failures) =
+        operation::ask_each(session, &nodes, |node| ask(session, &inventory, node)).await?;
     let mut listing = Listing::new(&["node", "metrics"]);
-    let mut failures = Vec::new();
-    for (node, said) in nodes.iter().zip(said) {
-        match said {
-            Ok(text) => {
-                listing.push(vec![node.to_string(), text.clone()], Metrics { node: node.to_string(), text })
-            }
-            Err(error) => failures.push(format!("{node}: {error}")),
-        }
+    for (node, text) in said {
+        listing.push(vec![node.to_string(), text.clone()], Metrics { node: node.to_string(), text });
     }
     match session.settings.output {
         Some(_) => session.show(Format::Table, &listing),

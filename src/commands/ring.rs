@@ -172,24 +172,16 @@ async fn ask_all(session: &mut Session, args: Args) -> Result<(), CommandError> 
     let inventory = session.inventory()?;
     let nodes = target.nodes(&inventory).map_err(operation::refused("ring"))?;
     session.world.expect(inventory.hosts.iter());
-    let asked =
-        nodes.iter().map(|node| ask(&session.world, &inventory, node, args.word.line(), session.timeout()));
-    let answers = futures::future::join_all(asked).await;
-    operation::pin_learned(session)?;
+    let ask = |node| ask(&session.world, &inventory, node, args.word.line(), session.timeout());
+    let (answers, failures) = operation::ask_each(session, &nodes, ask).await?;
     let mut listing = Listing::new(&["node", "host", "answer"]);
-    let mut failures = Vec::new();
-    for (node, answer) in nodes.iter().zip(answers) {
+    for (node, text) in answers {
         let host = inventory.host_of(node).map(|host| host.to_string()).unwrap_or_default();
-        match answer {
-            Ok(text) => {
-                let text = text.trim_end().to_owned();
-                listing.push(
-                    vec![node.to_string(), host.clone(), text.clone()],
-                    NodeAnswer { node: node.to_string(), host, text },
-                );
-            }
-            Err(error) => failures.push(format!("{node}: {error}")),
-        }
+        let text = text.trim_end().to_owned();
+        listing.push(
+            vec![node.to_string(), host.clone(), text.clone()],
+            NodeAnswer { node: node.to_string(), host, text },
+        );
     }
     show(session, &listing, nodes.len() > 1);
     if failures.is_empty() {

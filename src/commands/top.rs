@@ -41,38 +41,25 @@ struct Place {
     began: Instant,
 }
 
-/// How many looks are left; `None`: until the operator ends it.
-struct Left(Option<u64>);
-
 pub async fn run(session: &mut Session, args: Args) -> Result<(), CommandError> {
     let place = Place { name: session.cluster_name(args.of.name.as_ref())?, began: Instant::now() };
     let mut live = Live::default();
     // Before the screen is taken: it may ask for a password or for trust.
     live.take(place.look(session).await?);
-    let mut left = Left(args.count);
-    let is_over = left.count();
+    let count = args.count.unwrap_or(u64::MAX);
     let is_screen = session.ui.is_full_screen() && session.settings.output.is_none();
     let interrupt = session.interrupt.clone();
     let view = View::new(args.interval);
     let watching = async {
         match is_screen {
-            true if is_over => Ok(()),
-            true => watch(session, &place, live, view, left).await,
-            false => list(session, &place, live, view.interval, is_over, left).await,
+            true => watch(session, &place, live, view, count).await,
+            false => list(session, &place, live, view.interval, count).await,
         }
     };
     tokio::select! {
         biased;
         () = interrupt.pressed(1) => Err(CommandError::silent(Exit::Interrupted)),
         ended = watching => ended,
-    }
-}
-
-impl Left {
-    /// Counts a look. True if it was the last one.
-    fn count(&mut self) -> bool {
-        self.0 = self.0.map(|left| left.saturating_sub(1));
-        self.0 == Some(0)
     }
 }
 
@@ -100,12 +87,12 @@ async fn watch(
     place: &Place,
     mut live: Live,
     mut view: View,
-    mut left: Left,
+    count: u64,
 ) -> Result<(), CommandError> {
     let failed = |error: std::io::Error| CommandError::new(&codes::TERMINAL, format!("top: {error}"));
     let has_color = session.ui.has_color();
     let mut screen = Screen::enter().map_err(failed)?;
-    loop {
+    for _ in 1..count {
         // A host that does not answer keeps no key from being answered.
         let interval = view.interval;
         let look = async {
@@ -126,10 +113,8 @@ async fn watch(
             }
         };
         live.take(looked?);
-        if left.count() {
-            return Ok(());
-        }
     }
+    Ok(())
 }
 
 /// Lines, for a pipe.
@@ -138,22 +123,20 @@ async fn list(
     place: &Place,
     mut live: Live,
     interval: Duration,
-    mut is_over: bool,
-    mut left: Left,
+    count: u64,
 ) -> Result<(), CommandError> {
-    loop {
+    for look in 0..count {
+        if look > 0 {
+            tokio::time::sleep(interval).await;
+            live.take(place.look(session).await?);
+        }
         if let Some(picture) = &live.picture {
             show(session, picture);
         }
         let new = live.events.iter().filter(|event| Some(event.at_ms) == live.now_ms());
         new.for_each(|event| session.ui.say(&event.words));
-        if is_over {
-            return Ok(());
-        }
-        tokio::time::sleep(interval).await;
-        live.take(place.look(session).await?);
-        is_over = left.count();
     }
+    Ok(())
 }
 
 /// One look, for scripts.

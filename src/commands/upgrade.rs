@@ -6,7 +6,7 @@ use dkc_core::versions::ProgramVersions;
 use dkc_inventory::plan::{self, Target, UpgradeRequest, UpgradeTo};
 
 use super::apply;
-use super::deploy::own_program;
+use super::deploy::{own_program, planned};
 use crate::arguments::NamedCluster;
 use crate::error::{CommandError, codes};
 use crate::observe::Scope;
@@ -76,36 +76,25 @@ fn program(to: Option<&str>) -> Result<UpgradeTo, CommandError> {
 
 fn of_file(path: &Path) -> Result<UpgradeTo, CommandError> {
     let shown = path.display();
-    let unreadable = |error: std::io::Error| {
-        CommandError::new(&codes::NOT_A_PROGRAM, format!("cannot read {shown}: {error}"))
-            .now("nothing changed")
-    };
+    let unreadable = |error: std::io::Error| no_program(format!("cannot read {shown}: {error}"));
     // A resumed operation may run in another directory.
     let whole: PathBuf = path.canonicalize().map_err(unreadable)?;
-    let read = Program::read(&whole).map_err(|error| {
-        CommandError::new(&codes::NOT_A_PROGRAM, error.to_string()).now("nothing changed")
-    })?;
-    let Some(architecture) = read.architecture() else {
-        return Err(CommandError::new(
-            &codes::NOT_A_PROGRAM,
-            format!("{shown} is not a program for Linux hosts"),
-        )
-        .now("nothing changed"));
-    };
+    let read = Program::read(&whole).map_err(|error| no_program(error.to_string()))?;
+    let architecture =
+        read.architecture().ok_or_else(|| no_program(format!("{shown} is not a program for Linux hosts")))?;
     let versions = told(&read.bytes, &shown.to_string())?;
-    let program = plan::Program {
-        digest: read.short_digest().to_owned(),
-        bytes: read.bytes.len() as u64,
-        architecture: architecture.to_owned(),
-    };
-    Ok(UpgradeTo::Program { program, versions, file: Some(whole.display().to_string()) })
+    let (program, file) = (planned(&read, architecture), Some(whole.display().to_string()));
+    Ok(UpgradeTo::Program { program, versions, file })
 }
 
 fn told(bytes: &[u8], what: &str) -> Result<ProgramVersions, CommandError> {
     ProgramVersions::told_by(bytes).ok_or_else(|| {
-        let message = format!(
+        no_program(format!(
             "{what} does not say which versions it speaks and reads: it is not a dkc, or an earlier release"
-        );
-        CommandError::new(&codes::NOT_A_PROGRAM, message).now("nothing changed")
+        ))
     })
+}
+
+fn no_program(words: String) -> CommandError {
+    CommandError::new(&codes::NOT_A_PROGRAM, words).now("nothing changed")
 }

@@ -40,6 +40,27 @@ pub async fn meet(session: &Session, inventory: &Inventory, nodes: &[NodeName]) 
     session.world.meet(inventory.hosts.iter().filter(|(address, _)| hosts.contains(*address))).await;
 }
 
+/// Asks all nodes at once, and pins the keys of hosts that were met. What they said, and why others said nothing.
+pub async fn ask_each<'n, T, F>(
+    session: &Session,
+    nodes: &'n [NodeName],
+    ask: impl Fn(&'n NodeName) -> F,
+) -> Result<(Vec<(&'n NodeName, T)>, Vec<String>), CommandError>
+where
+    F: Future<Output = Result<T, WorldError>>,
+{
+    let answers = futures::future::join_all(nodes.iter().map(ask)).await;
+    pin_learned(session)?;
+    let (mut said, mut failures) = (Vec::new(), Vec::new());
+    for (node, answer) in nodes.iter().zip(answers) {
+        match answer {
+            Ok(answer) => said.push((node, answer)),
+            Err(error) => failures.push(format!("{node}: {error}")),
+        }
+    }
+    Ok((said, failures))
+}
+
 /// An error from a host outside of a plan.
 pub fn world_error(error: WorldError) -> CommandError {
     match crate::observe::silence(error) {

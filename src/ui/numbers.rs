@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dkc_core::control::NodeStatus;
+
 /// `850 us`, `1.5 ms`, `2 s`
 pub fn latency(us: Option<u64>) -> String {
     match us {
@@ -27,6 +29,14 @@ pub fn bytes(count: u64) -> String {
         0..1_000_000 => format!("{} kB", count / 1_000),
         1_000_000..10_000_000_000 => format!("{} MB", count / 1_000_000),
         _ => format!("{} GB", count / 1_000_000_000),
+    }
+}
+
+/// Used, of what may be used if that is bounded.
+pub fn memory(said: &NodeStatus) -> String {
+    match said.memory_max_bytes {
+        0 => bytes(said.memory_bytes),
+        most => format!("{}/{}", bytes(said.memory_bytes), bytes(most)),
     }
 }
 

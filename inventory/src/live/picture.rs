@@ -1,6 +1,6 @@
 //! What one look shows beside the look before it: the lines of the screen, in numbers.
 
-use dkc_core::control::{Latency, NodeStatus, ServerStatus, TabletStatus};
+use dkc_core::control::{Latency, NodeStatus, TabletStatus};
 use dkc_core::ids::{MemberNo, SlaveId, TabletId};
 
 use super::look::{Look, slave_said};
@@ -221,7 +221,7 @@ fn tablets(elapsed: Option<Elapsed>, before: Option<&Look>, now: &Look) -> Vec<T
         |nodes: &[dkc_core::ids::NodeId]| nodes.iter().filter_map(|node| now.number_of(*node)).collect();
     places
         .map(|place| {
-            let held: Vec<&TabletStatus> = replicas(now, place.tablet).map(|(_, _, tablet)| tablet).collect();
+            let held: Vec<&TabletStatus> = replicas(now, place.tablet).map(|(_, held)| held).collect();
             let ends = held.iter().map(|tablet| tablet.last_index).max().unwrap_or(0);
             let applied = held.iter().map(|tablet| tablet.applied_index).min().unwrap_or(ends);
             let first = u32::from(place.first_slot.0);
@@ -242,22 +242,19 @@ fn tablets(elapsed: Option<Elapsed>, before: Option<&Look>, now: &Look) -> Vec<T
         .collect()
 }
 
-fn replicas(
-    look: &Look,
-    tablet: TabletId,
-) -> impl Iterator<Item = (&ServerReport, &ServerStatus, &TabletStatus)> {
+fn replicas(look: &Look, tablet: TabletId) -> impl Iterator<Item = (&ServerReport, &TabletStatus)> {
     look.cluster.server.iter().filter_map(move |server| {
-        let said = server.said()?;
-        Some((server, said, said.tablets.iter().find(|held| held.tablet == tablet)?))
+        let mut held = server.said()?.tablets.iter();
+        Some((server, held.find(|held| held.tablet == tablet)?))
     })
 }
 
 /// Of all replicas together: only the leader is asked for much, but it may change.
 fn operations_per_s(elapsed: Elapsed, before: &Look, now: &Look, tablet: TabletId) -> u64 {
     replicas(now, tablet)
-        .filter_map(|(server, _, held)| {
-            let (earlier, _, then) =
-                replicas(before, tablet).find(|(other, _, _)| other.number == server.number)?;
+        .filter_map(|(server, held)| {
+            let (earlier, then) =
+                replicas(before, tablet).find(|(other, _)| other.number == server.number)?;
             let is_same = is_same_process(earlier.long.as_deref(), server.long.as_deref());
             is_same.then(|| elapsed.per_s(then.operations, held.operations))
         })

@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use super::Slave;
 use super::timeouts::Limits;
 use crate::control::{Handler, refusal, reloaded};
+use crate::resident::resident_bytes;
 
 impl Handler for Slave {
     fn handle(&self, request: ControlRequest) -> BoxFuture<'_, ControlReply> {
@@ -133,11 +134,4 @@ impl Slave {
         }
         text
     }
-}
-
-/// Resident memory of this process; 0 if the kernel does not report it.
-pub(super) fn resident_bytes() -> u64 {
-    let pages = || std::fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse::<u64>().ok();
-    let page_bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096);
-    pages().unwrap_or(0) * page_bytes as u64
 }

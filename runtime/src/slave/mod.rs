@@ -36,6 +36,7 @@ use crate::control::{self, ControlError};
 use crate::metrics_port;
 use crate::net::{Alpn, Identity, NodeRole, Target, Tls, TlsError};
 use crate::prometheus::Text;
+use crate::resident::resident_bytes;
 use crate::router::{Router, RouterOptions};
 use endpoints::{Endpoint, Shared};
 use memory::Memory;
@@ -107,7 +108,7 @@ impl Slave {
         let mut text = Text::default();
         let gauges = [
             (&metrics::SLAVE_CONNECTIONS, self.traffic.connections().into()),
-            (&metrics::SLAVE_MEMORY, handler::resident_bytes()),
+            (&metrics::SLAVE_MEMORY, resident_bytes()),
             (&metrics::SLAVE_MEMORY_FREE, self.memory.free_bytes() as u64),
         ];
         gauges.into_iter().for_each(|(metric, value)| text.sample(metric, "", value));
@@ -116,7 +117,8 @@ impl Slave {
             text.sample(&metrics::SLAVE_SERVER_UP, &labels, link.is_connected.into());
         }
         text.latency(&metrics::SLAVE_BATCH_LATENCY, &self.traffic.latency.counted());
-        text.end() + &statistics::text(&all)
+        statistics::write_metrics(&mut text, &all);
+        text.end()
     }
 }
 

@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::histogram::Histogram;
+use crate::prometheus::Text;
 
 /// A set of counters with names.
 pub(crate) trait Counters: Default + Send + Sync + 'static {
@@ -99,9 +100,8 @@ impl Traffic {
     }
 }
 
-/// Prometheus text; counters of the same name are added up.
-pub(crate) fn text(counters: &[(&'static str, u64)]) -> String {
-    let mut text = String::new();
+/// Writes the counters; those of the same name are added up.
+pub(crate) fn write_metrics(text: &mut Text, counters: &[(&'static str, u64)]) {
     let mut sums: Vec<(&'static str, u64)> = Vec::new();
     for (name, count) in counters {
         match sums.iter_mut().find(|(summed, _)| summed == name) {
@@ -114,11 +114,8 @@ pub(crate) fn text(counters: &[(&'static str, u64)]) -> String {
             "total_connections" => "dkc_slave_connections_accepted_total".to_owned(),
             name => format!("dkc_slave_{name}_total"),
         };
-        text.push_str(&format!(
-            "# HELP {full} Counted as {name} since the start, as stats says it.\n# TYPE {full} counter\n{full} {sum}\n"
-        ));
+        text.counter(&full, &format!("Counted as {name} since the start, as stats says it."), sum);
     }
-    text
 }
 
 /// The current counters.

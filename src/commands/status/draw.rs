@@ -8,7 +8,7 @@ use dkc_inventory::status::{ClusterReport, JoinedSlave, ServerReport, SlaveRepor
 use serde::Serialize;
 
 use crate::error::Exit;
-use crate::ui::numbers::{bytes, duration};
+use crate::ui::numbers::{self, duration};
 
 /// The columns of the table of clusters, servers and slaves.
 pub const COLUMNS: [&str; 9] =
@@ -77,11 +77,7 @@ fn what(why: &Option<String>, notice: &Option<String>, restarts: u64) -> String 
 }
 
 fn memory(said: Option<&NodeStatus>) -> String {
-    said.map(|said| match said.memory_max_bytes {
-        0 => bytes(said.memory_bytes),
-        most => format!("{}/{}", bytes(said.memory_bytes), bytes(most)),
-    })
-    .unwrap_or_default()
+    said.map(numbers::memory).unwrap_or_default()
 }
 
 fn uptime(said: Option<&NodeStatus>) -> String {

@@ -82,7 +82,7 @@ impl Servers<'_> {
                 missing,
             } => {
                 let cluster_id = *cluster_id;
-                let what = Salvage {
+                self.salvage(Salvage {
                     cluster,
                     cluster_id,
                     name,
@@ -91,8 +91,8 @@ impl Servers<'_> {
                     operation,
                     sources,
                     missing,
-                };
-                self.salvage(what).await
+                })
+                .await
             }
             ClusterAction::RestoreSalvaged { directory, operation } => {
                 self.restore_salvaged(directory, operation).await

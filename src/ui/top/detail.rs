@@ -1,6 +1,6 @@
 //! One server, tablet or slave on the whole screen.
 
-use dkc_core::control::{RoleStatus, ServerStatus, SlaveStatus};
+use dkc_core::control::{Latency, NodeStatus, RoleStatus, ServerStatus, SlaveStatus};
 use dkc_inventory::live::{Picture, ServerLine, SlaveLine, TabletLine};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
@@ -52,26 +52,31 @@ fn server_fields(fields: &mut Fields, server: &ServerLine, picture: &Picture) ->
     if let Some(rates) = &server.rates {
         fields.say("reads/s", rate(Some(rates.reads_per_s)));
         fields.say("writes/s", rate(Some(rates.writes_per_s)));
-        let quantiles =
-            [500, 900, 990, 999].map(|per_mille| latency(rates.write_latency.per_mille_us(per_mille)));
-        fields.say(
-            "write latency",
-            format!(
-                "p50 {}  p90 {}  p99 {}  p99.9 {}",
-                quantiles[0], quantiles[1], quantiles[2], quantiles[3]
-            ),
-        );
+        fields.say("write latency", quantiles(&rates.write_latency));
     }
     if let Some(said) = &server.said {
-        fields.say("release", &said.release);
-        fields.say("uptime", duration(said.uptime_s));
-        fields.say("memory", format!("{} of {}", bytes(said.memory_bytes), bytes(said.memory_max_bytes)));
+        process(fields, said);
         fields.say("connections", said.connections.to_string());
         if let RoleStatus::Server(said) = &said.role {
             held(fields, said, picture);
         }
     }
     format!("server {}", server.number)
+}
+
+fn process(fields: &mut Fields, said: &NodeStatus) {
+    fields.say("release", &said.release);
+    fields.say("uptime", duration(said.uptime_s));
+    let most = match said.memory_max_bytes {
+        0 => String::new(),
+        most => format!(" of {}", bytes(most)),
+    };
+    fields.say("memory", format!("{}{most}", bytes(said.memory_bytes)));
+}
+
+fn quantiles(of: &Latency) -> String {
+    let [p50, p90, p99, p999] = [500, 900, 990, 999].map(|per_mille| latency(of.per_mille_us(per_mille)));
+    format!("p50 {p50}  p90 {p90}  p99 {p99}  p99.9 {p999}")
 }
 
 fn held(fields: &mut Fields, said: &ServerStatus, picture: &Picture) {
@@ -136,19 +141,10 @@ fn slave_fields(fields: &mut Fields, slave: &SlaveLine) -> String {
     fields.say("host", &slave.address);
     fields.say("operations/s", rate(slave.operations_per_s));
     if let Some(of_slave) = &slave.latency {
-        let quantiles = [500, 900, 990, 999].map(|per_mille| latency(of_slave.per_mille_us(per_mille)));
-        fields.say(
-            "latency",
-            format!(
-                "p50 {}  p90 {}  p99 {}  p99.9 {}",
-                quantiles[0], quantiles[1], quantiles[2], quantiles[3]
-            ),
-        );
+        fields.say("latency", quantiles(of_slave));
     }
     if let Some(said) = &slave.said {
-        fields.say("release", &said.release);
-        fields.say("uptime", duration(said.uptime_s));
-        fields.say("memory", bytes(said.memory_bytes));
+        process(fields, said);
         fields.say("clients", slave.connections.to_string());
         if let RoleStatus::Slave(said) = &said.role {
             links(fields, said);

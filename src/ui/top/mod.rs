@@ -46,8 +46,7 @@ impl Screen {
             std::thread::spawn(move || read_keys(&sender, &is_left))
         };
         // From here on dropping it restores the terminal.
-        let screen = |terminal| Screen { terminal, keys, is_left, reader: Some(reader) };
-        let screen = screen(terminal);
+        let screen = Screen { terminal, keys, is_left, reader: Some(reader) };
         // Not `Terminal::clear`: it asks the terminal where its cursor is, and a slow line answers too late.
         let all = terminal::Clear(terminal::ClearType::All);
         execute!(io::stdout(), terminal::EnterAlternateScreen, cursor::Hide, all).map(|()| screen)
@@ -86,22 +85,17 @@ fn draw(frame: &mut Frame<'_>, live: &Live, view: &View, has_color: bool) {
 
 fn read_keys(keys: &mpsc::Sender<Key>, is_left: &AtomicBool) {
     while !is_left.load(Ordering::Relaxed) {
-        let key = match event::poll(KEYS_INTERVAL) {
-            Ok(false) => continue,
-            Ok(true) => match event::read() {
-                Ok(Event::Key(key)) => key_of(key),
-                Ok(Event::Resize(..)) => Some(Key::Redraw),
-                Ok(_) => None,
-                Err(_) => Some(Key::Quit),
-            },
-            // The terminal is gone.
-            Err(_) => Some(Key::Quit),
+        let key = match event::poll(KEYS_INTERVAL).and_then(|is_there| is_there.then(event::read).transpose())
+        {
+            Ok(Some(Event::Key(key))) => key_of(key),
+            Ok(Some(Event::Resize(..))) => Some(Key::Redraw),
+            Ok(_) => None,
+            // The terminal is gone; so are the keys, which ends the screen.
+            Err(_) => return,
         };
-        let Some(key) = key else { continue };
-        // Somebody who leans on a key does not need every repetition.
-        let _ = keys.try_send(key);
-        if key == Key::Quit && keys.is_closed() {
-            return;
+        if let Some(key) = key {
+            // Somebody who leans on a key does not need every repetition.
+            let _ = keys.try_send(key);
         }
     }
 }

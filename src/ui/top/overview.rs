@@ -12,7 +12,7 @@ use ratatui::widgets::{Block, Borders, Clear, LineGauge, Paragraph, Row, Sparkli
 
 use super::view::{PANES, Pane, View};
 use crate::ui::in_one_line;
-use crate::ui::numbers::{bytes, interval, latency, rate};
+use crate::ui::numbers::{bytes, duration, interval, latency, memory, rate};
 
 /// Rows of the curves, with their titles.
 const CURVES_ROWS: u16 = 4;
@@ -179,7 +179,8 @@ fn moving_rows(picture: &Picture) -> u16 {
 
 fn draw_moves(frame: &mut Frame<'_>, picture: &Picture, area: Rect, palette: Palette) {
     let mut rows = area.rows();
-    if let (Some(merge), Some(row)) = (&picture.merge, picture.merge.is_some().then(|| rows.next()).flatten())
+    if let Some(merge) = &picture.merge
+        && let Some(row) = rows.next()
     {
         let share = match merge.bytes {
             0 => merge.tablets_done as f64 / merge.tablets.max(1) as f64,
@@ -189,7 +190,9 @@ fn draw_moves(frame: &mut Frame<'_>, picture: &Picture, area: Rect, palette: Pal
             LineGauge::default().ratio(share.clamp(0.0, 1.0)).label(in_one_line(merge.words().as_bytes()));
         frame.render_widget(gauge.filled_style(palette.color(Color::Cyan)), row);
     }
-    if let (false, Some(row)) = (picture.splits.is_empty(), rows.next()) {
+    if !picture.splits.is_empty()
+        && let Some(row) = rows.next()
+    {
         frame.render_widget(Paragraph::new(format!("splitting {}", picture.splits.join(", "))), row);
     }
 }
@@ -254,10 +257,7 @@ fn server_row(server: &dkc_inventory::live::ServerLine, palette: Palette) -> Row
     let rates = server.rates.as_ref();
     let quantile = |per_mille| latency(rates.and_then(|rates| rates.write_latency.per_mille_us(per_mille)));
     let load = server.leads.zip(server.replicas).map(|(leads, holds)| format!("{leads}/{holds}"));
-    let memory = server.said.as_ref().map(|said| match said.memory_max_bytes {
-        0 => bytes(said.memory_bytes),
-        most => format!("{}/{}", bytes(said.memory_bytes), bytes(most)),
-    });
+    let memory = server.said.as_deref().map(memory);
     Row::new(vec![
         Line::raw(server.number.to_string()),
         Line::styled(server.state.to_string(), palette.state(server.state)),
@@ -319,7 +319,7 @@ fn event_line(event: &Event, live: &Live, palette: Palette) -> Line<'static> {
     let newest = live.events.back().map_or(event.at_ms, |newest| newest.at_ms);
     let ago = match (live.now_ms().unwrap_or(newest).saturating_sub(event.at_ms)) / 1_000 {
         0 => "now".into(),
-        seconds => format!("{} ago", crate::ui::numbers::duration(seconds)),
+        seconds => format!("{} ago", duration(seconds)),
     };
     let style = if event.is_bad { palette.color(Color::Red) } else { Style::new() };
     Line::styled(format!("{ago:>10}  {}", in_one_line(event.words.as_bytes())), style)

@@ -4,8 +4,8 @@
 use dkc_core::metrics::{self, Metric};
 
 use super::Server;
-use super::status::resident_bytes;
 use crate::prometheus::Text;
+use crate::resident::resident_bytes;
 
 impl Server {
     pub fn metrics_text(&self) -> String {

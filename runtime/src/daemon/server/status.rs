@@ -7,6 +7,7 @@ use dkc_core::versions::{DiskFormats, LOG_FORMAT};
 
 use super::Server;
 use crate::raft::Group;
+use crate::resident::resident_bytes;
 
 impl Server {
     pub fn status(&self) -> NodeStatus {
@@ -129,14 +130,4 @@ fn tablet_status(group: &Group) -> Option<TabletStatus> {
         bytes,
         operations: lower.saturating_add(upper),
     })
-}
-
-/// Resident memory of this process; 0 where the kernel does not say.
-pub fn resident_bytes() -> u64 {
-    let kilobytes = || -> Option<u64> {
-        let text = std::fs::read_to_string("/proc/self/status").ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        line.trim().strip_suffix("kB")?.trim().parse().ok()
-    };
-    kilobytes().unwrap_or(0) * 1024
 }

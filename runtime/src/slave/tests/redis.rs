@@ -791,13 +791,19 @@ fn sorted_sets(random: &mut Random) -> (&'static str, Vec<String>) {
     (name, rest)
 }
 
-async fn compare(seed: u64, commands: usize, hello: &str) {
+/// A slave and the real server, which run for as long as they are kept, and a connection to each.
+pub(super) async fn both() -> (Running, Redis, Answers, Answers) {
     let store = Store::at_time_of_day();
     let script = move |_: NodeId, request: &Request, tablet: TabletId| store.carry_out(request, tablet);
     let slave = Running::start(Cluster::start(1, 1, script).await, 10_000).await;
     let redis = Redis::start();
-    let mut ours = Answers::new(TcpStream::connect(&slave.redis).await.unwrap());
-    let mut theirs = Answers::new(redis.connect().await);
+    let ours = Answers::new(TcpStream::connect(&slave.redis).await.unwrap());
+    let theirs = Answers::new(redis.connect().await);
+    (slave, redis, ours, theirs)
+}
+
+async fn compare(seed: u64, commands: usize, hello: &str) {
+    let (_slave, _redis, mut ours, mut theirs) = both().await;
     for side in [&mut ours, &mut theirs] {
         side.stream.write_all(hello.as_bytes()).await.unwrap();
         side.next().await;

@@ -2,7 +2,7 @@
 //! is not compared: `OBJECT REFCOUNT` of small numbers, which Redis shares, `OBJECT IDLETIME` of a key that was read, and the encoding
 //! of a value that was another one before.
 
-use super::redis::{Answers, Redis, Told, encode};
+use super::redis::{Answers, Told, both, encode};
 use super::*;
 
 /// Each with `@` for a text that is long for Redis, and a number for so many elements.
@@ -97,12 +97,7 @@ const VALUES: &[&str] = &[
 
 #[tokio::test]
 async fn a_dump_of_either_is_restored_by_both() {
-    let store = Store::at_time_of_day();
-    let script = move |_: NodeId, request: &Request, tablet: TabletId| store.carry_out(request, tablet);
-    let slave = Running::start(Cluster::start(1, 1, script).await, 10_000).await;
-    let redis = Redis::start();
-    let mut ours = Answers::new(TcpStream::connect(&slave.redis).await.unwrap());
-    let mut theirs = Answers::new(redis.connect().await);
+    let (_slave, _redis, mut ours, mut theirs) = both().await;
     for line in VALUES {
         for side in [&mut ours, &mut theirs] {
             side.ask(&[b"FLUSHALL"]).await;
@@ -206,12 +201,7 @@ impl Answers {
 
 #[tokio::test]
 async fn encodings_and_configuration_are_answered_as_redis_answers_them() {
-    let store = Store::at_time_of_day();
-    let script = move |_: NodeId, request: &Request, tablet: TabletId| store.carry_out(request, tablet);
-    let slave = Running::start(Cluster::start(1, 1, script).await, 10_000).await;
-    let redis = Redis::start();
-    let mut ours = Answers::new(TcpStream::connect(&slave.redis).await.unwrap());
-    let mut theirs = Answers::new(redis.connect().await);
+    let (_slave, _redis, mut ours, mut theirs) = both().await;
     let mut differences = Vec::new();
     for line in COMMANDS {
         let bytes = encode(&words(line));
